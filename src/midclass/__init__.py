@@ -1,0 +1,3 @@
+"""midclass: knowledge-guided one-class classification for imbalanced medical images."""
+
+__version__ = "0.1.0"

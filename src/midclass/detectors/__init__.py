@@ -1,0 +1,1 @@
+"""Detectors: the method, its control and the baselines."""

@@ -1,0 +1,270 @@
+"""Cohort: cases with their patients, from a manifest or from files; splits never cut a patient."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.errors import InputError
+from midclass.images.manifest import Case, read_manifest
+from midclass.images.read import Image, decode, file_format, read
+
+__all__ = ["Case", "Cohort"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz")
+
+
+@dataclass(frozen=True, repr=False)
+class Cohort(Sequence[Case]):
+    """An ordered set of cases; images are read only when asked for.
+
+    An index gives a case; a slice, a list of numbers or a boolean mask gives a cohort.
+
+    Attributes:
+        cases: the cases, in the order of the manifest or of the file names.
+        name: where they come from, for messages.
+
+    >>> normal, tumour = Case("a", Path("a.png"), 0, "p1"), Case("b", Path("b.png"), 1, "p2")
+    >>> cohort = Cohort((normal, tumour), "manifest.csv")
+    >>> cohort, cohort.given_class()[0].case_id, cohort[:1].patients
+    (Cohort(manifest.csv: 2 cases of 2 patients), 'a', ('p1',))
+    """
+
+    cases: tuple[Case, ...]
+    name: str = "cohort"
+
+    @classmethod
+    def from_manifest(
+        cls, path: str | Path, split: str | None = None, *, root: str | Path | None = None
+    ) -> Cohort:
+        """Read the cases of a CSV file; its columns are described in ``read_manifest``.
+
+        Args:
+            path: the manifest.
+            split: the column which says to which part a case belongs, such as ``repeat_0``; or
+                ``splits.csv:repeat_0``, a column of another CSV file in the same folder. None
+                uses the column ``split`` if there is one with values.
+            root: the folder to which paths are relative, by default the manifest's; only with a
+                root may they be absolute or lead out of it.
+
+        Raises:
+            InputError: a row is wrong (named with its line), or a patient is in two parts.
+        """
+        cases = read_manifest(Path(path), split, None if root is None else Path(root))
+        return cls(cases, str(path))
+
+    @classmethod
+    def from_files(cls, paths: Iterable[str | Path]) -> Cohort:
+        """Unlabelled cases from files and folders, each file a case and a patient of its own.
+
+        Of a folder, with all its subfolders, every file is taken whose name or content is that of
+        an image, also where the content then proves unreadable; hidden files are not.
+
+        Raises:
+            InputError: nothing there, no images, or the same file twice.
+        """
+        given = [Path(path) for path in paths]
+        files = [file for path in given for file in (_files(path) if path.is_dir() else [path])]
+        for path in given:
+            if not path.exists():
+                raise InputError(f"{path}: no such file or folder")
+        if not files:
+            where = ", ".join(map(str, given)) or "no path was given"
+            raise InputError(f"{where}: no image files found; expected {' '.join(IMAGE_SUFFIXES)}")
+        seen: set[Path] = set()
+        for file in files:
+            if file.resolve() in seen:
+                raise InputError(f"{file}: was named twice; name a file or its folder, not both")
+            seen.add(file.resolve())
+        cases = tuple(Case(file.as_posix(), file, None, file.as_posix()) for file in files)
+        return cls(cases, "files")
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self.cases)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[np.generic]) -> Cohort: ...
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | NDArray[np.generic]
+    ) -> Case | Cohort:
+        """A case by its number, or a cohort by slice, numbers or boolean mask."""
+        if isinstance(index, int | np.integer):
+            return self.cases[int(index)]
+        chosen = np.arange(len(self))[index]
+        return replace(self, cases=tuple(self.cases[int(i)] for i in chosen))
+
+    def __repr__(self) -> str:
+        return f"Cohort({self.name}: {len(self)} cases of {len(self.patients)} patients)"
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patient ids, each once, sorted."""
+        return tuple(sorted({case.patient_id for case in self.cases}))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts of the split in use, sorted; empty without a split."""
+        return tuple(sorted({case.part for case in self.cases} - {""}))
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """``(n,)``: 0 given class, 1 target class.
+
+        Raises:
+            InputError: a case has no label.
+        """
+        missing = [case for case in self.cases if case.label is None]
+        if missing:
+            first = f"row {missing[0].row}" if missing[0].row else missing[0].case_id
+            raise InputError(
+                f"{self.name}: {len(missing)} of {len(self)} cases have no label, "
+                f"the first is {first}; fill the column label with 0 or 1"
+            )
+        return np.array([case.label for case in self.cases], dtype=np.int64)
+
+    def part(self, name: str) -> Cohort:
+        """The cases of one part of the split, such as ``"train"``."""
+        if name not in self.parts:
+            existing = ", ".join(self.parts) or "none; name a split column"
+            raise InputError(f"{self.name}: no part {name!r}; the parts are: {existing}")
+        cases = tuple(case for case in self.cases if case.part == name)
+        return replace(self, cases=cases, name=f"{self.name} [{name}]")
+
+    def given_class(self) -> Cohort:
+        """The cases with label 0."""
+        return self[np.flatnonzero(self.labels == 0)]
+
+    def target_class(self) -> Cohort:
+        """The cases with label 1."""
+        return self[np.flatnonzero(self.labels == 1)]
+
+    def read(
+        self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False
+    ) -> Image:
+        """Read the image of one case; see ``midclass.images.read.read``.
+
+        The spacing of the manifest goes before the one in the file (except in a volume, which
+        needs a third number).
+        """
+        case = self.cases[i]
+        image = read(
+            case.path,
+            array=case.array,
+            index=case.index,
+            frame=case.frame,
+            window=window,
+            volume=volume,
+        )
+        if case.spacing_mm is not None and not volume:
+            return replace(image, spacing_mm=case.spacing_mm)
+        return image
+
+    def split_by_patient(self, fractions: Mapping[str, float], seed: int) -> dict[str, Cohort]:
+        """Divide at random into parts of about the given fractions of the patients.
+
+        All cases of a patient fall into one part; every part gets at least one patient; the same
+        seed gives the same split, whatever the order of the rows.
+
+        Args:
+            fractions: part -> fraction of the patients, adding up to 1.
+            seed: of the random order of the patients.
+
+        Raises:
+            InputError: the fractions do not add up to 1, or there are fewer patients than parts.
+        """
+        total = math.fsum(fractions.values())
+        if not fractions or min(fractions.values()) <= 0 or not math.isclose(total, 1):
+            raise InputError(
+                f"fractions {dict(fractions)} add up to {total:g}; "
+                "expected positive numbers that add up to 1"
+            )
+        patients = self.patients
+        n = len(patients)
+        if n < len(fractions):
+            raise InputError(
+                f"{self.name}: {n} patients cannot fill {len(fractions)} parts "
+                f"({', '.join(fractions)}); give more patients or fewer parts"
+            )
+        counts = dict.fromkeys(fractions, 1)
+        for _ in range(n - len(fractions)):  # each further patient where most are missing
+            neediest = max(fractions, key=lambda part: fractions[part] * n - counts[part])
+            counts[neediest] += 1
+        order = np.random.default_rng(seed).permutation(n)
+        names = np.repeat(list(counts), list(counts.values()))
+        part_of = {patients[k]: str(name) for k, name in zip(order, names, strict=True)}
+        return {
+            part: self[[k for k, case in enumerate(self.cases) if part_of[case.patient_id] == part]]
+            for part in fractions
+        }
+
+    def check_no_leak(self, other: Cohort) -> None:
+        """Refuse a patient, or the same file content, in both cohorts.
+
+        Content is compared byte for byte (by hash): of the file, or of the row of an npz array.
+
+        Raises:
+            InputError: names the first pair.
+        """
+        first = {case.patient_id: case for case in reversed(self.cases)}
+        for case in other.cases:
+            if case.patient_id in first:
+                raise InputError(
+                    f"patient {case.patient_id} is in both: {first[case.patient_id].case_id} "
+                    f"({self.name}) and {case.case_id} ({other.name}); keep a patient on one side"
+                )
+        mine, theirs = _by_size(self), _by_size(other)
+        for size in sorted(mine.keys() & theirs.keys()):
+            known = {_content_hash(case): case for case in reversed(mine[size])}
+            for case in theirs[size]:
+                same = known.get(_content_hash(case))
+                if same is not None:
+                    raise InputError(
+                        f"the same image is in both: {same.case_id} ({self.name}) and "
+                        f"{case.case_id} ({other.name}); remove one of them"
+                    )
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(where, name) for name in sorted(names) if not name.startswith(".")]
+    return [file for file in found if _looks_like_image(file)]
+
+
+def _looks_like_image(file: Path) -> bool:
+    if file.name.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    try:
+        return file_format(file) != "npz"  # any zip file begins like an npz file
+    except InputError:
+        return False
+
+
+def _by_size(cohort: Cohort) -> dict[int, list[Case]]:
+    """Cases by file size, since only files of one size can be equal; npz rows are all at -1."""
+    by_size: dict[int, list[Case]] = {}
+    for case in cohort.cases:
+        size = -1 if case.array is not None else case.path.stat().st_size
+        by_size.setdefault(size, []).append(case)
+    return by_size
+
+
+def _content_hash(case: Case) -> bytes:
+    if case.array is None:
+        return hashlib.blake2b(case.path.read_bytes()).digest()
+    values = decode(case.path, array=case.array, index=case.index)
+    return hashlib.blake2b(f"{values.dtype} {values.shape}".encode() + values.tobytes()).digest()

@@ -1,0 +1,1 @@
+"""Medical knowledge as operators: one piece of knowledge per file."""

@@ -1,0 +1,56 @@
+"""Knowledge: what every operator promises, kept in one place."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from midclass.knowledge._visibility import severity, soft_anatomy
+from midclass.types import ImageBatch, Middle, Params
+
+FAINTEST = 1 / 255
+"""A share below one grey level of an 8-bit display is no change."""
+
+
+class Knowledge(ABC):
+    """Medical knowledge as an operator: given-class images in, one middle class out.
+
+    A subclass is a dataclass of ranges and fills two holes. ``draw`` takes small random numbers
+    from the generator, on the CPU, one row per image, so that a draw can be repeated on any
+    device, recorded, and cut into smaller batches. ``render`` is a pure function that says what
+    the tissue would look like (``new``) and how much of it is there (``alpha``)::
+
+        pixels = old + alpha * (new - old)        # alpha is 0 outside the anatomy
+
+    The docstring of a subclass says why the knowledge holds, with a source.
+    """
+
+    border_mm: ClassVar[float] = 1.0
+    """How softly a change ends at the anatomy's border, so that the mask leaves no edge."""
+
+    @abstractmethod
+    def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
+        """Choose, for each image, what to change: tensors with ``len(batch)`` rows."""
+
+    @abstractmethod
+    def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
+        """The changed tissue ``(n, c, *spatial)`` and its share ``(n, 1, *spatial)`` in [0, 1]."""
+
+    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
+        """The same processing with no change: pixels for the given class, seams included."""
+        return batch.pixels
+
+    def apply(self, batch: ImageBatch, params: Params) -> Middle:
+        """Make the middle class; the input is left as it is."""
+        new, alpha = self.render(batch, params)
+        alpha = alpha.clamp(0, 1) * soft_anatomy(batch, self.border_mm)
+        alpha = torch.where(alpha > FAINTEST, alpha, 0)
+        pixels = torch.lerp(batch.pixels, new.clamp(0, 1), alpha.expand_as(batch.pixels))
+        return Middle(pixels, alpha, severity(batch, pixels, alpha))
+
+    def __call__(self, batch: ImageBatch, rng: torch.Generator) -> Middle:
+        """Draw and apply."""
+        return self.apply(batch, self.draw(batch, rng))

@@ -1,0 +1,117 @@
+"""Nuisance: acquisition variation, applied to every class alike, that must never count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midclass.knowledge import _fields as fields
+from midclass.knowledge._fields import Range
+from midclass.knowledge._visibility import box_mean
+from midclass.types import ImageBatch, Params
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Position, exposure, field inhomogeneity, blur and noise of the acquisition.
+
+    Why: patients are placed, exposed and processed differently, and none of it is disease; a
+    detector that was never shown this flags it. Ranges follow common practice in augmentation of
+    medical images (Isensee et al., nnU-Net, Nature Methods 18:203, 2021, supplement).
+
+    Args:
+        rotation_deg: largest rotation, in the plane of the last two axes.
+        scale: magnification of the whole image.
+        shift: largest movement as a share of the image's side.
+        gain: factor on the pixels.
+        gamma: exponent on the pixels.
+        offset: added to the pixels.
+        bias: largest smooth gain across the image.
+        noise: largest standard deviation of added noise.
+        blur_mm: largest standard deviation of added blur.
+        mirrored: flip half of the images left to right (only where sides mean nothing).
+    """
+
+    rotation_deg: float = 7.0
+    scale: Range = (0.93, 1.07)
+    shift: float = 0.04
+    gain: Range = (0.85, 1.15)
+    gamma: Range = (0.8, 1.25)
+    offset: float = 0.05
+    bias: float = 0.1
+    noise: float = 0.02
+    blur_mm: float = 0.4
+    mirrored: bool = False
+
+    def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
+        """Choose the acquisition of every image."""
+        n, dims = batch.spacing_mm.shape
+        flip = torch.rand(n, generator=rng) < (0.5 if self.mirrored else 0.0)
+        return {
+            "rotation_deg": fields.uniform(rng, n, (-self.rotation_deg, self.rotation_deg)),
+            "scale": fields.log_uniform(rng, n, self.scale),
+            "shift": fields.uniform(rng, n * dims, (-self.shift, self.shift)).view(n, dims),
+            "flip": 1 - 2 * flip.float(),
+            "gain": fields.log_uniform(rng, n, self.gain),
+            "gamma": fields.log_uniform(rng, n, self.gamma),
+            "offset": fields.uniform(rng, n, (-self.offset, self.offset)),
+            "bias": fields.uniform(rng, n, (0, self.bias)),
+            "field": torch.rand(n, 1, *(3,) * dims, generator=rng) * 2 - 1,
+            "noise": fields.uniform(rng, n, (0, self.noise)),
+            "grain": torch.randn(n, 1, *batch.spatial, generator=rng),
+            "blur_mm": fields.uniform(rng, n, (0, self.blur_mm)),
+        }
+
+    def apply(self, batch: ImageBatch, params: Params, change: Tensor) -> tuple[ImageBatch, Tensor]:
+        """The batch as another acquisition would show it, with anatomy and change map in place."""
+        channels = batch.pixels.shape[1]
+        stack = torch.cat([batch.pixels, batch.anatomy.float(), change], 1)
+        grid = _affine_grid(stack, params)
+        # Outside the field of view: the edge for pixels, nothing for the two maps.
+        pixels = fields.sample(stack[:, :channels], grid)
+        maps = functional.grid_sample(stack[:, channels:], grid, align_corners=True)
+        pixels = _exposed(_blurred(pixels, batch, params), params)
+        anatomy = maps[:, :1] > 0.5
+        moved = replace(batch, pixels=pixels.clamp(0, 1), anatomy=anatomy)
+        return moved, maps[:, 1:] * anatomy
+
+
+def _affine_grid(stack: Tensor, params: Params) -> Tensor:
+    """Sampling grid of rotation, scale, shift and flip in the plane of the last two axes."""
+    n, dims = len(stack), stack.ndim - 2
+    angle = params["rotation_deg"].deg2rad()
+    cos, sin, scale = angle.cos(), angle.sin(), params["scale"]
+    aspect = stack.shape[-1] / stack.shape[-2]
+    theta = torch.eye(dims, dims + 1).repeat(n, 1, 1)
+    theta[:, 0, 0] = cos / scale * params["flip"]
+    theta[:, 0, 1] = -sin / scale / aspect
+    theta[:, 1, 0] = sin / scale * aspect * params["flip"]
+    theta[:, 1, 1] = cos / scale
+    theta[:, :, -1] = 2 * params["shift"].flip(1)
+    size = [n, 1, *stack.shape[2:]]
+    return functional.affine_grid(theta, size, align_corners=True).to(stack.device)
+
+
+def _blurred(pixels: Tensor, batch: ImageBatch, params: Params) -> Tensor:
+    """A mix with the mean over 3 samples, whose variance is 2/3: the mix's variance is wanted."""
+    sigma = params["blur_mm"].to(pixels.device) / batch.spacing_mm[:, -1]  # samples
+    mix = (sigma.square() * 1.5).clamp_max(1)
+    return torch.lerp(pixels, box_mean(pixels, 3), fields.column(mix, pixels).expand_as(pixels))
+
+
+def _exposed(pixels: Tensor, params: Params) -> Tensor:
+    """Gamma, gain, offset, bias field and noise."""
+    spatial = pixels.shape[2:]
+    mode = "bilinear" if len(spatial) == 2 else "trilinear"
+    field = functional.interpolate(
+        params["field"].to(pixels.device), size=spatial, mode=mode, align_corners=True
+    )
+    gain = fields.column(params["gain"], pixels) * (
+        1 + field * fields.column(params["bias"], pixels)
+    )
+    bent = pixels.clamp_min(1e-4) ** fields.column(params["gamma"], pixels)
+    noise = params["grain"].to(pixels.device) * fields.column(params["noise"], pixels)
+    return bent * gain + fields.column(params["offset"], pixels) + noise

@@ -1,0 +1,116 @@
+"""Networks: a MONAI backbone with a class head and a change-map head, 2-D and 3-D."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Output(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        logits: ``(n, K + 1)``: the given class, then the middle classes.
+        change: ``(n, 1, *spatial)``: logits of the change map.
+        features: ``(n, f)``: pooled features of the last stage.
+    """
+
+    logits: Tensor
+    change: Tensor
+    features: Tensor
+
+
+class Network(nn.Module):
+    """A small residual network (He et al., CVPR 2016) whose two heads share their features.
+
+    The change-map head adds the last three stages at the resolution of the second, a quarter of
+    the image's (as in feature pyramids, Lin et al., CVPR 2017).
+
+    Args:
+        classes: K + 1.
+        channels: of the image.
+        dims: 2 or 3.
+        width: channels of the first stage; each further stage has twice as many.
+        blocks: residual blocks per stage.
+        standardise: give each image mean 0 and variance 1 at the entrance.
+
+    >>> out = Network(classes=3, width=4)(torch.rand(2, 1, 32, 32))
+    >>> tuple(out.logits.shape), tuple(out.change.shape), tuple(out.features.shape)
+    ((2, 3), (2, 1, 32, 32), (2, 32))
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int = 1,
+        dims: int = 2,
+        width: int = 16,
+        blocks: int = 1,
+        standardise: bool = True,
+    ) -> None:
+        super().__init__()
+        from monai.networks.nets.resnet import ResNet
+
+        widths = [width * 2**stage for stage in range(4)]
+        self.settings = {
+            "classes": classes,
+            "channels": channels,
+            "dims": dims,
+            "width": width,
+            "blocks": blocks,
+            "standardise": standardise,
+        }
+        self.backbone = ResNet(
+            "basic",
+            [blocks] * 4,
+            widths,
+            spatial_dims=dims,
+            n_input_channels=channels,
+            conv1_t_size=5,
+            conv1_t_stride=2,
+            no_max_pool=True,
+            feed_forward=False,
+        )
+        conv = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.lateral = nn.ModuleList(conv(w, 2 * width, 1) for w in widths[1:])
+        self.change_head = nn.Sequential(
+            conv(2 * width, 2 * width, 3, padding=1), nn.ReLU(), conv(2 * width, 1, 1)
+        )
+        self.class_head = nn.Linear(widths[-1], classes)
+
+    def forward(self, pixels: Tensor) -> Output:
+        """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
+        stages = self.stages(self.entrance(pixels))
+        spatial = stages[0].shape[2:]
+        pyramid = sum(
+            _resized(lateral(stage), spatial)
+            for lateral, stage in zip(self.lateral, stages, strict=True)
+        )
+        change = _resized(self.change_head(pyramid), pixels.shape[2:])
+        features = stages[-1].flatten(2).mean(2)
+        return Output(self.class_head(features), change, features)
+
+    def entrance(self, pixels: Tensor) -> Tensor:
+        """Pixels as the first convolution sees them."""
+        if not self.settings["standardise"]:
+            return (pixels - 0.5) * 4
+        flat = pixels.flatten(1)
+        shape = (-1, *(1,) * (pixels.ndim - 1))
+        mean, std = flat.mean(1).view(shape), flat.std(1).clamp_min(1e-3).view(shape)
+        return (pixels - mean) / std
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """Feature maps of the second to the fourth stage."""
+        net = self.backbone
+        x = net.layer1(net.act(net.bn1(net.conv1(x))))
+        second = net.layer2(x)
+        third = net.layer3(second)
+        return [second, third, net.layer4(third)]
+
+
+def _resized(x: Tensor, spatial: torch.Size) -> Tensor:
+    mode = "bilinear" if len(spatial) == 2 else "trilinear"
+    return functional.interpolate(x, size=spatial, mode=mode, align_corners=False)

@@ -1,0 +1,84 @@
+"""Manifests: every mistake is an error of one line that names the file, the row and the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from midclass.errors import InputError
+from midclass.images.cohort import Cohort
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three files, which are never opened, and a splits.csv."""
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG")
+    (tmp_path / "splits.csv").write_text("path,r0\na.png,train\nb.png,train\nc.png,test\n")
+    return tmp_path
+
+
+def manifest(folder: Path, *lines: str) -> Path:
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([""], "manifest.csv: is empty"),
+        (["path,label"], "has a header but no rows"),
+        (["file,label", "a.png,0"], "no column 'path'; the columns are file, label"),
+        (["path,path", "a.png,0"], "column 'path' stands twice"),
+        (["path,label", "a.png,0,1"], "row 2: 3 fields, the header has 2"),
+        (["path,label", "a.png,0", "", "b.png,2"], "row 4: label is '2', expected 0"),
+        (["path,x,y", "a.png,one,2"], "row 2: x is 'one', expected a number"),
+        (["path,x,y", "a.png,1,nan"], "row 2: y is 'nan', expected a number"),
+        (["path,x,y", "a.png,1,"], "row 2: y is '', expected both x and y"),
+        (["path,spacing_mm", "a.png,0"], "row 2: spacing_mm is '0', expected mm above 0"),
+        (["path,spacing_mm", "a.png,1;2;3"], "row 2: spacing_mm is '1;2;3'"),
+        (["path,spacing_mm", "a.png,1;b"], "row 2: spacing_mm is '1;b', expected a number"),
+        (["path,frame", "a.png,-1"], "row 2: frame is '-1', expected a whole number"),
+        (["path,array,index", "a.npz,train,"], "row 2: index is '', expected the row"),
+        (["path,laterality", "a.png,up"], "row 2: laterality is 'up'"),
+        (["path,label", ",0"], "row 2: path is ''"),
+        (["path", "a.png", "../b.png"], r"row 3: path is '../b.png', which leads out"),
+        (["path", "/etc/hosts"], "row 2: path is '/etc/hosts', which leads out"),
+        (["path", "a.png", "x.png", "y.png"], r"row 3: no such file .*x\.png \(and 1 more"),
+        (["path", "a.png", "b.png", "a.png"], r"rows 2 and 4: the same case 'a\.png'"),
+        (
+            ["path,patient_id,split", "a.png,p,train", "b.png,q,test", "c.png,p,test"],
+            r"patient p is in train \(row 2\) and in test \(row 4\)",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_row(folder: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Cohort.from_manifest(manifest(folder, *lines))
+    assert "\n" not in str(caught.value)
+    assert "manifest.csv" in str(caught.value)
+
+
+def test_a_missing_or_binary_manifest_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        Cohort.from_manifest(folder / "none.csv")
+    with pytest.raises(InputError, match=r"a\.png: is not a CSV file"):
+        Cohort.from_manifest(folder / "a.png")
+
+
+def test_mistakes_in_the_split_are_named(folder: Path) -> None:
+    path = manifest(folder, "path,patient_id", "a.png,p", "b.png,q", "c.png,q")
+    with pytest.raises(InputError, match="no column 'r9'; the columns are path, patient_id"):
+        Cohort.from_manifest(path, "r9")
+    with pytest.raises(InputError, match=r"splits\.csv: no column 'r9'; the columns are path, r0"):
+        Cohort.from_manifest(path, "splits.csv:r9")
+    with pytest.raises(InputError, match=r"patient q is in train \(row 3\) and in test \(row 4\)"):
+        Cohort.from_manifest(path, "splits.csv:r0")
+    (folder / "short.csv").write_text("path,r0\na.png,train\n")
+    with pytest.raises(InputError, match=r"row 3: path is 'b\.png', which has no row in .*short"):
+        Cohort.from_manifest(path, "short.csv:r0")
+    (folder / "torn.csv").write_text("path,r0\na.png,train\na.png,test\n")
+    with pytest.raises(InputError, match=r"torn\.csv, row 3: r0 is 'test', but row 2"):
+        Cohort.from_manifest(path, "torn.csv:r0")

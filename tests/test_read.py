@@ -1,0 +1,244 @@
+"""Reading PNG, JPEG, TIFF, NIfTI and npz; whatever is broken is an error that names the file."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import PIL.Image
+import pytest
+
+from midclass.errors import InputError
+from midclass.images.read import decode, read
+
+RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def write_tiff(path: Path, pixels: np.ndarray, photometric: int) -> Path:
+    """A little-endian TIFF by hand, since Pillow writes no WhiteIsZero with 16 bits."""
+    rows, columns = pixels.shape
+    tags = [(256, columns), (257, rows), (258, 16), (259, 1), (262, photometric)]
+    tags += [(273, 8), (277, 1), (278, rows), (279, pixels.nbytes)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + pixels.nbytes) + pixels.tobytes() + directory)
+    return path
+
+
+# --- PNG, JPEG, TIFF ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_are_divided_by_what_their_bits_can_hold(
+    tmp_path: Path, suffix: str, dtype: type
+) -> None:
+    pixels = RAMP.astype(dtype) * (np.iinfo(dtype).max // 255)
+    path = tmp_path / f"x.{suffix}"
+    PIL.Image.fromarray(pixels).save(path)
+    image = read(path)
+    assert image.pixels.dtype == np.float32
+    assert image.pixels.shape == (1, 3, 4)
+    np.testing.assert_allclose(image.pixels[0], RAMP / 255, atol=1e-6)
+    np.testing.assert_array_equal(decode(path), pixels)
+
+
+def test_float_tiff_spans_its_lowest_to_highest_value(tmp_path: Path) -> None:
+    PIL.Image.fromarray(RAMP.astype(np.float32) - 100).save(tmp_path / "x.tif")
+    np.testing.assert_allclose(read(tmp_path / "x.tif").pixels[0], RAMP / 220, atol=1e-6)
+
+
+def test_a_16_bit_tiff_where_white_is_zero_is_inverted(tmp_path: Path) -> None:
+    pixels = RAMP.astype("<u2") * 257
+    plain = read(write_tiff(tmp_path / "plain.tif", pixels, photometric=1)).pixels
+    inverted = read(write_tiff(tmp_path / "inverted.tif", pixels, photometric=0)).pixels
+    np.testing.assert_allclose(plain[0], RAMP / 255, atol=1e-6)
+    np.testing.assert_allclose(inverted, 1 - plain, atol=1e-6)
+
+
+def test_signed_tiff_values_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    PIL.Image.fromarray(np.array([[-1000, 0, 3000]], dtype=np.int32)).save(path)
+    pixels = read(path, window=(-1000, 3000)).pixels
+    np.testing.assert_allclose(pixels[0], [[0, 0.25, 1]])
+    assert (np.diff(read(path).pixels) > 0).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "CMYK", "RGBA"])
+def test_colour_of_any_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    PIL.Image.new("RGB", (16, 8), (255, 0, 0)).convert(mode).save(path)
+    pixels = read(path).pixels
+    assert pixels.shape == (3, 8, 16)
+    np.testing.assert_allclose(pixels.mean(axis=(1, 2)), [1, 0, 0], atol=0.02)
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("LA", (200, 51)), ("RGBA", (200, 200, 200, 51))])
+def test_alpha_is_laid_over_black(tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
+    PIL.Image.new(mode, (4, 4), colour).save(tmp_path / "x.png")
+    np.testing.assert_allclose(read(tmp_path / "x.png").pixels, 200 / 255 * 0.2, atol=1e-6)
+
+
+def test_a_bilevel_image_is_black_and_white(tmp_path: Path) -> None:
+    PIL.Image.fromarray(RAMP > 100).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read(tmp_path / "x.png").pixels[0], RAMP > 100)
+
+
+def test_a_tiff_of_several_pages_needs_a_frame(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    pages = [PIL.Image.new("L", (4, 4), value) for value in (51, 102)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match="has 2 frames; name one"):
+        read(path)
+    assert read(path, frame=1).pixels.max() == pytest.approx(0.4)
+
+
+# --- NIfTI --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored", ["RAS", "LPS", "ASL", "SPR"])
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz"])
+def test_slices_look_alike_however_the_volume_is_stored(
+    tmp_path: Path, stored: str, suffix: str
+) -> None:
+    # A mark on the patient's right and front, in the lowest of four slices; x, y, z in RAS.
+    ras = np.zeros((5, 6, 4), dtype=np.int16)
+    ras[4, 5, 0] = 100
+    canonical = nibabel.Nifti1Image(ras, np.diag([1.0, 2.0, 3.0, 1.0]))
+    to = nibabel.orientations.axcodes2ornt(tuple(stored))
+    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(canonical.affine), to)
+    path = tmp_path / f"x.{suffix}"
+    nibabel.save(canonical.as_reoriented(turn), path)
+    image, volume = read(path, frame=0), read(path, volume=True)
+    assert image.pixels.shape == (1, 6, 5)
+    assert np.argwhere(image.pixels[0]).tolist() == [[0, 0]]  # shown top left
+    assert volume.pixels.shape == (1, 4, 6, 5)
+    np.testing.assert_array_equal(volume.pixels[:, 0], image.pixels)
+    np.testing.assert_allclose(volume.spacing_mm, (3, 2, 1), rtol=1e-6)
+    np.testing.assert_allclose(image.spacing_mm, (2, 1), rtol=1e-6)
+
+
+def test_every_slice_of_a_nifti_file_has_the_same_scale(tmp_path: Path) -> None:
+    values = np.zeros((2, 2, 2), dtype=np.float32)
+    values[..., 0], values[..., 1] = 10, 30
+    values[0, 0, 0] = -10
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii")
+    assert read(tmp_path / "x.nii", frame=0).pixels.max() == pytest.approx(0.5)
+    assert read(tmp_path / "x.nii", frame=1, window=(0, 60)).pixels.max() == pytest.approx(0.5)
+
+
+def test_a_time_axis_needs_an_index(tmp_path: Path) -> None:
+    values = np.arange(16, dtype=np.int16).reshape(2, 2, 2, 2)
+    nibabel.save(nibabel.Nifti2Image(values, np.eye(4)), tmp_path / "x.nii")
+    with pytest.raises(InputError, match="has 2 time points; name one"):
+        read(tmp_path / "x.nii", frame=0)
+    pixels = read(tmp_path / "x.nii", volume=True, index=1).pixels
+    assert pixels.max() == 1
+    assert pixels.min() == pytest.approx(1 / 15)
+    with pytest.raises(InputError, match="index 2 does not exist"):
+        read(tmp_path / "x.nii", frame=0, index=2)
+
+
+# --- npz ----------------------------------------------------------------------------------------
+
+
+def test_npz_rows_of_grey_colour_and_volume(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    grey = np.stack([RAMP, RAMP + 1])
+    colour = np.zeros((1, 4, 5, 3), dtype=np.uint8)
+    colour[..., 0] = 255
+    volume = np.zeros((1, 6, 4, 5), dtype=np.uint8)
+    np.savez(path, grey=grey, colour=colour, volume=volume)
+    np.testing.assert_allclose(
+        read(path, array="grey", index=1).pixels[0], (RAMP + 1) / 255, atol=1e-6
+    )
+    assert read(path, array="colour", index=0).pixels.shape == (3, 4, 5)
+    assert read(path, array="volume", index=0, volume=True).pixels.shape == (1, 6, 4, 5)
+    assert read(path, array="volume", index=0, frame=5).pixels.shape == (1, 4, 5)
+    for arguments, message in [
+        ({"array": "train", "index": 0}, "has no array 'train'; it has grey, colour, volume"),
+        ({"index": 0}, "has no array None"),
+        ({"array": "grey"}, "index None of grey, expected 0 to 1"),
+        ({"array": "grey", "index": 2}, "index 2 of grey, expected 0 to 1"),
+        ({"array": "grey", "index": 0, "volume": True}, "expected a volume"),
+        ({"array": "volume", "index": 0}, "has 6 frames"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read(path, **arguments)
+
+
+# --- what is broken -----------------------------------------------------------------------------
+
+
+def test_missing_folder_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("not an image at all")
+    for name, message in [
+        ("none.png", "no such file"),
+        ("", "is a folder"),
+        ("empty.png", "is empty"),
+        ("text.png", "is none of PNG, JPEG"),
+    ]:
+        with pytest.raises(InputError, match=message) as caught:
+            read(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "nii", "nii.gz", "npz"])
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.95])
+def test_a_truncated_file_is_an_error(tmp_path: Path, suffix: str, kept: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    path = tmp_path / f"x.{suffix}"
+    arguments: dict[str, Any] = {}
+    if suffix.startswith("nii"):
+        nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), path)
+        arguments = {"frame": 0}
+    elif suffix == "npz":
+        np.savez_compressed(path, a=noise)
+        arguments = {"array": "a", "index": 0}
+    else:
+        PIL.Image.fromarray(noise[..., 0]).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(InputError, match=r"x\."):
+        read(path, **arguments)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "nii.gz"])
+def test_nan_and_infinite_values_are_counted(tmp_path: Path, suffix: str) -> None:
+    values = np.ones((4, 4), dtype=np.float32)
+    values[0, :2], values[1, 0] = np.nan, np.inf
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "tif":
+        PIL.Image.fromarray(values).save(path)
+    else:
+        path.write_bytes(
+            gzip.compress(nibabel.Nifti1Image(values[..., None], np.eye(4)).to_bytes())
+        )
+    with pytest.raises(InputError, match="3 of 16 values are NaN or infinite"):
+        read(path)
+
+
+def test_arguments_that_do_not_fit_the_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    PIL.Image.fromarray(RAMP).save(path)
+    for arguments, message in [
+        ({"array": "train"}, "this is PNG, not npz"),
+        ({"index": 3}, "this is PNG; use frame"),
+        ({"frame": 1}, "frame 1 does not exist, the file has 1"),
+        ({"volume": True}, "PNG holds no volume"),
+        ({"window": (80.0, 0.0)}, "expected .low, high. with low < high"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read(path, **arguments)
+    assert read(path, frame=0).pixels.shape == (1, 3, 4)
+
+
+def test_a_constant_image_is_read(tmp_path: Path) -> None:
+    PIL.Image.new("F", (4, 4), 7.0).save(tmp_path / "x.tif")
+    assert (read(tmp_path / "x.tif").pixels == 0).all()

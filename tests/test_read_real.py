@@ -1,0 +1,99 @@
+"""Real DICOM and NIfTI files in many encodings: all are read, or an error says why not."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import warnings
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.pixels import apply_modality_lut, apply_voi
+
+from midclass.errors import InputError
+from midclass.images.read import decode, read
+
+pytestmark = pytest.mark.realdata
+
+
+@lru_cache
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_real_files_decode_to_the_listed_values_or_say_why_not(shared_data: Path) -> None:
+    folder, refused = shared_data / "reader_tests", []
+    for row in manifest(folder):
+        path = folder / row["path"]
+        if row["decodes"] != "yes":
+            with pytest.raises(InputError, match=path.name):
+                decode(path)
+            refused.append(path.name)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = decode(path)
+        assert "x".join(map(str, values.shape)) == row["shape"], path
+        if row["md5"]:
+            digest = hashlib.md5(np.ascontiguousarray(values).tobytes()).hexdigest()
+            assert digest == row["md5"], path
+        assert float(values.min()) == pytest.approx(float(row["min"])), path
+        assert float(values.max()) == pytest.approx(float(row["max"])), path
+    assert len(refused) == 7
+
+
+def test_all_decodable_real_files_are_read_to_finite_pixels(shared_data: Path) -> None:
+    folder = shared_data / "reader_tests"
+    for row in manifest(folder):
+        if row["decodes"] != "yes" or int(row["rows"] or 0) > 4000:
+            continue  # the mammogram takes seconds to decode, which the test above has done
+        time_axis = row["kind"] == "nifti" and row["shape"].count("x") == 3
+        image = read(folder / row["path"], frame=0, index=0 if time_axis else None)
+        assert image.pixels.shape[0] in (1, 3), row["path"]
+        assert image.pixels.ndim == 3
+        assert np.isfinite(image.pixels).all()
+        assert image.pixels.min() >= 0
+        assert image.pixels.max() <= 1
+        assert image.spacing_mm is None or min(image.spacing_mm) > 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [
+        ("wg04/CT1_*", 5),
+        ("wg04/CT2_*", 4),
+        ("wg04/RG3_*", 5),
+        ("pydicom/MR_small*", 7),
+        ("pydicom-data/emri_small*", 4),
+    ],
+)
+def test_encodings_of_one_image_are_read_alike(shared_data: Path, pattern: str, count: int) -> None:
+    files = sorted((shared_data / "reader_tests" / "dicom").glob(pattern))
+    assert len(files) == count
+    readable = [file for file in files if "JPLY" not in file.name]
+    first, *others = (read(file, frame=0) for file in readable)
+    for other in others:
+        np.testing.assert_array_equal(first.pixels, other.pixels)
+        assert first.spacing_mm == other.spacing_mm
+
+
+def test_lookup_tables_in_real_files_agree_with_pydicom(shared_data: Path) -> None:
+    folder = shared_data / "reader_tests" / "dicom" / "pydicom-data"
+    dataset = pydicom.dcmread(folder / "vlut_04.dcm")
+    bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+    expected = apply_voi(dataset.pixel_array, dataset) / (2.0**bits - 1)
+    np.testing.assert_allclose(read(folder / "vlut_04.dcm").pixels[0], expected, atol=1e-6)
+    dataset = pydicom.dcmread(folder / "mlut_18.dcm")
+    bits = dataset.ModalityLUTSequence[0].LUTDescriptor[2]
+    expected = apply_modality_lut(dataset.pixel_array, dataset) / (2.0**bits - 1)
+    np.testing.assert_allclose(read(folder / "mlut_18.dcm").pixels[0], expected, atol=1e-6)
+
+
+def test_a_radiograph_stored_as_monochrome1_has_a_dark_background(shared_data: Path) -> None:
+    path = shared_data / "reader_tests" / "dicom" / "wg04" / "RG1_J2KI.dcm"
+    pixels, stored = read(path).pixels[0], decode(path).astype(float)
+    assert np.corrcoef(pixels[::8, ::8].ravel(), stored[::8, ::8].ravel())[0, 1] < -0.9
