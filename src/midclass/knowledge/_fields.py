@@ -136,10 +136,10 @@ def warp(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
 
 
 def less_than_a_sample(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
-    """The shifts made so small (half a sample) that only the blur of interpolation is left."""
+    """The shifts made so small (half a sample at most) that the blur of interpolation is left."""
     half = batch.spacing_mm.amin(1) / 2
     longest = shift_mm.norm(dim=-1).flatten(1).amax(1).clamp_min(1e-6)
-    return shift_mm * column((half / longest).clamp_max(1), shift_mm)
+    return shift_mm * column((half / longest).clamp_max(0.5), shift_mm)
 
 
 def smooth_field(values: Tensor, batch: ImageBatch, length_mm: Tensor) -> Tensor:

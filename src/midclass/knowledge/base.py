@@ -18,7 +18,7 @@ FAINTEST = 1 / 255
 class Knowledge(ABC):
     """Medical knowledge as an operator: given-class images in, one middle class out.
 
-    A subclass is a dataclass of ranges and fills two holes. ``draw`` takes small random numbers
+    A subclass is a dataclass of ranges and fills two holes (three, where it resamples tissue). ``draw`` takes small random numbers
     from the generator, on the CPU, one row per image, so that a draw can be repeated on any
     device, recorded, and cut into smaller batches. ``render`` is a pure function that says what
     the tissue would look like (``new``) and how much of it is there (``alpha``)::
@@ -39,17 +39,28 @@ class Knowledge(ABC):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The changed tissue ``(n, c, *spatial)`` and its share ``(n, 1, *spatial)`` in [0, 1]."""
 
-    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
-        """The same processing with no change: pixels for the given class, seams included."""
-        return batch.pixels
+    def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor | None:
+        """The old tissue after the processing of ``render``; None where that leaves no trace."""
+        return None
 
     def apply(self, batch: ImageBatch, params: Params) -> Middle:
         """Make the middle class; the input is left as it is."""
         new, alpha = self.render(batch, params)
+        pixels, alpha = self._blended(batch, new, alpha)
+        return Middle(pixels, alpha, severity(batch, pixels, alpha))
+
+    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
+        """The same processing with no change: pixels for the given class, seams included."""
+        tissue = self.sham_tissue(batch, params)
+        if tissue is None:
+            return batch.pixels
+        _, alpha = self.render(batch, params)
+        return self._blended(batch, tissue, alpha)[0]
+
+    def _blended(self, batch: ImageBatch, new: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         alpha = alpha.clamp(0, 1) * soft_anatomy(batch, self.border_mm)
         alpha = torch.where(alpha > FAINTEST, alpha, 0)
-        pixels = torch.lerp(batch.pixels, new.clamp(0, 1), alpha.expand_as(batch.pixels))
-        return Middle(pixels, alpha, severity(batch, pixels, alpha))
+        return torch.lerp(batch.pixels, new.clamp(0, 1), alpha.expand_as(batch.pixels)), alpha
 
     def __call__(self, batch: ImageBatch, rng: torch.Generator) -> Middle:
         """Draw and apply."""

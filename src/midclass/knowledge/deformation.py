@@ -45,7 +45,7 @@ class Deformation(Knowledge):
         samples = (shift / fields.row(batch.spacing_mm, batch)).norm(dim=-1)
         return fields.warp(batch, shift), samples.clamp_max(1).unsqueeze(1)
 
-    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
+    def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its movement."""
         return fields.warp(batch, fields.less_than_a_sample(batch, self._shift(batch, params)))
 

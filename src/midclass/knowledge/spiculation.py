@@ -71,7 +71,7 @@ class Spiculation(Knowledge):
         moved = shift.norm(dim=-1) / batch.spacing_mm.amin(1).view(-1, *(1,) * (like.ndim - 2))
         return new, torch.maximum(star, moved.unsqueeze(1).clamp_max(1))
 
-    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
+    def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its pull."""
         shift = _pull(self._from_centre(batch, params), params)
         return fields.warp(batch, fields.less_than_a_sample(batch, shift))
@@ -82,17 +82,20 @@ class Spiculation(Knowledge):
 
 
 def _spicules(from_centre: Tensor, params: Params) -> Tensor:
-    """``(n, 1, *spatial)``: 1 on the axis of a spicule, fading across and along it."""
+    """``(n, 1, *spatial)``: 1 on the axis of a spicule, fading across and along it.
+
+    The spicule next in direction decides: one product for all, the rest for that one only.
+    """
     n, *spatial, dims = from_centre.shape
     place = from_centre.reshape(n, -1, dims)
-    device = place.device
-    along = place @ params["direction"].to(device).transpose(1, 2)  # (n, samples, count)
-    length = params["length_mm"].to(device).unsqueeze(1).clamp_min(1e-3)
-    across2 = (place.square().sum(-1, keepdim=True) - along.square()).clamp_min(0)
-    left = (1 - along / length).clamp(0, 1) * (along > 0)  # 1 at the root, 0 at the tip
-    width = params["width_mm"].to(device).view(n, 1, 1) / 2 * (0.4 + 0.6 * left)
+    lengths = params["length_mm"].to(place.device)  # 0 for those that are not drawn
+    along = place @ params["direction"].to(place.device).transpose(1, 2)  # (n, samples, count)
+    along, nearest = along.masked_fill_((lengths == 0).unsqueeze(1), -torch.inf).max(-1)
+    across2 = (place.square().sum(-1) - along.square()).clamp_min(0)
+    left = (1 - along / lengths.gather(1, nearest)).clamp(0, 1) * (along > 0)  # 0 at the tip
+    width = params["width_mm"].to(place.device).unsqueeze(1) / 2 * (0.4 + 0.6 * left)
     line = torch.exp(-across2 / (2 * width.square())) * left.sqrt()
-    return line.amax(-1).view(n, 1, *spatial)
+    return line.view(n, 1, *spatial)
 
 
 def _core(from_centre: Tensor, params: Params) -> Tensor:

@@ -61,6 +61,7 @@ class Transplant(Knowledge):
         if self.tissue == "foreign":
             step = int(torch.randint(1, max(n, 2), (), generator=rng))
             drawn["donor"] = batch.pixels.roll(step, 0)
+            drawn["donor_anatomy"] = batch.anatomy.float().roll(step, 0)
         return drawn
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
@@ -72,15 +73,16 @@ class Transplant(Knowledge):
         edge = fields.column(params["edge"], distance)
         alpha = _smoothstep((1 - distance) / edge) * fields.column(params["share"], distance)
         source = self._source(batch, params, from_centre, side_mm)
-        donor = params.get("donor", batch.pixels).to(batch.pixels.device)
-        return fields.sample(donor, source), alpha
+        if self.tissue == "own":
+            return fields.sample(batch.pixels, source), alpha
+        # Foreign tissue of the same anatomy: air or a blank beside it would give it away.
+        anatomy = fields.sample(params["donor_anatomy"].to(alpha.device), source)
+        return fields.sample(params["donor"].to(alpha.device), source), alpha * anatomy.square()
 
-    def sham(self, batch: ImageBatch, params: Params) -> Tensor:
-        """The same patch put back where it came from, resampled half a sample off."""
-        from_centre, _ = self._from_centre(batch, params)
-        shift = fields.row(batch.spacing_mm / 2, batch).expand_as(from_centre)
-        _, alpha = self.render(batch, params)
-        return torch.lerp(batch.pixels, fields.warp(batch, shift), alpha.expand_as(batch.pixels))
+    def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
+        """The tissue of the same place, resampled half a sample off."""
+        shift = fields.row(batch.spacing_mm / 2, batch)
+        return fields.warp(batch, shift.expand(len(batch), *batch.spatial, -1))
 
     def _from_centre(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Positions from the patch's centre, and the image's shorter side, in mm."""

@@ -1,0 +1,40 @@
+"""Budget: how long, how fast and how large a network is trained."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Budget(BaseModel):
+    """The training budget of a recipe; every detector of a study gets the same.
+
+    Attributes:
+        steps: batches in all.
+        batch: given-class images per step; as many middle-class images are added.
+        learning_rate: the highest one, of AdamW with a one-cycle schedule.
+        weight_decay: of AdamW.
+        ema: decay of the moving average of the weights, which is what is kept.
+        label_smoothing: share of the label that is spread over all classes.
+        map_weight: weight of the change-map loss against the class loss.
+        checkpoints: how many states are kept to choose from without labels.
+        width: channels of the network's first stage.
+        blocks: residual blocks per stage.
+        standardise: the network gives each image mean 0 and variance 1 at its entrance.
+
+    >>> Budget(steps=300).steps, Budget().batch
+    (300, 32)
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=600, gt=0)
+    batch: int = Field(default=48, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    weight_decay: float = Field(default=0.05, ge=0, le=1)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    map_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    checkpoints: int = Field(default=4, gt=0)
+    width: int = Field(default=16, gt=0)
+    blocks: int = Field(default=1, gt=0)
+    standardise: bool = True

@@ -1,0 +1,61 @@
+"""Demo: phantoms, contact sheet, fit and evaluation in a few minutes, without any data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from midclass import commands
+from midclass.console import say
+from midclass.errors import InputError
+from midclass.fitting import refuse_existing
+from midclass.images import phantoms
+from midclass.recipe import Recipe
+
+RECIPES = {"breast": "phantoms", "head": "head_ct", "chest": "chest_xray"}
+"""Kind of phantom -> the recipe for it."""
+
+
+def demo(
+    kind: str,
+    out: Path,
+    seed: int,
+    *,
+    steps: int = 150,
+    n_train: int = 300,
+    n_test: int = 100,
+    size: int = 128,
+) -> None:
+    """Write phantoms, contact sheet, detector and evaluation into ``out``; print the figures.
+
+    The recipe is a shipped one with a shorter training, written to ``out`` to be looked at.
+
+    Raises:
+        InputError: unknown kind, or ``out`` holds something.
+    """
+    if kind not in RECIPES:
+        raise InputError(f"no phantom kind {kind!r}; the kinds are {', '.join(RECIPES)}")
+    refuse_existing(out, overwrite=False)
+    manifest = phantoms.write(out / "phantoms", kind, seed, n_train, n_test, size=size)
+    say(f"phantoms: {n_train} to learn from, {n_test} normal and {n_test} with a lesion to test on")
+    recipe = _recipe(kind, out / f"{kind}.yaml", steps)
+    cases, cache = commands.Source(manifest), out / "cache"
+    commands.show(recipe, cases, out=out / "sheet.png", seed=seed, cache=cache)
+    detector = commands.fit(recipe, cases, out=out / "detector", seed=seed, cache=cache)
+    commands.evaluate(detector, cases, out=out / "evaluation", cache=cache)
+    shutil.rmtree(cache)
+    say(f"look at: {out / 'sheet.png'}, {out / 'evaluation' / 'roc.png'}, ...heat_maps.png")
+
+
+def _recipe(kind: str, path: Path, steps: int) -> str:
+    budget = Recipe.load(RECIPES[kind]).budget.model_copy(update={"steps": steps})
+    fields = {
+        "extends": RECIPES[kind],
+        "name": f"demo_{kind}",
+        "summary": f"{RECIPES[kind]} on {kind} phantoms, trained for a short time.",
+        "budget": budget.model_dump(),
+    }
+    path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
+    return str(path)

@@ -1,0 +1,209 @@
+"""Detector: what every method promises, kept in one place."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midclass.calibration import conformal_p_values, conformal_threshold
+from midclass.errors import InputError
+from midclass.images.prepare import Prepared
+from midclass.metrics import checked_fpr
+from midclass.recipe import Recipe
+from midclass.results import new_folder
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+FloatArray: TypeAlias = NDArray[np.float64]
+
+HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
+"""Parts of the given class, by patient: to learn from, to choose with, to set the threshold."""
+
+
+class Detector(ABC):
+    """Learns from given-class cases; a higher score is more abnormal.
+
+    ``decision_function = score_samples - threshold_`` and ``predict`` is 1 exactly where it is
+    above 0. The threshold is conformal: a case of the given class that was not used in training is
+    flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
+    ``midclass.calibration``).
+
+    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``.
+
+    Args:
+        recipe: geometry, anatomy and intensity of the images, and what is known of the disease.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    @abstractmethod
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Learn from ``train``; choose checkpoint, scores and the like with ``select``."""
+
+    @abstractmethod
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Scores ``(n,)`` of the prepared samples and, when asked, heat maps ``(n, *spatial)``."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What was learned: tensors by name, and JSON."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+
+    def fit(
+        self,
+        given: Prepared,
+        *,
+        seed: int = 0,
+        max_fpr: float = 0.05,
+        workdir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Detector:
+        """Learn from given-class cases and set the threshold with those held out.
+
+        Args:
+            given: cases of the given class only.
+            seed: the same seed on the same machine gives the same scores to the last bit.
+            max_fpr: promised false-alarm rate.
+            workdir: an interrupted training goes on from here.
+            progress: called with (step, steps, text).
+
+        Raises:
+            InputError: when there is a target-class case, or too few cases for ``max_fpr``.
+        """
+        _only_given_class(given)
+        self.max_fpr_ = checked_fpr(max_fpr)
+        parts = given.cases.split_by_patient(HELD_OUT, seed)
+        prepared = {name: given.subset(part) for name, part in parts.items()}
+        self._refuse_few(len(parts["calibrate"]))
+        self.learn(
+            prepared["train"], prepared["select"], seed=seed, workdir=workdir, progress=progress
+        )
+        self.calibration_ = np.sort(self.score_samples(prepared["calibrate"]))
+        self.threshold_ = conformal_threshold(self.calibration_, max_fpr)
+        self.cases_ = {name: len(part) for name, part in parts.items()}
+        self.patients_ = {name: len(part.patients) for name, part in parts.items()}
+        return self
+
+    def score_samples(self, prepared: Prepared) -> FloatArray:
+        """Raw score of every case ``(n_cases,)``; -inf for one that cannot be assessed."""
+        scores, _ = self.score_images(prepared)
+        return per_case(scores, prepared)
+
+    def decision_function(self, prepared: Prepared) -> FloatArray:
+        """Score above the threshold ``(n_cases,)``."""
+        return self.score_samples(prepared) - self.threshold_
+
+    def predict(self, prepared: Prepared) -> NDArray[np.int64]:
+        """1 for abnormal, 0 for given class: ``(n_cases,)``."""
+        return (self.decision_function(prepared) > 0).astype(np.int64)
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """How often a held-out given-class case scores as high: ``(n,)`` for raw scores."""
+        return conformal_p_values(self.calibration_, scores)
+
+    def heat_maps(self, prepared: Prepared) -> FloatArray:
+        """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
+        _, maps = self.score_images(prepared, heat_maps=True)
+        if maps is None:
+            raise InputError(f"{type(self).__name__} makes no heat maps")
+        return maps
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
+        from safetensors.torch import save_file
+
+        from midclass import __version__
+
+        tensors, facts = self.state()
+        about = {
+            "midclass": __version__,
+            "detector": f"{type(self).__module__}:{type(self).__qualname__}",
+            "recipe": self.recipe.to_dict(),
+            "max_fpr": self.max_fpr_,
+            "threshold": self.threshold_,
+            "calibration": self.calibration_.tolist(),
+            "cases": self.cases_,
+            "patients": self.patients_,
+            "state": facts,
+        }
+        with new_folder(Path(folder), overwrite=overwrite) as temporary:
+            save_file(
+                {k: v.contiguous() for k, v in tensors.items()}, temporary / "weights.safetensors"
+            )
+            text = json.dumps(about, indent=1)
+            (temporary / "detector.json").write_text(text, encoding="utf-8")
+
+    def _refuse_few(self, calibrating: int) -> None:
+        """Say before hours of training, not after, that the promise cannot be kept."""
+        conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)
+
+
+def load_detector(folder: Path | str) -> Detector:
+    """Read a saved detector; runs no user code.
+
+    Raises:
+        InputError: when the folder holds no detector, or one of an unknown kind.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "weights.safetensors")
+        module, _, name = about["detector"].partition(":")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: no saved detector here ({Path(error.filename).name} is missing); "
+            "make one with `midclass fit`"
+        ) from None
+    except (json.JSONDecodeError, KeyError, OSError, ValueError) as error:
+        raise InputError(f"{folder}: the saved detector is damaged ({error})") from None
+    if not module.startswith("midclass.detectors."):
+        raise InputError(f"{folder}: unknown kind of detector {about['detector']!r}")
+    detector: Detector = getattr(importlib.import_module(module), name)(
+        Recipe.from_dict(about["recipe"])
+    )
+    detector.max_fpr_, detector.threshold_ = about["max_fpr"], about["threshold"]
+    detector.calibration_ = np.array(about["calibration"], dtype=float)
+    detector.cases_, detector.patients_ = about["cases"], about["patients"]
+    detector.restore(tensors, about["state"])
+    return detector
+
+
+def per_case(scores: FloatArray, prepared: Prepared) -> FloatArray:
+    """The highest score among the samples of each case: ``(n_cases,)``."""
+    highest = np.full(len(prepared.cases), -np.inf)
+    np.maximum.at(highest, prepared.case_index, scores)
+    return highest
+
+
+def _only_given_class(given: Prepared) -> None:
+    target = [case for case in given.cases if case.label == 1]
+    if target:
+        raise InputError(
+            f"{target[0].case_id} and {len(target) - 1} more cases are of the target class; "
+            "fit learns from the given class (label 0) only: use cohort.given_class()"
+        )
+    if not len(given):
+        raise InputError("no case of the given class (label 0) to learn from")

@@ -1,0 +1,216 @@
+"""The method: a network that tells the given class from middle classes made of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.images.prepare import Prepared
+from midclass.middle import LabelledBatch, MiddleClasses
+from midclass.networks import Network, Output
+from midclass.recipe import Recipe
+from midclass.scoring import Combination, GivenClass, log_odds, top_change
+from midclass.training import train as train_network
+from midclass.types import ImageBatch
+
+AT_ONCE = 64
+"""Images that go through the network together when scoring."""
+REFERENCE = 600
+"""Given-class training images whose features say where the given class lies."""
+
+
+class MiddleClassDetector(Detector):
+    """Knowledge-guided one-class classification.
+
+    Trains on K middle classes against the given class, then chooses the checkpoint and the
+    combination of three scores (log-odds of any middle class, top of the change map, distance in
+    feature space) with operators and patients that training has not seen. No target label enters.
+
+    The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
+    Image Classification", arXiv 2111.10620; operators, network and scores are ours.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Train, then choose the checkpoint and the scores; see the class."""
+        rows = self.assessable(train)
+        classes = MiddleClasses(
+            self.recipe.operators(),
+            self.recipe.nuisance_operator(),
+            self.recipe.sham,
+            self.recipe.floor,
+        )
+        budget = self.recipe.budget
+
+        def make_batch(rng: torch.Generator) -> LabelledBatch:
+            drawn = torch.randint(len(rows), (budget.batch,), generator=rng).numpy()
+            return classes(train.batch(rows[drawn]).to(self.device), rng)
+
+        self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
+        judge = self._judge(train, select, seed)
+        history, states = train_network(
+            self.network_,
+            make_batch,
+            lambda network: judge.choose(network).figure,
+            budget,
+            seed=seed,
+            workdir=workdir,
+            progress=progress,
+        )
+        self.network_.load_state_dict(states[history.best])
+        chosen = judge.choose(self.network_)
+        self.given_, self.combination_ = chosen.given, chosen.combination
+        self.history_ = {**asdict(history), "best": history.best, "scores": chosen.figures}
+
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Combined scores and, when asked, the change maps inside the anatomy."""
+        scores = np.full(len(prepared), -np.inf)
+        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
+        rows = self.assessable(prepared)
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            batch = prepared.batch(some).to(self.device)
+            output = look(self.network_, batch)
+            scores[some] = self.combination_(raw_scores(output, batch, self.given_))
+            if maps is not None:
+                shown = output.change.sigmoid() * batch.anatomy
+                maps[some] = shown.squeeze(1).cpu().numpy()
+        return scores, maps
+
+    def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        axes = tuple(range(1, prepared.anatomy.ndim))
+        samples = np.asarray(prepared.anatomy).sum(axes, dtype=np.int64)
+        area = samples * prepared.spacing_mm.prod(1)
+        return np.flatnonzero(area > self.recipe.geometry.least_anatomy_mm2)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Network weights, the given class in feature space, and how scores combine."""
+        tensors = {f"network.{k}": v.cpu() for k, v in self.network_.state_dict().items()}
+        tensors |= {"given.mean": self.given_.mean, "given.inverse": self.given_.inverse}
+        facts = {
+            "network": self.network_.settings,
+            "combination": asdict(self.combination_),
+            "history": self.history_,
+        }
+        return tensors, facts
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        weights = {
+            k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")
+        }
+        self.network_ = Network(**facts["network"]).to(self.device)
+        self.network_.load_state_dict(weights)
+        self.given_ = GivenClass(tensors["given.mean"], tensors["given.inverse"])
+        combination = {k: tuple(v) for k, v in facts["combination"].items()}
+        self.combination_ = Combination(**combination)
+        self.history_ = facts["history"]
+
+    def _new_network(self, shape: tuple[int, ...], classes: int, seed: int) -> Network:
+        budget = self.recipe.budget
+        with torch.random.fork_rng(devices=[]):  # layers take their first weights from here
+            torch.manual_seed(seed)
+            network = Network(
+                classes, shape[1], len(shape) - 2, budget.width, budget.blocks, budget.standardise
+            )
+        layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+        return network.to(self.device, memory_format=layout)
+
+    def _judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
+        """Held-out given-class images, and middle classes of operators not in the recipe."""
+        rng = torch.Generator().manual_seed(seed)
+        reference = self.assessable(train)
+        reference = reference[torch.randperm(len(reference), generator=rng)[:REFERENCE].numpy()]
+        given = select.batch(self.assessable(select)).to(self.device)
+        operators = self.recipe.held_out_operators() or self.recipe.operators()
+        middles = []
+        for operator in operators.values():
+            middle = operator(given, rng)
+            visible = middle.severity >= self.recipe.floor
+            middles.append(given.with_pixels(middle.pixels)[visible])
+        return Judge(train.batch(reference).to(self.device), given, middles)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to score with a network, and how well that tells held-out operators apart."""
+
+    given: GivenClass
+    combination: Combination
+    figure: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Chooses without labels: held-out given-class images against held-out operators."""
+
+    reference: ImageBatch
+    select: ImageBatch
+    middles: list[ImageBatch]
+
+    def choose(self, network: nn.Module) -> Choice:
+        """The best way to score with this network; its figure is the AUROC."""
+        given = GivenClass.of(_features(network, self.reference))
+        normal = _scores_of(network, self.select, given)
+        middle = np.concatenate([_scores_of(network, each, given) for each in self.middles])
+        combination, figures = Combination.choose(normal, middle)
+        return Choice(given, combination, figures["+".join(combination.chosen)], figures)
+
+
+@torch.inference_mode()
+def look(network: nn.Module, batch: ImageBatch) -> Output:
+    """The network's output in float32, the same for an image alone and in a batch."""
+    network.eval()
+    output: Output = network(batch.pixels.contiguous(memory_format=_layout(batch.pixels)))
+    return output
+
+
+def raw_scores(output: Output, batch: ImageBatch, given: GivenClass) -> FloatArray:
+    """``(n, 3)``, columns as ``scoring.NAMES``."""
+    columns = [
+        log_odds(output.logits),
+        top_change(output.change, batch.anatomy),
+        given.distance(output.features.cpu()),
+    ]
+    return np.stack([column.double().cpu().numpy() for column in columns], 1)
+
+
+def _scores_of(network: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
+    parts = [
+        raw_scores(look(network, part), part, given)
+        for part in (images[i : i + AT_ONCE] for i in range(0, len(images), AT_ONCE))
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, 3))
+
+
+def _features(network: nn.Module, images: ImageBatch) -> Tensor:
+    parts = [
+        look(network, images[i : i + AT_ONCE]).features for i in range(0, len(images), AT_ONCE)
+    ]
+    return torch.cat(parts).cpu()
+
+
+def _layout(pixels: Tensor) -> torch.memory_format:
+    return torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d

@@ -1,0 +1,167 @@
+"""Fitting into a folder: refuses before any work, goes on after an interruption, appears whole."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pkgutil
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midclass.errors import InputError
+from midclass.evaluation import FITTED_WITH, fitted_with
+from midclass.images.cohort import Cohort
+from midclass.recipe import Recipe
+from midclass.resolve import did_you_mean
+from midclass.results import new_folder, write_text_atomic
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector, Progress
+    from midclass.images.prepare import Prepared
+
+STATE = "training.pt"
+"""File of the training's state; it appears at the first checkpoint."""
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """Say before hours of work that the results would have no place.
+
+    Raises:
+        InputError: ``out`` is a file, or (without ``overwrite``) a folder that is not empty.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder with --out")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; give another --out, or --overwrite to replace it")
+
+
+def detector_class(name: str) -> type[Detector]:
+    """The detector of a module of ``midclass.detectors``, such as ``middle_class``.
+
+    Raises:
+        InputError: there is no such module.
+    """
+    import midclass.detectors
+    from midclass.detectors.base import Detector
+
+    modules = [m.name for m in pkgutil.iter_modules(midclass.detectors.__path__)]
+    names = [m for m in modules if m != "base" and not m.startswith("_")]
+    if name not in names:
+        hint = did_you_mean(name, names)
+        raise InputError(f"no detector {name!r}{hint}; the detectors are {', '.join(names)}")
+    module = importlib.import_module(f"midclass.detectors.{name}")
+    (found,) = (
+        one
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, Detector) and one.__module__ == module.__name__
+    )
+    return found
+
+
+class Workplace:
+    """The folder ``OUT.part`` beside ``OUT``: what an interrupted fit needs to go on.
+
+    Args:
+        out: where the detector will be.
+        recipe: with which it is fitted.
+        cohort: the cases it is fitted with.
+        seed: of the fit.
+        detector: name of its module.
+        trust: files of the user's that may run; a change in them is another fit.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        recipe: Recipe,
+        cohort: Cohort,
+        seed: int,
+        detector: str,
+        trust: Collection[Path] = (),
+    ) -> None:
+        self.out = out
+        self.folder = out.with_name(f"{out.name}.part")
+        self.call: dict[str, Any] = {
+            "recipe": _digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
+            "cohort": _digest(*(_identity(cohort, i) for i in range(len(cohort)))),
+            "seed": seed,
+            "detector": detector,
+        }
+
+    def open(self, *, overwrite: bool) -> bool:
+        """Refuse what another fit left, or with ``overwrite`` remove it; is there a state?
+
+        Raises:
+            InputError: the folder holds the state of another fit.
+        """
+        if not self.folder.exists():
+            return False
+        try:
+            left = json.loads((self.folder / "call.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            left = {}
+        other = [name for name, value in self.call.items() if left.get(name) != value]
+        if other and overwrite:
+            shutil.rmtree(self.folder)
+        elif other:
+            raise InputError(
+                f"{self.folder}: holds an interrupted fit with another {' and '.join(other)}; "
+                "repeat that one, give another --out, or --overwrite to start anew"
+            )
+        return self.has_state
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a checkpoint was reached."""
+        return (self.folder / STATE).exists()
+
+    def fit(
+        self, detector: Detector, given: Prepared, max_fpr: float, progress: Progress
+    ) -> Detector:
+        """Fit and save; the state is removed at the end, and where it can be of no use.
+
+        Raises:
+            InputError: from ``Detector.fit``.
+            KeyboardInterrupt: with a message on how to go on.
+        """
+        write_text_atomic(self.folder / "call.json", json.dumps(self.call))
+        try:
+            detector.fit(
+                given,
+                seed=self.call["seed"],
+                max_fpr=max_fpr,
+                workdir=self.folder,
+                progress=progress,
+            )
+            with new_folder(self.out, overwrite=True) as temporary:
+                detector.save(temporary)
+                known = fitted_with(given.cases)
+                (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._how_to_go_on()) from None
+        except InputError:
+            shutil.rmtree(self.folder)
+            raise
+        shutil.rmtree(self.folder)
+        return detector
+
+    def _how_to_go_on(self) -> str:
+        if self.has_state:
+            return f"the same command goes on from the last checkpoint, kept in {self.folder}"
+        shutil.rmtree(self.folder)
+        return "no checkpoint was reached; the same command starts anew"
+
+
+def _identity(cohort: Cohort, i: int) -> list[Any]:
+    case = cohort.cases[i]
+    status = case.path.stat()
+    where = [case.array, case.index, case.frame, case.centre, case.spacing_mm, case.laterality]
+    who = [case.case_id, case.patient_id, case.label]
+    return [*who, str(case.path.resolve()), status.st_size, status.st_mtime_ns, *where]
+
+
+def _digest(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""Preparation: cases -> samples on the recipe's grid, kept as memory maps and read only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from midclass.errors import InputError
+from midclass.images import cache as cached
+from midclass.images.cache import Outcome, Progress, Store
+from midclass.images.cohort import Case, Cohort
+from midclass.images.prepared import Prepared
+from midclass.images.read import Image
+from midclass.images.sample import (
+    Mask,
+    Pixels,
+    Sample,
+    fit_box,
+    make_sample,
+    roi_box,
+    whole_box,
+    with_channels,
+)
+
+if TYPE_CHECKING:
+    from midclass.recipe import AnatomyFunction, Recipe
+
+__all__ = ["Prepared", "prepare", "prepare_array"]
+
+
+def prepare(
+    cohort: Cohort,
+    recipe: Recipe,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    keep_going: bool = False,
+) -> Prepared:
+    """Read a cohort and bring every case onto the recipe's grid.
+
+    Each image is made grey where the recipe has one channel, oriented, cropped and resampled
+    without stretching, and its intensity set; its anatomy is found at the file's resolution. The
+    result is kept on disk: a second call with the same files and recipe reads no image. A case
+    without any anatomy (a slice above the brain) is prepared, with an empty mask.
+
+    Args:
+        cohort: the cases.
+        recipe: geometry, anatomy and intensity.
+        cache: folder of the memory maps; by default see ``midclass.images.cache.folder``.
+        progress: called with the number of cases done and of all.
+        keep_going: put cases that fail into ``failed`` instead of raising.
+
+    Raises:
+        InputError: files that cannot be read or prepared, after trying all of them.
+    """
+    if not len(cohort):
+        raise InputError(f"{cohort.name}: has no cases to prepare")
+    rules = _Rules(recipe)
+    store = cached.fetch(
+        cached.folder(cache),
+        cached.key_of(cohort, rules.geometry, rules.intensity, (rules.anatomy, rules.crop)),
+        (len(cohort), rules.geometry.channels, *rules.geometry.size),
+        lambda rows: _from_files(cohort, rules, rows),
+        progress,
+    )
+    return _prepared(cohort, store, keep_going)
+
+
+def prepare_array(
+    pixels: ArrayLike, recipe: Recipe, spacing_mm: float | ArrayLike | None = None
+) -> Prepared:
+    """Bring images in memory onto the recipe's grid, by the same path as files.
+
+    Args:
+        pixels: ``(n, c, h, w)`` in [0, 1], array or tensor.
+        recipe: geometry, anatomy and intensity; its window and orient are for files and are not
+            used. View roi takes the square in the middle of each image.
+        spacing_mm: one number, ``(2,)`` or ``(n, 2)``; by default what the recipe assumes.
+
+    Raises:
+        InputError: wrong shape or values, or an image that cannot be prepared.
+    """
+    images = np.asarray(pixels, np.float32)
+    if images.ndim != 4 or not len(images):
+        raise InputError(f"pixels of shape {images.shape}, expected (n, c, h, w) with n above 0")
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        raise InputError(
+            f"pixels from {images.min():g} to {images.max():g}, expected numbers in [0, 1]; "
+            "divide by the largest possible value"
+        )
+    cohort, rules = _array_cohort(images, spacing_mm), _Rules(recipe)
+    outcomes = (
+        (row, rules.outcome(case, partial(Image, images[row], case.spacing_mm)))
+        for row, case in enumerate(cohort)
+    )
+    shape = (len(cohort), rules.geometry.channels, *rules.geometry.size)
+    return _prepared(cohort, cached.in_memory(shape, outcomes), keep_going=False)
+
+
+def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohort:
+    """Cases that stand for the images of an array, left to themselves and centred."""
+    n, _, height, width = images.shape
+    spacing: NDArray[np.float64] | None = None
+    if spacing_mm is not None:
+        try:
+            spacing = np.broadcast_to(np.asarray(spacing_mm, np.float64), (n, 2))
+        except ValueError as error:
+            raise InputError(
+                f"spacing_mm of shape {np.shape(spacing_mm)}, expected a number, (2,) or ({n}, 2)"
+            ) from error
+        if not (np.isfinite(spacing).all() and spacing.min() > 0):
+            raise InputError("spacing_mm must be finite numbers above 0")
+    cases = []
+    for i in range(n):
+        name = f"array[{i}]"
+        case = Case(
+            name,
+            Path(name),
+            None,
+            name,
+            spacing_mm=None if spacing is None else (float(spacing[i, 0]), float(spacing[i, 1])),
+            centre=((width - 1) / 2, (height - 1) / 2),
+            laterality="L",
+        )
+        cases.append(case)
+    return Cohort(tuple(cases), "array")
+
+
+def _prepared(cohort: Cohort, store: Store, keep_going: bool) -> Prepared:
+    failed = tuple((cohort[row], reason) for row, reason in sorted(store.failed.items()))
+    if failed and (not keep_going or len(failed) == len(cohort)):
+        named = "; ".join(reason for _, reason in failed[:3])
+        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise InputError(f"{len(failed)} of {len(cohort)} cases cannot be prepared: {named}{more}")
+    rows = np.array([row for row in range(len(cohort)) if row not in store.failed], np.intp)
+    return Prepared(cohort[rows], store, rows, np.arange(len(rows)), failed)
+
+
+def _from_files(cohort: Cohort, rules: _Rules, rows: list[int]) -> Iterator[tuple[int, Outcome]]:
+    """The samples of some cases, image by image, so that each is read once."""
+    for row in sorted(rows, key=lambda row: (*map(str, _place(cohort[row])), row)):
+        read = partial(cohort.read, row, rules.intensity.window)
+        yield row, rules.outcome(cohort[row], read)
+
+
+def _place(case: Case) -> tuple[object, ...]:
+    """What two cases of one image have in common."""
+    return (case.path, case.array, case.index, case.frame, case.spacing_mm, case.laterality)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An image as the recipe wants it, from which samples are taken."""
+
+    pixels: Pixels
+    anatomy: Mask
+    spacing_mm: tuple[float, float]
+    assumed: bool
+
+
+class _Rules:
+    """What a recipe says about preparation; remembers the last image."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.geometry = recipe.geometry
+        self.intensity = recipe.intensity
+        self.anatomy = recipe.anatomy_function()
+        self.crop = recipe.crop_function()
+        self._last: tuple[tuple[object, ...], _Source] | None = None
+
+    def outcome(self, case: Case, read: Callable[[], Image]) -> Outcome:
+        """The sample of a case and whether its spacing is assumed; or why there is none."""
+        try:
+            source = self._source(case, read)
+            return self._sample(case, source), source.assumed
+        except InputError as error:
+            message = str(error)
+            return message if str(case.path) in message else f"{case.path}: {message}"
+
+    def _source(self, case: Case, read: Callable[[], Image]) -> _Source:
+        if self._last is None or self._last[0] != _place(case):
+            self._last = _place(case), self._oriented(case, read())
+        return self._last[1]
+
+    def _oriented(self, case: Case, image: Image) -> _Source:
+        pixels = with_channels(image.pixels, self.geometry.channels)
+        if pixels.max() - pixels.min() < 1e-6:
+            raise InputError(f"nothing to see: every pixel is {pixels.flat[0]:.4f} (of 0 to 1)")
+        spacing, assumed = self._spacing(image)
+        if self._mirrors(case):
+            pixels = np.ascontiguousarray(pixels[..., ::-1])
+        return _Source(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
+
+    def _sample(self, case: Case, source: _Source) -> Sample:
+        geometry, shape = self.geometry, source.anatomy.shape
+        if geometry.roi_mm is not None:
+            if case.centre is None:
+                raise InputError(
+                    "has no x and y, around which view roi takes its square; "
+                    "add them to the manifest, or use view whole"
+                )
+            x, y = case.centre
+            centre = (shape[1] - 1 - x, y) if self._mirrors(case) else (x, y)
+            box = roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
+        else:
+            mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
+            box = whole_box(mask, shape, geometry.margin)
+            box = fit_box(box, geometry.size, source.spacing_mm)
+        return make_sample(
+            source.pixels, source.anatomy, source.spacing_mm, box, geometry, self.intensity
+        )
+
+    def _mirrors(self, case: Case) -> bool:
+        if self.geometry.orient == "keep":
+            return False
+        if not case.laterality:
+            raise InputError(
+                "has no laterality, by which geometry.orient flips; "
+                "fill the manifest's column laterality, or use orient: keep"
+            )
+        return case.laterality == "R"
+
+    def _spacing(self, image: Image) -> tuple[tuple[float, float], bool]:
+        """``(rows, cols)`` of the manifest or file, else what the recipe assumes."""
+        height, width = image.pixels.shape[1:]
+        if image.spacing_mm is not None:
+            return (image.spacing_mm[0], image.spacing_mm[1]), False
+        assumed = self.geometry.spacing_mm
+        if self.geometry.field_of_view_mm is not None:
+            assumed = self.geometry.field_of_view_mm / max(height, width)
+        if assumed is None:
+            raise InputError(
+                "has no spacing; give spacing_mm (a column of the manifest), or assume one by "
+                "the recipe's geometry.spacing_mm or field_of_view_mm"
+            )
+        return (assumed, assumed), True
+
+
+def _found(function: AnatomyFunction, pixels: Pixels, spacing_mm: tuple[float, float]) -> Mask:
+    """The mask that an anatomy function finds, checked: users write such functions."""
+    mask = np.asarray(function(pixels, spacing_mm))
+    if mask.shape != pixels.shape[1:] or mask.dtype != np.bool_:
+        raise InputError(
+            f"anatomy function {function.__name__} returned {mask.dtype} {mask.shape}, "
+            f"expected bool {pixels.shape[1:]}"
+        )
+    return mask

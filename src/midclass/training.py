@@ -1,0 +1,186 @@
+"""The one training loop: a network learns to tell the given class from middle classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from midclass.budget import Budget
+from midclass.middle import LabelledBatch
+from midclass.networks import Output
+
+State: TypeAlias = dict[str, Tensor]
+MakeBatch: TypeAlias = Callable[[torch.Generator], LabelledBatch]
+Validate: TypeAlias = Callable[[nn.Module], float]
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+
+@dataclass
+class History:
+    """What happened: one entry per checkpoint, with the averaged network's validation figure."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """Index of the chosen checkpoint: the highest figure, the later of equals."""
+        return max(range(len(self.step)), key=lambda i: (self.validation[i], i))
+
+
+def train(
+    network: nn.Module,
+    make_batch: MakeBatch,
+    validate: Validate,
+    budget: Budget,
+    *,
+    seed: int,
+    workdir: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[History, list[State]]:
+    """Train, and return the averaged network's weights at every checkpoint.
+
+    Step ``i`` draws from a generator of its own, made from ``seed`` and ``i``, so that a run that
+    was interrupted and goes on from ``workdir`` ends with the same weights as an unbroken one.
+
+    Args:
+        network: trained in place.
+        make_batch: makes the labelled batch of one step.
+        validate: a figure of the averaged network, higher is better; no target label enters.
+        budget: steps, learning rate and the like.
+        seed: of the batches.
+        workdir: where the state is kept at checkpoints; None keeps none.
+        progress: called with (step, steps, text).
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, budget.learning_rate, total_steps=budget.steps
+    )
+    averaged = AveragedModel(
+        network, multi_avg_fn=get_ema_multi_avg_fn(budget.ema), use_buffers=True
+    )
+    run = _Run(network, averaged, optimizer, schedule)
+    done = run.resume(workdir)
+    running = run.history.loss[-1] if run.history.loss else 0.0
+    for step in range(done + 1, budget.steps + 1):
+        batch = make_batch(torch.Generator().manual_seed(seed * 1_000_003 + step))
+        value = _one_step(run, batch, budget)
+        running = value if step == 1 else 0.95 * running + 0.05 * value
+        if progress is not None:
+            progress(step, budget.steps, f"loss {running:.3f}")
+        if step in _checkpoints(budget):
+            run.keep(step, running, validate, workdir)
+    return run.history, run.states
+
+
+def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
+    """Cross-entropy of the class plus, for the change map, binary cross-entropy and Dice loss.
+
+    Dice (Milletari et al., 3DV 2016) keeps small changes from being outvoted by the background.
+    """
+    entropy = functional.cross_entropy(
+        output.logits.float(), batch.label, reduction="none", label_smoothing=budget.label_smoothing
+    )
+    share = batch.weight / batch.weight.sum()
+    logits = output.change.float().flatten(1)
+    target = batch.change.flatten(1)
+    pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    marked = logits.sigmoid() * batch.weight.unsqueeze(1)
+    dice = 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
+    change = (pixelwise.mean(1) * share).sum() + 0.5 * dice
+    return (entropy * share).sum() + budget.map_weight * change
+
+
+def precision(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 where the processor computes in it, else float32.
+
+    A processor without bfloat16 instructions emulates them, ten times slower than float32.
+    """
+    wanted = os.environ.get("MIDCLASS_PRECISION", "auto")
+    if wanted not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"MIDCLASS_PRECISION is {wanted!r}; use auto, float32 or bfloat16")
+    on_cpu = torch.ops.mkldnn._is_mkldnn_bf16_supported  # type: ignore[attr-defined]
+    able = torch.cuda.is_bf16_supported if device.type == "cuda" else on_cpu
+    if wanted == "bfloat16" or (wanted == "auto" and able()):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _one_step(run: _Run, batch: LabelledBatch, budget: Budget) -> float:
+    run.network.train()
+    pixels = batch.images.pixels.contiguous(memory_format=_layout(batch.images.pixels))
+    with precision(pixels.device):
+        output = run.network(pixels)
+    loss = loss_of(output, batch, budget)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
+    run.optimizer.step()
+    run.schedule.step()
+    run.averaged.update_parameters(run.network)
+    return float(loss.detach())
+
+
+def _layout(pixels: Tensor) -> torch.memory_format:
+    return torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
+
+
+def _checkpoints(budget: Budget) -> set[int]:
+    """The last step and evenly spaced ones in the second half, where the learning rate falls."""
+    count = budget.checkpoints
+    return {budget.steps - budget.steps * i // (2 * count) for i in range(count)}
+
+
+@dataclass
+class _Run:
+    """Everything that an interrupted training needs to go on."""
+
+    network: nn.Module
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    history: History = field(default_factory=History)
+    states: list[State] = field(default_factory=list)
+
+    def keep(self, step: int, loss: float, validate: Validate, workdir: Path | None) -> None:
+        """Validate the averaged network and write the state down."""
+        self.averaged.eval()
+        self.history.step.append(step)
+        self.history.loss.append(loss)
+        self.history.validation.append(validate(self.averaged.module))
+        self.states.append(
+            {k: v.detach().clone() for k, v in self.averaged.module.state_dict().items()}
+        )
+        if workdir is not None:
+            workdir.mkdir(parents=True, exist_ok=True)
+            parts = (self.network, self.averaged, self.optimizer, self.schedule)
+            state = {
+                "parts": [part.state_dict() for part in parts],
+                "history": vars(self.history),
+                "states": self.states,
+            }
+            torch.save(state, workdir / "training.tmp")
+            (workdir / "training.tmp").replace(workdir / "training.pt")
+
+    def resume(self, workdir: Path | None) -> int:
+        """Read the state back; the number of steps that are done."""
+        if workdir is None or not (workdir / "training.pt").exists():
+            return 0
+        state = torch.load(workdir / "training.pt", weights_only=True)
+        parts = (self.network, self.averaged, self.optimizer, self.schedule)
+        for part, saved in zip(parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
+        self.history, self.states = History(**state["history"]), state["states"]
+        return self.history.step[-1]

@@ -1,0 +1,225 @@
+"""Anatomy: phantoms whose truth is known, and real images where they are at hand."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage as ndi
+
+from midclass.errors import InputError
+from midclass.images import anatomy
+
+PLANAR = ["breast", "intracranial", "lungs"]
+CT_SPACING = (235 / 160, 235 / 160)
+
+
+def ellipse(size, center, radii):
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    return ((y - center[0]) / radii[0]) ** 2 + ((x - center[1]) / radii[1]) ** 2 <= 1
+
+
+def image(pixels, blur=0.6, noise=0.02):
+    noisy = ndi.gaussian_filter(pixels.astype(float), blur)
+    noisy += noise * np.random.default_rng(0).standard_normal(pixels.shape)
+    return np.clip(noisy, 0, 1).astype(np.float32)[None]
+
+
+def head(size=160, gap=0.0):
+    """Scalp, skull and brain in 235 mm, a crescent of blood, a gap in the skull (radians)."""
+    scalp = ellipse(size, (0.5, 0.5), (0.42, 0.34))
+    skull, inside = (ellipse(size, (0.5, 0.5), r) for r in ((0.4, 0.32), (0.37, 0.29)))
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    bone = skull & ~inside & (np.abs(np.arctan2(x, y)) >= gap / 2)
+    pixels = np.select([bone, inside, scalp], [1.0, 0.45, 0.6], 0.0)
+    blood = inside & ~ellipse(size, (0.5, 0.53), (0.4, 0.29))
+    pixels[blood] = 0.85
+    return image(pixels), inside, blood
+
+
+def mammogram(size=256):
+    """A breast on the left side with a bright label beside it and a strip of film edge."""
+    tissue = ellipse(size, (0.5, 0.0), (0.4, 0.55))
+    pixels = np.where(tissue, 0.5, 0.0)
+    pixels[20:50, 170:200] = pixels[:, -6:] = 1.0
+    return image(pixels), tissue
+
+
+def chest(size=224):
+    """Two dark lungs in a bright body."""
+    lungs = ellipse(size, (0.52, 0.29), (0.3, 0.15)) | ellipse(size, (0.52, 0.71), (0.3, 0.15))
+    body = ellipse(size, (0.6, 0.5), (0.7, 0.47))
+    return image(np.select([lungs, body], [0.25, 0.7], 0.0)), lungs
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_whole_is_everywhere_in_2d_and_3d():
+    assert anatomy.whole(np.zeros((2, 5, 6), np.float32), (1.0, 1.0)).all()
+    assert anatomy.whole(np.zeros((1, 4, 5, 6), np.float32), (1.0, 1.0, 1.0)).shape == (4, 5, 6)
+
+
+def test_foreground_finds_the_body_with_its_holes_in_3d():
+    z, y, x = np.mgrid[:24, :32, :32]
+    distance = np.sqrt((z - 12.0) ** 2 + (y - 16.0) ** 2 + (x - 16.0) ** 2)
+    ball = distance < 9
+    pixels = image(np.where(ball & (distance > 3), 0.6, 0.0))
+    mask = anatomy.foreground(pixels, (1.0, 1.0, 1.0))
+    assert mask[ball].all()
+    assert not mask[distance > 10.5].any()
+
+
+def test_foreground_ignores_isolated_specks():
+    pixels = np.zeros((1, 64, 64), np.float32)
+    pixels[0, 10:50, 10:50] = 0.5
+    pixels[0, 60, 60] = 1.0
+    assert not anatomy.foreground(pixels, (1.0, 1.0))[55:, 55:].any()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("name", ["foreground", "breast", "intracranial"])
+def test_a_constant_image_has_no_anatomy(name, value):
+    assert not getattr(anatomy, name)(np.full((1, 64, 64), value, np.float32), (1.0, 1.0)).any()
+
+
+@pytest.mark.parametrize("name", PLANAR)
+def test_a_volume_is_refused_where_only_slices_make_sense(name):
+    with pytest.raises(InputError, match=rf"anatomy {name} takes 2-D images.*\(1, 4, 8, 8\)"):
+        getattr(anatomy, name)(np.zeros((1, 4, 8, 8), np.float32), (1.0, 1.0, 1.0))
+
+
+def test_a_spacing_of_the_wrong_length_is_refused():
+    with pytest.raises(InputError, match="2 numbers"):
+        anatomy.foreground(np.zeros((1, 8, 8), np.float32), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["foreground", *PLANAR])
+def test_the_same_image_gives_the_same_mask_and_is_left_alone(name):
+    pixels = chest()[0]
+    before, function = pixels.copy(), getattr(anatomy, name)
+    first = function(pixels, (1.0, 1.0))
+    assert first.dtype == np.bool_
+    assert first.shape == pixels.shape[1:]
+    assert np.array_equal(first, function(np.repeat(pixels, 3, axis=0), (1.0, 1.0)))
+    assert np.array_equal(pixels, before)
+
+
+@pytest.mark.parametrize("size", [128, 160, 512])
+def test_intracranial_is_inside_the_skull_and_keeps_blood_at_the_inner_table(size):
+    pixels, inside, blood = head(size)
+    mask = anatomy.intracranial(pixels, (235 / size, 235 / size))
+    assert dice(mask, inside) > 0.97
+    assert mask[blood].mean() > 0.93
+    outside_mm = ndi.distance_transform_edt(~inside) * 235 / size
+    assert outside_mm[mask].max() < 4
+
+
+def test_intracranial_has_the_same_area_in_mm2_at_two_resolutions():
+    areas = [
+        anatomy.intracranial(head(n)[0], (235 / n, 235 / n)).sum() * (235 / n) ** 2
+        for n in (160, 512)
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.04)
+
+
+@pytest.mark.parametrize("gap", [0.15, 0.4])
+def test_intracranial_survives_an_open_skull(gap):
+    pixels, inside, _ = head(gap=gap)
+    mask = anatomy.intracranial(pixels, CT_SPACING)
+    assert dice(mask, inside) > 0.93
+    assert (mask & ~inside).sum() < 0.03 * inside.sum()
+
+
+def test_intracranial_is_empty_in_soft_tissue_without_a_skull():
+    neck = np.where(ellipse(160, (0.5, 0.5), (0.3, 0.3)), 0.65, 0.0)
+    assert not anatomy.intracranial(image(neck), CT_SPACING).any()
+
+
+def test_breast_leaves_out_the_label_and_the_film_edge():
+    pixels, tissue = mammogram()
+    mask = anatomy.breast(pixels, (0.8, 0.8))
+    assert dice(mask, tissue) > 0.95
+    assert not mask[20:50, 170:].any()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_breast_leaves_out_a_bright_pectoral_triangle(mirrored):
+    pixels, tissue = mammogram()
+    tissue[:80, :60] = True
+    y, x = np.mgrid[:256, :256]
+    muscle = x / 60 + y / 120 < 1
+    pixels[0][tissue] = 0.5
+    pixels[0][muscle] = 0.85
+    turn = slice(None, None, -1 if mirrored else 1)
+    mask = anatomy.breast(pixels[:, :, turn], (0.8, 0.8))[:, turn]
+    assert mask[muscle].mean() < 0.1
+    assert mask[tissue & ~muscle].mean() > 0.9
+
+
+def test_lungs_cover_both_dark_lungs():
+    pixels, truth = chest()
+    assert dice(anatomy.lungs(pixels, (1.0, 1.0)), truth) > 0.75
+
+
+def test_lungs_stay_in_place_when_one_lung_is_white():
+    pixels, _ = chest()
+    healthy = anatomy.lungs(pixels, (1.0, 1.0))
+    pixels[0, 110:190, 120:200] = 0.7
+    assert dice(anatomy.lungs(pixels, (1.0, 1.0)), healthy) > 0.85
+
+
+def load(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("L"), np.float32)[None] / 255
+
+
+def rows(folder: Path, count: int, **wanted: str) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open() as file:
+        found = [r for r in csv.DictReader(file) if all(r[k] == v for k, v in wanted.items())]
+    return [found[i] for i in np.linspace(0, len(found) - 1, count).astype(int)]
+
+
+@pytest.mark.realdata
+def test_breast_agrees_with_masks_drawn_by_hand(shared_data):
+    folder = shared_data / "mini_mias"
+    scores = [
+        dice(
+            anatomy.breast(load(folder / row["path"]), (0.4, 0.4)),
+            load(folder / row["breast_mask_path"])[0] > 0.5,
+        )
+        for row in rows(folder, 40, label="0")
+    ]
+    assert np.mean(scores) >= 0.92
+
+
+@pytest.mark.realdata
+def test_intracranial_of_real_slices_is_brain_and_not_bone(shared_data):
+    folder = shared_data / "ct_ich"
+    shares = []
+    for row in rows(folder, 40, label="0", slice="20"):
+        pixels = load(folder / row["path"])
+        mask = anatomy.intracranial(pixels, CT_SPACING)
+        shares.append(mask.sum() / anatomy.foreground(pixels, CT_SPACING).sum())
+        assert mask.any(), row["path"]
+        assert (pixels[0][mask] >= 0.97).mean() < 0.03, row["path"]
+        assert 0.3 < np.median(pixels[0][mask]) < 0.6, row["path"]
+    assert np.percentile(shares, 10) > 0.3
+    assert np.max(shares) < 0.9
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("label", ["0", "1"])
+def test_lungs_are_plausible_in_health_and_in_pneumonia(shared_data, label):
+    folder = shared_data / "kermany_cxr"
+    masks = [
+        anatomy.lungs(load(folder / row["path"]), (1.0, 1.0))
+        for row in rows(folder, 40, label=label, split="train")
+    ]
+    halves = [[mask[:, :112].mean(), mask[:, 112:].mean()] for mask in masks]
+    assert np.min(halves) > 0.08
+    assert np.max(halves) < 0.6
+    assert 0.2 < np.mean(halves) < 0.4
