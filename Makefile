@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Waiting threads sleep instead of spinning: several processes can share a few cores.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint format clean
 

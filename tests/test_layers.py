@@ -15,8 +15,9 @@ SOURCE = Path(midclass.__file__).parent
 # From the top to the bottom; a module imports its own layer or a lower one.
 LAYERS = [
     ["__main__", "cli"],
-    ["commands", "console", "demo"],
-    ["fitting"],
+    ["demo"],
+    ["commands"],
+    ["fitting", "sheet", "console"],
     ["evaluation", "plots", "testing"],
     ["detectors"],
     ["training", "scoring", "calibration"],

@@ -248,14 +248,19 @@ def _examples(
 
 
 def _write_overlays(detector: Detector, prepared: Prepared, folder: Path) -> None:
-    """One picture a sample, computed a few at a time."""
+    """One picture a sample; all heat maps on one scale, so that pictures can be compared."""
+    panels = []
     for start in range(0, len(prepared.cases), 64):
         some = prepared.subset(prepared.cases[start : start + 64])
-        maps = detector.heat_maps(some)
-        for i, case in enumerate(some.case_index):
-            name = re.sub(r"[^\w.-]+", "_", some.cases.cases[case].case_id)
-            panel = plots.Panel(some.pixels[i] / 65535, heat=maps[i])
-            plots.overlay(folder / f"{start + case:05d}_{name[-80:]}.png", panel)
+        maps = detector.heat_maps(some).astype(np.float16)  # there may be many
+        panels += [
+            plots.Panel(some.pixels[i] / np.float32(65535), some.anatomy[i, 0], maps[i])
+            for i in range(len(some))
+        ]
+    scale = plots.heat_scale(panels)
+    for number, (case, panel) in enumerate(zip(prepared.case_index, panels, strict=True)):
+        name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id).removesuffix(".png")
+        plots.overlay(folder / f"{number:05d}_{name[-80:]}.png", panel, scale)
 
 
 def _short(case_id: str, length: int = 22) -> str:

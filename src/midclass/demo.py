@@ -46,11 +46,12 @@ def demo(
     detector = commands.fit(recipe, cases, out=out / "detector", seed=seed, cache=cache)
     commands.evaluate(detector, cases, out=out / "evaluation", cache=cache)
     shutil.rmtree(cache)
-    say(f"look at: {out / 'sheet.png'}, {out / 'evaluation' / 'roc.png'}, ...heat_maps.png")
+    pictures = ("sheet.png", "evaluation/roc.png", "evaluation/heat_maps.png")
+    say(f"look at: {', '.join(str(out / picture) for picture in pictures)}")
 
 
 def _recipe(kind: str, path: Path, steps: int) -> str:
-    budget = Recipe.load(RECIPES[kind]).budget.model_copy(update={"steps": steps})
+    budget = Recipe.load(RECIPES[kind]).budget.model_copy(update={"steps": steps, "batch": 32})
     fields = {
         "extends": RECIPES[kind],
         "name": f"demo_{kind}",

@@ -67,7 +67,7 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     ``assumed_spacing`` (cases whose spacing came from the recipe). Scores are smoothed along the
     column ``slice``, where there is one, before they are put together by patient.
 
-    >>> table = ScoreTable.of("abcd", "pqrs", [0, 0, 1, 1], [1, 2, 3, -np.inf], threshold=2.5)
+    >>> table = ScoreTable.of([*"abcd"], [*"pqrs"], [0, 0, 1, 1], [1, 2, 3, -np.inf], threshold=2.5)
     >>> figures = report(table, max_fpr=0.05)
     >>> figures["auroc"]["value"], figures["not_assessed"]
     (0.5, {'given': 0, 'target': 1})
@@ -109,7 +109,7 @@ def slice_numbers(manifest: Path, cohort: Cohort) -> NDArray[np.float64] | None:
 def examples(table: ScoreTable, n: int = 4) -> dict[str, NDArray[np.int64]]:
     """Rows worth looking at: hits, misses and false alarms, at most n each, the clearest first.
 
-    >>> table = ScoreTable.of("abcd", "pqrs", [0, 0, 1, 1], [1, 3, 4, 2], threshold=2.5)
+    >>> table = ScoreTable.of([*"abcd"], [*"pqrs"], [0, 0, 1, 1], [1, 3, 4, 2], threshold=2.5)
     >>> {name: rows.tolist() for name, rows in examples(table).items()}
     {'hits': [2], 'misses': [3], 'false alarms': [1]}
     """

@@ -7,7 +7,7 @@ import importlib
 import json
 import pkgutil
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,7 @@ class Workplace:
             InputError: from ``Detector.fit``.
             KeyboardInterrupt: with a message on how to go on.
         """
+        missing = [folder for folder in self.folder.parents if not folder.exists()]
         write_text_atomic(self.folder / "call.json", json.dumps(self.call))
         try:
             detector.fit(
@@ -141,18 +142,25 @@ class Workplace:
                 known = fitted_with(given.cases)
                 (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(self._how_to_go_on()) from None
+            if self.has_state:
+                raise KeyboardInterrupt(
+                    f"the same command goes on from the last checkpoint, kept in {self.folder}"
+                ) from None
+            self._discard(missing)
+            raise KeyboardInterrupt(
+                "no checkpoint was reached; the same command starts anew"
+            ) from None
         except InputError:
-            shutil.rmtree(self.folder)
+            self._discard(missing)
             raise
-        shutil.rmtree(self.folder)
+        self._discard([])
         return detector
 
-    def _how_to_go_on(self) -> str:
-        if self.has_state:
-            return f"the same command goes on from the last checkpoint, kept in {self.folder}"
+    def _discard(self, made: Sequence[Path]) -> None:
+        """Remove the folder, and those above it that were made for it."""
         shutil.rmtree(self.folder)
-        return "no checkpoint was reached; the same command starts anew"
+        for folder in made:
+            folder.rmdir()
 
 
 def _identity(cohort: Cohort, i: int) -> list[Any]:

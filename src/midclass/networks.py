@@ -75,15 +75,18 @@ class Network(nn.Module):
             feed_forward=False,
         )
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
-        self.lateral = nn.ModuleList(conv(w, 2 * width, 1) for w in widths[1:])
+        self.lateral = nn.ModuleList(conv(w, width, 1) for w in widths[1:])
         self.change_head = nn.Sequential(
-            conv(2 * width, 2 * width, 3, padding=1), nn.ReLU(), conv(2 * width, 1, 1)
+            conv(width, width, 3, padding=1), nn.ReLU(), conv(width, 1, 1)
         )
         self.class_head = nn.Linear(widths[-1], classes)
+        # Channels last is what the vectorised convolutions of a CPU want.
+        self.layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+        self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     def forward(self, pixels: Tensor) -> Output:
         """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
-        stages = self.stages(self.entrance(pixels))
+        stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
         spatial = stages[0].shape[2:]
         pyramid = sum(
             _resized(lateral(stage), spatial)

@@ -95,11 +95,11 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
         )
         lines += [
             "at the threshold:",
-            f"  sensitivity {interval_text(hit)}",
-            f"  false-alarm rate {interval_text(alarm)}",
-            f"  promised: at most {figures['max_fpr']:g}",
+            f"   sensitivity {interval_text(hit)}",
+            f"   false-alarm rate {interval_text(alarm)}",
+            f"   promised at most {figures['max_fpr']:g}",
         ]
-    axes.text(0.98, 0.06, "\n".join(lines), ha="right", va="bottom", fontsize=9, linespacing=1.5)
+    axes.text(0.42, 0.06, "\n".join(lines), va="bottom", fontsize=9, linespacing=1.5)
     axes.set(
         xlim=(-0.01, 1.01),
         ylim=(-0.01, 1.01),
@@ -113,43 +113,53 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
 
 
 def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> None:
-    """Examples in named groups, one group a row: each image with outline, and its heat map."""
+    """Examples in named groups, one group a row: each image with outline, and its heat map.
+
+    All heat maps share one scale, named in the title: transparent at the usual heat of these
+    images (the median inside the anatomy), opaque at the highest.
+    """
     shown = [panel for panels in groups.values() for panel in panels]
-    across = max(len(panels) for panels in groups.values())
-    height, width = shown[0].pixels.shape[1:]
-    cell, text, top = 1.75, 0.62, 0.45
-    size = (
-        max(2 * cell * across, 5.0) + 0.3,
-        (cell * height / width + text) * len(groups) + top,
-    )
+    low, high = heat_scale(shown)
+    title = f"{title}   (heat from {low:.2f}, transparent, to {high:.2f})"
+    across = max(1, *(len(panels) for panels in groups.values()))
+    height, width = shown[0].pixels.shape[1:] if shown else (1, 1)
+    cell, text, top, left = 1.75, 0.5, 0.35, 0.3  # inches
+    tall = [cell * height / width if panels else 0.4 for panels in groups.values()]
+    size = (max(2 * cell * across, 6.0) + left, sum(tall) + text * len(groups) + top)
     figure = Figure(size, dpi=DPI)
     figure.suptitle(title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11)
-    axes = figure.subplots(len(groups), 2 * across, squeeze=False)
-    figure.subplots_adjust(
-        0.3 / size[0], 0.03 / size[1], 0.995, 1 - (top + text) / size[1], 0.03, text / cell
+    axes = figure.subplots(
+        len(groups), 2 * across, squeeze=False, gridspec_kw={"height_ratios": tall}
     )
+    between = text * len(groups) / sum(tall)  # of the mean height of a row
+    top_edge = 1 - (top + text) / size[1]
+    figure.subplots_adjust(left / size[0], 0.05 / size[1], 0.995, top_edge, 0.03, between)
     for row, (name, panels) in zip(axes, groups.items(), strict=True):
-        row[0].set_ylabel(name, fontsize=10)
+        row[0].set_ylabel(name, fontsize=10 if panels else 8)
         if not panels:
             row[0].text(0.05, 0.5, "none", transform=row[0].transAxes, fontsize=9, color=GREY)
         for i in range(across):
             panel = panels[i] if i < len(panels) else None
             _show(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
-            _show(row[2 * i + 1], panel and Panel(panel.pixels, heat=panel.heat))
             if panel is not None:
                 row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3)
+            _show(row[2 * i + 1], panel and _scaled(panel, (low, high)))
     _save(figure, path)
 
 
-def overlay(path: Path, panel: Panel) -> None:
-    """One image and its heat map side by side, at least 384 pixels high, without any text."""
+def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -> None:
+    """One image and its heat map side by side, at least 384 pixels high, without any text.
+
+    The heat map is transparent at the first number of the scale and opaque at the second.
+    """
     import PIL.Image
 
     image = _rgb(panel.pixels)
-    both = np.concatenate([image, _over(image, panel.heat)], axis=1)
+    both = np.concatenate([image, _over(image, _scaled(panel, scale).heat)], axis=1)
     times = -(-384 // image.shape[0])
     picture = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
-    picture.resize((picture.width * times, picture.height * times)).save(path)
+    size = picture.width * times, picture.height * times
+    picture.resize(size, PIL.Image.Resampling.BILINEAR).save(path)
 
 
 def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
@@ -160,6 +170,27 @@ def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
     """
     value, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
+
+
+def heat_scale(panels: Sequence[Panel]) -> tuple[float, float]:
+    """The median of all heat maps inside the anatomy, and the highest value."""
+    inside = [
+        panel.heat[slice(None) if panel.anatomy is None else panel.anatomy].ravel()
+        for panel in panels
+        if panel.heat is not None
+    ]
+    values = np.concatenate([*inside, np.empty(0)])
+    if not len(values):
+        return 0.0, 1.0
+    low = float(np.median(values))
+    return low, max(float(values.max()), low + 0.01)
+
+
+def _scaled(panel: Panel, scale: tuple[float, float]) -> Panel:
+    """The image and its heat map on a scale, without anything else."""
+    low, high = scale
+    heat = None if panel.heat is None else (panel.heat - low) / (high - low)
+    return Panel(panel.pixels, heat=heat)
 
 
 def _show(axes: Axes, panel: Panel | None) -> None:
@@ -221,7 +252,7 @@ def _over(image: FloatArray, heat: FloatArray | None) -> FloatArray:
         return image
     strength = np.clip(heat, 0, 1)[..., None]
     colour = colormaps[HEAT](0.25 + 0.7 * strength[..., 0])[..., :3]
-    return np.asarray(image + 0.6 * np.sqrt(strength) * (colour - image))
+    return np.asarray(image + 0.7 * strength * (colour - image))
 
 
 def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

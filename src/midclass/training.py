@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +68,8 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, budget.learning_rate, total_steps=budget.steps
     )
-    averaged = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(budget.ema), use_buffers=True
-    )
+    mean = get_ema_multi_avg_fn(budget.ema)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
     run = _Run(network, averaged, optimizer, schedule)
     done = run.resume(workdir)
     running = run.history.loss[-1] if run.history.loss else 0.0
@@ -111,7 +110,7 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
     wanted = os.environ.get("MIDCLASS_PRECISION", "auto")
     if wanted not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"MIDCLASS_PRECISION is {wanted!r}; use auto, float32 or bfloat16")
-    on_cpu = torch.ops.mkldnn._is_mkldnn_bf16_supported  # type: ignore[attr-defined]
+    on_cpu = torch.ops.mkldnn._is_mkldnn_bf16_supported
     able = torch.cuda.is_bf16_supported if device.type == "cuda" else on_cpu
     if wanted == "bfloat16" or (wanted == "auto" and able()):
         return torch.autocast(device.type, torch.bfloat16)
@@ -120,9 +119,8 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
 
 def _one_step(run: _Run, batch: LabelledBatch, budget: Budget) -> float:
     run.network.train()
-    pixels = batch.images.pixels.contiguous(memory_format=_layout(batch.images.pixels))
-    with precision(pixels.device):
-        output = run.network(pixels)
+    with precision(batch.label.device):
+        output = run.network(batch.images.pixels)
     loss = loss_of(output, batch, budget)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -131,10 +129,6 @@ def _one_step(run: _Run, batch: LabelledBatch, budget: Budget) -> float:
     run.schedule.step()
     run.averaged.update_parameters(run.network)
     return float(loss.detach())
-
-
-def _layout(pixels: Tensor) -> torch.memory_format:
-    return torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
 
 
 def _checkpoints(budget: Budget) -> set[int]:
@@ -165,9 +159,8 @@ class _Run:
         )
         if workdir is not None:
             workdir.mkdir(parents=True, exist_ok=True)
-            parts = (self.network, self.averaged, self.optimizer, self.schedule)
             state = {
-                "parts": [part.state_dict() for part in parts],
+                "parts": [part.state_dict() for part in self._parts()],
                 "history": vars(self.history),
                 "states": self.states,
             }
@@ -179,8 +172,10 @@ class _Run:
         if workdir is None or not (workdir / "training.pt").exists():
             return 0
         state = torch.load(workdir / "training.pt", weights_only=True)
-        parts = (self.network, self.averaged, self.optimizer, self.schedule)
-        for part, saved in zip(parts, state["parts"], strict=True):
+        for part, saved in zip(self._parts(), state["parts"], strict=True):
             part.load_state_dict(saved)
         self.history, self.states = History(**state["history"]), state["states"]
         return self.history.step[-1]
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.network, self.averaged, self.optimizer, self.schedule

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.errors import InputError
 from midclass.images.prepare import Prepared
 from midclass.middle import LabelledBatch, MiddleClasses
 from midclass.networks import Network, Output
@@ -134,8 +135,7 @@ class MiddleClassDetector(Detector):
             network = Network(
                 classes, shape[1], len(shape) - 2, budget.width, budget.blocks, budget.standardise
             )
-        layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
-        return network.to(self.device, memory_format=layout)
+        return network.to(self.device)
 
     def _judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
         """Held-out given-class images, and middle classes of operators not in the recipe."""
@@ -149,6 +149,11 @@ class MiddleClassDetector(Detector):
             middle = operator(given, rng)
             visible = middle.severity >= self.recipe.floor
             middles.append(given.with_pixels(middle.pixels)[visible])
+        if not sum(len(images) for images in middles):
+            raise InputError(
+                f"held_out: {', '.join(operators)} left no visible change on the {len(given)} "
+                "images held out to choose with; use other operators, or more images"
+            )
         return Judge(train.batch(reference).to(self.device), given, middles)
 
 
@@ -183,7 +188,7 @@ class Judge:
 def look(network: nn.Module, batch: ImageBatch) -> Output:
     """The network's output in float32, the same for an image alone and in a batch."""
     network.eval()
-    output: Output = network(batch.pixels.contiguous(memory_format=_layout(batch.pixels)))
+    output: Output = network(batch.pixels)
     return output
 
 
@@ -210,7 +215,3 @@ def _features(network: nn.Module, images: ImageBatch) -> Tensor:
         look(network, images[i : i + AT_ONCE]).features for i in range(0, len(images), AT_ONCE)
     ]
     return torch.cat(parts).cpu()
-
-
-def _layout(pixels: Tensor) -> torch.memory_format:
-    return torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d

@@ -18,10 +18,11 @@ FAINTEST = 1 / 255
 class Knowledge(ABC):
     """Medical knowledge as an operator: given-class images in, one middle class out.
 
-    A subclass is a dataclass of ranges and fills two holes (three, where it resamples tissue). ``draw`` takes small random numbers
-    from the generator, on the CPU, one row per image, so that a draw can be repeated on any
-    device, recorded, and cut into smaller batches. ``render`` is a pure function that says what
-    the tissue would look like (``new``) and how much of it is there (``alpha``)::
+    A subclass is a dataclass of ranges and fills two holes (three, where it resamples tissue).
+    ``draw`` takes small random numbers from the generator, on the CPU, one row per image, so that
+    a draw can be repeated on any device, recorded, and cut into smaller batches. ``render`` is a
+    pure function that says what the tissue would look like (``new``) and how much of it is there
+    (``alpha``)::
 
         pixels = old + alpha * (new - old)        # alpha is 0 outside the anatomy
 

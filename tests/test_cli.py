@@ -1,0 +1,415 @@
+"""The command line as a user meets it: results, refusals in one line, interruptions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from typer.testing import CliRunner, Result
+
+import midclass.cli
+from midclass.images import phantoms
+from midclass.results import ScoreTable
+
+RECIPE = """\
+extends: phantoms
+name: tiny
+floor: 0.0
+geometry: {size: [32, 32], field_of_view_mm: 200}
+budget: {steps: 8, batch: 8, width: 8, checkpoints: 2}
+"""
+FIT = ["fit", "{folder}/tiny.yaml", "--cohort", "{folder}/manifest.csv", "--max-fpr", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms, a recipe that trains in a second, and a detector fitted with them."""
+    folder = tmp_path_factory.mktemp("cli") / "phantoms"
+    phantoms.write(folder, "breast", 0, 60, 12, size=48)
+    (folder / "tiny.yaml").write_text(RECIPE)
+    os.environ["MIDCLASS_CACHE"] = str(folder.parent / "cache")
+    result = run([*FIT, "--out", "{folder}/detector"], folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    before = os.environ.get("MIDCLASS_CACHE")
+    yield
+    os.environ.pop("MIDCLASS_CACHE", None)
+    if before is not None:
+        os.environ["MIDCLASS_CACHE"] = before
+
+
+def run(arguments: list[str], folder: Path) -> Result:
+    filled = [argument.replace("{folder}", str(folder)) for argument in arguments]
+    return CliRunner().invoke(midclass.cli.app, filled)
+
+
+def test_help_and_version_need_no_heavy_library() -> None:
+    code = """
+import sys
+from midclass.cli import app
+for arguments in (["--help"], ["fit", "--help"], ["--version"]):
+    try:
+        app(arguments)
+    except SystemExit as end:
+        assert not end.code
+loaded = {"torch", "sklearn", "matplotlib", "scipy", "PIL"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    began = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "--max-fpr" in result.stdout
+    assert f"midclass {midclass.__version__}" in result.stdout
+    assert time.monotonic() - began < 5  # 0.2 s on an idle machine
+
+
+def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
+    result = run([*FIT, "--out", "{folder}/told"], folder)
+    assert result.exit_code == 0, result.output
+    for expected in (
+        "learned from     42 cases of 21 patients",
+        "calibrated with  12 cases of 6 patients",
+        "checkpoint       step",
+        "last step",
+        "at most 10.0% false alarms",
+        f"saved            {folder}/told",
+        f"midclass evaluate {folder}/told --cohort {folder}/manifest.csv",
+    ):
+        assert expected in result.stdout
+    assert {path.name for path in (folder / "told").iterdir()} == {
+        "detector.json",
+        "weights.safetensors",
+        "cohort.json",
+    }
+    assert not (folder / "told.part").exists()
+
+
+def test_evaluate_writes_a_table_from_which_everything_follows(folder: Path) -> None:
+    result = run(
+        [
+            "evaluate",
+            "{folder}/detector",
+            "--cohort",
+            "{folder}/manifest.csv",
+            "--out",
+            "{folder}/e",
+        ],
+        folder,
+    )
+    assert result.exit_code == 0, result.output
+    assert re.search(r"false-alarm rate, promised +0\.100", result.stdout)
+    assert "AUROC of mass" in result.stdout
+    assert "AUROC per patient" in result.stdout
+    table = ScoreTable.read(folder / "e" / "scores.csv")
+    summary = json.loads((folder / "e" / "summary.json").read_text())
+    assert len(table) == 24
+    assert summary["cases"] == {"given": 12, "target": 12, "unknown": 0}
+    assert np.array_equal(table.extra["flagged"], table.flagged)
+    assert np.array_equal(table.flagged, table.extra["p_value"] <= 0.1)
+    for picture in ("roc.png", "heat_maps.png"):
+        with PIL.Image.open(folder / "e" / picture) as image:
+            assert image.width > 300
+
+
+def test_score_goes_on_where_a_file_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    for i in range(2):
+        shutil.copy(folder / "images" / f"target_0000{i}.png", tmp_path)
+    (tmp_path / "broken.png").write_text("no image")
+    out = ["--out", f"{tmp_path}/s.csv", "--heat-maps", f"{tmp_path}/maps"]
+    result = run(["score", "{folder}/detector", str(tmp_path), *out], folder)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "broken.png" in result.stderr
+    table = ScoreTable.read(tmp_path / "s.csv")
+    assert table.label.tolist() == [-1, -1]
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 2
+    again = run(["score", "{folder}/detector", str(tmp_path), *out], folder)
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr
+
+
+def test_target_class_images_are_neither_read_nor_shown_before_evaluation(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "images")
+    for image in (tmp_path / "images").glob("target_*"):
+        image.write_text("reading this fails")
+    text = (folder / "manifest.csv").read_text()
+    (tmp_path / "all.csv").write_text(re.sub(",(train|test),", ",,", text))
+    shown = run(["show", "{folder}/tiny.yaml", f"{tmp_path}/all.csv", "--out", f"{tmp_path}/s.png"],
+                folder)  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "s.png").exists()
+    fit = ["fit", "{folder}/tiny.yaml", "--cohort", f"{tmp_path}/all.csv", "--max-fpr", "0.1"]
+    fitted = run([*fit, "--out", f"{tmp_path}/d"], folder)
+    assert fitted.exit_code == 0, fitted.output
+    assert "12 target-class cases of" in fitted.stderr
+    assert "set aside" in fitted.stderr
+
+
+def test_show_needs_no_cohort(folder: Path, tmp_path: Path) -> None:
+    result = run(["show", "{folder}/tiny.yaml", "--n", "2", "--out", f"{tmp_path}/s.png"], folder)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "s.png").exists()
+
+
+def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = [*FIT, "--out", "{folder}/broken"]
+    with monkeypatch.context() as patch:
+        patch.setattr("midclass.commands.bar", _interrupting(at=7))  # checkpoints are at 6 and 8
+        stopped = run(fit, folder)
+    assert stopped.exit_code == 130
+    assert stopped.stderr.count("\n") == 1
+    assert "the same command goes on from the last checkpoint" in stopped.stderr
+    assert not (folder / "broken").exists()
+    other = run([*fit, "--seed", "1"], folder)
+    assert other.exit_code == 2
+    assert "an interrupted fit with another seed" in other.stderr
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("midclass.commands.bar", _interrupting(at=-1, seen=steps))
+        resumed = run(fit, folder)
+    assert resumed.exit_code == 0, resumed.output
+    assert "goes on from the last checkpoint" in resumed.stderr
+    assert steps[0] == 7
+    assert not (folder / "broken.part").exists()
+    for name in ("broken", "detector"):
+        scored = ["score", "{folder}/" + name, "--cohort", "{folder}/manifest.csv"]
+        assert run([*scored, "--out", "{folder}/" + f"{name}.csv"], folder).exit_code == 0
+    assert (folder / "broken.csv").read_bytes() == (folder / "detector.csv").read_bytes()
+
+
+def test_a_fit_interrupted_before_any_checkpoint_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midclass.commands.bar", _interrupting(at=2))
+    result = run([*FIT, "--out", "{folder}/early"], folder)
+    assert result.exit_code == 130
+    assert "starts anew" in result.stderr
+    assert not list(folder.glob("early*"))
+
+
+def _interrupting(at: int, seen: list[int] | None = None) -> Callable[[str], Any]:
+    @contextmanager
+    def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+        def progress(done: int, total: int, text: str) -> None:
+            if what.startswith("fitting"):
+                if seen is not None:
+                    seen.append(done)
+                if done == at:
+                    raise KeyboardInterrupt
+
+        yield progress
+
+    return bar
+
+
+# Bad input: prepares files in a folder with the phantoms; returns what to add to `fit`, and what
+# the one line must name.
+Bad = Callable[[Path], tuple[list[str], str]]
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(folder: Path, rows: list[dict[str, str]]) -> None:
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _changed(folder: Path, row: int = 0, **fields: str) -> tuple[list[str], str]:
+    rows = _rows(folder)
+    rows[row].update(fields)
+    _write(folder, rows)
+    return [], f"row {row + 2}"
+
+
+def missing_manifest(folder: Path) -> tuple[list[str], str]:
+    (folder / "manifest.csv").unlink()
+    return [], "manifest.csv: no such file"
+
+
+def truncated_dicom(folder: Path) -> tuple[list[str], str]:
+    (folder / "cut.dcm").write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04\x00\xbe")
+    _changed(folder, path="cut.dcm")
+    return [], "cut.dcm"
+
+
+def text_named_png(folder: Path) -> tuple[list[str], str]:
+    (folder / "images" / "given_00000.png").write_text("hello")
+    (folder / "images" / "train_00003.png").write_text("hello")
+    return [], "train_00003.png"
+
+
+def empty_manifest(folder: Path) -> tuple[list[str], str]:
+    (folder / "manifest.csv").write_text("")
+    return [], "manifest.csv: is empty"
+
+
+def unknown_column(folder: Path) -> tuple[list[str], str]:
+    return ["--split", "repeat_7"], "no column 'repeat_7'"
+
+
+def unknown_part(folder: Path) -> tuple[list[str], str]:
+    return ["--part", "trian"], "the parts are: test, train"
+
+
+def label_2(folder: Path) -> tuple[list[str], str]:
+    return _changed(folder, 3, label="2")
+
+
+def patient_on_both_sides(folder: Path) -> tuple[list[str], str]:
+    _changed(folder, 1, split="test")
+    return [], "patient breast-train-00000"
+
+
+def no_given_class(folder: Path) -> tuple[list[str], str]:
+    _write(folder, [row | {"label": "1"} for row in _rows(folder)])
+    return [], "no case of the given class"
+
+
+def no_label(folder: Path) -> tuple[list[str], str]:
+    return _changed(folder, 4, label="")
+
+
+def all_zero(folder: Path) -> tuple[list[str], str]:
+    PIL.Image.new("L", (48, 48)).save(folder / "images" / "train_00005.png")
+    return [], "train_00005.png"
+
+
+def not_a_number(folder: Path) -> tuple[list[str], str]:
+    pixels = phantoms.make("breast", 1, 0, size=48)[0]
+    pixels[20, 20] = np.nan
+    PIL.Image.fromarray(pixels).save(folder / "nan.tiff")
+    _changed(folder, path="nan.tiff")
+    return [], "nan.tiff"
+
+
+def wrong_channels(folder: Path) -> tuple[list[str], str]:
+    text = RECIPE.replace("size:", "channels: 3, size:")
+    (folder / "tiny.yaml").write_text(text)
+    return [], "channel"
+
+
+def misspelt_argument(folder: Path) -> tuple[list[str], str]:
+    more = "middle_classes: {mass: {operator: focal.Focal, diamter_mm: [8, 30]}}\n"
+    (folder / "tiny.yaml").write_text(RECIPE + more)
+    return [], "tiny.yaml: middle_classes.mass: no argument 'diamter_mm'"
+
+
+def misspelt_field(folder: Path) -> tuple[list[str], str]:
+    (folder / "tiny.yaml").write_text(RECIPE + "shams: 0.1\n")
+    return [], "shams"
+
+
+def untrusted_file(folder: Path) -> tuple[list[str], str]:
+    (folder / "mine.py").write_text("raise SystemExit('ran')")
+    more = "middle_classes: {mine: {operator: 'mine.py:Mine'}}\n"
+    (folder / "tiny.yaml").write_text(RECIPE + more)
+    return [], "--trust"
+
+
+def path_outside(folder: Path) -> tuple[list[str], str]:
+    return _changed(folder, 2, path="../elsewhere.png")
+
+
+def missing_file(folder: Path) -> tuple[list[str], str]:
+    return _changed(folder, 2, path="images/nowhere.png")
+
+
+def too_strict_a_promise(folder: Path) -> tuple[list[str], str]:
+    return ["--max-fpr", "0.001"], "max_fpr 0.001 cannot be promised"
+
+
+def unknown_detector(folder: Path) -> tuple[list[str], str]:
+    return ["--detector", "midle_class"], "did you mean"
+
+
+BAD: tuple[Bad, ...] = (
+    missing_manifest,
+    truncated_dicom,
+    text_named_png,
+    empty_manifest,
+    unknown_column,
+    unknown_part,
+    label_2,
+    patient_on_both_sides,
+    no_given_class,
+    no_label,
+    all_zero,
+    not_a_number,
+    wrong_channels,
+    misspelt_argument,
+    misspelt_field,
+    untrusted_file,
+    path_outside,
+    missing_file,
+    too_strict_a_promise,
+    unknown_detector,
+)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.__name__)
+def test_bad_input_is_one_line_that_names_it(bad: Bad, folder: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(folder / "images", mine / "images")
+    for name in ("manifest.csv", "tiny.yaml"):
+        shutil.copy(folder / name, mine)
+    more, named = bad(mine)
+    result = run([*FIT, "--out", "{folder}/new/detector", *more], mine)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert named in result.stderr
+    assert not (mine / "new").exists()
+
+
+def test_results_are_not_replaced_unasked(folder: Path) -> None:
+    before = (folder / "detector" / "detector.json").stat().st_mtime_ns
+    result = run([*FIT, "--out", "{folder}/detector"], folder)
+    assert result.exit_code == 2
+    assert "--overwrite" in result.stderr
+    assert (folder / "detector" / "detector.json").stat().st_mtime_ns == before
+
+
+def test_evaluating_on_a_patient_of_the_fit_is_refused(folder: Path) -> None:
+    rows = [row | {"split": ""} for row in _rows(folder) if row["path"].endswith("00003.png")]
+    with (folder / "seen.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    result = run(["evaluate", "{folder}/detector", "--cohort", "{folder}/seen.csv"], folder)
+    assert result.exit_code == 2
+    assert "patient breast-train-00001" in result.stderr
+    assert not (folder / "detector" / "evaluation").exists()
+
+
+def test_the_module_runs_as_a_program(folder: Path) -> None:
+    command = [sys.executable, "-m", "midclass", "evaluate", "nowhere", "--cohort", "no.csv"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: nowhere: no saved detector here")
+    assert result.stderr.count("\n") == 1

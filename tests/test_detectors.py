@@ -1,0 +1,226 @@
+"""The contract of every detector, found automatically, and what the method owes its user."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import midclass.detectors
+from midclass.detectors.base import Detector, load_detector
+from midclass.detectors.middle_class import MiddleClassDetector
+from midclass.errors import InputError
+from midclass.images import phantoms
+from midclass.images.prepare import Prepared, prepare_array
+from midclass.metrics import auroc
+from midclass.recipe import Recipe
+
+
+def detectors() -> list[type[Detector]]:
+    """Every detector of the package: a new file is found without an edit here."""
+    found = []
+    for module in pkgutil.iter_modules(midclass.detectors.__path__):
+        loaded = importlib.import_module(f"midclass.detectors.{module.name}")
+        for _, item in inspect.getmembers(loaded, inspect.isclass):
+            if issubclass(item, Detector) and not inspect.isabstract(item):
+                found.append(item)
+    return sorted(set(found), key=lambda item: item.__name__)
+
+
+def small_recipe(steps: int = 4, **budget: object) -> Recipe:
+    """Bright balls in bright discs, on 32 px."""
+    return Recipe.from_dict(
+        {
+            "name": "small",
+            "given_class": "normal",
+            "target_class": "ball",
+            "geometry": {"size": [32, 32], "spacing_mm": 1.0},
+            "anatomy": "anatomy.foreground",
+            "middle_classes": {"ball": {"operator": "focal.Focal", "diameter_mm": [5, 12]}},
+            "held_out": {"moved": {"operator": "deformation.Deformation", "radius_mm": [5, 9]}},
+            "nuisance": {"rotation_deg": 10},
+            "budget": {"steps": steps, "batch": 8, "width": 8, "checkpoints": 2, **budget},
+        }
+    )
+
+
+def discs(n: int, seed: int, ball: float = 0.0) -> np.ndarray:
+    """``(n, 1, 32, 32)``: noisy discs, with a box of some contrast for the target class."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    body = 0.4 * (np.hypot(x, y) < rng.uniform(0.7, 0.9, (n, 1, 1)))
+    images = body + rng.normal(0, 0.02, (n, 32, 32)).clip(-0.05, 0.05) + 0.06
+    for image, (i, j) in zip(images, rng.integers(10, 17, (n, 2)), strict=True):
+        image[i : i + 6, j : j + 6] += ball
+    return images.clip(0, 1)[:, None].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def given() -> Prepared:
+    return prepare_array(discs(120, seed=0), small_recipe(), spacing_mm=1.0)
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Prepared:
+    return prepare_array(discs(10, seed=1, ball=0.2), small_recipe(), spacing_mm=1.0)
+
+
+@pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__)
+class TestEveryDetector:
+    @pytest.fixture(scope="class")
+    def fitted(self, kind: type[Detector], given: Prepared) -> Detector:
+        return kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+
+    def test_flags_exactly_where_the_decision_function_is_positive(
+        self, kind: type[Detector], fitted: Detector, unseen: Prepared
+    ) -> None:
+        decision = fitted.decision_function(unseen)
+        assert decision.shape == (len(unseen.cases),)
+        np.testing.assert_array_equal(fitted.predict(unseen), (decision > 0).astype(int))
+        expected = fitted.score_samples(unseen) - fitted.threshold_
+        np.testing.assert_array_equal(decision, expected)
+
+    def test_scores_to_the_same_bytes_with_the_same_seed(
+        self, kind: type[Detector], fitted: Detector, given: Prepared, unseen: Prepared
+    ) -> None:
+        again = kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+        assert again.score_samples(unseen).tobytes() == fitted.score_samples(unseen).tobytes()
+        assert again.threshold_ == fitted.threshold_
+
+    def test_scores_the_same_after_being_saved(
+        self, kind: type[Detector], fitted: Detector, unseen: Prepared, tmp_path: Path
+    ) -> None:
+        fitted.save(tmp_path / "saved")
+        loaded = load_detector(tmp_path / "saved")
+        assert loaded.score_samples(unseen).tobytes() == fitted.score_samples(unseen).tobytes()
+        assert loaded.threshold_ == fitted.threshold_
+        assert {f.name for f in (tmp_path / "saved").iterdir()} == {
+            "detector.json",
+            "weights.safetensors",
+        }
+
+    def test_scores_an_image_alone_as_in_a_batch(
+        self, kind: type[Detector], fitted: Detector, unseen: Prepared
+    ) -> None:
+        together = fitted.score_samples(unseen)
+        alone = [fitted.score_samples(unseen.subset(unseen.cases[i : i + 1]))[0] for i in range(3)]
+        np.testing.assert_allclose(alone, together[:3], rtol=1e-3, atol=1e-3)
+
+    def test_keeps_its_promise_on_its_calibration_cases(
+        self, kind: type[Detector], fitted: Detector
+    ) -> None:
+        assert (fitted.calibration_ > fitted.threshold_).mean() <= 0.1
+        p_values = fitted.p_values(np.array([-1e9, fitted.threshold_, 1e9]))
+        assert p_values[0] == 1
+        assert p_values[1] > 0.1 >= p_values[2]
+
+    def test_makes_heat_maps_inside_the_anatomy(
+        self, kind: type[Detector], fitted: Detector, unseen: Prepared
+    ) -> None:
+        maps = fitted.heat_maps(unseen)
+        assert maps.shape == (len(unseen), 32, 32)
+        assert maps.min() >= 0
+        assert maps.max() <= 1
+        assert not maps[~unseen.anatomy[:, 0]].any()
+
+
+def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
+    """The same network with a learning rate of (nearly) nothing is the untrained one."""
+    given = prepare_array(discs(120, seed=0), small_recipe(), spacing_mm=1.0)
+    test = prepare_array(
+        np.concatenate([discs(60, seed=2), discs(60, seed=3, ball=0.08)]),
+        small_recipe(),
+        spacing_mm=1.0,
+    )
+    label = np.repeat([0, 1], 60)
+    figures = {}
+    for rate in (1e-9, 5e-3):
+        recipe = small_recipe(steps=60, learning_rate=rate, width=8, batch=16, ema=0.9)
+        detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
+        figures[rate] = auroc(label, detector.score_samples(test))
+    assert figures[5e-3] > 0.9
+    assert figures[5e-3] > figures[1e-9] + 0.05
+
+
+def test_an_interrupted_fit_ends_with_the_same_scores(
+    given: Prepared, unseen: Prepared, tmp_path: Path
+) -> None:
+    recipe = small_recipe(steps=8, checkpoints=4)
+    unbroken = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
+
+    def stop_at_7(step: int, steps: int, text: str) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        MiddleClassDetector(recipe).fit(given, max_fpr=0.1, workdir=tmp_path, progress=stop_at_7)
+    seen = []
+    resumed = MiddleClassDetector(recipe).fit(
+        given, max_fpr=0.1, workdir=tmp_path, progress=lambda step, *_: seen.append(step)
+    )
+    assert seen[0] > 1
+    assert resumed.score_samples(unseen).tobytes() == unbroken.score_samples(unseen).tobytes()
+
+
+def test_a_target_class_case_is_refused(given: Prepared) -> None:
+    cases = list(given.cases)
+    labelled = type(given.cases)([*cases[:-1], type(cases[0])(**{**vars(cases[-1]), "label": 1})])
+    mixed = Prepared(labelled, given.store, given.rows, given.case_index)
+    with pytest.raises(InputError, match="target class"):
+        MiddleClassDetector(small_recipe()).fit(mixed)
+
+
+def test_too_few_cases_for_the_promise_are_refused_before_training(given: Prepared) -> None:
+    def never(step: int, steps: int, text: str) -> None:
+        raise AssertionError("training began")
+
+    few = given.subset(given.cases[:30])
+    with pytest.raises(InputError, match=r"0\.01"):
+        MiddleClassDetector(small_recipe()).fit(few, max_fpr=0.01, progress=never)
+
+
+def test_an_image_without_anatomy_gets_the_lowest_score(given: Prepared) -> None:
+    recipe = small_recipe()
+    detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
+    flat = discs(2, seed=5)
+    flat[0] = 0.01
+    flat[0, 0, 0, 0] = 0.02
+    empty = prepare_array(flat, recipe, spacing_mm=1.0)
+    empty.store.anatomy.setflags(write=True)
+    empty.store.anatomy[0] = False
+    scores = detector.score_samples(empty)
+    assert scores[0] == -np.inf
+    assert np.isfinite(scores[1])
+
+
+def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no saved detector here"):
+        load_detector(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    (tmp_path / "detector.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        load_detector(tmp_path)
+
+
+def test_loading_runs_no_code_from_outside_the_package(given: Prepared, tmp_path: Path) -> None:
+    MiddleClassDetector(small_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
+    file = tmp_path / "saved" / "detector.json"
+    about = json.loads(file.read_text())
+    about["detector"] = "os:system"
+    file.write_text(json.dumps(about))
+    with pytest.raises(InputError, match="unknown kind"):
+        load_detector(tmp_path / "saved")
+
+
+def test_phantom_arrays_go_through_the_same_path_as_files() -> None:
+    images = phantoms.make("chest", 3, seed=0, size=64)[:, None]
+    recipe = small_recipe()
+    prepared = prepare_array(images, recipe, spacing_mm=2.0)
+    assert prepared.pixels.shape == (3, 1, 32, 32)
+    assert torch.isfinite(prepared.batch([0, 1, 2]).pixels).all()

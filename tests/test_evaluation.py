@@ -1,0 +1,133 @@
+"""What follows from a score table, and what the command line refuses to evaluate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from midclass import evaluation
+from midclass.errors import InputError
+from midclass.images import phantoms
+from midclass.images.cohort import Case, Cohort
+from midclass.results import ScoreTable
+from midclass.sheet import choose
+
+
+def _table(n: int = 40, **extra: NDArray[np.int64]) -> ScoreTable:
+    rng = np.random.default_rng(0)
+    label = np.arange(n) % 2
+    return ScoreTable.of(
+        [f"case{i}" for i in range(n)],
+        [f"patient{i // 8}-{label[i]}" for i in range(n)],
+        label,
+        rng.normal(0.4 * label),
+        threshold=1.0,
+        class_name=np.where(label == 1, "mass", "normal"),
+        extra=extra,
+    )
+
+
+def test_the_report_of_a_table_read_back_from_disk_is_the_same(tmp_path: Path) -> None:
+    table = _table(assumed_spacing=np.ones(40, int))
+    table.write(tmp_path / "scores.csv")
+    report = evaluation.report(table, 0.05)
+    assert json.dumps(report) == json.dumps(
+        evaluation.report(ScoreTable.read(tmp_path / "scores.csv"), 0.05)
+    )
+    assert report["assumed_spacing"] == 40
+    assert report["auroc_per_patient"] is not None
+
+
+def test_cases_that_cannot_be_assessed_are_counted_by_class() -> None:
+    table = _table()
+    table.score[[0, 1, 2]] = -np.inf
+    assert evaluation.report(table, 0.05)["not_assessed"] == {"given": 2, "target": 1}
+
+
+def test_scores_are_smoothed_along_slices_only_where_slices_are_known() -> None:
+    noise, lesion = [3.0, 0, 0, 3, 0, 0, 3, 0], [0.0, 0, 2, 2, 2, 0, 0, 0]  # in slice order
+    place = np.array([5, 2, 7, 0, 3, 6, 1, 4])  # not the order of the rows
+    table = ScoreTable.of(
+        [f"case{i}" for i in range(32)],
+        np.repeat(["a", "b", "c", "d"], 8),
+        np.repeat([0, 0, 1, 1], 8),
+        np.concatenate([np.array(scores)[place] for scores in (noise, noise, lesion, lesion)]),
+    )
+    sliced = replace(table, extra={"slice": np.tile(place.astype(float), 4)})
+    assert evaluation.report(table, 0.05)["auroc_per_patient"]["value"] == 0
+    assert evaluation.report(sliced, 0.05)["auroc_per_patient"]["value"] == 1
+
+
+def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text('path, slice,class_name\na,3,"two\nlines"\n\nb,1,\nc,2,\n')
+    cohort = Cohort.from_manifest(manifest)
+    assert evaluation.slice_numbers(manifest, cohort[::-1]) == pytest.approx([2, 1, 3])
+    manifest.write_text("path,slice\na,3\nb,\nc,2\n")
+    assert evaluation.slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+    manifest.write_text("path\na\n")
+    assert evaluation.slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+
+
+def test_a_case_that_cannot_be_assessed_is_no_example() -> None:
+    table = _table()
+    table.score[table.label == 1] = -np.inf
+    rows = evaluation.examples(table, n=3)
+    assert not len(rows["hits"])
+    assert not len(rows["misses"])
+    assert (np.diff(table.score[rows["false alarms"]]) <= 0).all()
+
+
+def _cohort(folder: Path, *contents: str, patient: str = "p") -> Cohort:
+    cases = []
+    for i, text in enumerate(contents):
+        path = folder / f"{patient}{i}.png"
+        path.write_text(text)
+        cases.append(Case(f"{patient}{i}", path, 0, f"{patient}{i}"))
+    return Cohort(tuple(cases), "cohort")
+
+
+def test_patients_and_images_of_the_fit_are_refused_and_named(tmp_path: Path) -> None:
+    seen = _cohort(tmp_path, "one", "two", patient="seen")
+    (tmp_path / evaluation.FITTED_WITH).write_text(evaluation.fitted_with(seen))
+    evaluation.refuse_seen(tmp_path, _cohort(tmp_path, "three", patient="new"))
+    with pytest.raises(InputError, match="patient seen0"):
+        evaluation.refuse_seen(tmp_path, seen)
+    with pytest.raises(InputError, match="image of other1 was used"):
+        evaluation.refuse_seen(tmp_path, _cohort(tmp_path, "three", "two", patient="other"))
+    with pytest.raises(InputError, match="is missing"):
+        evaluation.refuse_seen(tmp_path / "elsewhere", seen)
+    (tmp_path / evaluation.FITTED_WITH).write_text("{}")
+    with pytest.raises(InputError, match="damaged"):
+        evaluation.refuse_seen(tmp_path, seen)
+
+
+def test_rows_of_one_array_are_told_apart(tmp_path: Path) -> None:
+    pixels = phantoms.make("breast", 3, 0, size=32)
+    np.savez(tmp_path / "x.npz", images=pixels[[0, 1, 2, 1]])
+    cases = [Case(str(i), tmp_path / "x.npz", 0, str(i), array="images", index=i) for i in range(4)]
+    (tmp_path / evaluation.FITTED_WITH).write_text(evaluation.fitted_with(Cohort(tuple(cases[:2]))))
+    evaluation.refuse_seen(tmp_path, Cohort(tuple(cases[2:3])))
+    with pytest.raises(InputError, match="image of 3"):
+        evaluation.refuse_seen(tmp_path, Cohort(tuple(cases[2:])))
+
+
+def test_what_is_kept_of_a_fit_names_nobody(tmp_path: Path) -> None:
+    assert "seen" not in evaluation.fitted_with(_cohort(tmp_path, "one", patient="seen"))
+
+
+def test_a_contact_sheet_draws_from_the_given_class_and_repeats_patients_late() -> None:
+    cases = [Case(f"{p}{i}", Path(f"{p}{i}"), i % 2, str(p)) for p in range(5) for i in range(6)]
+    chosen = choose(Cohort(tuple(cases)), 7, seed=1)
+    assert set(chosen.labels) == {0}
+    assert len(chosen[:5].patients) == 5
+    assert [c.case_id for c in chosen] == [
+        c.case_id for c in choose(Cohort(tuple(cases)), 7, seed=1)
+    ]

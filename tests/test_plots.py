@@ -1,0 +1,110 @@
+"""Pictures: what they show, not how they look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from matplotlib.figure import Figure
+
+from midclass import plots
+from midclass.evaluation import report
+from midclass.results import ScoreTable
+
+
+def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> plots.Panel:
+    rng = np.random.default_rng(seed)
+    anatomy = np.zeros(shape, bool)
+    anatomy[6:18, 8:24] = True
+    return plots.Panel(
+        rng.random((channels, *shape)), anatomy, rng.random(shape), "severity 0.50", (2.0, 2.0)
+    )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with PIL.Image.open(path) as image:
+        return image.size
+
+
+def test_a_contact_sheet_grows_with_rows_and_columns(tmp_path: Path) -> None:
+    few = {"given class": [_panel()], "mass": [_panel()]}
+    many = {name: [_panel(i) for i in range(3)] for name in ("given class", "mass", "more")}
+    plots.contact_sheet(tmp_path / "new" / "few.png", "title", few)
+    plots.contact_sheet(tmp_path / "many.png", "title", many)
+    few_size, many_size = _size(tmp_path / "new" / "few.png"), _size(tmp_path / "many.png")
+    assert many_size[0] > few_size[0]
+    assert many_size[1] > few_size[1]
+
+
+@pytest.mark.parametrize("threshold", [0.5, np.nan])
+def test_a_roc_curve_is_drawn_with_and_without_an_operating_point(
+    tmp_path: Path, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    save = Figure.savefig
+
+    def spy(figure: Figure, path: Path) -> None:
+        drawn.extend(text.get_text() for text in figure.axes[0].texts)
+        save(figure, path)
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    label = np.repeat([0, 1], 20)
+    score = np.random.default_rng(0).normal(label)
+    names = [f"c{i}" for i in range(40)]
+    table = ScoreTable.of(names, names, label, score, threshold=threshold)
+    plots.roc(tmp_path / "roc.png", "title", table, report(table, 0.1))
+    assert _size(tmp_path / "roc.png")[0] > 400
+    assert any("AUROC 0." in text for text in drawn)
+    assert any("sensitivity" in text for text in drawn) == (not np.isnan(threshold))
+
+
+def test_the_curve_goes_from_corner_to_corner_and_leaves_unknown_cases_out() -> None:
+    table = ScoreTable.of(list("abcde"), list("abcde"), [0, 0, 1, 1, -1], [0, 1, 1, 2, 9])
+    false_alarms, found = plots._curve(table)
+    assert false_alarms.tolist() == [0, 0, 0.5, 1]
+    assert found.tolist() == [0, 0.5, 1, 1]
+
+
+def test_a_group_without_examples_is_shown_as_none(tmp_path: Path) -> None:
+    groups = {"hits": [_panel(0, 3), _panel(1)], "misses": [], "false alarms": [_panel(2)]}
+    plots.heat_maps(tmp_path / "maps.png", "title", groups)
+    assert _size(tmp_path / "maps.png")[0] > 500
+    plots.heat_maps(tmp_path / "none.png", "title", {"hits": [], "misses": []})
+    assert (tmp_path / "none.png").exists()
+
+
+def test_heat_maps_of_one_picture_share_a_scale_that_starts_at_the_usual_heat() -> None:
+    anatomy = np.ones((4, 4), bool)
+    heats = [np.full((4, 4), 0.2), np.full((4, 4), 0.2), np.full((4, 4), 0.2)]
+    heats[1][0, 0] = 0.6
+    panels = [plots.Panel(np.zeros((1, 4, 4)), anatomy, heat) for heat in heats]
+    low, high = plots.heat_scale(panels)
+    assert (low, high) == (pytest.approx(0.2), pytest.approx(0.6))
+    assert plots.heat_scale([]) == (0.0, 1.0)
+    low, high = plots.heat_scale(panels[:1])
+    assert high > low
+
+
+def test_an_overlay_leaves_cold_pixels_as_they_are(tmp_path: Path) -> None:
+    panel = _panel()
+    heat = np.zeros((24, 32))
+    heat[5, 7] = 1
+    plots.overlay(tmp_path / "o.png", plots.Panel(panel.pixels, heat=heat))
+    with PIL.Image.open(tmp_path / "o.png") as picture:
+        small = np.asarray(picture)[8::16, 8::16].astype(int)
+    changed = np.abs(small[:, 1:31] - small[:, 33:63]).max(-1) > 2  # the seam is interpolated
+    assert changed[5, 6]
+    assert not changed[:, :5].any()
+    assert not changed[:, 8:].any()
+
+
+@pytest.mark.parametrize("about_mm", [0.3, 4, 17, 240])
+def test_a_scale_bar_is_a_round_length_of_an_eighth_to_a_quarter(about_mm: float) -> None:
+    axes = Figure().add_subplot()
+    plots._scale_bar(axes, (64, 64), about_mm / 16)
+    number = float(axes.texts[0].get_text().removesuffix(" mm"))
+    assert number <= about_mm <= 2.5 * number + 1e-9
+    ends = axes.lines[0].get_xdata()
+    assert (ends[1] - ends[0]) * about_mm / 16 == pytest.approx(number)
