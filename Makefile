@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint format clean
 
 demo: $(VENV)/installed
-	$(BIN)/midclass demo --out demo --overwrite
+	rm -rf demo
+	$(BIN)/midclass demo --out demo
 
 test: lint
 	$(BIN)/python -m pytest

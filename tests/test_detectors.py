@@ -71,12 +71,13 @@ def unseen() -> Prepared:
     return prepare_array(discs(10, seed=1, ball=0.2), small_recipe(), spacing_mm=1.0)
 
 
-@pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__)
-class TestEveryDetector:
-    @pytest.fixture(scope="class")
-    def fitted(self, kind: type[Detector], given: Prepared) -> Detector:
-        return kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+@pytest.fixture(scope="class")
+def fitted(kind: type[Detector], given: Prepared) -> Detector:
+    return kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
 
+
+@pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__, scope="class")
+class TestEveryDetector:
     def test_flags_exactly_where_the_decision_function_is_positive(
         self, kind: type[Detector], fitted: Detector, unseen: Prepared
     ) -> None:

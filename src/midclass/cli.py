@@ -145,6 +145,7 @@ def score(
     heat_maps: Annotated[
         Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
     ] = None,
+    trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -156,7 +157,13 @@ def score(
 
     cases = commands.cases_to_score(files or (), cohort, split, part, root)
     all_read = commands.score(
-        detector, cases, out=out, heat_maps=heat_maps, cache=cache, overwrite=overwrite
+        detector,
+        cases,
+        out=out,
+        heat_maps=heat_maps,
+        trust=trust or (),
+        cache=cache,
+        overwrite=overwrite,
     )
     if not all_read:
         raise typer.Exit(1)
@@ -170,6 +177,7 @@ def evaluate(
     part: Part = None,
     root: Root = None,
     out: Out = None,
+    trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -180,7 +188,9 @@ def evaluate(
     from midclass import commands
 
     source = commands.Source(cohort, split, part, root)
-    commands.evaluate(detector, source, out=out, cache=cache, overwrite=overwrite)
+    commands.evaluate(
+        detector, source, out=out, trust=trust or (), cache=cache, overwrite=overwrite
+    )
 
 
 @app.command()

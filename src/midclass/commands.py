@@ -95,6 +95,7 @@ def score(
     *,
     out: Path = Path("scores.csv"),
     heat_maps: Path | None = None,
+    trust: Collection[Path] = (),
     cache: Path | None = None,
     overwrite: bool = False,
 ) -> bool:
@@ -105,7 +106,7 @@ def score(
         raise InputError(f"{out}: is there already; give another --out, or --overwrite")
     if heat_maps is not None:
         refuse_existing(heat_maps, overwrite)
-    detector = load_detector(folder)
+    detector = load_detector(folder, trust)
     prepared = prepared_with_bar(cohort, detector.recipe, cache, keep_going=True)
     table = evaluation.score_table(detector, prepared)
     table.write(out)
@@ -124,6 +125,7 @@ def evaluate(
     source: Source,
     *,
     out: Path | None = None,
+    trust: Collection[Path] = (),
     cache: Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def evaluate(
 
     out = out or folder / "evaluation"
     refuse_existing(out, overwrite)
-    detector = load_detector(folder)
+    detector = load_detector(folder, trust)
     cohort = source.cohort("test")
     for label, name in enumerate(("given", "target")):
         if label not in cohort.labels:

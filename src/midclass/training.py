@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midclass.budget import Budget
+from midclass.errors import InputError
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
 
@@ -109,7 +110,7 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
     """
     wanted = os.environ.get("MIDCLASS_PRECISION", "auto")
     if wanted not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"MIDCLASS_PRECISION is {wanted!r}; use auto, float32 or bfloat16")
+        raise InputError(f"MIDCLASS_PRECISION is {wanted!r}; use auto, float32 or bfloat16")
     on_cpu = torch.ops.mkldnn._is_mkldnn_bf16_supported
     able = torch.cuda.is_bf16_supported if device.type == "cuda" else on_cpu
     if wanted == "bfloat16" or (wanted == "auto" and able()):

@@ -1,0 +1,28 @@
+"""The figures in the README are those of the score tables on disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midclass.results import ScoreTable
+
+STUDY = Path(__file__).resolve().parents[1] / "studies" / "first"
+
+
+def test_the_readme_says_what_the_score_tables_say() -> None:
+    command = [sys.executable, str(STUDY / "table.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("task", ["chest_xray", "head_ct", "mammography_roi"])
+def test_method_and_control_were_scored_on_the_same_cases(task: str) -> None:
+    method, control = (
+        ScoreTable.read(STUDY / "scores" / task / detector / "0.csv")
+        for detector in ("middle_class", "middle_class_control")
+    )
+    assert method.case_id.tolist() == control.case_id.tolist()
+    assert method.label.tolist() == control.label.tolist()

@@ -1,0 +1,153 @@
+"""The training loop, the network and the scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from midclass.budget import Budget
+from midclass.errors import InputError
+from midclass.knowledge.focal import Focal
+from midclass.middle import LabelledBatch, MiddleClasses
+from midclass.networks import Network
+from midclass.scoring import NAMES, Combination, GivenClass, log_odds, top_change
+from midclass.testing import example_batch
+from midclass.training import History, loss_of, precision, train
+
+CLASSES = MiddleClasses({"ball": Focal(diameter_mm=(10, 20))}, None)
+
+
+def make_batch(rng: torch.Generator) -> LabelledBatch:
+    return CLASSES(example_batch(n=4), rng)
+
+
+def network(dims: int = 2) -> Network:
+    torch.manual_seed(0)
+    return Network(classes=2, dims=dims, width=8)
+
+
+def run(steps: int, workdir: Path | None = None, stop: int | None = None) -> tuple[History, list]:
+    def progress(step: int, steps: int, text: str) -> None:
+        if step == stop:
+            raise KeyboardInterrupt
+
+    budget = Budget(steps=steps, batch=4, checkpoints=2, width=8)
+    return train(
+        network(), make_batch, lambda n: 0.5, budget, seed=1, workdir=workdir, progress=progress
+    )
+
+
+def test_the_loss_falls() -> None:
+    history, _ = run(30)
+    batch = make_batch(torch.Generator().manual_seed(5))
+    untrained = loss_of(network()(batch.images.pixels), batch, Budget())
+    assert history.loss[-1] < untrained.item()
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    _, unbroken = run(8)
+    with pytest.raises(KeyboardInterrupt):
+        run(8, tmp_path, stop=7)
+    _, resumed = run(8, tmp_path)
+    assert len(resumed) == len(unbroken)
+    for name, weight in unbroken[-1].items():
+        assert torch.equal(weight, resumed[-1][name]), name
+
+
+def test_of_equal_checkpoints_the_later_is_chosen() -> None:
+    assert History([1, 2, 3], [0, 0, 0], [0.7, 0.8, 0.8]).best == 2
+
+
+def test_a_middle_class_without_weight_does_not_move_the_class_loss() -> None:
+    batch = make_batch(torch.Generator().manual_seed(0))
+    batch.weight[-1] = 0
+    output = network()(batch.images.pixels)
+    as_middle = loss_of(output, batch, Budget(map_weight=0))
+    batch.label[-1] = 0
+    assert torch.equal(as_middle, loss_of(output, batch, Budget(map_weight=0)))
+
+
+def test_precision_hardly_changes_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = make_batch(torch.Generator().manual_seed(0))
+    losses = []
+    for name in ("float32", "bfloat16"):
+        monkeypatch.setenv("MIDCLASS_PRECISION", name)
+        with precision(torch.device("cpu")):
+            output = network()(batch.images.pixels)
+        losses.append(float(loss_of(output, batch, Budget()).detach()))
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
+
+
+def test_an_unknown_precision_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDCLASS_PRECISION", "half")
+    with pytest.raises(InputError, match="'half'; use auto, float32 or bfloat16"):
+        precision(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_change_map_has_the_size_of_the_image(dims: int) -> None:
+    size = (48, 40) if dims == 2 else (32, 24, 40)
+    output = network(dims)(torch.rand(2, 1, *size))
+    assert output.change.shape == (2, 1, *size)
+    assert output.logits.shape == (2, 2)
+
+
+def test_a_standardising_network_does_not_see_gain_and_offset() -> None:
+    images = torch.rand(3, 1, 32, 32)
+    net: nn.Module = network().eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net(images).logits, net(images * 0.5 + 0.2).logits, rtol=1e-3, atol=1e-3
+        )
+
+
+def test_log_odds_are_those_of_any_middle_class() -> None:
+    probability = torch.tensor([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1]])
+    expected = torch.tensor([0.5 / 0.5, 0.2 / 0.8]).log()
+    torch.testing.assert_close(log_odds(probability.log()), expected)
+
+
+def test_change_outside_the_anatomy_does_not_count() -> None:
+    change = torch.zeros(1, 1, 32, 32)
+    change[..., :4] = 9.0
+    anatomy = torch.ones_like(change, dtype=torch.bool)
+    inside = anatomy.clone()
+    inside[..., :4] = False
+    assert float(top_change(change, anatomy)) == 9.0
+    assert float(top_change(change, inside)) == 0.0
+
+
+def test_the_given_class_is_near_itself() -> None:
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(200, 16, generator=rng)
+    place = GivenClass.of(features)
+    assert place.distance(features + 6).min() > place.distance(features).max()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0.5, 20), st.floats(-5, 5))
+def test_a_combination_does_not_depend_on_the_units_of_the_scores(
+    seed: int, factor: float, offset: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    normal, middle = rng.normal(size=(40, 3)), rng.normal(0.7, 1, (40, 3))
+    one, _ = Combination.choose(normal, middle)
+    other, _ = Combination.choose(normal * factor + offset, middle * factor + offset)
+    assert one.chosen == other.chosen
+    np.testing.assert_allclose(one(middle), other(middle * factor + offset), rtol=1e-6, atol=1e-6)
+
+
+def test_a_score_that_is_much_better_alone_is_taken_alone() -> None:
+    rng = np.random.default_rng(0)
+    normal, middle = rng.normal(size=(200, 3)), rng.normal(size=(200, 3))
+    middle[:, 1] += 2.5
+    chosen, figures = Combination.choose(normal, middle)
+    assert chosen.chosen == (NAMES[1],)
+    assert figures["change"] == max(figures.values())
