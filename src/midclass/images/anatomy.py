@@ -102,7 +102,11 @@ def _pectoral(grey: Image, tissue: Mask, spacing: Spacing) -> Mask:
     return np.asarray((x - x0) / top[best] + (y - y0) / side[best] < 1)
 
 
-_BONE, _AIR = 0.95, 0.05  # of a brain window, which saturates bone (1) and air and fat (0)
+_CLIPPED, _BONE, _AIR = (
+    0.99,
+    0.95,
+    0.05,
+)  # of a brain window, which saturates bone (1) and air and fat (0)
 
 
 def intracranial(pixels: Image, spacing_mm: Spacing) -> Mask:
@@ -113,7 +117,8 @@ def intracranial(pixels: Image, spacing_mm: Spacing) -> Mask:
     a part belongs to the brain if bone is met in nearly all of 16 directions and if it is even and
     as bright as brain: muscles are brighter and less enclosed, orbits uneven. The parts grow back
     to the bone and holes are filled, so that extra-axial blood, ventricles and calcifications are
-    inside. EMPTY where no intracranial area is seen (neck, face, bone of the vertex) and for a
+    inside; islands that are cut off at 1 over more than 15 mm2 are bone of the skull base and stay
+    outside, so choose a window in which blood stays below 1 (width 120 rather than 80). EMPTY where no intracranial area is seen (neck, face, bone of the vertex) and for a
     constant image; the spinal canal may be taken for a small one.
     """
     grey = _grey(pixels, spacing_mm, "intracranial", (2,))
@@ -172,14 +177,20 @@ def _brain_parts(
 
 
 def _fill(mask: Mask, grey: Image, pixel_mm2: float) -> Mask:
-    """Fill holes, but not the temporal bone with its air cells between two fossae."""
+    """Fill holes, but not bone: temporal bone with its air cells, clinoid processes, sella.
+
+    Blood is brighter than brain, but it is not cut off at 1 over a whole patch as bone is.
+    """
     hole = ndi.binary_fill_holes(mask) & ~mask
     labels, _ = ndi.label(hole)
     count = np.bincount(labels.ravel())
     air = np.bincount(labels.ravel(), weights=(grey < 0.03).ravel()) / count
     bone = np.bincount(labels.ravel(), weights=(grey >= _BONE).ravel()) / count
     filled = (count * pixel_mm2 < 400) | (air < 0.1) | (bone < 0.1)
-    return np.asarray(mask | (hole & filled[labels]))
+    clipped = np.bincount(labels.ravel(), weights=(grey >= _CLIPPED).ravel()) * pixel_mm2
+    island = hole & (clipped > 15)[labels]
+    rim = ndi.binary_dilation(island, np.ones((3, 3)))  # bone and brain in one pixel
+    return np.asarray((mask | (hole & filled[labels])) & ~rim)
 
 
 def _enclosure(bone: Mask, spacing: Spacing) -> Image:
