@@ -102,7 +102,8 @@ def _pectoral(grey: Image, tissue: Mask, spacing: Spacing) -> Mask:
     return np.asarray((x - x0) / top[best] + (y - y0) / side[best] < 1)
 
 
-_CLIPPED, _BONE, _AIR = (
+# Of a brain window, which cuts bone off at 1, and air and fat at 0.
+_CLIPPED, _BONE, _AIR = 0.99, 0.95, 0.05
     0.99,
     0.95,
     0.05,
@@ -118,8 +119,9 @@ def intracranial(pixels: Image, spacing_mm: Spacing) -> Mask:
     as bright as brain: muscles are brighter and less enclosed, orbits uneven. The parts grow back
     to the bone and holes are filled, so that extra-axial blood, ventricles and calcifications are
     inside; islands that are cut off at 1 over more than 15 mm2 are bone of the skull base and stay
-    outside, so choose a window in which blood stays below 1 (width 120 rather than 80). EMPTY where no intracranial area is seen (neck, face, bone of the vertex) and for a
-    constant image; the spinal canal may be taken for a small one.
+    outside, so choose a window in which blood stays below 1 (width 120 rather than 80). EMPTY
+    where no intracranial area is seen (neck, face, bone of the vertex) and for a constant image;
+    the spinal canal may be taken for a small one.
     """
     grey = _grey(pixels, spacing_mm, "intracranial", (2,))
     coarse, spacing = _shrink(grey, spacing_mm, 1.0)
