@@ -104,10 +104,6 @@ def _pectoral(grey: Image, tissue: Mask, spacing: Spacing) -> Mask:
 
 # Of a brain window, which cuts bone off at 1, and air and fat at 0.
 _CLIPPED, _BONE, _AIR = 0.99, 0.95, 0.05
-    0.99,
-    0.95,
-    0.05,
-)  # of a brain window, which saturates bone (1) and air and fat (0)
 
 
 def intracranial(pixels: Image, spacing_mm: Spacing) -> Mask:
@@ -120,8 +116,7 @@ def intracranial(pixels: Image, spacing_mm: Spacing) -> Mask:
     to the bone and holes are filled, so that extra-axial blood, ventricles and calcifications are
     inside; islands that are cut off at 1 over more than 15 mm2 are bone of the skull base and stay
     outside, so choose a window in which blood stays below 1 (width 120 rather than 80). EMPTY
-    where no intracranial area is seen (neck, face, bone of the vertex) and for a constant image;
-    the spinal canal may be taken for a small one.
+    where no intracranial area is seen and for a constant image; a spinal canal may pass for one.
     """
     grey = _grey(pixels, spacing_mm, "intracranial", (2,))
     coarse, spacing = _shrink(grey, spacing_mm, 1.0)
@@ -179,10 +174,7 @@ def _brain_parts(
 
 
 def _fill(mask: Mask, grey: Image, pixel_mm2: float) -> Mask:
-    """Fill holes, but not bone: temporal bone with its air cells, clinoid processes, sella.
-
-    Blood is brighter than brain, but it is not cut off at 1 over a whole patch as bone is.
-    """
+    """Fill holes, but not with bone (temporal bone and its air cells, clinoids, sella)."""
     hole = ndi.binary_fill_holes(mask) & ~mask
     labels, _ = ndi.label(hole)
     count = np.bincount(labels.ravel())
