@@ -221,7 +221,7 @@ def show(
 
 @app.command()
 def demo(
-    kind: Annotated[str, typer.Option(help="breast, head or chest.")] = "chest",
+    kind: Annotated[str, typer.Option(help="head, chest or breast.")] = "head",
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     seed: Seed = 0,
 ) -> None:

@@ -23,14 +23,14 @@ def demo(
     out: Path,
     seed: int,
     *,
-    steps: int = 150,
+    steps: int = 300,
     n_train: int = 300,
     n_test: int = 100,
-    size: int = 128,
+    size: int = 96,
 ) -> None:
     """Write phantoms, contact sheet, detector and evaluation into ``out``; print the figures.
 
-    The recipe is a shipped one with a shorter training, written to ``out`` to be looked at.
+    The recipe is a shipped one on smaller images, written to ``out`` to be looked at.
 
     Raises:
         InputError: unknown kind, or ``out`` holds something.
@@ -40,7 +40,7 @@ def demo(
     refuse_existing(out, overwrite=False)
     manifest = phantoms.write(out / "phantoms", kind, seed, n_train, n_test, size=size)
     say(f"phantoms: {n_train} to learn from, {n_test} normal and {n_test} with a lesion to test on")
-    recipe = _recipe(kind, out / f"{kind}.yaml", steps)
+    recipe = _recipe(kind, out / f"{kind}.yaml", steps, size)
     cases, cache = commands.Source(manifest), out / "cache"
     commands.show(recipe, cases, out=out / "sheet.png", seed=seed, cache=cache)
     detector = commands.fit(recipe, cases, out=out / "detector", seed=seed, cache=cache)
@@ -50,13 +50,14 @@ def demo(
     say(f"look at: {', '.join(str(out / picture) for picture in pictures)}")
 
 
-def _recipe(kind: str, path: Path, steps: int) -> str:
-    budget = Recipe.load(RECIPES[kind]).budget.model_copy(update={"steps": steps, "batch": 32})
+def _recipe(kind: str, path: Path, steps: int, size: int) -> str:
+    whole = Recipe.load(RECIPES[kind]).to_dict()
     fields = {
         "extends": RECIPES[kind],
         "name": f"demo_{kind}",
-        "summary": f"{RECIPES[kind]} on {kind} phantoms, trained for a short time.",
-        "budget": budget.model_dump(),
+        "summary": f"{RECIPES[kind]} on {kind} phantoms of {size} pixels.",
+        "geometry": whole["geometry"] | {"size": [size, size]},
+        "budget": whole["budget"] | {"steps": steps},
     }
     path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
     return str(path)

@@ -68,8 +68,10 @@ class GivenClass:
 class Combination:
     """One score out of several: the mean of those chosen, each in units of the given class.
 
-    ``score = mean over the chosen of (raw - centre) / spread``; centre and spread (median, and
-    1.4826 median absolute deviations) are those of given-class images held out of training.
+    ``score = mean over the chosen of asinh((raw - centre) / spread)``; centre and spread (median,
+    and 1.4826 median absolute deviations) are those of given-class images held out of training.
+    The inverse hyperbolic sine grows like a logarithm, so that an outlier of one score (bone in a
+    slice of the skull base is 40 spreads off) does not outvote the others, nor one slice a patient.
     """
 
     chosen: tuple[str, ...]
@@ -106,5 +108,5 @@ class Combination:
         """``(n, 3)`` scores to ``(n,)``."""
         relative = (raw - np.array(self.centre)) / np.array(self.spread)
         columns = [NAMES.index(name) for name in self.chosen]
-        combined: NDArray[np.float64] = relative[:, columns].mean(1)
+        combined: NDArray[np.float64] = np.arcsinh(relative[:, columns]).mean(1)
         return combined

@@ -25,6 +25,7 @@ class Nuisance:
     Args:
         rotation_deg: largest rotation, in the plane of the last two axes.
         scale: magnification of the whole image.
+        aspect: width over height, relative to what it was (where files were made square).
         shift: largest movement as a share of the image's side.
         gain: factor on the pixels.
         gamma: exponent on the pixels.
@@ -36,14 +37,15 @@ class Nuisance:
     """
 
     rotation_deg: float = 7.0
-    scale: Range = (0.93, 1.07)
-    shift: float = 0.04
+    scale: Range = (0.9, 1.1)
+    shift: float = 0.05
     gain: Range = (0.85, 1.15)
-    gamma: Range = (0.8, 1.25)
+    gamma: Range = (0.7, 1.4)
     offset: float = 0.05
-    bias: float = 0.1
+    bias: float = 0.2
     noise: float = 0.02
-    blur_mm: float = 0.4
+    blur_mm: float = 0.7
+    aspect: Range = (1.0, 1.0)
     mirrored: bool = False
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
@@ -54,6 +56,7 @@ class Nuisance:
             "rotation_deg": fields.uniform(rng, n, (-self.rotation_deg, self.rotation_deg)),
             "scale": fields.log_uniform(rng, n, self.scale),
             "shift": fields.uniform(rng, n * dims, (-self.shift, self.shift)).view(n, dims),
+            "aspect": fields.log_uniform(rng, n, self.aspect),
             "flip": 1 - 2 * flip.float(),
             "gain": fields.log_uniform(rng, n, self.gain),
             "gamma": fields.log_uniform(rng, n, self.gamma),
@@ -84,12 +87,13 @@ def _affine_grid(stack: Tensor, params: Params) -> Tensor:
     n, dims = len(stack), stack.ndim - 2
     angle = params["rotation_deg"].deg2rad()
     cos, sin, scale = angle.cos(), angle.sin(), params["scale"]
-    aspect = stack.shape[-1] / stack.shape[-2]
+    shape = stack.shape[-1] / stack.shape[-2]
+    wide, high = scale * params["aspect"].sqrt(), scale / params["aspect"].sqrt()
     theta = torch.eye(dims, dims + 1).repeat(n, 1, 1)
-    theta[:, 0, 0] = cos / scale * params["flip"]
-    theta[:, 0, 1] = -sin / scale / aspect
-    theta[:, 1, 0] = sin / scale * aspect * params["flip"]
-    theta[:, 1, 1] = cos / scale
+    theta[:, 0, 0] = cos / wide * params["flip"]
+    theta[:, 0, 1] = -sin / high / shape
+    theta[:, 1, 0] = sin / wide * shape * params["flip"]
+    theta[:, 1, 1] = cos / high
     theta[:, :, -1] = 2 * params["shift"].flip(1)
     size = [n, 1, *stack.shape[2:]]
     return functional.affine_grid(theta, size, align_corners=True).to(stack.device)
