@@ -5,7 +5,7 @@ Public names are loaded on first use, so that ``midclass --help`` needs no torch
 >>> import midclass
 >>> recipe = midclass.Recipe.load("chest_xray")
 >>> list(recipe.middle_classes)
-['own_tissue', 'foreign_tissue']
+['own_tissue', 'opacity']
 
 Notebook, from arrays ``(n, c, h, w)`` in [0, 1]::
 

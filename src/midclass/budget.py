@@ -37,5 +37,5 @@ class Budget(BaseModel):
     map_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     checkpoints: int = Field(default=4, gt=0)
     width: int = Field(default=16, gt=0, multiple_of=8)
-    blocks: int = Field(default=2, gt=0)
+    blocks: int = Field(default=1, gt=0)
     standardise: bool = True

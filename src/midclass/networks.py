@@ -26,8 +26,8 @@ class Output(NamedTuple):
 class Network(nn.Module):
     """A small residual network (He et al., CVPR 2016) whose two heads share their features.
 
-    The change-map head adds all four stages at the resolution of the first, a quarter of the
-    image's (as in feature pyramids, Lin et al., CVPR 2017).
+    The change-map head adds the last three stages at the resolution of the second, a quarter of
+    the image's (as in feature pyramids, Lin et al., CVPR 2017).
 
     Args:
         classes: K + 1.
@@ -48,7 +48,7 @@ class Network(nn.Module):
         channels: int = 1,
         dims: int = 2,
         width: int = 16,
-        blocks: int = 2,
+        blocks: int = 1,
         standardise: bool = True,
     ) -> None:
         super().__init__()
@@ -71,10 +71,11 @@ class Network(nn.Module):
             n_input_channels=channels,
             conv1_t_size=5,
             conv1_t_stride=2,
+            no_max_pool=True,
             feed_forward=False,
         )
         conv = nn.Conv2d if dims == 2 else nn.Conv3d
-        self.lateral = nn.ModuleList(conv(w, width, 1) for w in widths)
+        self.lateral = nn.ModuleList(conv(w, width, 1) for w in widths[1:])
         self.change_head = nn.Sequential(
             conv(width, width, 3, padding=1), nn.ReLU(), conv(width, 1, 1)
         )
@@ -105,12 +106,12 @@ class Network(nn.Module):
         return (pixels - mean) / std
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """Feature maps of the four stages, at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
+        """Feature maps of the last three stages, at 1/4, 1/8 and 1/16 of the resolution."""
         net = self.backbone
-        first = net.layer1(net.maxpool(net.act(net.bn1(net.conv1(x)))))
+        first = net.layer1(net.act(net.bn1(net.conv1(x))))
         second = net.layer2(first)
         third = net.layer3(second)
-        return [first, second, third, net.layer4(third)]
+        return [second, third, net.layer4(third)]
 
 
 def _resized(x: Tensor, spatial: torch.Size) -> Tensor:

@@ -38,13 +38,13 @@ class Nuisance:
 
     rotation_deg: float = 7.0
     scale: Range = (0.9, 1.1)
-    shift: float = 0.05
+    shift: float = 0.04
     gain: Range = (0.85, 1.15)
-    gamma: Range = (0.7, 1.4)
+    gamma: Range = (0.8, 1.25)
     offset: float = 0.05
-    bias: float = 0.2
+    bias: float = 0.1
     noise: float = 0.02
-    blur_mm: float = 0.7
+    blur_mm: float = 0.4
     aspect: Range = (1.0, 1.0)
     mirrored: bool = False
 
