@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,7 +233,13 @@ def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
         return None
     n = shape[0]
     wanted = (shape, (n, 1, *shape[2:]), (n, 2), (n,), (n,))
-    parts = (store.pixels, store.anatomy, store.spacing_mm, store.assumed, store.assessable)
+    parts: tuple[NDArray[Any], ...] = (
+        store.pixels,
+        store.anatomy,
+        store.spacing_mm,
+        store.assumed,
+        store.assessable,
+    )
     whole = all(part.shape == one for part, one in zip(parts, wanted, strict=True))
     return store if whole else None
 
