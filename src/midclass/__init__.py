@@ -3,9 +3,9 @@
 Public names are loaded on first use, so that ``midclass --help`` needs no torch:
 
 >>> import midclass
->>> recipe = midclass.Recipe.load("chest_xray")
+>>> recipe = midclass.Recipe.load("mammography")
 >>> list(recipe.middle_classes)
-['own_tissue', 'opacity']
+['mass', 'spiculation', 'calcification']
 
 Notebook, from arrays ``(n, c, h, w)`` in [0, 1]::
 
