@@ -16,7 +16,8 @@ SOURCE = Path(midclass.__file__).parent
 LAYERS = [
     ["__main__", "cli"],
     ["demo"],
-    ["commands"],
+    ["commands", "study"],
+    ["study_file"],
     ["fitting", "sheet", "console"],
     ["evaluation", "plots", "testing"],
     ["detectors"],

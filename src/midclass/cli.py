@@ -1,4 +1,4 @@
-"""The command line: ``midclass demo | show | fit | score | evaluate``."""
+"""The command line: ``midclass demo | show | fit | score | evaluate | study``."""
 
 from __future__ import annotations
 
@@ -217,6 +217,29 @@ def show(
     where = cohort or manifest
     source = None if where is None else commands.Source(where, split, part, root)
     commands.show(recipe, source, out=out, n=n, seed=seed, trust=trust or (), cache=cache)
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, study.yaml.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder to which the study's manifests are relative.")
+    ] = Path(),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default that of the study file.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once, one thread each.")] = 1,
+    trust: Trust = None,
+    cache: Cache = None,
+) -> None:
+    """Fit and score tasks x detectors x repeats; one score table each.
+
+    Finished cells are kept: interrupted, the same command goes on.
+    """
+    from midclass import study
+
+    if not study.study(file, data, out=out, jobs=jobs, trust=trust or (), cache=cache):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from midclass.errors import InputError
 from midclass.evaluation import FITTED_WITH, fitted_with
 from midclass.images.cohort import Cohort
 from midclass.recipe import Recipe
-from midclass.resolve import did_you_mean
+from midclass.resolve import did_you_mean, resolve
 from midclass.results import new_folder, write_text_atomic
 
 if TYPE_CHECKING:
@@ -38,27 +38,36 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out}: is not empty; give another --out, or --overwrite to replace it")
 
 
-def detector_class(name: str) -> type[Detector]:
-    """The detector of a module of ``midclass.detectors``, such as ``middle_class``.
+def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
+    """The detector of a module of ``midclass.detectors``, such as ``middle_class``; or of a file.
+
+    Args:
+        name: of the module; or ``path/to/file.py:Class``.
+        trust: files of the user's that may run.
 
     Raises:
-        InputError: there is no such module.
+        InputError: there is no such module, or the file's class is no detector.
     """
     import midclass.detectors
     from midclass.detectors.base import Detector
 
+    if ":" in name:
+        found = resolve(name, "midclass.detectors", "detector", Path(), trust)
+        if not (isinstance(found, type) and issubclass(found, Detector)):
+            raise InputError(f"detector: {name} is no class derived from Detector")
+        return found
     modules = [m.name for m in pkgutil.iter_modules(midclass.detectors.__path__)]
     names = [m for m in modules if m != "base" and not m.startswith("_")]
     if name not in names:
         hint = did_you_mean(name, names)
         raise InputError(f"no detector {name!r}{hint}; the detectors are {', '.join(names)}")
     module = importlib.import_module(f"midclass.detectors.{name}")
-    (found,) = (
+    (only,) = (
         one
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, Detector) and one.__module__ == module.__name__
     )
-    return found
+    return only
 
 
 class Workplace:

@@ -146,13 +146,23 @@ class Recipe(_Part):
         return cls._parse(read_fields(path), path, trust)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any], trust: Collection[Path] = ()) -> Recipe:
+    def from_dict(
+        cls,
+        fields: Mapping[str, Any],
+        trust: Collection[Path] = (),
+        source: Path | None = None,
+    ) -> Recipe:
         """The recipe that ``to_dict`` gave.
+
+        Args:
+            fields: of the recipe.
+            trust: files of the user's that may run.
+            source: the file that the fields are from, to which names of files are relative.
 
         Raises:
             InputError: a field is wrong.
         """
-        return cls._parse(fields, None, trust)
+        return cls._parse(fields, source, trust)
 
     @classmethod
     def _parse(

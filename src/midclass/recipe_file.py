@@ -54,7 +54,7 @@ def read_fields(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(
             f"{path}: extends itself, by way of {len(seen)} recipes; remove one extends"
         )
-    fields = _parse(path)
+    fields = parse_yaml(path)
     base = fields.pop("extends", None)
     if base is None:
         return fields
@@ -80,7 +80,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_yaml(path: Path) -> dict[str, Any]:
+    """The fields of a YAML file.
+
+    Raises:
+        InputError: not YAML, no mapping, or a key given twice.
+    """
     try:
         fields = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:

@@ -1,0 +1,181 @@
+"""Study: tasks x detectors x repeats -> one score table each; goes on after an interruption."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from midclass.console import bar, note, say
+from midclass.errors import InputError
+from midclass.study_file import Cell, Study
+
+__all__ = ["Cell", "Outcome", "Study", "run", "run_cell", "study", "table_of"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        name: ``TASK/DETECTOR/REPEAT``.
+        seconds: that it took.
+        error: one line, "" where its score table was written.
+    """
+
+    name: str
+    seconds: float
+    error: str = ""
+
+
+def table_of(folder: Path, cell: Cell) -> Path:
+    """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv``."""
+    return folder / "scores" / f"{cell.name}.csv"
+
+
+def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
+    """Fit the cell's detector, score its test cases and write the score table.
+
+    One thread, so that the bytes do not depend on how many cells run at once. An interrupted
+    training goes on from its last checkpoint, kept in ``FOLDER/work``. Errors are caught and
+    told, so that the other cells go on.
+    """
+    started = time.monotonic()
+    try:
+        _score(cell, folder, cache)
+    except Exception as error:  # one cell must not end the others, whatever went wrong in it
+        text = " ".join(str(error).split()) or "no message"
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        return Outcome(cell.name, time.monotonic() - started, f"{kind}{text}")
+    return Outcome(cell.name, time.monotonic() - started)
+
+
+def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
+    import torch
+
+    from midclass import evaluation
+    from midclass.fitting import detector_class
+    from midclass.images.cohort import Cohort
+    from midclass.images.prepare import prepare
+    from midclass.recipe import Recipe
+
+    torch.set_num_threads(1)
+    recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
+    cohort = Cohort.from_manifest(cell.cohort, cell.split)
+    train, test = cohort.part("train").given_class(), cohort.part("test")
+    train.check_no_leak(test)
+    work = folder / "work" / cell.name
+    detector = detector_class(cell.module, cell.trust)(recipe)
+    detector.fit(
+        prepare(train, recipe, cache=cache),
+        seed=cell.repeat,
+        max_fpr=cell.max_fpr,
+        workdir=work,
+    )
+    slices = evaluation.slice_numbers(cell.cohort, test)
+    table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
+    table.write(table_of(folder, cell))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def study(
+    file: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    engine: str = "local",
+    trust: Collection[Path] = (),
+    cache: Path | None = None,
+) -> bool:
+    """Compute what is missing of a study; True where every cell has its score table.
+
+    Args:
+        file: the study file.
+        data: folder to which its manifests are relative.
+        out: folder of the results, by default that of the file.
+        jobs, engine, cache: see ``run``.
+        trust: files of the user's that may run.
+    """
+    cells, folder = Study.load(file).cells(data, trust), out or file.parent
+    missing = sum(not table_of(folder, cell).exists() for cell in cells)
+    say(f"{len(cells)} cells, {len(cells) - missing} done before")
+    try:
+        with bar(file.stem) as progress:
+            outcomes = run(cells, folder, jobs=jobs, engine=engine, cache=cache, progress=progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the same command goes on; results are in {folder}") from None
+    for outcome in outcomes:
+        if outcome.error:
+            note(f"failed: {outcome.name}: {outcome.error}")
+    done = sum(table_of(folder, cell).exists() for cell in cells)
+    say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
+    return done == len(cells)
+
+
+def run(
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    engine: str = "local",
+    cache: Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Outcome]:
+    """Compute the cells whose score table is missing; returns what became of those.
+
+    Args:
+        cells: of ``Study.cells``.
+        folder: where ``scores/`` is written.
+        jobs: cells at once, each with one thread.
+        engine: ``local`` (processes) or ``ray``.
+        cache: folder of prepared images.
+        progress: called with (done, all, text).
+    """
+    missing = [cell for cell in cells if not table_of(folder, cell).exists()]
+    outcomes: list[Outcome] = []
+    for outcome in _engine(engine)(missing, folder, cache, jobs):
+        outcomes.append(outcome)
+        _log(folder, outcome)
+        if progress is not None:
+            failed = sum(bool(one.error) for one in outcomes)
+            text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
+            progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
+    with suppress(OSError):
+        (folder / "work").rmdir()
+    return outcomes
+
+
+Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
+
+
+def _engine(name: str) -> Engine:
+    if name == "local":
+        return _local
+    raise InputError(f"engine {name!r} is unknown; use local")
+
+
+def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+    """Processes of this machine; started anew, because forked ones inherit torch's threads."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+        waiting = [pool.submit(run_cell, cell, folder, cache) for cell in cells]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _log(folder: Path, outcome: Outcome) -> None:
+    """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.csv").open("a", encoding="utf-8") as file:
+        file.write(f'{outcome.name},{outcome.seconds:.0f},"{outcome.error}"\n')

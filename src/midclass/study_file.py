@@ -1,0 +1,239 @@
+"""Study files: tasks, detectors and repeats as YAML, checked and laid out as a list of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from midclass.errors import InputError
+from midclass.fitting import detector_class
+from midclass.recipe import Recipe
+from midclass.recipe_file import find, parse_yaml
+from midclass.resolve import did_you_mean
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Task(_Part):
+    """A recipe and the cases that it is measured on.
+
+    Attributes:
+        recipe: shipped name, or a ``.yaml`` file beside the study file.
+        cohort: manifest, relative to the study's data folder.
+        split: column of the split; ``{repeat}`` becomes the number of the repeat.
+    """
+
+    recipe: str
+    cohort: str
+    split: str | None = None
+
+
+class Entry(_Part):
+    """A detector of the study, and what it changes in every task's recipe.
+
+    Attributes:
+        detector: module of ``midclass.detectors``, or ``file.py:Class`` beside the study file.
+        recipe: instead of the task's; ``{recipe}`` stands for the task's.
+        only: the middle classes to train on; the others are left out.
+        without: middle classes to leave out.
+        tasks: the tasks it is run on; all of them by default.
+    """
+
+    detector: str = "middle_class"
+    recipe: str = "{recipe}"
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One detector on one repeat of one task: what a process needs to compute its score table.
+
+    Attributes:
+        task, detector, repeat: where its score table lies.
+        recipe: fields of the recipe.
+        module: of the detector.
+        cohort: path of the manifest.
+        split: column, or None.
+        max_fpr: promised false-alarm rate.
+        source: the recipe's file, to which the files that it names are relative.
+        trust: files of the user's that may run.
+    """
+
+    task: str
+    detector: str
+    repeat: int
+    recipe: dict[str, Any]
+    module: str
+    cohort: Path
+    split: str | None
+    max_fpr: float
+    source: Path
+    trust: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``TASK/DETECTOR/REPEAT``."""
+        return f"{self.task}/{self.detector}/{self.repeat}"
+
+
+class Study(_Part):
+    """Tasks x detectors x repeats; see ``studies/ablation/study.yaml`` for one to read.
+
+    Attributes:
+        name: of the study.
+        summary: one line for readers.
+        repeats: how many; repeat r trains with seed r.
+        max_fpr: promised false-alarm rate.
+        common: fields that replace those of every recipe, for every detector alike, such as
+            ``{geometry: {size: [96, 96]}, budget: {steps: 100}}``.
+        tasks: by name.
+        detectors: by name.
+    """
+
+    name: str = Field(min_length=1)
+    summary: str = ""
+    repeats: int = Field(default=5, gt=0)
+    max_fpr: float = Field(default=0.05, gt=0, lt=1)
+    common: dict[str, Any] = {}
+    tasks: dict[str, Task] = Field(min_length=1)
+    detectors: dict[str, Entry] = Field(min_length=1)
+
+    _source: Path = PrivateAttr(default=Path("study.yaml"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read and check a study file.
+
+        Raises:
+            InputError: names the file, the field and the way out.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such study file")
+        try:
+            study = cls.model_validate(parse_yaml(path))
+        except ValidationError as error:
+            raise InputError(f"{path}: {_first(error)}") from error
+        study._source = path
+        study._check_names()
+        return study
+
+    def _check_names(self) -> None:
+        for kind, names in (("task", self.tasks), ("detector", self.detectors)):
+            for name in names:
+                if not name.replace("_", "").replace("-", "").isalnum():
+                    raise InputError(
+                        f"{self._source}: {kind} {name!r} must be letters, digits, - and _, "
+                        "because it becomes the name of a folder"
+                    )
+        for name, entry in self.detectors.items():
+            for task in entry.tasks or ():
+                if task not in self.tasks:
+                    raise InputError(
+                        f"{self._source}: detectors.{name}.tasks: no task {task!r}"
+                        f"{did_you_mean(task, self.tasks)}; there are {', '.join(self.tasks)}"
+                    )
+
+    def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
+        """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
+
+        Args:
+            data: folder to which the manifests are relative.
+            trust: files of the user's that may run.
+
+        Raises:
+            InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
+        """
+        for name in self.detectors:
+            detector_class(self._module(name), trust)
+        made = {
+            (task, name): self._recipe(task, name, trust)
+            for task in self.tasks
+            for name, entry in self.detectors.items()
+            if entry.tasks is None or task in entry.tasks
+        }
+        return [
+            Cell(
+                task=task,
+                detector=name,
+                repeat=repeat,
+                recipe=recipe.to_dict(),
+                module=self._module(name),
+                cohort=data / self.tasks[task].cohort,
+                split=_numbered(self.tasks[task].split, repeat),
+                max_fpr=self.max_fpr,
+                source=source,
+                trust=tuple(trust),
+            )
+            for repeat in range(self.repeats)
+            for (task, name), (recipe, source) in made.items()
+        ]
+
+    def _module(self, name: str) -> str:
+        """The detector's module, or its file relative to where the command runs."""
+        file, colon, cls = self.detectors[name].detector.rpartition(":")
+        return f"{self._source.parent / file}:{cls}" if colon else cls
+
+    def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
+        """The task's recipe as the detector and the study change it, and its file."""
+        entry, where = self.detectors[name], f"{self._source}: detectors.{name}"
+        asked = entry.recipe.replace("{recipe}", self.tasks[task].recipe)
+        file = find(asked, self._source.parent)
+        fields = _merged(Recipe.load(file, trust).to_dict(), self.common)
+        fields["middle_classes"] = _selected(fields["middle_classes"], entry, f"{where}: {asked}")
+        changed = Recipe.from_dict(fields, trust, source=file)
+        changed.check()
+        return changed, file
+
+
+def _numbered(split: str | None, repeat: int) -> str | None:
+    return None if split is None else split.replace("{repeat}", str(repeat))
+
+
+def _merged(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with others put over them, a mapping merged with the mapping in its place."""
+    both = dict(fields)
+    for name, value in changes.items():
+        old = both.get(name)
+        nested = isinstance(value, Mapping) and isinstance(old, Mapping)
+        both[name] = _merged(old, value) if nested else value  # type: ignore[arg-type]
+    return both
+
+
+def _selected(classes: Mapping[str, Any], entry: Entry, where: str) -> dict[str, Any]:
+    """The middle classes that an entry trains on."""
+    for name in (*entry.only, *entry.without):
+        if name not in classes:
+            raise InputError(
+                f"{where} has no middle class {name!r}{did_you_mean(name, classes)}; "
+                f"it has {', '.join(classes)}"
+            )
+    left = {
+        name: one
+        for name, one in classes.items()
+        if (not entry.only or name in entry.only) and name not in entry.without
+    }
+    if not left:
+        raise InputError(f"{where}: no middle class is left to train on")
+    return left
+
+
+def _first(error: ValidationError) -> str:
+    """The first mistake in a study file, and the way out."""
+    mistake = error.errors()[0]
+    *parents, last = map(str, mistake["loc"])
+    if mistake["type"] != "extra_forbidden":
+        return f"{'.'.join((*parents, last))}: {mistake['msg'].removeprefix('Value error, ')}"
+    parts: dict[str, type[BaseModel]] = {"tasks": Task, "detectors": Entry}
+    part = parts.get(parents[0] if parents else "", Study)
+    known = list(part.model_fields)
+    inside = f"{'.'.join(parents)}: " if parents else ""
+    return f"{inside}no field {last!r}{did_you_mean(last, known)}; there are {', '.join(known)}"

@@ -1,0 +1,152 @@
+"""Studies: complete, resumable, the same bytes however they are run, and refused in one line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from midclass import study
+from midclass.errors import InputError
+from midclass.images import phantoms
+from midclass.results import ScoreTable
+from midclass.study_file import Study
+
+RECIPE = """\
+extends: phantoms
+name: tiny
+floor: 0.0
+geometry: {size: [32, 32], field_of_view_mm: 200}
+budget: {steps: 8, batch: 8, width: 8, checkpoints: 2}
+"""
+STUDY = """\
+name: tiny
+repeats: 2
+max_fpr: 0.1
+common: {budget: {steps: 6}}
+tasks:
+  breast: {recipe: tiny.yaml, cohort: data/manifest.csv}
+detectors:
+  middle_class: {}
+  one: {only: [FIRST]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file of four cells on phantoms, and what it gives."""
+    folder = tmp_path_factory.mktemp("study")
+    phantoms.write(folder / "data", "breast", 0, 60, 12, size=48)
+    (folder / "tiny.yaml").write_text(RECIPE)
+    first = next(iter(study_recipe_classes(folder)))
+    (folder / "study.yaml").write_text(STUDY.replace("FIRST", first))
+    outcomes = study.run(cells(folder), folder / "whole", cache=folder / "cache")
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    return folder
+
+
+def study_recipe_classes(folder: Path) -> list[str]:
+    from midclass.recipe import Recipe
+
+    return list(Recipe.load(folder / "tiny.yaml").middle_classes)
+
+
+def cells(folder: Path) -> list[study.Cell]:
+    return Study.load(folder / "study.yaml").cells(folder)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted((folder / "scores").rglob("*.csv"))
+    }
+
+
+def test_every_cell_has_a_score_table_of_all_test_cases(folder: Path) -> None:
+    made = tables(folder / "whole")
+    assert list(made) == [
+        f"scores/breast/{detector}/{repeat}.csv"
+        for detector in ("middle_class", "one")
+        for repeat in (0, 1)
+    ]
+    read = [ScoreTable.read(folder / "whole" / name) for name in made]
+    assert {tuple(table.case_id) for table in read} == {tuple(read[0].case_id)}
+    assert len({table.score.tobytes() for table in read}) == 4  # no two cells are the same run
+
+
+def test_the_common_fields_and_the_selection_of_classes_reach_the_recipe(folder: Path) -> None:
+    whole, one = cells(folder)[:2]
+    assert whole.recipe["budget"]["steps"] == one.recipe["budget"]["steps"] == 6
+    assert whole.recipe["budget"]["batch"] == 8  # the others stay
+    assert len(one.recipe["middle_classes"]) == 1 < len(whole.recipe["middle_classes"])
+
+
+def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
+    study.run(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
+    assert tables(folder / "two") == tables(folder / "whole")
+
+
+def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(folder: Path) -> None:
+    out = folder / "killed"
+    command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
+    command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
+    for _ in range(2):
+        process = subprocess.Popen(command, start_new_session=True)
+        done = len(tables(out)) if out.exists() else 0
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if out.exists() and len(tables(out)) > done:
+                break
+            time.sleep(0.02)
+        os.killpg(process.pid, 9)
+        process.wait()
+    left = len(tables(out))
+    assert 0 < left < 4
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert f"4 cells, {left} done before" in finished.stdout
+    assert tables(out) == tables(folder / "whole")
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
+    broken = [cell for cell in cells(folder) if cell.repeat == 0]
+    broken[0] = study.Cell(**{**vars(broken[0]), "split": "nowhere"})
+    outcomes = study.run(broken, folder / "broken", cache=folder / "cache")
+    assert "nowhere" in outcomes[0].error
+    assert outcomes[1].error == ""
+    assert list(tables(folder / "broken")) == ["scores/breast/one/0.csv"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("repeats", "repeat", "no field 'repeat' (did you mean 'repeats'?)"),
+        ("repeats: 2", "repeats: 0", "repeats: Input should be greater than 0"),
+        ("only: [", "only: [masss, ", "no middle class 'masss'"),
+        ("one: {", "one: {tasks: [brest], ", "no task 'brest' (did you mean 'breast'?)"),
+        ("  one:", "  a/b:", "detector 'a/b' must be letters"),
+        ("tiny.yaml", "none.yaml", "no such recipe file"),
+        ("{steps: 6}", "{step: 6}", "no field 'step' (did you mean 'steps'?)"),
+        ("one: {", "one: {detector: middle_clas, ", "no detector 'middle_clas'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_before_any_work(
+    folder: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    text = (folder / "study.yaml").read_text()
+    assert old in text
+    (tmp_path / "study.yaml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        Study.load(tmp_path / "study.yaml").cells(folder)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_process_is_left_behind(folder: Path) -> None:
+    assert not multiprocessing.active_children()
