@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from midclass.detectors.base import Detector, FloatArray, Progress
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
+from midclass.knowledge.nuisance import Nuisance
 from midclass.middle import LabelledBatch, MiddleClasses
 from midclass.networks import Network, Output
 from midclass.recipe import Recipe
@@ -138,8 +139,13 @@ class MiddleClassDetector(Detector):
         return network.to(self.device)
 
     def _judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
-        """Held-out given-class images, and middle classes of operators not in the recipe."""
+        """Held-out given-class images, and middle classes of operators not in the recipe.
+
+        All are seen through the nuisance, so that where the given class lies in feature space, and
+        how far its scores spread, contains the acquisitions of the hospitals to come.
+        """
         rng = torch.Generator().manual_seed(seed)
+        nuisance = self.recipe.nuisance_operator()
         reference = self.assessable(train)
         reference = reference[torch.randperm(len(reference), generator=rng)[:REFERENCE].numpy()]
         given = select.batch(self.assessable(select)).to(self.device)
@@ -148,13 +154,14 @@ class MiddleClassDetector(Detector):
         for operator in operators.values():
             middle = operator(given, rng)
             visible = middle.severity >= self.recipe.floor
-            middles.append(given.with_pixels(middle.pixels)[visible])
+            middles.append(_acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
         if not sum(len(images) for images in middles):
             raise InputError(
                 f"held_out: {', '.join(operators)} left no visible change on the {len(given)} "
                 "images held out to choose with; use other operators, or more images"
             )
-        return Judge(train.batch(reference).to(self.device), given, middles)
+        learned = train.batch(reference).to(self.device)
+        return Judge(_acquired(learned, nuisance, rng), _acquired(given, nuisance, rng), middles)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,14 @@ class Judge:
         middle = np.concatenate([_scores_of(network, each, given) for each in self.middles])
         combination, figures = Combination.choose(normal, middle)
         return Choice(given, combination, figures["+".join(combination.chosen)], figures)
+
+
+def _acquired(images: ImageBatch, nuisance: Nuisance | None, rng: torch.Generator) -> ImageBatch:
+    """The images as other acquisitions would show them."""
+    if nuisance is None or not len(images):
+        return images
+    unchanged = torch.zeros_like(images.anatomy, dtype=torch.float32)
+    return nuisance.apply(images, nuisance.draw(images, rng), unchanged)[0]
 
 
 @torch.inference_mode()
