@@ -14,8 +14,8 @@ from midclass.knowledge._visibility import soft_anatomy
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params
 
-STEEPEST = 0.75
-"""Largest squeeze of the tissue; below 1, so that nothing folds over."""
+STEEPEST = 0.55
+"""Largest squeeze; below 1 nothing folds over, and a half still looks like tissue, not streaks."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class MassEffect(Knowledge):
     Tissue at ``x`` radii from the centre moves by ``peak * h(x) / max h`` with
     ``h(x) = x (1 - x^p)^2``. Along the radius the map's slope is ``1 -+ peak h'(x) / (radius max
     h)``, and ``h'`` lies between its values 1 at the centre and ``-p^2 / (1 + 2p)``: the peak is
-    limited so that the slope never falls below 0.25. The wall holds the tissue: the ball that
+    limited so that the slope never falls below 0.45. The wall holds the tissue: the ball that
     moves ends where the anatomy or the image does.
 
     Args:

@@ -34,7 +34,8 @@ class Resize(Knowledge):
     ``size_mm``, at the place where most of it is together; where nothing stands out, and with
     ``structure="place"``, a ball anywhere in the anatomy. It is scaled about its centre of mass;
     around it the change fades. Nothing outside the anatomy moves, so the anatomy must hold the
-    structure and its surroundings (for a heart the whole chest, not the lungs).
+    structure and its surroundings (for a heart the whole chest, not the lungs); and look at what is
+    found with ``midclass show``: in a chest the largest bright part is heart and diaphragm in one.
 
     Args:
         structure: dark (ventricles in CT), bright (heart, optic cup), or any place.
