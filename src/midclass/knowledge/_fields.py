@@ -150,3 +150,41 @@ def smooth_field(values: Tensor, batch: ImageBatch, length_mm: Tensor) -> Tensor
     return functional.grid_sample(
         values.to(grid.device), grid, padding_mode="reflection", align_corners=True
     )
+
+
+def moved(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
+    """How visibly tissue moved: ``(n, 1, *spatial)``, 1 from a sample's width on."""
+    samples: Tensor = (shift_mm / row(batch.spacing_mm, batch)).norm(dim=-1)
+    return samples.clamp_max(1).unsqueeze(1)
+
+
+def to_border_mm(batch: ImageBatch, positions: Tensor) -> Tensor:
+    """How far ``(n, ..., d)`` positions in mm are from the image's border: ``(n, ...)``."""
+    half = (torch.tensor(batch.spatial, device=positions.device) - 1) / 2 * batch.spacing_mm
+    half = half.view(len(batch), *(1,) * (positions.ndim - 2), -1)
+    return (half - positions.abs()).amin(-1)
+
+
+def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor) -> Tensor:
+    """Gaussian blur of ``(n, c, *spatial)`` by ``sigma_mm`` ``(n,)``, mirrored at the borders.
+
+    One matrix per image and axis: a width of its own for each image, without a loop over images.
+    """
+    for axis, size in enumerate(values.shape[2:], start=2):
+        sigma = sigma_mm.to(values.device) / spacing_mm[:, axis - 2]  # samples
+        kernel = _mirrored_kernel(sigma, size)
+        columns = values.movedim(axis, 1)
+        mixed = torch.bmm(kernel, columns.flatten(2))
+        values = mixed.view(columns.shape).movedim(1, axis)
+    return values
+
+
+def _mirrored_kernel(sigma: Tensor, size: int) -> Tensor:
+    """What each sample (row) takes of each (column), with mirror images: ``(n, size, size)``."""
+    gaps = torch.arange(2 * size, device=sigma.device) / sigma.clamp_min(1e-3).unsqueeze(1)
+    line = torch.exp(-gaps.square() / 2)
+    both_ways = torch.cat([line[:, :size].flip(1), line[:, 1:size]], 1)
+    kernel = both_ways.unfold(1, size, 1).flip(1)  # at |row - column|
+    beyond_low = line[:, 1:].unfold(1, size, 1)  # at row + column + 1
+    kernel = kernel + beyond_low + beyond_low.flip(1, 2)
+    return kernel / kernel.sum(-1, keepdim=True)

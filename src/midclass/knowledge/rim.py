@@ -1,0 +1,140 @@
+"""Rim: a core inside a wall inside a halo, each brighter or darker than its tissue or like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from midclass.knowledge import _fields as fields
+from midclass.knowledge._fields import Range
+from midclass.knowledge._visibility import tissue_sigma
+from midclass.knowledge.base import Knowledge
+from midclass.types import ImageBatch, Params
+
+Sign: TypeAlias = Literal["bright", "dark", "none"]
+STEP = {"bright": 1.0, "dark": -1.0, "none": 0.0}
+
+NOISE = 8
+"""Samples along each axis of the noise that roughens the boundaries."""
+
+UNEVEN = 0.3
+"""How much the contrast varies around the lesion, as a share of it: no wall is drawn with a pen."""
+
+
+@dataclass(frozen=True)
+class Rim(Knowledge):
+    """An abscess, a cavity or cyst with a wall, a necrotic tumour with oedema around it.
+
+    Why: necrosis leaves a dark core inside a wall that takes up contrast, and vasogenic oedema
+    spreads from it: abscess, metastasis and high-grade glioma are the leading causes of a
+    ring-enhancing lesion of the brain (Smirniotopoulos et al., RadioGraphics 27:525, 2007). In the
+    lung a cavity is a lucency inside a wall (Hansell et al., Radiology 246:697, 2008).
+
+    Args:
+        core: whether the core is brighter or darker than its tissue, or none: like it.
+        rim: the same of the wall.
+        halo: the same of what surrounds the wall.
+        core_mm: diameter of the core, log-uniform.
+        rim_mm: thickness of the wall.
+        halo_mm: width of the halo, from the wall to where it ends.
+        axis_ratio: shortest over longest axis of the core.
+        core_sigma: difference of the core in standard deviations of the tissue.
+        rim_sigma: the same of the wall.
+        halo_sigma: the same of the halo.
+        roughness: deviation of the boundaries as a share of the core's radius; the wall's
+            thickness varies twice and the halo's width thrice as much.
+        edge_mm: width of the transitions, a sample at least.
+        centre_jitter_mm: None puts the centre anywhere in the anatomy; a number puts it in the
+            image's middle, that far off at most.
+
+    >>> batch = ImageBatch.of(torch.full((2, 1, 64, 64), 0.4), spacing_mm=1.0)
+    >>> ring = Rim(core="none", halo="none", centre_jitter_mm=0.0)
+    >>> middle = ring(batch, torch.Generator().manual_seed(0))
+    >>> bool((middle.pixels >= batch.pixels - 1e-6).all()), tuple(middle.change.shape)
+    (True, (2, 1, 64, 64))
+    """
+
+    core: Sign = "dark"
+    rim: Sign = "bright"
+    halo: Sign = "dark"
+    core_mm: Range = (3, 30)
+    rim_mm: Range = (1, 5)
+    halo_mm: Range = (5, 30)
+    axis_ratio: Range = (0.6, 1.0)
+    core_sigma: Range = (0.5, 3.0)
+    rim_sigma: Range = (1.0, 4.0)
+    halo_sigma: Range = (0.3, 1.5)
+    roughness: Range = (0.0, 0.2)
+    edge_mm: Range = (0.5, 3.0)
+    centre_jitter_mm: float | None = None
+
+    def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
+        """Place, size, shape and contrasts of one lesion per image."""
+        n, dims = batch.spacing_mm.shape
+        return {
+            "place": torch.rand(n, dims, generator=rng),
+            "core_mm": fields.log_uniform(rng, n, self.core_mm),
+            "rim_mm": fields.uniform(rng, n, self.rim_mm),
+            "halo_mm": fields.uniform(rng, n, self.halo_mm),
+            "axis_ratio": fields.uniform(rng, n, self.axis_ratio),
+            "turn": fields.rotation(rng, n, dims),
+            "core_sigma": fields.uniform(rng, n, self.core_sigma),
+            "rim_sigma": fields.uniform(rng, n, self.rim_sigma),
+            "halo_sigma": fields.uniform(rng, n, self.halo_sigma),
+            "roughness": fields.uniform(rng, n, self.roughness),
+            "edge_mm": fields.uniform(rng, n, self.edge_mm),
+            "boundary": torch.randn(n, 4, *(NOISE,) * dims, generator=rng),
+        }
+
+    def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
+        """Old tissue plus each compartment's contrast, where a compartment has one."""
+        like = batch.pixels
+        sigma = tissue_sigma(batch)
+        alpha = torch.zeros_like(like[:, :1])
+        step = torch.zeros_like(alpha)
+        noise, shares = _compartments(self._distance(batch, params), batch, params)
+        grain = (1 + UNEVEN * noise[:, 3:]).clamp_min(0.2)
+        for name, share in zip(("core", "rim", "halo"), shares, strict=True):
+            sign = STEP[getattr(self, name)]
+            alpha = alpha + abs(sign) * share
+            contrast = params[f"{name}_sigma"].to(like.device) * sigma
+            step = step + sign * fields.column(contrast, like) * grain * share
+        return like + step / alpha.clamp_min(1e-6), alpha
+
+    def _distance(self, batch: ImageBatch, params: Params) -> Tensor:
+        """Vectors from the centre in mm, as if the core were a ball: ``(n, *spatial, d)``."""
+        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
+        longest = params["axis_ratio"].rsqrt()
+        axes = longest.reciprocal().unsqueeze(1).repeat(1, centre.shape[1])
+        axes[:, 0] = longest
+        return fields.lesion_frame(batch, centre, axes, params["turn"])
+
+
+def _compartments(
+    frame: Tensor, batch: ImageBatch, params: Params
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The noise, and shares of core, rim and halo, each ``(n, 1, *spatial)``; together 1 at most.
+
+    The noise depends on the direction alone, so that the boundaries follow one another.
+    """
+    distance = frame.norm(dim=-1)
+    direction = frame / distance.unsqueeze(-1).clamp_min(1e-6)
+    noise = fields.smooth_noise(params["boundary"], direction)
+    rough = noise * fields.column(params["roughness"], noise)
+    distance = distance.unsqueeze(1)
+    core, rim, halo = (
+        fields.column(params[name], noise) for name in ("core_mm", "rim_mm", "halo_mm")
+    )
+    to_core = core / 2 * (1 + rough[:, :1])
+    to_rim = to_core + rim * (1 + 2 * rough[:, 1:2]).clamp_min(0.3)
+    halo = halo * (1 + 3 * rough[:, 2:3]).clamp_min(0.2)
+    sample = fields.column(batch.spacing_mm.amax(1), noise)
+    edge = torch.maximum(fields.column(params["edge_mm"], noise), sample)
+    in_core = torch.sigmoid(4 * (to_core - distance) / edge)
+    in_rim = torch.sigmoid(4 * (to_rim - distance) / edge)
+    in_halo = torch.sigmoid(4 * (to_rim + halo - distance) / (edge + halo / 2))  # fades out
+    within_rim = torch.maximum(in_rim, in_core)
+    return noise, (in_core, within_rim - in_core, (in_halo - within_rim).clamp_min(0))
