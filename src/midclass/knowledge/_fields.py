@@ -79,6 +79,19 @@ def centre_of(batch: ImageBatch, place: Tensor, jitter_mm: float | None) -> Tens
     return (index - half) * batch.spacing_mm
 
 
+def from_midline_mm(batch: ImageBatch) -> Tensor:
+    """Place along the last axis from the anatomy's centre of mass, in mm: ``(n, 1, ..., 1, w)``.
+
+    Where an image has no anatomy, its middle takes the place of the centre of mass.
+    """
+    mass = batch.anatomy.flatten(1, -2).sum(1, dtype=torch.float32)  # (n, w)
+    width = mass.shape[1]
+    place = torch.arange(width, device=mass.device) - (width - 1) / 2
+    centre = (mass * place).sum(1, keepdim=True) / mass.sum(1, keepdim=True).clamp_min(1)
+    from_centre = (place - centre) * batch.spacing_mm[:, -1:]
+    return from_centre.view(len(batch), *(1,) * len(batch.spatial), width)
+
+
 def rotation(rng: torch.Generator, n: int, dims: int) -> Tensor:
     """Random rotations ``(n, d, d)``: the orthogonal factor of normal matrices (Stewart, 1980)."""
     q, r = torch.linalg.qr(torch.randn(n, dims, dims, generator=rng))

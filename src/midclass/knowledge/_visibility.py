@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -70,3 +72,29 @@ def severity(batch: ImageBatch, pixels: Tensor, change: Tensor) -> Tensor:
     extent_mm = volume ** (1 / batch.spacing_mm.shape[1])
     visibility = contrast / tissue_sigma(batch) * extent_mm / 5
     return torch.nan_to_num(visibility / (visibility + 3))
+
+
+def soft_tissue(batch: ImageBatch) -> Tensor:
+    """Brightness of soft tissue: the 85th percentile of the image, per channel."""
+    shrink = [max(1, size // 24) for size in batch.spatial]
+    pool = functional.avg_pool2d if len(shrink) == 2 else functional.avg_pool3d
+    level = pool(batch.pixels, shrink).flatten(2).quantile(0.85, dim=2)
+    return level.view(*level.shape, *(1,) * len(batch.spatial)).expand_as(batch.pixels)
+
+
+def noise_sigma(pixels: Tensor) -> Tensor:
+    """Standard deviation of the white noise around every sample; take means of it over a region.
+
+    Second differences along all axes at once hardly see edges and lines of the tissue
+    (Immerkaer, "Fast noise variance estimation", CVIU 64:300, 1996).
+
+    Returns:
+        The shape of ``pixels``; the mean over many samples of pure noise is its sigma.
+    """
+    pad = (1,) * (2 * (pixels.ndim - 2))
+    second = functional.pad(pixels, pad, mode="replicate")
+    for axis in range(2, pixels.ndim):
+        size = pixels.shape[axis]
+        middle = second.narrow(axis, 1, size)
+        second = second.narrow(axis, 0, size) + second.narrow(axis, 2, size) - 2 * middle
+    return second.abs() * math.sqrt(math.pi / 2) / 6 ** ((pixels.ndim - 2) / 2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midclass.knowledge import _artefacts as artefacts
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import box_mean
@@ -16,11 +17,14 @@ from midclass.types import ImageBatch, Params
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Position, exposure, field inhomogeneity, blur and noise of the acquisition.
+    """Position, exposure, field inhomogeneity, blur, noise and artefacts of the acquisition.
 
     Why: patients are placed, exposed and processed differently, and none of it is disease; a
     detector that was never shown this flags it. Ranges follow common practice in augmentation of
-    medical images (Isensee et al., nnU-Net, Nature Methods 18:203, 2021, supplement).
+    medical images (Isensee et al., nnU-Net, Nature Methods 18:203, 2021, supplement). Side markers
+    and borders are known shortcuts of chest X-ray networks (Zech et al., PLoS Med 15:e1002683,
+    2018; DeGrave et al., Nature Machine Intelligence 3:610, 2021); the artefacts from ``dose`` on
+    are off unless asked for, and then change pixels alone.
 
     Args:
         rotation_deg: largest rotation, in the plane of the last two axes.
@@ -34,6 +38,14 @@ class Nuisance:
         noise: largest standard deviation of added noise.
         blur_mm: largest standard deviation of added blur.
         mirrored: flip half of the images left to right (only where sides mean nothing).
+        dose: relative to the image's own; noise has the variance 1 / dose. (1, 1) is off.
+        window: largest movement of each end of the display window, as a share of its width.
+        collimation: share of the images with dark or bright strips at some of their borders.
+        collimation_mm: width of a strip.
+        markers: share of the images with a bright side letter or plate in a corner.
+        marker_mm: height of a marker.
+        compression: share of the images that go through JPEG's quantisation (2-D only).
+        quality: of JPEG, 1 to 100.
     """
 
     rotation_deg: float = 7.0
@@ -47,12 +59,20 @@ class Nuisance:
     blur_mm: float = 0.4
     aspect: Range = (1.0, 1.0)
     mirrored: bool = False
+    dose: Range = (1.0, 1.0)
+    window: float = 0.0
+    collimation: float = 0.0
+    collimation_mm: Range = (2, 15)
+    markers: float = 0.0
+    marker_mm: Range = (5, 15)
+    compression: float = 0.0
+    quality: Range = (50, 95)
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Choose the acquisition of every image."""
         n, dims = batch.spacing_mm.shape
         flip = torch.rand(n, generator=rng) < (0.5 if self.mirrored else 0.0)
-        return {
+        drawn = {
             "rotation_deg": fields.uniform(rng, n, (-self.rotation_deg, self.rotation_deg)),
             "scale": fields.log_uniform(rng, n, self.scale),
             "shift": fields.uniform(rng, n * dims, (-self.shift, self.shift)).view(n, dims),
@@ -67,6 +87,22 @@ class Nuisance:
             "grain": torch.randn(n, 1, *batch.spatial, generator=rng),
             "blur_mm": fields.uniform(rng, n, (0, self.blur_mm)),
         }
+        return drawn | self._draw_artefacts(batch, rng)
+
+    def _draw_artefacts(self, batch: ImageBatch, rng: torch.Generator) -> Params:
+        """Last of all, and nothing for those that are off: they leave every other draw as it is."""
+        drawn: Params = {}
+        if self.dose != (1, 1):
+            drawn |= artefacts.draw_dose(batch, rng, self.dose)
+        if self.window:
+            drawn |= artefacts.draw_window(batch, rng, self.window)
+        if self.collimation:
+            drawn |= artefacts.draw_collimation(batch, rng, self.collimation, self.collimation_mm)
+        if self.markers:
+            drawn |= artefacts.draw_marker(batch, rng, self.markers, self.marker_mm)
+        if self.compression:
+            drawn |= artefacts.draw_compression(batch, rng, self.compression, self.quality)
+        return drawn
 
     def apply(self, batch: ImageBatch, params: Params, change: Tensor) -> tuple[ImageBatch, Tensor]:
         """The batch as another acquisition would show it, with anatomy and change map in place."""
@@ -76,10 +112,13 @@ class Nuisance:
         # Outside the field of view: the edge for pixels, nothing for the two maps.
         pixels = fields.sample(stack[:, :channels], grid)
         maps = functional.grid_sample(stack[:, channels:], grid, align_corners=True)
-        pixels = _exposed(_blurred(pixels, batch, params), params)
         anatomy = maps[:, :1] > 0.5
-        moved = replace(batch, pixels=pixels.clamp(0, 1), anatomy=anatomy)
-        return moved, maps[:, 1:] * anatomy
+        pixels = artefacts.dosed(_blurred(pixels, batch, params), anatomy, params)
+        pixels = artefacts.windowed(_exposed(pixels, params).clamp(0, 1), params)
+        pixels = artefacts.collimated(pixels, batch.spacing_mm, params)
+        pixels = artefacts.marked(pixels, batch.spacing_mm, params)
+        pixels = artefacts.compressed(pixels, params)
+        return replace(batch, pixels=pixels, anatomy=anatomy), maps[:, 1:] * anatomy
 
 
 def _affine_grid(stack: Tensor, params: Params) -> Tensor:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._fields import Range
+from midclass.knowledge._visibility import soft_tissue
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params
 
@@ -67,7 +67,7 @@ class Opacity(Knowledge):
         alpha = torch.sigmoid(4 * height / fields.column(params["edge"], like))
         inside = fields.smooth_field(params["inside"], batch, params["patchiness_mm"])
         strength = fields.column(params["strength"], like) * (1 + 0.4 * inside).clamp(0.2, 1.2)
-        return torch.lerp(like, _soft_tissue(batch), strength.expand_as(like)), alpha
+        return torch.lerp(like, soft_tissue(batch), strength.expand_as(like)), alpha
 
 
 def _standardised(field: Tensor, mask: Tensor) -> Tensor:
@@ -77,11 +77,3 @@ def _standardised(field: Tensor, mask: Tensor) -> Tensor:
     centred = field - (field * mask).sum(axes, keepdim=True) / count
     variance = (centred.square() * mask).sum(axes, keepdim=True) / count
     return centred / variance.sqrt().clamp_min(1e-6)
-
-
-def _soft_tissue(batch: ImageBatch) -> Tensor:
-    """Brightness of soft tissue: the 85th percentile of the image, per channel."""
-    shrink = [max(1, size // 24) for size in batch.spatial]
-    pool = functional.avg_pool2d if len(shrink) == 2 else functional.avg_pool3d
-    level = pool(batch.pixels, shrink).flatten(2).quantile(0.85, dim=2)
-    return level.view(*level.shape, *(1,) * len(batch.spatial)).expand_as(batch.pixels)

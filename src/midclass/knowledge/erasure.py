@@ -1,0 +1,151 @@
+"""Erasure: structure that should be there and is not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midclass.knowledge import _fields as fields
+from midclass.knowledge._fields import Range
+from midclass.knowledge._visibility import (
+    box_mean,
+    noise_sigma,
+    soft_anatomy,
+)
+from midclass.knowledge.base import Knowledge
+from midclass.types import ImageBatch, Params
+
+NOISE = 6
+"""Samples along each axis of the noise that roughens a boundary."""
+
+
+@dataclass(frozen=True)
+class Erasure(Knowledge):
+    """A blob or band whose vessels and texture are gone: filled from around, with its grain.
+
+    Why: oligaemia shows as fewer and smaller vessels in a region, a bulla as a lucency that holds
+    none, emphysema as low attenuation with the markings destroyed (Hansell et al., Fleischner
+    Society: Glossary of Terms for Thoracic Imaging, Radiology 246:697, 2008). The fill is the
+    surroundings interpolated by pull and push (Gortler et al., "The Lumigraph", SIGGRAPH 1996,
+    a normalised convolution on a pyramid); noise as strong as the surroundings' own grain is
+    added, so that neither a seam nor missing noise is a cue.
+
+    Args:
+        shape: blob, band, or either with equal chance.
+        size_mm: diameter of a blob, length of a band, log-uniform.
+        band_ratio: width of a band over its length.
+        most: largest share of the anatomy that is erased; a larger shape is made smaller.
+        strength: how much of the old structure goes.
+        lucency: how much darker the fill is than the surroundings, as a share of them.
+        roughness: deviation of the boundary as a share of the radius.
+        edge_mm: width of the transition at the boundary.
+
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> batch = ImageBatch.of(torch.rand(2, 1, 64, 64, generator=rng), spacing_mm=2.0)
+    >>> middle = Erasure(size_mm=(30, 30))(batch, rng)
+    >>> bool((middle.change.amax((1, 2, 3)) > 0.9).all())
+    True
+    """
+
+    shape: Literal["blob", "band", "either"] = "either"
+    size_mm: Range = (12, 40)
+    band_ratio: Range = (0.2, 0.5)
+    most: float = 0.1
+    strength: Range = (0.8, 1.0)
+    lucency: Range = (0.0, 0.15)
+    roughness: Range = (0.0, 0.25)
+    edge_mm: Range = (2, 6)
+
+    border_mm: ClassVar[float] = 3.0
+
+    def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
+        """Place and form of what is erased, and the noise of its filling."""
+        n, dims = batch.spacing_mm.shape
+        band = {"blob": 0.0, "band": 1.0, "either": 0.5}[self.shape]
+        ratio = fields.uniform(rng, n, self.band_ratio)
+        return {
+            "place": torch.rand(n, dims, generator=rng),
+            "length_mm": fields.log_uniform(rng, n, self.size_mm),
+            "ratio": torch.where(torch.rand(n, generator=rng) < band, ratio, 1.0),
+            "turn": fields.rotation(rng, n, dims),
+            "strength": fields.uniform(rng, n, self.strength),
+            "lucency": fields.uniform(rng, n, self.lucency),
+            "roughness": fields.uniform(rng, n, self.roughness),
+            "edge_mm": fields.uniform(rng, n, self.edge_mm),
+            "boundary": torch.randn(n, 1, *(NOISE,) * dims, generator=rng),
+            "grain": torch.randn(n, 1, *batch.spatial, generator=rng),
+        }
+
+    def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
+        """The surroundings interpolated, with grain, where the shape is."""
+        like = batch.pixels
+        alpha = self._shape(batch, params)
+        around = batch.anatomy & (alpha < 0.02)
+        fill = pull_push(torch.cat([like, noise_sigma(like)], 1), around)
+        level, sigma = fill.chunk(2, 1)
+        darker = level * (1 - fields.column(params["lucency"], like))
+        new = darker + sigma * params["grain"].to(like.device)
+        return new, alpha * fields.column(params["strength"], like)
+
+    def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
+        """The tissue itself, its grain replaced by noise as strong."""
+        like = batch.pixels
+        sigma = pull_push(noise_sigma(like), batch.anatomy, finest=3)
+        return box_mean(like, 3) + sigma * params["grain"].to(like.device)
+
+    def _shape(self, batch: ImageBatch, params: Params) -> Tensor:
+        """Share of every sample that is erased: a rough ellipsoid, ``(n, 1, *spatial)``."""
+        half_axes = self._half_axes_mm(batch, params)
+        centre = fields.centre_of(_inner(batch), params["place"], None)
+        frame = fields.lesion_frame(batch, centre, half_axes, params["turn"])
+        rough = fields.smooth_noise(params["boundary"], frame)
+        rough = rough * fields.column(params["roughness"], rough)
+        inwards_mm = 1 + rough - frame.norm(dim=-1).unsqueeze(1)
+        inwards_mm = inwards_mm * fields.column(half_axes.amin(1), rough)
+        return torch.sigmoid(4 * inwards_mm / fields.column(params["edge_mm"], rough))
+
+    def _half_axes_mm(self, batch: ImageBatch, params: Params) -> Tensor:
+        """``(n, d)``, the first the longest, so small that the share ``most`` is kept."""
+        dims = batch.spacing_mm.shape[1]
+        length = params["length_mm"].to(batch.pixels.device)
+        width = length * params["ratio"].to(batch.pixels.device)
+        half_axes = torch.stack([length, *(width,) * (dims - 1)], 1) / 2
+        ball = math.pi if dims == 2 else 4 / 3 * math.pi
+        organ = batch.anatomy.flatten(1).sum(1) * batch.spacing_mm.prod(1)
+        scale = (self.most * organ / (ball * half_axes.prod(1))) ** (1 / dims)
+        return half_axes * scale.clamp(1e-3, 1).unsqueeze(1)
+
+
+def _inner(batch: ImageBatch) -> ImageBatch:
+    """The anatomy without its outer 10 mm, where it has more: there tissue lies all around."""
+    inner = soft_anatomy(batch, 10.0) > 0.9
+    some = inner.flatten(1).any(1).view(-1, *(1,) * (inner.ndim - 1))
+    return replace(batch, anatomy=torch.where(some, inner, batch.anatomy))
+
+
+def pull_push(values: Tensor, known: Tensor, finest: int = 1) -> Tensor:
+    """A smooth field that keeps to the known values and is interpolated between them.
+
+    Args:
+        values: ``(n, c, *spatial)``.
+        known: bool ``(n, 1, *spatial)``; with none known, the field is 0.
+        finest: halvings of the resolution at which the field is smooth.
+    """
+    pool = functional.avg_pool2d if values.ndim == 4 else functional.avg_pool3d
+    mode = "bilinear" if values.ndim == 4 else "trilinear"
+    weight = known.to(values.dtype)
+    weighted = torch.cat([values * weight, weight], 1)
+    levels = []
+    while max(weighted.shape[2:]) > 2:  # pull: means of what is known, coarser and coarser
+        weighted = pool(weighted, 2, ceil_mode=True)
+        levels.append((weighted[:, :-1] / weighted[:, -1:].clamp_min(1e-6), weighted[:, -1:]))
+    field = levels[-1][0]
+    for own, weight in reversed(levels[finest - 1 : -1]):  # push: to where little is known
+        field = functional.interpolate(field, size=own.shape[2:], mode=mode)
+        field = torch.lerp(field, own, (weight * 4).clamp_max(1).expand_as(own))
+    return functional.interpolate(field, size=values.shape[2:], mode=mode)
