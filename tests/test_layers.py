@@ -24,7 +24,7 @@ LAYERS = [
     ["networks"],
     ["middle"],
     ["images.prepare", "images.prepared", "images.sample", "images.cache"],
-    ["recipe", "recipe_file", "resolve"],
+    ["recipe", "recipe_file", "recipe_operator", "resolve"],
     ["knowledge"],
     ["types", "images", "results"],
     ["metrics", "budget"],
