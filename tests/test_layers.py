@@ -18,7 +18,7 @@ LAYERS = [
     ["demo"],
     ["commands"],
     ["fitting", "sheet", "console"],
-    ["evaluation", "plots", "testing"],
+    ["evaluation", "plots", "plots_sheet", "testing"],
     ["detectors"],
     ["training", "scoring", "calibration"],
     ["networks"],
@@ -33,7 +33,7 @@ LAYERS = [
 WRAPPED = {
     "pydicom": ["images/dicom.py"],
     "nibabel": ["images/nifti.py"],
-    "matplotlib": ["plots.py"],
+    "matplotlib": ["plots.py", "plots_sheet.py"],
     "monai": ["networks.py"],
 }
 # The package's own __init__ names everything, late.
