@@ -80,6 +80,10 @@ def test_what_is_too_faint_to_train_on_is_shown_only_where_there_is_nothing_else
     assert severity[chosen, range(3)].tolist() == [0.40, 0.50, 0.04]
 
 
+def test_a_single_image_is_shown_with_a_usual_severity() -> None:
+    assert sheet.rising(np.array([[0.2], [0.9], [0.5]]), floor=0.05) == [2]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice_rises_though_images_differ_in_what_they_can_show(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -109,7 +109,10 @@ class _Page:
         self.figure = Figure(self.size, dpi=120, facecolor=SURROUND)
         self.top = EDGE
         self._text(EDGE, 0.0, title, fontsize=12, weight="bold")
-        self._text(EDGE, 0.25, summary, fontsize=8, color=DIM)
+        letters = int(self.size[0] / 0.07)
+        self._text(
+            EDGE, 0.25, textwrap.shorten(summary, letters, placeholder=" …"), fontsize=8, color=DIM
+        )
         self.top = TOP
 
     def strip(self, panels: Sequence[Panel]) -> None:

@@ -175,7 +175,8 @@ def rising(severity: NDArray[np.floating[Any]], floor: float) -> list[int]:
     """
     visible = severity[severity >= floor]
     n = severity.shape[1]
-    aims = np.quantile(visible if visible.size else severity, np.linspace(0.05, 0.95, n))
+    steps = np.linspace(0.05, 0.95, n) if n > 1 else 0.5
+    aims = np.atleast_1d(np.quantile(visible if visible.size else severity, steps))
     most = severity.max(0)
     most = np.where(most >= floor, most, np.inf)  # what is faint in all draws holds no other back
     most = np.minimum.accumulate(most[::-1])[::-1]  # what the later ones can follow
