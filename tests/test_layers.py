@@ -19,13 +19,13 @@ LAYERS = [
     ["commands", "study"],
     ["study_file"],
     ["fitting", "sheet", "console"],
-    ["evaluation", "plots", "testing"],
+    ["evaluation", "plots", "plots_sheet", "testing"],
     ["detectors"],
     ["training", "scoring", "calibration"],
     ["networks"],
     ["middle"],
     ["images.prepare", "images.prepared", "images.sample", "images.cache"],
-    ["recipe", "recipe_file", "resolve"],
+    ["recipe", "recipe_file", "recipe_operator", "resolve"],
     ["knowledge"],
     ["types", "images", "results"],
     ["metrics", "budget"],
@@ -34,7 +34,7 @@ LAYERS = [
 WRAPPED = {
     "pydicom": ["images/dicom.py"],
     "nibabel": ["images/nifti.py"],
-    "matplotlib": ["plots.py"],
+    "matplotlib": ["plots.py", "plots_sheet.py"],
     "monai": ["networks.py"],
 }
 # The package's own __init__ names everything, late.

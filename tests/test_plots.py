@@ -28,16 +28,6 @@ def _size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def test_a_contact_sheet_grows_with_rows_and_columns(tmp_path: Path) -> None:
-    few = {"given class": [_panel()], "mass": [_panel()]}
-    many = {name: [_panel(i) for i in range(3)] for name in ("given class", "mass", "more")}
-    plots.contact_sheet(tmp_path / "new" / "few.png", "title", few)
-    plots.contact_sheet(tmp_path / "many.png", "title", many)
-    few_size, many_size = _size(tmp_path / "new" / "few.png"), _size(tmp_path / "many.png")
-    assert many_size[0] > few_size[0]
-    assert many_size[1] > few_size[1]
-
-
 @pytest.mark.parametrize("threshold", [0.5, np.nan])
 def test_a_roc_curve_is_drawn_with_and_without_an_operating_point(
     tmp_path: Path, threshold: float, monkeypatch: pytest.MonkeyPatch

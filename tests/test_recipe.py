@@ -16,6 +16,7 @@ from midclass.errors import InputError
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe import Geometry, Intensity, Recipe
 from midclass.recipe_file import SHIPPED, shipped
+from midclass.recipe_operator import Operator
 
 CONTROLS = [name for name in shipped() if name.endswith("_control")]
 
@@ -82,6 +83,8 @@ def test_the_blank_recipe_states_every_field_with_its_default() -> None:
     assert set(given["intensity"]) == set(Intensity.model_fields)
     assert set(given["budget"]) == set(Budget.model_fields)
     assert set(given["nuisance"]) == set(vars(Nuisance()))
+    explained = {field for one in given["middle_classes"].values() for field in one}
+    assert explained > set(Operator.model_fields)
     recipe = Recipe.load("blank")
     required = {
         name: getattr(recipe, name)
@@ -115,7 +118,7 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
     ("change", "message"),
     [
         (("[64, 64]", "[64, 8]"), ": geometry: size must be [height, width] with 16 to 4096"),
-        (("[64, 64]", "[64]"), ": geometry.size.1 is missing"),
+        (("[64, 64]", "[64]"), ": geometry.size[1] is missing"),
         (("{size", "{roi: 3, size"), ": geometry: no field 'roi' (did you mean 'roi_mm'?); the"),
         (("{size", "{view: roi, size"), ": geometry: view roi needs roi_mm"),
         (("{size", "{spacing_mm: 1, field_of_view_mm: 9, size"), ": geometry: give spacing_mm or"),

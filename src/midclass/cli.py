@@ -205,7 +205,7 @@ def show(
     split: Split = None,
     part: Part = None,
     root: Root = None,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option(help="A .png, .svg or .pdf to write.")] = Path("sheet.png"),
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 6,
     seed: Seed = 0,
     trust: Trust = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from midclass import evaluation, plots, sheet
+from midclass import evaluation, plots, plots_sheet, sheet
 from midclass.console import bar, note, notes, promise, say, tell_figures, tell_fit
 from midclass.errors import InputError
 from midclass.fitting import Workplace, detector_class, refuse_existing
@@ -170,14 +170,24 @@ def show(
     cache: Path | None = None,
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
+    plots_sheet.check_format(out)
     recipe = Recipe.load(recipe_name, trust)
     recipe.check()
     if source is None:
         with sheet.phantom_cohort(recipe, SPARE * n, seed) as cohort:
-            _draw_sheet(out, recipe, cohort, n, seed, cohort.cases[0].path.parent / "cache")
+            scratch = cohort.cases[0].path.parent / "cache"
+            _draw_sheet(out, recipe, cohort, n, seed, scratch, "Generated phantoms")
     else:
         cohort = sheet.choose(source.cohort("train"), SPARE * n, seed)
-        _draw_sheet(out, recipe, cohort, n, seed, cache)
+        _draw_sheet(
+            out,
+            recipe,
+            cohort,
+            n,
+            seed,
+            cache,
+            f"Images of {source.manifest.resolve().parent.name}",
+        )
     say(f"saved: {out}")
 
 
@@ -216,11 +226,12 @@ def prepared_with_bar(
 
 
 def _draw_sheet(
-    out: Path, recipe: Recipe, cohort: Cohort, n: int, seed: int, cache: Path | None
+    out: Path, recipe: Recipe, cohort: Cohort, n: int, seed: int, cache: Path | None, images: str
 ) -> None:
     prepared = prepared_with_bar(cohort, recipe, cache)
-    columns = sheet.columns(prepared, recipe, n, seed)
-    plots.contact_sheet(out, f"{recipe.name}: {recipe.summary}", columns)
+    block = sheet.block(prepared, recipe, n, seed, images)
+    title = f"{recipe.name}: {recipe.target_class}"
+    plots_sheet.contact_sheet(out, title, recipe.summary, [block])
 
 
 def _examples(

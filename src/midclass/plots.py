@@ -1,4 +1,4 @@
-"""Plots: contact sheet, ROC curve and heat maps, as files; the only module with matplotlib."""
+"""Plots: ROC curve and heat maps, as files; with ``plots_sheet`` the only ones with matplotlib."""
 
 from __future__ import annotations
 
@@ -42,24 +42,6 @@ class Panel:
     heat: FloatArray | None = None
     text: str = ""
     spacing_mm: tuple[float, float] | None = None
-
-
-def contact_sheet(path: Path, title: str, columns: Mapping[str, Sequence[Panel]]) -> None:
-    """Columns of images under their headings, one given-class image a row."""
-    rows = max(len(panels) for panels in columns.values())
-    height, width = next(iter(columns.values()))[0].pixels.shape[1:]
-    cell = 1.75
-    top = 0.72
-    size = (cell * len(columns), cell * height / width * rows + top)
-    figure = Figure(size, dpi=DPI)
-    figure.suptitle(title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11)
-    axes = figure.subplots(rows, len(columns), squeeze=False)
-    _fill(figure, top=1 - top / size[1], gap=0.03)
-    for j, (heading, panels) in enumerate(columns.items()):
-        axes[0, j].set_title(heading, fontsize=9, pad=4)
-        for i in range(rows):
-            _show(axes[i, j], panels[i] if i < len(panels) else None)
-    _save(figure, path)
 
 
 def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> None:
@@ -109,7 +91,7 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
     )
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> None:
@@ -140,11 +122,11 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
             row[0].text(0.05, 0.5, "none", transform=row[0].transAxes, fontsize=9, color=GREY)
         for i in range(across):
             panel = panels[i] if i < len(panels) else None
-            _show(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
+            show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
             if panel is not None:
                 row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3)
-            _show(row[2 * i + 1], panel and _scaled(panel, (low, high)))
-    _save(figure, path)
+            show_panel(row[2 * i + 1], panel and _scaled(panel, (low, high)))
+    save(figure, path)
 
 
 def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -> None:
@@ -193,13 +175,20 @@ def _scaled(panel: Panel, scale: tuple[float, float]) -> Panel:
     return Panel(panel.pixels, heat=heat)
 
 
-def _show(axes: Axes, panel: Panel | None) -> None:
+def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
+    """One image with all that belongs to it; None leaves the place empty.
+
+    Args:
+        axes: where.
+        panel: what.
+        opacity: of the heat map where it is 1.
+    """
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if panel is None:
         return
     image = _rgb(panel.pixels)
-    axes.imshow(_over(image, panel.heat), interpolation="bilinear")
+    axes.imshow(_over(image, panel.heat, opacity), interpolation="bilinear")
     if panel.anatomy is not None and panel.anatomy.any() and not panel.anatomy.all():
         axes.contour(panel.anatomy, levels=[0.5], colors=[OUTLINE], linewidths=0.9)
     outlined = [withStroke(linewidth=2, foreground="black")]
@@ -227,12 +216,12 @@ def _scale_bar(axes: Axes, shape: tuple[int, ...], spacing_mm: float) -> None:
     axes.plot([left, right], [y, y], color="black", lw=4, solid_capstyle="butt")
     axes.plot([left, right], [y, y], color="white", lw=2, solid_capstyle="butt")
     axes.text(
-        (left + right) / 2,
+        right,
         y - 0.025 * height,
         f"{length_mm:g} mm",
         color="white",
         fontsize=7,
-        ha="center",
+        ha="right",
         va="bottom",
         path_effects=[withStroke(linewidth=2, foreground="black")],
     )
@@ -244,7 +233,7 @@ def _rgb(pixels: FloatArray) -> FloatArray:
     return clipped if clipped.shape[-1] == 3 else clipped[..., :1].repeat(3, -1)
 
 
-def _over(image: FloatArray, heat: FloatArray | None) -> FloatArray:
+def _over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> FloatArray:
     """The image with a heat map over it, the more opaque the hotter."""
     from matplotlib import colormaps
 
@@ -252,7 +241,7 @@ def _over(image: FloatArray, heat: FloatArray | None) -> FloatArray:
         return image
     strength = np.clip(heat, 0, 1)[..., None]
     colour = colormaps[HEAT](0.25 + 0.7 * strength[..., 0])[..., :3]
-    return np.asarray(image + 0.7 * strength * (colour - image))
+    return np.asarray(image + opacity * strength * (colour - image))
 
 
 def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
@@ -266,11 +255,8 @@ def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
     return shares[0], shares[1]
 
 
-def _fill(figure: Figure, top: float, gap: float) -> None:
-    figure.subplots_adjust(0.005, 0.005, 0.995, top, gap, gap)
-
-
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, in the format that the file's name ends in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     figure.savefig(path)

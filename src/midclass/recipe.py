@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from midclass.budget import Budget
 from midclass.errors import InputError
 from midclass.recipe_file import find, read_fields
+from midclass.recipe_operator import Operator, built
 from midclass.resolve import build, did_you_mean, resolve
 
 if TYPE_CHECKING:
@@ -82,20 +83,6 @@ class Intensity(_Part):
         return self
 
 
-class Operator(BaseModel):
-    """The name of an operator, why it holds, and its arguments as further fields."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    operator: str
-    why: str = ""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Everything but ``operator`` and ``why``."""
-        return dict(self.model_extra or {})
-
-
 class Recipe(_Part):
     """One task; see ``recipes/chest_xray.yaml`` for one to read, ``blank.yaml`` for all fields.
 
@@ -125,9 +112,8 @@ class Recipe(_Part):
     def _consistent(self) -> Recipe:
         if "given" in self.middle_classes:
             raise ValueError("a middle class cannot be called 'given'; rename it")
-        trained = [(one.operator, one.arguments) for one in self.middle_classes.values()]
         for name, one in self.held_out.items():
-            if (one.operator, one.arguments) in trained:
+            if any(one.same_knowledge(trained) for trained in self.middle_classes.values()):
                 raise ValueError(f"held_out.{name} is also a middle class; remove one of them")
         return self
 
@@ -222,16 +208,10 @@ class Recipe(_Part):
         return None if crop is None else self._function(crop, "geometry.crop")
 
     def _operator(self, one: Operator, field: str) -> Knowledge:
-        from midclass.knowledge.base import Knowledge
+        def find(name: str, field: str) -> tuple[Any, str]:
+            return self._resolve(name, "midclass.knowledge", field), self._where(field)
 
-        where = self._where(field)
-        found = self._resolve(one.operator, "midclass.knowledge", field)
-        if not (isinstance(found, type) and issubclass(found, Knowledge)):
-            raise InputError(f"{where}: {one.operator} is no class derived from Knowledge")
-        cls: type[Knowledge] = found
-        if inspect.isabstract(cls):
-            raise InputError(f"{where}: {one.operator} leaves draw or render open; name a subclass")
-        return build(cls, one.arguments, where)
+        return built(one, field, find)
 
     def _function(self, reference: str, field: str) -> AnatomyFunction:
         found = self._resolve(reference, "midclass.images", field)
@@ -257,10 +237,10 @@ def _one_line(error: ValidationError, file: str) -> str:
 
 def _mistake(mistake: ErrorDetails) -> str:
     *parents, last = mistake["loc"] or ("recipe",)
-    path = ".".join(map(str, (*parents, last)))
+    path = _path((*parents, last))
     if mistake["type"] == "extra_forbidden":
         known = _fields_of(parents)
-        inside = f"{'.'.join(map(str, parents))}: " if parents else ""
+        inside = f"{_path(parents)}: " if parents else ""
         hint = did_you_mean(str(last), known)
         return f"{inside}no field {last!r}{hint}; the fields are {', '.join(known)}"
     if mistake["type"] == "missing":
@@ -269,6 +249,11 @@ def _mistake(mistake: ErrorDetails) -> str:
     if mistake["type"] == "value_error":
         return f"{path}: {message}" if mistake["loc"] else message
     return f"{path} is {reprlib.repr(mistake['input'])}: {message}"
+
+
+def _path(steps: Iterable[int | str]) -> str:
+    """``middle_classes.mass.all_of[1]``."""
+    return "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).removeprefix(".")
 
 
 def _fields_of(parents: list[int | str]) -> list[str]:

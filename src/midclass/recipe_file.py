@@ -102,6 +102,8 @@ def _moved(value: Any, old: Path, new: Path) -> Any:
     """The same values with every ``file.py:Name`` relative to the folder of the new recipe."""
     if isinstance(value, dict):
         return {key: _moved(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, old, new) for inner in value]
     file, _, name = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     if file.endswith(".py") and " " not in name:
         return f"{os.path.relpath(old / file, new)}:{name}"
