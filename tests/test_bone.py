@@ -1,0 +1,59 @@
+"""Bones in X-rays: a limb whose truth is known, and a real one where it is at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midclass.errors import InputError
+from midclass.images.bone import bones
+from midclass.images.read import read
+
+
+def limb() -> tuple[np.ndarray, np.ndarray]:
+    """A bone in soft tissue in the dark, between shutters; pixels of 1.5 mm."""
+    x = np.arange(200) * np.ones((200, 1))
+    bone = np.abs(x - 100) < 12
+    pixels = np.select([bone, np.abs(x - 100) < 40, np.abs(x - 100) > 80], [0.75, 0.45, 1.0], 0.05)
+    noise = np.random.default_rng(0).normal(0, 0.01, pixels.shape)
+    noise[:, np.abs(x[0] - 100) > 80] = 0
+    return np.clip(pixels + noise, 0, 1).astype(np.float32)[None], bone
+
+
+def test_the_bone_is_found_and_neither_soft_tissue_nor_shutters() -> None:
+    pixels, bone = limb()
+    found = bones(pixels, (1.5, 1.5))
+    assert 2 * (found & bone).sum() / (found.sum() + bone.sum()) > 0.9
+
+
+def test_a_lytic_lesion_stays_inside() -> None:
+    pixels, _ = limb()
+    y, x = np.mgrid[:200, :200]
+    lesion = np.hypot(y - 100, x - 100) < 5
+    pixels[0, lesion] = 0.35
+    assert bones(pixels, (1.5, 1.5))[lesion].all()
+
+
+def test_where_no_bone_stands_out_it_is_the_whole_limb() -> None:
+    pixels, bone = limb()
+    pixels[0, bone] = 0.45
+    found = bones(pixels, (1.5, 1.5))
+    assert found[:, 65:135].mean() > 0.95
+
+
+def test_a_volume_is_refused() -> None:
+    with pytest.raises(InputError, match="takes 2-D images"):
+        bones(np.zeros((1, 8, 8, 8), np.float32), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.realdata
+def test_the_shin_and_ankle_of_a_real_image_are_bone(shared_data: Path) -> None:
+    pixels = read(shared_data / "reader_tests/dicom/wg04/RG3_RLE.dcm").pixels
+    low, high = np.percentile(pixels, [0.5, 99.5])
+    small = np.clip((pixels - low) / (high - low), 0, 1)[:, ::8, ::8].astype(np.float32)
+    found = bones(small, (300 / 220, 300 / 220))
+    assert found[195, 100]  # the ankle
+    assert not found[100, 70]  # air
+    assert not found[100, 20]  # a shutter
