@@ -106,11 +106,12 @@ def _weak(classes: Mapping[str, Figures]) -> Iterator[str]:
 
 def _redundant(pairs: list[Figures]) -> Iterator[str]:
     for pair in pairs:
-        if pair["auroc_of_effect"] is not None and pair["auroc_of_effect"] < SAME:
+        area = pair["auroc_of_effect"]
+        if area is not None and area < max(SAME, pair["chance"]):
             a, b = pair["classes"]
             yield (
                 f"{a} and {b}: redundant, what they change cannot be told apart (AUROC "
-                f"{pair['auroc_of_effect']:.2f}); remove one, or make them different"
+                f"{area:.2f}); remove one, or make them different"
             )
 
 
@@ -141,7 +142,7 @@ def _narrow(classes: Mapping[str, Figures]) -> Iterator[str]:
     for name, found in classes.items():
         if found["draws"] and found["touched"] < NARROW * found["touched_if_even"]:
             yield (
-                f"{name}: changes {found['touched']:.0%} of the places where anatomy can be, even "
+                f"{name}: changes {found['touched']:.0%} of the places where anatomy usually is, even "
                 f"draws would reach {found['touched_if_even']:.0%}; fine if disease lies nowhere "
                 "else"
             )

@@ -97,12 +97,17 @@ def _size(prepared: Prepared) -> FloatArray:
 
 
 def _of_pair(first: Trial, second: Trial, patients: NDArray[Any]) -> dict[str, float | None]:
-    """How well two middle classes can be told apart: as images, and by the change alone."""
+    """How well two middle classes can be told apart: as images, and by the change alone.
+
+    ``chance`` is 3 standard errors above .5 (Hanley and McNeil, Radiology 143:29, 1982).
+    """
     a, b = first.visible, second.visible
+    n, m = max(1, a.sum()), max(1, b.sum())
     who = patients[first.index[a]], patients[second.index[b]]
     return {
         "auroc": probe_auroc(first.middle[a], second.middle[b], *who),
         "auroc_of_effect": probe_auroc(first.effect[a], second.effect[b], *who),
+        "chance": 0.5 + 3 * float(np.sqrt((n + m + 1) / (12 * n * m))),
     }
 
 

@@ -14,7 +14,6 @@ from midclass.acquisition import one_part, sides
 from midclass.errors import InputError
 from midclass.images.cache import LARGEST
 from midclass.images.prepared import Prepared
-from midclass.metrics import false_alarm_rate, interval
 from midclass.results import ScoreTable
 
 if TYPE_CHECKING:
@@ -110,11 +109,16 @@ def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
 
 
 def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, float]:
-    flagged = np.concatenate([scores > table.threshold for scores in several])
-    patients = np.tile(table.patient_id, len(several))
-    given = np.zeros(len(flagged), np.int64)
-    low, high = interval(false_alarm_rate, given, flagged, patients)
-    return {"value": false_alarm_rate(given, flagged), "low": low, "high": high}
+    """The bootstrap of ``metrics.interval``; of a share, one product does what 1000 calls do."""
+    flagged = np.mean([scores > table.threshold for scores in several], axis=0)
+    _, patient = np.unique(table.patient_id, return_inverse=True)
+    alarms, cases = np.bincount(patient, flagged), np.bincount(patient)
+    times = np.random.default_rng(0).multinomial(
+        len(cases), np.full(len(cases), 1 / len(cases)), size=1000
+    )
+    low, high = np.quantile(times @ alarms / (times @ cases), [0.025, 0.975])
+    value = float(flagged.mean())
+    return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
 
 
 def _moved(

@@ -78,7 +78,7 @@ class Trial:
             "severity": float(np.median(self.severity)),
             "too_faint": float(1 - self.visible.mean()),
             "covers": float(np.median(self.covers)),
-            "touched": _share(self.touched > 0, self.possible > 0),
+            "touched": _share(self.touched > 0, self.possible >= self.possible.max() / 2),
             "touched_if_even": 1 - (1 - share) ** len(self.index),
         }
         given, middle = self.given[self.visible], self.middle[self.visible]
