@@ -138,6 +138,16 @@ def test_images_in_which_no_anatomy_is_found_are_counted(folder: Path, tmp_path:
     assert advice(figures)[0].startswith(f"anatomy: {none:.0%} of the images show none")
 
 
+@pytest.mark.parametrize(("at_2", "lines"), [(0.5, 1), (0.1, 0)])
+def test_a_nuisance_is_blamed_only_if_more_of_it_does_no_less(
+    bad: dict[str, Any], at_2: float, lines: int
+) -> None:
+    strengths = [{"strength": s, "false_alarms": f} for s, f in ((0.5, 0.1), (1, 0.3), (2, at_2))]
+    figures = bad | {"nuisance": {"strengths": strengths}}
+    said = [line for line in advice(figures) if line.startswith("nuisance: ")]
+    assert len(said) == lines
+
+
 def test_too_few_images_are_refused_with_their_number(given: Prepared) -> None:
     with pytest.raises(InputError, match="10 images of 5 patients show the anatomy"):
         audit(given.subset(given.cases[:10]), recipe())
