@@ -1,4 +1,4 @@
-"""The command line: ``midclass demo | show | fit | score | evaluate | study``."""
+"""The command line: ``midclass demo | show | audit | fit | score | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -240,6 +240,51 @@ def study(
 
     if not study.study(file, data, out=out, jobs=jobs, trust=trust or (), cache=cache):
         raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    recipe: Recipe,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Manifest; generated phantoms without one.")
+    ] = None,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    n: Annotated[int, typer.Option("--n", min=20, help="Number of images at most.")] = 200,
+    seed: Seed = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+) -> None:
+    """Ask before training whether a recipe's knowledge is usable."""
+    from midclass import commands, commands_audit
+
+    source = None if cohort is None else commands.Source(cohort, split, part, root)
+    commands_audit.run(recipe, source, out=out, n=n, seed=seed, trust=trust or (), cache=cache)
+
+
+@app.command()
+def nuisance(
+    detector: Detector,
+    cohort: Manifest,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("nuisance.csv"),
+    n: Annotated[int, typer.Option("--n", min=2, help="Number of cases at most.")] = 150,
+    seed: Seed = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Count a detector's false alarms under each single nuisance."""
+    from midclass import commands, commands_nuisance
+
+    source = commands.Source(cohort, split, part, root)
+    commands_nuisance.run(
+        detector, source, out, n, seed, trust=trust or (), cache=cache, overwrite=overwrite
+    )
 
 
 @app.command()

@@ -62,7 +62,7 @@ def _shutters(grey: Image, spacing_mm: Spacing) -> Mask:
     width = [max(3, round(3.0 / s)) for s in spacing_mm]
     mean = ndi.uniform_filter(grey, width)
     spread = np.sqrt(np.maximum(ndi.uniform_filter(grey * grey, width) - mean * mean, 0))
-    labels, _ = ndi.label((spread < 0.01) & (grey > 0.6))
+    labels, _ = ndi.label((spread < 0.004) & (grey > 0.6))
     edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
     even = np.isin(labels, edge[edge > 0])
     if not even.any():

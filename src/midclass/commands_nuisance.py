@@ -1,0 +1,73 @@
+"""The command ``nuisance``: false alarms of a detector under each single nuisance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from midclass import evaluation, sheet
+from midclass.commands import Source, prepared_with_bar
+from midclass.console import bar, say
+from midclass.detectors.base import load_detector
+from midclass.errors import InputError
+from midclass.results import ScoreTable
+from midclass.robustness import false_alarms, nuisance_scores
+
+
+def run(
+    folder: Path,
+    source: Source,
+    out: Path = Path("nuisance.csv"),
+    n: int = 150,
+    seed: int = 0,
+    *,
+    trust: Collection[Path] = (),
+    cache: Path | None = None,
+    overwrite: bool = False,
+) -> ScoreTable:
+    """Score at most n given-class test cases, of as many patients as possible; write the table."""
+    if out.exists() and (out.is_dir() or not overwrite):
+        raise InputError(f"{out}: is there already; give another --out, or --overwrite")
+    detector = load_detector(folder, trust)
+    cohort = sheet.choose(source.cohort("test"), n, seed)
+    if not len(cohort):
+        raise InputError(f"{source.manifest}: no case of the given class (label 0) to score")
+    evaluation.refuse_seen(folder, cohort)
+    prepared = prepared_with_bar(cohort, detector.recipe, cache)
+    with bar("scoring") as progress:
+        table = nuisance_scores(detector, prepared, seed, progress)
+    table.write(out)
+    _tell(table, detector.max_fpr_)
+    say(f"saved: {out}")
+    return table
+
+
+def _tell(table: ScoreTable, max_fpr: float) -> None:
+    rates = false_alarms(table)
+    still = rates.pop("none")[0.0]
+    strengths = sorted({strength for row in rates.values() for strength in row})
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("nuisance")
+    for strength in strengths:
+        shown.add_column(f"x {strength:g}", justify="right")
+    shown.add_column("95 % interval at 1", justify="right")
+    for part, row in rates.items():
+        usual = row[1.0]
+        shown.add_row(
+            part,
+            *(f"{row[strength]['value']:.1%}" for strength in strengths),
+            f"{usual['low']:.1%} to {usual['high']:.1%}",
+        )
+    Console(highlight=False).print(shown)
+    patients = len(set(table.patient_id))
+    say(
+        f"false alarms of {len(table.case_id)} given-class cases of {patients} patients, by "
+        "strength (1 is the extreme of the recipe's range)"
+    )
+    say(
+        f"without nuisance {still['value']:.1%} ({still['low']:.1%} to {still['high']:.1%}); "
+        f"promised at most {max_fpr:.1%}"
+    )

@@ -1,0 +1,196 @@
+"""The audit calls bad recipes bad and good ones good, from given-class images alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import midclass.cli
+from midclass.advice import advice, verdict
+from midclass.audit import audit
+from midclass.coarse import coarse
+from midclass.errors import InputError
+from midclass.images import phantoms
+from midclass.images.cohort import Cohort
+from midclass.images.prepare import Prepared, prepare
+from midclass.knowledge._visibility import box_mean
+from midclass.probe import best_cue, probe_auroc
+from midclass.recipe import Recipe
+from midclass.testing import example_batch
+from midclass.types import ImageBatch
+
+MASS = {"operator": "focal.Focal", "diameter_mm": [8, 30]}
+BAD = {
+    "glaring": {"operator": "focal.Focal", "diameter_mm": [20, 40], "contrast_sigma": [20, 30]},
+    "faint": {"operator": "focal.Focal", "contrast_sigma": [0.01, 0.05]},
+    "mass": MASS,
+    "again": MASS,
+    "specks": {"operator": "calcification.Calcification", "particle_mm": [0.2, 0.5]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Breast phantoms; what is no given-class training image cannot be read."""
+    folder = tmp_path_factory.mktemp("audit") / "phantoms"
+    manifest = phantoms.write(folder, "breast", 0, 100, 4, size=64)
+    text = manifest.read_text()
+    manifest.write_text(text.replace(",test,", ",train,"))  # targets among the training cases
+    for case in Cohort.from_manifest(manifest).target_class():
+        case.path.write_bytes(b"no image")
+    return folder
+
+
+def recipe(**changes: Any) -> Recipe:
+    fields = Recipe.load("phantoms").to_dict()
+    return Recipe.from_dict(fields | {"geometry": {"size": [64, 64]}} | changes)
+
+
+@pytest.fixture(scope="module")
+def given(folder: Path) -> Prepared:
+    cohort = Cohort.from_manifest(folder / "manifest.csv").given_class()
+    return prepare(cohort, recipe(anatomy="anatomy.whole"), cache=folder.parent / "cache")
+
+
+@pytest.fixture(scope="module")
+def bad(given: Prepared) -> dict[str, Any]:
+    return audit(given, recipe(anatomy="anatomy.whole", middle_classes=BAD))
+
+
+def test_a_glaring_lesion_gives_itself_away_and_its_cue_is_named(bad: dict[str, Any]) -> None:
+    found = bad["classes"]["glaring"]
+    assert verdict(found) == "gives itself away"
+    assert found["cue"]["auroc"] > 0.9
+    text = next(line for line in advice(bad) if line.startswith("glaring"))
+    assert found["cue"]["statistic"] in text
+
+
+def test_a_faint_lesion_is_too_weak_and_a_usual_one_is_usable(bad: dict[str, Any]) -> None:
+    classes = bad["classes"]
+    assert [verdict(classes[name]) for name in ("faint", "mass")] == ["too weak", "usable"]
+    assert classes["faint"]["severity"] < 0.05 < classes["mass"]["severity"]
+
+
+def test_only_the_same_operator_twice_is_redundant(bad: dict[str, Any]) -> None:
+    lines = [line for line in advice(bad) if "redundant" in line]
+    assert [line.partition(":")[0] for line in lines] == ["mass and again"]
+
+
+def test_an_operator_that_refuses_the_images_is_said_first_in_its_words(
+    bad: dict[str, Any],
+) -> None:
+    assert verdict(bad["classes"]["specks"]) == "refused"
+    first = advice(bad)[0]
+    assert first.startswith("specks: refuses 104 of 104 images")
+    assert "cannot show a particle of 0.50 mm" in first
+
+
+def test_the_same_seed_gives_the_same_figures(given: Prepared) -> None:
+    small = recipe(middle_classes={"mass": MASS})
+    few = given.subset(given.cases[:30])
+    assert audit(few, small, 1) == audit(few, small, 1) != audit(few, small, 2)
+
+
+def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "extends: phantoms\nname: small\ngeometry: {size: [64, 64]}\n"
+    )
+    result = CliRunner().invoke(
+        midclass.cli.app,
+        [
+            "audit",
+            str(tmp_path / "small.yaml"),
+            f"--cohort={folder / 'manifest.csv'}",
+            f"--cache={tmp_path / 'cache'}",
+            f"--out={tmp_path / 'audit.json'}",
+            "--n=60",
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    assert "nothing needs to change" in result.stdout
+    figures = json.loads((tmp_path / "audit.json").read_text())
+    assert (figures["advice"], figures["images"], figures["failed"]) == ([], 60, 0)
+    assert 0.2 < figures["anatomy"]["covers"]["median"] < 0.6
+    strengths = figures["nuisance"]["strengths"]
+    assert [one["strength"] for one in strengths] == [0.5, 1, 2]
+    assert strengths[0]["change"] < strengths[1]["change"] < strengths[2]["change"]
+
+
+def test_images_in_which_no_anatomy_is_found_are_counted(folder: Path, tmp_path: Path) -> None:
+    code = "def some(pixels, spacing_mm):\n    return (pixels[0] > 0) & (pixels[0, 32, 20] > 0.3)\n"
+    (tmp_path / "own.py").write_text("import numpy as np\n\n\n" + code)
+    (tmp_path / "own.yaml").write_text(
+        "extends: phantoms\nname: own\ngeometry: {size: [64, 64]}\nanatomy: own.py:some\n"
+    )
+    own = Recipe.load(tmp_path / "own.yaml", trust=[tmp_path / "own.py"])
+    cohort = Cohort.from_manifest(folder / "manifest.csv").given_class()
+    prepared = prepare(cohort, own, cache=tmp_path / "cache")
+    figures = audit(prepared, own)
+    none = 1 - prepared.assessable.mean()
+    assert figures["anatomy"]["none"] == pytest.approx(none)
+    assert none > 0.1, "the test needs images without anatomy"
+    assert advice(figures)[0].startswith(f"anatomy: {none:.0%} of the images show none")
+
+
+@pytest.mark.parametrize(("at_2", "lines"), [(0.5, 1), (0.1, 0)])
+def test_a_nuisance_is_blamed_only_if_more_of_it_does_no_less(
+    bad: dict[str, Any], at_2: float, lines: int
+) -> None:
+    strengths = [{"strength": s, "false_alarms": f} for s, f in ((0.5, 0.1), (1, 0.3), (2, at_2))]
+    figures = bad | {"nuisance": {"strengths": strengths}}
+    said = [line for line in advice(figures) if line.startswith("nuisance: ")]
+    assert len(said) == lines
+
+
+def test_too_few_images_are_refused_with_their_number(given: Prepared) -> None:
+    with pytest.raises(InputError, match="10 images of 5 patients show the anatomy"):
+        audit(given.subset(given.cases[:10]), recipe())
+
+
+def test_the_probe_keeps_both_versions_of_an_image_on_one_side() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(60, 80))
+    second = first + 1e-3 * rng.normal(size=(60, 80))  # the image is known again, not its class
+    area = probe_auroc(first, second, np.arange(60), np.arange(60))
+    assert area is not None
+    assert 0.4 < area < 0.6
+    assert probe_auroc(first[:5], second, np.arange(5), np.arange(60)) is None
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_coarse_statistics_name_what_was_changed(dims: int) -> None:
+    batch = example_batch(dims, n=30)
+    brighter = batch.with_pixels((batch.pixels + 0.4).clamp(0, 1))
+    values, names = coarse(batch)
+    column, area = best_cue(values, coarse(brighter)[0])
+    assert "brightness" in names[column]
+    assert area == 1
+    smooth = box_mean(batch.pixels, 3)
+    drop = coarse(batch.with_pixels(smooth))[0] - values
+    assert (drop[:, names.index("median Laplacian in the anatomy")] < 0).all()
+
+
+def test_an_empty_anatomy_has_statistics_of_0() -> None:
+    batch = example_batch(n=2)
+    values, names = coarse(
+        ImageBatch(batch.pixels, torch.zeros_like(batch.anatomy), batch.spacing_mm)
+    )
+    inside = [name.endswith("in the anatomy") for name in names]
+    assert not values[:, inside].any()
+    assert values[:, ~np.array(inside)].any()
+
+
+@pytest.mark.realdata
+def test_the_chest_recipe_does_not_give_itself_away(shared_data: Path, tmp_path: Path) -> None:
+    cohort = Cohort.from_manifest(shared_data / "kermany_cxr" / "manifest.csv", "split")
+    chest = Recipe.load("chest_xray")
+    cases = cohort.part("train").given_class()[:60]
+    figures = audit(prepare(cases, chest, cache=tmp_path), chest)
+    assert verdict(figures["classes"]["own_tissue"]) == "usable"
+    assert figures["anatomy"]["none"] == 0
