@@ -142,7 +142,7 @@ def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
     label = np.repeat([0, 1], 60)
     figures = {}
     for rate in (1e-9, 5e-3):
-        recipe = small_recipe(steps=60, learning_rate=rate, width=8, batch=16, ema=0.9)
+        recipe = small_recipe(steps=140, learning_rate=rate, width=8, batch=16, ema=0.9)
         detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
         figures[rate] = auroc(label, detector.score_samples(test))
     assert figures[5e-3] > 0.9
