@@ -99,11 +99,15 @@ class Detector(ABC):
         self.learn(
             prepared["train"], prepared["select"], seed=seed, workdir=workdir, progress=progress
         )
-        self.calibration_ = np.sort(self.score_samples(prepared["calibrate"]))
-        self.threshold_ = conformal_threshold(self.calibration_, max_fpr)
+        self.calibrate(prepared["calibrate"])
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
         return self
+
+    def calibrate(self, given: Prepared) -> None:
+        """Set the threshold with given-class cases that learning has not seen."""
+        self.calibration_ = np.sort(self.score_samples(given))
+        self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; -inf for one that cannot be assessed."""

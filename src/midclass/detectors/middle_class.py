@@ -67,7 +67,7 @@ class MiddleClassDetector(Detector):
             return classes(train.batch(rows[drawn]).to(self.device), rng)
 
         self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
-        judge = self._judge(train, select, seed)
+        judge = self.judge(train, select, seed)
         history, states = train_network(
             self.network_,
             make_batch,
@@ -138,7 +138,7 @@ class MiddleClassDetector(Detector):
             )
         return network.to(self.device)
 
-    def _judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
+    def judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
         """Held-out given-class images, and middle classes of operators not in the recipe.
 
         All are seen through the nuisance, so that where the given class lies in feature space, and
