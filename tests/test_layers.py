@@ -17,6 +17,7 @@ LAYERS = [
     ["__main__", "cli"],
     ["demo"],
     ["commands"],
+    ["checking"],
     ["fitting", "sheet", "console"],
     ["evaluation", "plots", "testing"],
     ["detectors"],

@@ -1,4 +1,4 @@
-"""The command line: ``midclass demo | show | fit | score | evaluate``."""
+"""The command line: ``midclass demo | show | check | fit | score | evaluate``."""
 
 from __future__ import annotations
 
@@ -217,6 +217,18 @@ def show(
     where = cohort or manifest
     source = None if where is None else commands.Source(where, split, part, root)
     commands.show(recipe, source, out=out, n=n, seed=seed, trust=trust or (), cache=cache)
+
+
+@app.command()
+def check(recipe: Recipe, trust: Trust = None, seed: Seed = 0) -> None:
+    """Check that a recipe's operators keep what every operator promises.
+
+    Prints a table, and a line for each broken promise; the exit code is then 1.
+    """
+    from midclass import checking
+
+    if not checking.check(recipe, trust=trust or (), seed=seed):
+        raise typer.Exit(1)
 
 
 @app.command()
