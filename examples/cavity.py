@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,8 +30,10 @@ class Cavity(Knowledge):
 
     diameter_mm: Range = (12, 35)
     wall_mm: Range = (2, 5)
-    air: Range = (0.3, 0.6)
-    contrast: Range = (0.1, 0.25)
+    air: Range = (0.1, 0.3)
+    contrast: Range = (0.05, 0.15)
+
+    border_mm: ClassVar[float] = 5.0  # fades out so softly at the anatomy's border
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> dict[str, Tensor]:
         """Random numbers, one row per image: here alone, from the generator alone."""

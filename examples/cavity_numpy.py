@@ -16,8 +16,8 @@ def cavity(
     rng: np.random.Generator,
     diameter_mm: Range = (12, 35),
     wall_mm: Range = (2, 5),
-    air: Range = (0.3, 0.6),
-    contrast: Range = (0.1, 0.25),
+    air: Range = (0.1, 0.3),
+    contrast: Range = (0.05, 0.15),
 ) -> tuple[np.ndarray, np.ndarray]:
     """An air-filled cavity: darker than its surroundings, with a thin bright wall.
 
@@ -40,4 +40,4 @@ def _rise(inwards_mm: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(inwards_mm)
 
 
-Cavity = per_image(cavity)
+Cavity = per_image(cavity, border_mm=5.0)

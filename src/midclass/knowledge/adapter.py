@@ -23,7 +23,7 @@ GIVEN = ("image", "anatomy", "spacing_mm", "rng")
 Changed = NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]
 
 
-def per_image(function: Callable[..., Changed]) -> type[Knowledge]:
+def per_image(function: Callable[..., Changed], border_mm: float = 1.0) -> type[Knowledge]:
     """An operator class from a function of one image.
 
     The function is called as ``function(image, anatomy, spacing_mm, rng, **arguments)``:
@@ -39,7 +39,7 @@ def per_image(function: Callable[..., Changed]) -> type[Knowledge]:
     is blended in softly. Its further parameters are the operator's arguments, with their types and
     defaults; its docstring is the operator's and says ``Why:``.
 
-    Images are taken one by one on the CPU: fine to try an idea, slower than torch on batches.
+    The change ends softly over ``border_mm`` at the anatomy's border. Images are taken one by one on the CPU: fine to try an idea, slower than torch on batches.
 
     Raises:
         TypeError: the function does not begin with the four parameters, or one has no default.
@@ -67,6 +67,7 @@ def per_image(function: Callable[..., Changed]) -> type[Knowledge]:
         bases=(_PerImage,),
         namespace={
             "function": staticmethod(function),
+            "border_mm": border_mm,
             "__doc__": inspect.getdoc(function),
             "__module__": function.__module__,
         },

@@ -30,15 +30,18 @@ def keeps_its_input(trial: Trial) -> str | None:
 
 def repeats(trial: Trial) -> str | None:
     """The same draw gives the same result on every call."""
-    with _global_seeds_kept():
+    with _global_seeds_kept():  # what comes from global seeds is found by another promise
+        _seed_globally(0)
+        drawn = trial.draw()
         results = []
         for _ in range(2):
-            _seed_globally(0)
-            results.append(trial.apply())
-        again = trial.apply(params=trial.draw())
+            _seed_globally(1)
+            results.append(trial.apply(params=drawn))
+        _seed_globally(0)
+        redrawn = trial.draw()
     if not _same(results[0], results[1], 0.0):
         return "gives another result on a second call with the same draw"
-    return None if _same(results[0], again, 0.0) else "is not repeated by its draw"
+    return None if _equal(drawn, redrawn) else "draws otherwise on a second call with the same seed"
 
 
 def uses_its_generator_alone(trial: Trial) -> str | None:
