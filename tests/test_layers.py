@@ -15,9 +15,12 @@ SOURCE = Path(midclass.__file__).parent
 # From the top to the bottom; a module imports its own layer or a lower one.
 LAYERS = [
     ["__main__", "cli"],
+    ["cli_knowledge", "cli_detector"],
+    ["cli_options"],
     ["demo"],
     ["commands", "commands_audit", "commands_nuisance", "study"],
     ["study_file"],
+    ["checking"],
     ["fitting", "sheet", "console"],
     ["evaluation", "plots", "plots_sheet", "testing", "audit", "advice", "robustness"],
     ["detectors"],

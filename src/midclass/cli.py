@@ -1,15 +1,18 @@
-"""The command line: ``midclass demo | show | audit | fit | score | evaluate | ...``."""
+"""The command line: what is known, a detector, studies; one function a command."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from midclass import __version__
+from midclass.cli_detector import evaluate, fit, nuisance, score
+from midclass.cli_knowledge import audit, check, show
+from midclass.cli_options import Cache, Seed, Trust
 from midclass.errors import InputError
 
 # Bodies import what they need, so that --help needs neither torch nor matplotlib.
@@ -40,37 +43,6 @@ app = typer.Typer(
     help="Knowledge-guided one-class classification for imbalanced medical images.",
 )
 
-Recipe: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A shipped recipe by name, or a .yaml file.")
-]
-Detector: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="DETECTOR", help="Folder written by fit.")
-]
-Manifest: TypeAlias = Annotated[
-    Path, typer.Option("--cohort", help="Manifest: a CSV file with a case a row.")
-]
-Split: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Column with the parts of a split, or FILE.csv:COLUMN beside the manifest."),
-]
-Part: TypeAlias = Annotated[
-    str | None, typer.Option(help="Part of the split; by default train to fit, test to evaluate.")
-]
-Root: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder to which the manifest's paths are relative.")
-]
-Out: TypeAlias = Annotated[Path | None, typer.Option(help="Folder to write.")]
-Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Cache: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(help="Folder of prepared images; by default $MIDCLASS_CACHE or the user's cache."),
-]
-Trust: TypeAlias = Annotated[
-    list[Path] | None,
-    typer.Option(help="A .py file that the recipe names and that may run; may be repeated."),
-]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-
 
 def main() -> None:
     """Entry point."""
@@ -95,131 +67,17 @@ def _midclass(
     pass
 
 
-@app.command()
-def fit(
-    recipe: Recipe,
-    cohort: Manifest,
-    split: Split = None,
-    part: Part = None,
-    root: Root = None,
-    out: Out = None,
+def demo(
+    kind: Annotated[str, typer.Option(help="head, chest or breast.")] = "head",
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     seed: Seed = 0,
-    max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
-    detector: Annotated[str, typer.Option(help="The method or a baseline.")] = "middle_class",
-    trust: Trust = None,
-    cache: Cache = None,
-    overwrite: Overwrite = False,
 ) -> None:
-    """Learn from given-class images; save a detector.
+    """Try it all on phantoms, in a few minutes."""
+    from midclass.demo import demo
 
-    Uses cases with label 0 only. Interrupted, the same command goes on from its last checkpoint.
-    """
-    from midclass import commands
-
-    commands.fit(
-        recipe,
-        commands.Source(cohort, split, part, root),
-        out=out,
-        seed=seed,
-        max_fpr=max_fpr,
-        detector=detector,
-        trust=trust or (),
-        cache=cache,
-        overwrite=overwrite,
-    )
+    demo(kind, out, seed)
 
 
-@app.command()
-def score(
-    detector: Detector,
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILES]...", help="Images or folders of them.")
-    ] = None,
-    cohort: Annotated[
-        Path | None, typer.Option(help="Manifest instead of files; needs no labels.")
-    ] = None,
-    split: Split = None,
-    part: Annotated[str | None, typer.Option(help="Part of the split; by default all.")] = None,
-    root: Root = None,
-    out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("scores.csv"),
-    heat_maps: Annotated[
-        Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
-    ] = None,
-    trust: Trust = None,
-    cache: Cache = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Score images of unknown class.
-
-    Files that cannot be read are listed at the end, and the exit code is then 1.
-    """
-    from midclass import commands
-
-    cases = commands.cases_to_score(files or (), cohort, split, part, root)
-    all_read = commands.score(
-        detector,
-        cases,
-        out=out,
-        heat_maps=heat_maps,
-        trust=trust or (),
-        cache=cache,
-        overwrite=overwrite,
-    )
-    if not all_read:
-        raise typer.Exit(1)
-
-
-@app.command()
-def evaluate(
-    detector: Detector,
-    cohort: Manifest,
-    split: Split = None,
-    part: Part = None,
-    root: Root = None,
-    out: Out = None,
-    trust: Trust = None,
-    cache: Cache = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Measure a detector on labelled, unseen images.
-
-    Patients and images that it was fitted with are refused.
-    """
-    from midclass import commands
-
-    source = commands.Source(cohort, split, part, root)
-    commands.evaluate(
-        detector, source, out=out, trust=trust or (), cache=cache, overwrite=overwrite
-    )
-
-
-@app.command()
-def show(
-    recipe: Recipe,
-    manifest: Annotated[
-        Path | None, typer.Argument(metavar="[MANIFEST]", help="The same as --cohort.")
-    ] = None,
-    cohort: Annotated[
-        Path | None, typer.Option(help="Manifest; generated phantoms without one.")
-    ] = None,
-    split: Split = None,
-    part: Part = None,
-    root: Root = None,
-    out: Annotated[Path, typer.Option(help="A .png, .svg or .pdf to write.")] = Path("sheet.png"),
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 6,
-    seed: Seed = 0,
-    trust: Trust = None,
-    cache: Cache = None,
-) -> None:
-    """Draw what a recipe makes of given-class images."""
-    from midclass import commands
-
-    where = cohort or manifest
-    source = None if where is None else commands.Source(where, split, part, root)
-    commands.show(recipe, source, out=out, n=n, seed=seed, trust=trust or (), cache=cache)
-
-
-@app.command()
 def study(
     file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, study.yaml.")],
     data: Annotated[
@@ -242,58 +100,5 @@ def study(
         raise typer.Exit(1)
 
 
-@app.command()
-def audit(
-    recipe: Recipe,
-    cohort: Annotated[
-        Path | None, typer.Option(help="Manifest; generated phantoms without one.")
-    ] = None,
-    split: Split = None,
-    part: Part = None,
-    root: Root = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-    n: Annotated[int, typer.Option("--n", min=20, help="Number of images at most.")] = 200,
-    seed: Seed = 0,
-    trust: Trust = None,
-    cache: Cache = None,
-) -> None:
-    """Ask before training whether a recipe's knowledge is usable."""
-    from midclass import commands, commands_audit
-
-    source = None if cohort is None else commands.Source(cohort, split, part, root)
-    commands_audit.run(recipe, source, out=out, n=n, seed=seed, trust=trust or (), cache=cache)
-
-
-@app.command()
-def nuisance(
-    detector: Detector,
-    cohort: Manifest,
-    split: Split = None,
-    part: Part = None,
-    root: Root = None,
-    out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("nuisance.csv"),
-    n: Annotated[int, typer.Option("--n", min=2, help="Number of cases at most.")] = 150,
-    seed: Seed = 0,
-    trust: Trust = None,
-    cache: Cache = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Count a detector's false alarms under each single nuisance."""
-    from midclass import commands, commands_nuisance
-
-    source = commands.Source(cohort, split, part, root)
-    commands_nuisance.run(
-        detector, source, out, n, seed, trust=trust or (), cache=cache, overwrite=overwrite
-    )
-
-
-@app.command()
-def demo(
-    kind: Annotated[str, typer.Option(help="head, chest or breast.")] = "head",
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
-    seed: Seed = 0,
-) -> None:
-    """Try it all on phantoms, in a few minutes."""
-    from midclass.demo import demo
-
-    demo(kind, out, seed)
+for command in (demo, show, check, audit, fit, score, evaluate, nuisance, study):
+    app.command()(command)
