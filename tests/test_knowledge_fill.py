@@ -17,7 +17,7 @@ from midclass.knowledge.base import Knowledge
 from midclass.knowledge.erasure import Erasure, pull_push
 from midclass.knowledge.fluid import Fluid
 from midclass.knowledge.nuisance import Nuisance
-from midclass.testing import check_operator, example_batch, findings
+from midclass.testing import example_batch, findings
 from midclass.types import ImageBatch
 
 STILL = Nuisance(0, (1, 1), 0, (1, 1), (1, 1), 0, 0, 0, 0)

@@ -18,7 +18,7 @@ from midclass.middle import LabelledBatch, MiddleClasses
 from midclass.networks import Network
 from midclass.scoring import NAMES, Combination, GivenClass, log_odds, top_change
 from midclass.testing import example_batch
-from midclass.training import History, loss_of, precision, train
+from midclass.training import History, batch_loss, loss_of, precision, train
 
 CLASSES = MiddleClasses({"ball": Focal(diameter_mm=(10, 20))}, None)
 
@@ -38,9 +38,11 @@ def run(steps: int, workdir: Path | None = None, stop: int | None = None) -> tup
             raise KeyboardInterrupt
 
     budget = Budget(steps=steps, batch=4, checkpoints=2, width=8)
-    return train(
-        network(), make_batch, lambda n: 0.5, budget, seed=1, workdir=workdir, progress=progress
-    )
+
+    def loss(net: nn.Module, rng: torch.Generator) -> torch.Tensor:
+        return batch_loss(net, make_batch(rng), budget)
+
+    return train(network(), loss, lambda n: 0.5, budget, seed=1, workdir=workdir, progress=progress)
 
 
 def test_the_loss_falls() -> None:

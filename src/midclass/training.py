@@ -1,4 +1,4 @@
-"""The one training loop: a network learns to tell the given class from middle classes."""
+"""The one training loop: every network of every detector learns here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from midclass.middle import LabelledBatch
 from midclass.networks import Output
 
 State: TypeAlias = dict[str, Tensor]
-MakeBatch: TypeAlias = Callable[[torch.Generator], LabelledBatch]
+Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
+"""``(network, generator of this step) -> loss``: makes its own batch."""
 Validate: TypeAlias = Callable[[nn.Module], float]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
@@ -41,7 +42,7 @@ class History:
 
 def train(
     network: nn.Module,
-    make_batch: MakeBatch,
+    loss: Loss,
     validate: Validate,
     budget: Budget,
     *,
@@ -56,7 +57,7 @@ def train(
 
     Args:
         network: trained in place.
-        make_batch: makes the labelled batch of one step.
+        loss: makes the batch of one step and says how wrong the network is on it.
         validate: a figure of the averaged network, higher is better; no target label enters.
         budget: steps, learning rate and the like.
         seed: of the batches.
@@ -75,8 +76,7 @@ def train(
     done = run.resume(workdir)
     running = run.history.loss[-1] if run.history.loss else 0.0
     for step in range(done + 1, budget.steps + 1):
-        batch = make_batch(torch.Generator().manual_seed(seed * 1_000_003 + step))
-        value = _one_step(run, batch, budget)
+        value = _one_step(run, loss, torch.Generator().manual_seed(seed * 1_000_003 + step))
         running = value if step == 1 else 0.95 * running + 0.05 * value
         if progress is not None:
             progress(step, budget.steps, f"loss {running:.3f}")
@@ -118,18 +118,23 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _one_step(run: _Run, batch: LabelledBatch, budget: Budget) -> float:
-    run.network.train()
+def batch_loss(network: nn.Module, batch: LabelledBatch, budget: Budget) -> Tensor:
+    """``loss_of`` the network's output for the batch."""
     with precision(batch.label.device):
-        output = run.network(batch.images.pixels)
-    loss = loss_of(output, batch, budget)
+        output = network(batch.images.pixels)
+    return loss_of(output, batch, budget)
+
+
+def _one_step(run: _Run, loss: Loss, rng: torch.Generator) -> float:
+    run.network.train()
+    value = loss(run.network, rng)
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    value.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
     run.optimizer.step()
     run.schedule.step()
     run.averaged.update_parameters(run.network)
-    return float(loss.detach())
+    return float(value.detach())
 
 
 def _checkpoints(budget: Budget) -> set[int]:

@@ -15,10 +15,11 @@ from midclass.detectors.base import Detector, FloatArray, Progress
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
 from midclass.knowledge.nuisance import Nuisance
-from midclass.middle import LabelledBatch, MiddleClasses
+from midclass.middle import MiddleClasses
 from midclass.networks import Network, Output
 from midclass.recipe import Recipe
 from midclass.scoring import Combination, GivenClass, log_odds, top_change
+from midclass.training import batch_loss
 from midclass.training import train as train_network
 from midclass.types import ImageBatch
 
@@ -62,15 +63,16 @@ class MiddleClassDetector(Detector):
         )
         budget = self.recipe.budget
 
-        def make_batch(rng: torch.Generator) -> LabelledBatch:
+        def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
             drawn = torch.randint(len(rows), (budget.batch,), generator=rng).numpy()
-            return classes(train.batch(rows[drawn]).to(self.device), rng)
+            batch = classes(train.batch(rows[drawn]).to(self.device), rng)
+            return batch_loss(network, batch, budget)
 
         self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
         judge = self.judge(train, select, seed)
         history, states = train_network(
             self.network_,
-            make_batch,
+            loss,
             lambda network: judge.choose(network).figure,
             budget,
             seed=seed,
