@@ -278,3 +278,24 @@ def test_a_blur_is_the_same_for_an_image_alone_and_leaves_a_flat_image_flat() ->
     flat = torch.full_like(values, 0.3)
     torch.testing.assert_close(fields.blurred(flat, spacing, sigma), flat)
     torch.testing.assert_close(blurred.mean((2, 3)), values.mean((2, 3)), rtol=0.02, atol=0)
+
+
+def test_a_mass_effect_lies_near_the_lesion_that_is_drawn_at_its_place() -> None:
+    batch = example_batch(n=16)
+    effect, lesion = MassEffect(direction="source"), Rim(core_mm=(3, 6), halo="none")
+    pushed, ring = (each.draw(batch, torch.Generator().manual_seed(0)) for each in (effect, lesion))
+    centres = []
+    for place in (pushed["place"], ring["place"].flip(0)):
+        of_ring = centre_of_mass(lesion.apply(batch, {**ring, "place": place}).change)
+        of_push = centre_of_mass(effect.apply(batch, pushed).change)
+        centres.append(float((of_push - of_ring).norm(dim=1).mean()))
+    together, apart = centres
+    assert together < 8 < 15 < apart
+
+
+def centre_of_mass(change: torch.Tensor) -> torch.Tensor:
+    """``(n, 2)`` samples, of ``(n, 1, h, w)``."""
+    places = torch.stack(
+        torch.meshgrid(*(torch.arange(float(s)) for s in change.shape[2:]), indexing="ij")
+    )
+    return (change * places).sum((2, 3)) / change.sum((2, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -96,13 +96,22 @@ class MassEffect(Knowledge):
         return shift
 
     def _centre(self, batch: ImageBatch, place: Tensor) -> Tensor:
-        inner = soft_anatomy(batch, self.radius_mm[0]) > 0.99
-        to_border = fields.to_border_mm(batch, fields.positions_mm(batch))
+        """The place that another operator would take, moved away from the border: ``(n, d)`` mm.
+
+        So that a lesion and its mass effect, drawn together, are at one place.
+        """
+        wanted = fields.centre_of(batch, place, self.centre_jitter_mm)
+        if self.centre_jitter_mm is not None:
+            return wanted
+        positions = fields.positions_mm(batch)
+        inner = (soft_anatomy(batch, self.radius_mm[0]) > 0.99).squeeze(1)
+        to_border = fields.to_border_mm(batch, positions)
         deep = (to_border.flatten(1).amax(1) / 2).clamp_max(self.radius_mm[0])
-        inner = inner & (to_border >= fields.column(deep, to_border)).unsqueeze(1)
-        some = inner.flatten(1).any(1).view(-1, *(1,) * (inner.ndim - 1))
-        inside = replace(batch, anatomy=torch.where(some, inner, batch.anatomy))
-        return fields.centre_of(inside, place, self.centre_jitter_mm)
+        inner = (inner & (to_border >= fields.column(deep, to_border))).flatten(1)
+        away = (positions - fields.row(wanted, batch)).norm(dim=-1).flatten(1)
+        nearest = away.masked_fill(~inner, torch.inf).argmin(1)
+        moved = positions.flatten(1, -2)[torch.arange(len(batch)), nearest]
+        return torch.where(inner.any(1, keepdim=True), moved, wanted)
 
 
 def _clearance(batch: ImageBatch, centre: Tensor, distance: Tensor) -> Tensor:
