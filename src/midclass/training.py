@@ -18,6 +18,7 @@ from midclass.budget import Budget
 from midclass.errors import InputError
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
+from midclass.scoring import CLEARLY
 
 State: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
@@ -36,8 +37,14 @@ class History:
 
     @property
     def best(self) -> int:
-        """Index of the chosen checkpoint: the highest figure, the later of equals."""
-        return max(range(len(self.step)), key=lambda i: (self.validation[i], i))
+        """Index of the chosen checkpoint: the last one, unless another is clearly better.
+
+        The best of several figures that differ by chance would be a draw of lots, and networks
+        that have learned for longer are better on average.
+        """
+        last = len(self.step) - 1
+        best = max(range(len(self.step)), key=lambda i: (self.validation[i], i))
+        return best if self.validation[best] > self.validation[last] + CLEARLY else last
 
 
 def train(
