@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -148,5 +147,18 @@ def test_a_mistake_in_the_file_is_one_line_before_any_work(
     assert "\n" not in str(caught.value)
 
 
-def test_no_process_is_left_behind(folder: Path) -> None:
-    assert not multiprocessing.active_children()
+def test_workers_end_when_their_study_is_killed(folder: Path) -> None:
+    out = folder / "orphans"
+    command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
+    command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (out.exists() and tables(out)):
+        time.sleep(0.02)
+    process.kill()  # the parent alone
+    process.wait()
+    time.sleep(2)
+    before = tables(out)
+    time.sleep(4)
+    assert tables(out) == before
+    assert len(before) < 4
