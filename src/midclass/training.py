@@ -105,7 +105,9 @@ def train_on_given(
     """Train on given-class images alone, and leave the network with its best weights.
 
     The checkpoint is the one that is least wrong on held-out given-class images; they are judged
-    as they are, with the same random numbers every time.
+    as they are, with the same random numbers every time. The moving average of the weights spans
+    a tenth of the steps at most: what is left in it of the first weights (13 % after 200 steps of
+    ``ema`` .99) hardly moves a classifier, but spoils a reconstruction.
 
     Args:
         network: trained in place.
@@ -123,6 +125,7 @@ def train_on_given(
         The history as JSON; its validation figures are minus the mean of ``judged_by``.
     """
     judge = judged_by or wrong
+    shorter = budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
 
     def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
         batch = given.draw(budget.batch, rng)
@@ -134,7 +137,7 @@ def train_on_given(
         return -float(held_out.collect(lambda batch: judge(network, batch, rng)).mean())
 
     history, states = train(
-        network, loss, validate, budget, seed=seed, workdir=workdir, progress=progress
+        network, loss, validate, shorter, seed=seed, workdir=workdir, progress=progress
     )
     network.load_state_dict(states[history.best])
     network.eval()
