@@ -2,7 +2,7 @@
 
 Run it from the root of a checkout; it needs no download::
 
-    python benchmarks/baselines.py [--detectors pca deep_svdd] [--digits 0 1] [--steps 300]
+    python benchmarks/baselines.py [--detectors pca deep_svdd] [--digits 0 1] [--steps 150]
 
 Each digit of scikit-learn's 8 x 8 digits (UCI Optical Recognition of Handwritten Digits) is the
 given class once, all others the target class (Ruff et al., "Deep one-class classification", ICML
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detectors", nargs="+", default=DETECTORS, choices=DETECTORS)
     parser.add_argument("--digits", nargs="+", type=int, default=range(10))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     print(f"{'AUROC, %':24}" + "".join(f"{digit:6}" for digit in asked.digits) + "   mean      s")

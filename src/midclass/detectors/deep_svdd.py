@@ -55,15 +55,25 @@ class DeepSVDD(Detector):
             held_out=self.given_images(select),
             budget=self.recipe.budget.model_copy(update={"steps": half}),
             seed=seed,
-            progress=progress,
         )
+
+        def second(step: int, steps: int, text: str) -> None:
+            if progress is not None:
+                progress(half + step, half + steps, text)
+
+        def first(step: int, steps: int, text: str) -> None:
+            if progress is not None:
+                progress(step, half + steps, text)
+
         whole = self._new_network(train.pixels.shape, seed)
-        before = teach(whole, self._error, workdir=workdir and workdir / "autoencoder")
+        before = teach(
+            whole, self._error, workdir=workdir and workdir / "autoencoder", progress=first
+        )
         self.network_: Encoder = whole.encoder
         features = given.collect(lambda batch: self._features(self.network_, batch))
         self.centre_ = away_from_zero(features.mean(0)).to(self.device)
         # Near the centre, bfloat16 would round differences away.
-        after = teach(self.network_, self._distance, exact=True, workdir=workdir)
+        after = teach(self.network_, self._distance, exact=True, workdir=workdir, progress=second)
         refuse_collapse(given.collect(lambda batch: self._features(self.network_, batch)))
         self.training_ = {"autoencoder": before, "one_class": after}
 
