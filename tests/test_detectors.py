@@ -121,14 +121,32 @@ class TestEveryDetector:
         assert p_values[0] == 1
         assert p_values[1] > 0.1 >= p_values[2]
 
-    def test_makes_heat_maps_inside_the_anatomy(
+    def test_makes_heat_maps_inside_the_anatomy_or_says_that_it_makes_none(
         self, kind: type[Detector], fitted: Detector, unseen: Prepared
     ) -> None:
+        if not kind.makes_heat_maps:
+            assert fitted.score_images(unseen, heat_maps=True)[1] is None
+            with pytest.raises(InputError, match="makes no heat maps"):
+                fitted.heat_maps(unseen)
+            return
         maps = fitted.heat_maps(unseen)
         assert maps.shape == (len(unseen), 32, 32)
         assert maps.min() >= 0
         assert maps.max() <= 1
         assert not maps[~unseen.anatomy[:, 0]].any()
+
+    def test_gives_an_image_without_anatomy_the_lowest_score(
+        self, kind: type[Detector], fitted: Detector
+    ) -> None:
+        flat = discs(2, seed=5)
+        flat[0] = 0.01
+        flat[0, 0, 0, 0] = 0.02
+        empty = prepare_array(flat, small_recipe(), spacing_mm=1.0)
+        empty.store.anatomy.setflags(write=True)
+        empty.store.anatomy[0] = False
+        scores = fitted.score_samples(empty)
+        assert scores[0] == -np.inf
+        assert np.isfinite(scores[1])
 
 
 def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
@@ -184,20 +202,6 @@ def test_too_few_cases_for_the_promise_are_refused_before_training(given: Prepar
     few = given.subset(given.cases[:30])
     with pytest.raises(InputError, match=r"0\.01"):
         MiddleClassDetector(small_recipe()).fit(few, max_fpr=0.01, progress=never)
-
-
-def test_an_image_without_anatomy_gets_the_lowest_score(given: Prepared) -> None:
-    recipe = small_recipe()
-    detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
-    flat = discs(2, seed=5)
-    flat[0] = 0.01
-    flat[0, 0, 0, 0] = 0.02
-    empty = prepare_array(flat, recipe, spacing_mm=1.0)
-    empty.store.anatomy.setflags(write=True)
-    empty.store.anatomy[0] = False
-    scores = detector.score_samples(empty)
-    assert scores[0] == -np.inf
-    assert np.isfinite(scores[1])
 
 
 def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:

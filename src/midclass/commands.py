@@ -107,6 +107,8 @@ def score(
     if heat_maps is not None:
         refuse_existing(heat_maps, overwrite)
     detector = load_detector(folder, trust)
+    if heat_maps is not None and not detector.makes_heat_maps:
+        raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     prepared = prepared_with_bar(cohort, detector.recipe, cache, keep_going=True)
     table = evaluation.score_table(detector, prepared)
     table.write(out)
@@ -152,10 +154,12 @@ def evaluate(
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
         plots.roc(temporary / "roc.png", title, table, figures)
-        groups = _examples(detector, prepared, table)
-        plots.heat_maps(temporary / "heat_maps.png", title, groups)
+        if detector.makes_heat_maps:
+            groups = _examples(detector, prepared, table)
+            plots.heat_maps(temporary / "heat_maps.png", title, groups)
     tell_figures(figures)
-    say(f"saved: {out} (scores.csv, summary.json, roc.png, heat_maps.png)")
+    pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
+    say(f"saved: {out} (scores.csv, summary.json, {pictures})")
     return figures
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from midclass.images.prepare import Prepared
 
 STATE = "training.pt"
-"""File of the training's state; it appears at the first checkpoint."""
+"""File of a training's state; it appears at the first checkpoint."""
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
@@ -124,8 +124,8 @@ class Workplace:
 
     @property
     def has_state(self) -> bool:
-        """Whether a checkpoint was reached."""
-        return (self.folder / STATE).exists()
+        """Whether a checkpoint was reached, of any of the detector's trainings."""
+        return any(self.folder.rglob(STATE))
 
     def fit(
         self, detector: Detector, given: Prepared, max_fpr: float, progress: Progress

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class Output(NamedTuple):
@@ -117,3 +120,23 @@ class Network(nn.Module):
 def _resized(x: Tensor, spatial: torch.Size) -> Tensor:
     mode = "bilinear" if len(spatial) == 2 else "trilinear"
     return functional.interpolate(x, size=spatial, mode=mode, align_corners=False)
+
+
+def seeded(make: Callable[[], AnyNetwork], seed: int) -> AnyNetwork:
+    """A new network whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):  # layers take their first weights from here
+        torch.manual_seed(seed)
+        return make()
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """The weights, on the CPU, under names that begin with ``network.``."""
+    return {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+
+
+def with_weights(network: AnyNetwork, tensors: Mapping[str, Tensor]) -> AnyNetwork:
+    """The network with the weights that ``weights_of`` named, to be scored with."""
+    prefix = "network."
+    found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    network.load_state_dict(found)
+    return network.eval()

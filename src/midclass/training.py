@@ -16,13 +16,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midclass.budget import Budget
 from midclass.errors import InputError
+from midclass.given import GivenImages
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
 from midclass.scoring import CLEARLY
+from midclass.types import ImageBatch
 
 State: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
 """``(network, generator of this step) -> loss``: makes its own batch."""
+Wrong: TypeAlias = Callable[[nn.Module, ImageBatch, torch.Generator], Tensor]
+"""``(network, images, generator of this step) -> (n,)``: how wrong the network is on each."""
 Validate: TypeAlias = Callable[[nn.Module], float]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
@@ -90,6 +94,61 @@ def train(
         if step in _checkpoints(budget):
             run.keep(step, running, validate, workdir)
     return run.history, run.states
+
+
+def train_on_given(
+    network: nn.Module,
+    wrong: Wrong,
+    given: GivenImages,
+    held_out: GivenImages,
+    budget: Budget,
+    *,
+    judged_by: Wrong | None = None,
+    exact: bool = False,
+    seed: int,
+    workdir: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on given-class images alone, and leave the network with its best weights.
+
+    The checkpoint is the one that is least wrong on held-out given-class images; they are judged
+    as they are, with the same random numbers every time. The moving average of the weights spans
+    a tenth of the steps at most: what is left in it of the first weights (13 % after 200 steps of
+    ``ema`` .99) hardly moves a classifier, but spoils a reconstruction.
+
+    Args:
+        network: trained in place.
+        wrong: how wrong the network is on each image.
+        given: images to learn from; they are seen through the nuisance.
+        held_out: images of the given class to judge with.
+        budget: steps, learning rate and the like.
+        judged_by: in place of ``wrong`` for the held-out images.
+        exact: compute in float32 throughout, not in bfloat16.
+        seed: of the batches.
+        workdir: see ``train``.
+        progress: see ``train``.
+
+    Returns:
+        The history as JSON; its validation figures are minus the mean of ``judged_by``.
+    """
+    judge = judged_by or wrong
+    shorter = budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
+
+    def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
+        batch = given.draw(budget.batch, rng)
+        with nullcontext() if exact else precision(given.device):
+            return wrong(network, batch, rng).mean()
+
+    def validate(network: nn.Module) -> float:
+        rng = torch.Generator().manual_seed(seed)
+        return -float(held_out.collect(lambda batch: judge(network, batch, rng)).mean())
+
+    history, states = train(
+        network, loss, validate, shorter, seed=seed, workdir=workdir, progress=progress
+    )
+    network.load_state_dict(states[history.best])
+    network.eval()
+    return {**vars(history), "best": history.best}
 
 
 def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.calibration import conformal_p_values, conformal_threshold
 from midclass.errors import InputError
+from midclass.given import AT_ONCE, GivenImages
 from midclass.images.prepare import Prepared
 from midclass.metrics import checked_fpr
 from midclass.recipe import Recipe
 from midclass.results import new_folder
+from midclass.types import ImageBatch
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -35,14 +38,18 @@ class Detector(ABC):
     flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
     ``midclass.calibration``).
 
-    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``.
+    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``; and says
+    ``makes_heat_maps = False`` where it makes none.
 
     Args:
         recipe: geometry, anatomy and intensity of the images, and what is known of the disease.
     """
 
+    makes_heat_maps: ClassVar[bool] = True
+
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @abstractmethod
     def learn(
@@ -128,10 +135,40 @@ class Detector(ABC):
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
-        _, maps = self.score_images(prepared, heat_maps=True)
-        if maps is None:
+        if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
+        _, maps = self.score_images(prepared, heat_maps=True)
+        assert maps is not None
         return maps
+
+    def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        axes = tuple(range(1, prepared.anatomy.ndim))
+        samples = np.asarray(prepared.anatomy).sum(axes, dtype=np.int64)
+        area = samples * prepared.spacing_mm.prod(1)
+        return np.flatnonzero(area > self.recipe.geometry.least_anatomy_mm2)
+
+    def batches(self, prepared: Prepared) -> Iterator[tuple[NDArray[np.int64], ImageBatch]]:
+        """The assessable samples with their rows, some at once, on the device."""
+        rows = self.assessable(prepared)
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            yield some, prepared.batch(some).to(self.device)
+
+    def given_images(self, prepared: Prepared) -> GivenImages:
+        """The assessable samples to learn from, and the recipe's nuisance.
+
+        Raises:
+            InputError: no sample shows enough anatomy.
+        """
+        rows, least = self.assessable(prepared), self.recipe.geometry.least_anatomy_mm2
+        if not len(rows):
+            raise InputError(
+                f"none of {len(prepared)} samples to learn from shows more than {least:g} mm2 of "
+                "anatomy; look at the anatomy with `midclass show`, or lower "
+                "geometry.least_anatomy_mm2"
+            )
+        return GivenImages(prepared, rows, self.recipe.nuisance_operator(), self.device)
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
