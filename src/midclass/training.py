@@ -94,12 +94,13 @@ def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
         output.logits.float(), batch.label, reduction="none", label_smoothing=budget.label_smoothing
     )
     share = batch.weight / batch.weight.sum()
+    mapped = batch.weight if batch.mapped is None else batch.weight * batch.mapped
     logits = output.change.float().flatten(1)
     target = batch.change.flatten(1)
     pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    marked = logits.sigmoid() * batch.weight.unsqueeze(1)
+    marked = logits.sigmoid() * mapped.unsqueeze(1)
     dice = 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
-    change = (pixelwise.mean(1) * share).sum() + 0.5 * dice
+    change = (pixelwise.mean(1) * (mapped / mapped.sum())).sum() + 0.5 * dice
     return (entropy * share).sum() + budget.map_weight * change
 
 

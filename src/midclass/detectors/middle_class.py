@@ -34,11 +34,14 @@ class MiddleClassDetector(Detector):
 
     Trains on K middle classes against the given class, then chooses the checkpoint and the
     combination of three scores (log-odds of any middle class, top of the change map, distance in
-    feature space) with operators and patients that training has not seen. No target label enters.
+    feature space) with operators and patients that training has not seen. No target label enters,
+    unless a few ``positives`` are given: then they are one class more to learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
+
+    takes_positives = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
@@ -52,6 +55,7 @@ class MiddleClassDetector(Detector):
         seed: int,
         workdir: Path | None,
         progress: Progress | None,
+        positives: Prepared | None = None,
     ) -> None:
         """Train, then choose the checkpoint and the scores; see the class."""
         rows = self.assessable(train)
@@ -62,13 +66,19 @@ class MiddleClassDetector(Detector):
             self.recipe.floor,
         )
         budget = self.recipe.budget
+        few = None if positives is None else self._positives(positives)
 
         def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
             drawn = torch.randint(len(rows), (budget.batch,), generator=rng).numpy()
             batch = classes(train.batch(rows[drawn]).to(self.device), rng)
+            if few is not None:
+                again = torch.randint(len(few), (max(1, budget.batch // 4),), generator=rng)
+                seen = _acquired(few[again.to(self.device)], classes.nuisance, rng)
+                batch = batch.with_positives(seen, len(classes.names))
             return batch_loss(network, batch, budget)
 
-        self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
+        count = len(classes.names) + (few is not None)
+        self.network_ = self._new_network(train.pixels.shape, count, seed)
         judge = self.judge(train, select, seed)
         history, states = train_network(
             self.network_,
@@ -103,10 +113,14 @@ class MiddleClassDetector(Detector):
 
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy for disease to be seen in."""
-        axes = tuple(range(1, prepared.anatomy.ndim))
-        samples = np.asarray(prepared.anatomy).sum(axes, dtype=np.int64)
-        area = samples * prepared.spacing_mm.prod(1)
-        return np.flatnonzero(area > self.recipe.geometry.least_anatomy_mm2)
+        return prepared.with_anatomy(self.recipe.geometry.least_anatomy_mm2)
+
+    def _positives(self, positives: Prepared) -> ImageBatch:
+        """The assessable ones, which are few, on the device."""
+        rows = self.assessable(positives)
+        if not len(rows):
+            raise InputError(f"none of the {len(positives)} positives shows enough anatomy")
+        return positives.batch(rows).to(self.device)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""
