@@ -23,7 +23,7 @@ LAYERS = [
     ["checking"],
     ["fitting", "sheet", "console"],
     ["evaluation", "plots", "plots_sheet", "testing", "audit", "advice", "robustness"],
-    ["detectors"],
+    ["detectors", "self_supervised"],
     ["training", "scoring", "calibration"],
     ["networks"],
     ["middle", "trial"],
