@@ -24,7 +24,7 @@ class ConstrainedFeatures(SelfSupervised):
     """One-class features constrained by compactness and by reconstruction.
 
     After Gao et al., "Constrained Deep One-Class Feature Learning for Classifying Imbalanced
-    Medical Images", arXiv 2111.10610, of which only the idea is followed: an autoencoder learns to
+    Medical Images", arXiv, 2021, of which only the idea is followed: an autoencoder learns to
     describe the given class while a constraint on its bottleneck keeps the features compact.
 
     Ours: everything else. The encoder is the recipe's backbone; codes have unit length, because
