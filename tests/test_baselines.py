@@ -86,16 +86,13 @@ def test_training_reaches_the_published_order_and_beats_the_untrained_network(
 ) -> None:
     untrained = on_digit(kind, 3, steps=2, learning_rate=1e-9)
     trained = on_digit(kind, 3, steps=100, learning_rate=5e-3)
-    print(kind.__name__, untrained, trained)
     assert trained > 0.85
     assert trained > untrained + 0.05
 
 
 @pytest.mark.parametrize("kind", [PCA, OneClassSVM, NearestNeighbour, Mahalanobis])
 def test_a_classical_baseline_tells_a_digit_from_the_others(kind: type[Detector]) -> None:
-    figure = on_digit(kind, 3)
-    print(kind.__name__, figure)
-    assert figure > 0.9
+    assert on_digit(kind, 3) > 0.9
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -111,7 +108,8 @@ def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given:
 
 
 @pytest.mark.parametrize(
-    ("kind", "stop"), [*((kind, 8) for kind in LEARNED), (DeepSVDD, 4)]  # 4 is the autoencoder's
+    ("kind", "stop"),
+    [*((kind, 8) for kind in LEARNED), (DeepSVDD, 4)],  # 4 is the autoencoder's
 )
 def test_an_interrupted_fit_ends_with_the_same_scores(
     kind: type[Detector], stop: int, given: Prepared, tmp_path: Path
@@ -141,7 +139,6 @@ def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepar
     box = np.zeros_like(heat, dtype=bool)
     box[:, 12:18, 14:20] = True
     rest = images.anatomy[:, 0] & ~box
-    print(kind.__name__, heat[box].mean(), heat[rest].mean())
     assert heat[box].mean() > 3 * heat[rest].mean()
 
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from midclass.detectors.base import Detector, load_detector
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.errors import InputError
 from midclass.images import phantoms
+from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare_array
 from midclass.metrics import auroc
 from midclass.recipe import Recipe
@@ -71,9 +73,29 @@ def unseen() -> Prepared:
     return prepare_array(discs(10, seed=1, ball=0.2), small_recipe(), spacing_mm=1.0)
 
 
+@pytest.fixture(scope="module")
+def positives(given: Prepared) -> Prepared:
+    found = prepare_array(discs(4, seed=7, ball=0.2), small_recipe(), spacing_mm=1.0)
+    return of_target_class(found)
+
+
+def of_target_class(prepared: Prepared) -> Prepared:
+    """The same samples as cases of other patients, of the target class."""
+    cases = [
+        replace(case, case_id=f"positive {case.case_id}", patient_id=f"q{i}", label=1)
+        for i, case in enumerate(prepared.cases)
+    ]
+    return replace(prepared, cases=Cohort(tuple(cases)))
+
+
+def fit(kind: type[Detector], given: Prepared, positives: Prepared) -> Detector:
+    few = positives if kind.needs_positives else None
+    return kind(small_recipe()).fit(given, positives=few, seed=0, max_fpr=0.1)
+
+
 @pytest.fixture(scope="class")
-def fitted(kind: type[Detector], given: Prepared) -> Detector:
-    return kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+def fitted(kind: type[Detector], given: Prepared, positives: Prepared) -> Detector:
+    return fit(kind, given, positives)
 
 
 @pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__, scope="class")
@@ -88,9 +110,14 @@ class TestEveryDetector:
         np.testing.assert_array_equal(decision, expected)
 
     def test_scores_to_the_same_bytes_with_the_same_seed(
-        self, kind: type[Detector], fitted: Detector, given: Prepared, unseen: Prepared
+        self,
+        kind: type[Detector],
+        fitted: Detector,
+        given: Prepared,
+        positives: Prepared,
+        unseen: Prepared,
     ) -> None:
-        again = kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+        again = fit(kind, given, positives)
         assert again.score_samples(unseen).tobytes() == fitted.score_samples(unseen).tobytes()
         assert again.threshold_ == fitted.threshold_
 

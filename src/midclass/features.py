@@ -74,12 +74,7 @@ def pixel_features(batch: ImageBatch, standardise: bool) -> Tensor:
 
 def untrained_network(shape: tuple[int, ...], budget: Budget, seed: int) -> Network:
     """The method's network with the random weights of a seed, for images ``(n, c, *spatial)``."""
-    return seeded(
-        lambda: Network(
-            1, shape[1], len(shape) - 2, budget.width, budget.blocks, budget.standardise
-        ),
-        seed,
-    ).eval()
+    return seeded(lambda: Network.of_budget(budget, 1, shape[1], len(shape) - 2), seed).eval()
 
 
 def network_features(network: Network, batch: ImageBatch) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midclass.budget import Budget
+
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
@@ -40,9 +42,9 @@ class Network(nn.Module):
         blocks: residual blocks per stage.
         standardise: give each image mean 0 and variance 1 at the entrance.
 
-    >>> out = Network(classes=3, width=4)(torch.rand(2, 1, 32, 32))
+    >>> out = Network(classes=3, width=8)(torch.rand(2, 1, 32, 32))
     >>> tuple(out.logits.shape), tuple(out.change.shape), tuple(out.features.shape)
-    ((2, 3), (2, 1, 32, 32), (2, 32))
+    ((2, 3), (2, 1, 32, 32), (2, 64))
     """
 
     def __init__(
@@ -86,6 +88,11 @@ class Network(nn.Module):
         # Channels last is what the vectorised convolutions of a CPU want.
         self.layout = torch.channels_last if dims == 2 else torch.channels_last_3d
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    @classmethod
+    def of_budget(cls, budget: Budget, classes: int, channels: int, dims: int) -> Network:
+        """As large as the budget says."""
+        return cls(classes, channels, dims, budget.width, budget.blocks, budget.standardise)
 
     def forward(self, pixels: Tensor) -> Output:
         """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
@@ -136,7 +143,10 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 
 def with_weights(network: AnyNetwork, tensors: Mapping[str, Tensor]) -> AnyNetwork:
     """The network with the weights that ``weights_of`` named, to be scored with."""
-    prefix = "network."
-    found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    network.load_state_dict(found)
+    network.load_state_dict(under("network.", tensors))
     return network.eval()
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

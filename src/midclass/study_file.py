@@ -38,7 +38,8 @@ class Entry(_Part):
     """A detector of the study, and what it changes in every task's recipe.
 
     Attributes:
-        detector: module of ``midclass.detectors``, or ``file.py:Class`` beside the study file.
+        detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
+            ``file.py:Class`` beside the study file.
         recipe: instead of the task's; ``{recipe}`` stands for the task's.
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.

@@ -16,10 +16,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midclass.budget import Budget
 from midclass.errors import InputError
-from midclass.given import GivenImages
+from midclass.learning import LearningImages
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
-from midclass.scoring import CLEARLY
 from midclass.types import ImageBatch
 
 State: TypeAlias = dict[str, Tensor]
@@ -33,22 +32,29 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 @dataclass
 class History:
-    """What happened: one entry per checkpoint, with the averaged network's validation figure."""
+    """What happened: one entry per checkpoint, with the averaged network's validation figure.
+
+    Attributes:
+        step: of the checkpoint.
+        loss: moving average of the training loss.
+        validation: higher is better.
+    """
 
     step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
 
-    @property
-    def best(self) -> int:
-        """Index of the chosen checkpoint: the last one, unless another is clearly better.
+    def best(self, clearly: float = 0.0) -> int:
+        """Index of the chosen checkpoint: the last one, unless another is better.
 
-        The best of several figures that differ by chance would be a draw of lots, and networks
-        that have learned for longer are better on average.
+        Args:
+            clearly: by how much it must be better. The best of several figures that differ by
+                chance would be a draw of lots, and networks that have learned for longer are
+                better on average.
         """
         last = len(self.step) - 1
         best = max(range(len(self.step)), key=lambda i: (self.validation[i], i))
-        return best if self.validation[best] > self.validation[last] + CLEARLY else last
+        return best if self.validation[best] > self.validation[last] + clearly else last
 
 
 def train(
@@ -99,8 +105,8 @@ def train(
 def train_on_given(
     network: nn.Module,
     wrong: Wrong,
-    given: GivenImages,
-    held_out: GivenImages,
+    given: LearningImages,
+    held_out: LearningImages,
     budget: Budget,
     *,
     judged_by: Wrong | None = None,
@@ -135,7 +141,7 @@ def train_on_given(
     shorter = budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
 
     def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
-        batch = given.draw(budget.batch, rng)
+        batch = given.draw_acquired(2 * budget.batch, rng)  # as many as the method looks at
         with nullcontext() if exact else precision(given.device):
             return wrong(network, batch, rng).mean()
 
@@ -146,9 +152,9 @@ def train_on_given(
     history, states = train(
         network, loss, validate, shorter, seed=seed, workdir=workdir, progress=progress
     )
-    network.load_state_dict(states[history.best])
+    network.load_state_dict(states[history.best()])
     network.eval()
-    return {**vars(history), "best": history.best}
+    return {**vars(history), "best": history.best()}
 
 
 def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
@@ -160,12 +166,13 @@ def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
         output.logits.float(), batch.label, reduction="none", label_smoothing=budget.label_smoothing
     )
     share = batch.weight / batch.weight.sum()
+    mapped = batch.weight if batch.mapped is None else batch.weight * batch.mapped
     logits = output.change.float().flatten(1)
     target = batch.change.flatten(1)
     pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    marked = logits.sigmoid() * batch.weight.unsqueeze(1)
+    marked = logits.sigmoid() * mapped.unsqueeze(1)
     dice = 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
-    change = (pixelwise.mean(1) * share).sum() + 0.5 * dice
+    change = (pixelwise.mean(1) * (mapped / mapped.sum())).sum() + 0.5 * dice
     return (entropy * share).sum() + budget.map_weight * change
 
 

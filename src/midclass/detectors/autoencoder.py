@@ -38,21 +38,18 @@ class AutoEncoder(Detector):
         progress: Progress | None,
     ) -> None:
         """Learn to reproduce the training images."""
-        budget = self.recipe.budget
-        channels, *spatial = train.pixels.shape[1:]
-        self.network_ = seeded(
-            lambda: ConvAutoEncoder(channels, tuple(spatial), budget.width, budget.blocks), seed
-        ).to(self.device)
+        self.shape_ = tuple(train.pixels.shape[1:])
+        self.network_ = self._new_network(seed)
 
         def wrong(network: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
-            return mean_inside(self._errors(network, batch), batch.anatomy)
+            return mean_inside(self.errors(network, batch, rng), batch.anatomy)
 
         self.training_ = train_on_given(
             self.network_,
             wrong,
-            self.given_images(train),
-            self.given_images(select),
-            budget,
+            self.images(train),
+            self.images(select),
+            self.recipe.budget,
             seed=seed,
             workdir=workdir,
             progress=progress,
@@ -66,7 +63,7 @@ class AutoEncoder(Detector):
         scores = np.full(len(prepared), -np.inf)
         maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
         for rows, batch in self.batches(prepared):
-            errors = self._errors(self.network_, batch)
+            errors = self.errors(self.network_, batch)
             scores[rows] = mean_inside(errors, batch.anatomy).double().cpu().numpy()
             if maps is not None:
                 maps[rows] = error_map(errors, batch.anatomy).cpu().numpy()
@@ -74,15 +71,26 @@ class AutoEncoder(Detector):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights, and how training went."""
-        facts = {"network": self.network_.settings, "training": self.training_}
-        return weights_of(self.network_), facts
+        return weights_of(self.network_), {"shape": self.shape_, "training": self.training_}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        network = ConvAutoEncoder(**facts["network"]).to(self.device)
-        self.network_, self.training_ = with_weights(network, tensors), facts["training"]
+        self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
+        self.network_ = with_weights(self._new_network(seed=0), tensors)
 
-    def _errors(self, network: nn.Module, batch: ImageBatch) -> Tensor:
+    def build(self, channels: int, spatial: tuple[int, ...]) -> nn.Module:
+        """The autoencoder before training."""
+        budget = self.recipe.budget
+        return ConvAutoEncoder(channels, spatial, budget.width, budget.blocks)
+
+    def errors(
+        self, network: nn.Module, batch: ImageBatch, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """Squared errors of the reconstruction, ``(n, c, *spatial)``; rng is of the training."""
         pixels = inside(batch, self.recipe.budget.standardise)
         squared: Tensor = (network(pixels).float() - pixels).square()
         return squared
+
+    def _new_network(self, seed: int) -> nn.Module:
+        channels, *spatial = self.shape_
+        return seeded(lambda: self.build(channels, tuple(spatial)), seed).to(self.device)

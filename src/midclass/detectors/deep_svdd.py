@@ -47,12 +47,12 @@ class DeepSVDD(Detector):
         progress: Progress | None,
     ) -> None:
         """Learn to reproduce the training images, then to map them close to the centre."""
-        given = self.given_images(train)
+        given = self.images(train)
         half = max(1, self.recipe.budget.steps // 2)
         teach = partial(
             train_on_given,
             given=given,
-            held_out=self.given_images(select),
+            held_out=self.images(select),
             budget=self.recipe.budget.model_copy(update={"steps": half}),
             seed=seed,
         )

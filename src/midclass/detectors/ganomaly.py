@@ -53,8 +53,8 @@ class GANomaly(Detector):
         self.training_ = train_on_given(
             both,
             self._losses,
-            self.given_images(train),
-            self.given_images(select),
+            self.images(train),
+            self.images(select),
             budget,
             judged_by=self._reconstruction,
             seed=seed,

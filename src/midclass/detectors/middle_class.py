@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from midclass.detectors.base import Detector, FloatArray, Progress
 from midclass.errors import InputError
-from midclass.given import AT_ONCE, acquired
 from midclass.images.prepare import Prepared
+from midclass.learning import AT_ONCE, acquired
 from midclass.middle import MiddleClasses
 from midclass.networks import Network, Output, seeded, weights_of, with_weights
-from midclass.scoring import Combination, GivenClass, log_odds, top_change
+from midclass.scoring import CLEARLY, Combination, GivenClass, log_odds, top_change
 from midclass.training import batch_loss
 from midclass.training import train as train_network
 from midclass.types import ImageBatch
@@ -30,11 +30,14 @@ class MiddleClassDetector(Detector):
 
     Trains on K middle classes against the given class, then chooses the checkpoint and the
     combination of three scores (log-odds of any middle class, top of the change map, distance in
-    feature space) with operators and patients that training has not seen. No target label enters.
+    feature space) with operators and patients that training has not seen. No target label enters,
+    unless a few ``positives`` are given: then they are one class more to learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
+
+    takes_positives = True
 
     def learn(
         self,
@@ -44,9 +47,9 @@ class MiddleClassDetector(Detector):
         seed: int,
         workdir: Path | None,
         progress: Progress | None,
+        positives: Prepared | None = None,
     ) -> None:
         """Train, then choose the checkpoint and the scores; see the class."""
-        rows = self.assessable(train)
         classes = MiddleClasses(
             self.recipe.operators(),
             self.recipe.nuisance_operator(),
@@ -54,13 +57,18 @@ class MiddleClassDetector(Detector):
             self.recipe.floor,
         )
         budget = self.recipe.budget
+        given = self.images(train)
+        known = None if positives is None else self.images(positives)
 
         def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
-            drawn = torch.randint(len(rows), (budget.batch,), generator=rng).numpy()
-            batch = classes(train.batch(rows[drawn]).to(self.device), rng)
+            batch = classes(given.draw(budget.batch, rng), rng)
+            if known is not None:
+                seen = known.draw_acquired(max(1, budget.batch // 4), rng)
+                batch = batch.with_positives(seen, len(classes.names))
             return batch_loss(network, batch, budget)
 
-        self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
+        count = len(classes.names) + (known is not None)
+        self.network_ = self._new_network(train.pixels.shape, count, seed)
         judge = self.judge(train, select, seed)
         history, states = train_network(
             self.network_,
@@ -71,10 +79,11 @@ class MiddleClassDetector(Detector):
             workdir=workdir,
             progress=progress,
         )
-        self.network_.load_state_dict(states[history.best])
+        best = history.best(CLEARLY)
+        self.network_.load_state_dict(states[best])
         chosen = judge.choose(self.network_)
         self.given_, self.combination_ = chosen.given, chosen.combination
-        self.history_ = {**asdict(history), "best": history.best, "scores": chosen.figures}
+        self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
 
     def score_images(
         self, prepared: Prepared, *, heat_maps: bool = False
@@ -110,13 +119,8 @@ class MiddleClassDetector(Detector):
         self.history_ = facts["history"]
 
     def _new_network(self, shape: tuple[int, ...], classes: int, seed: int) -> Network:
-        budget = self.recipe.budget
-        network = seeded(
-            lambda: Network(
-                classes, shape[1], len(shape) - 2, budget.width, budget.blocks, budget.standardise
-            ),
-            seed,
-        )
+        budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
+        network = seeded(lambda: Network.of_budget(budget, classes, channels, dims), seed)
         return network.to(self.device)
 
     def judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:

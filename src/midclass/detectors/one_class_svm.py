@@ -46,7 +46,7 @@ class OneClassSVM(Detector):
         from sklearn.svm import OneClassSVM as Machine
 
         rng = torch.Generator().manual_seed(seed)
-        features = self.given_images(train).collect_twice(self._features, rng)
+        features = self.images(train).collect_twice(self._features, rng)
         self.components_ = Components.of(features, SHARE)
         projected = self.components_.project(features).numpy()
         machine = Machine(kernel="rbf", gamma="scale", nu=NU).fit(projected)

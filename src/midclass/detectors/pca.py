@@ -45,7 +45,7 @@ class PCA(Detector):
             return pixel_features(batch, self._standardise)
 
         rng = torch.Generator().manual_seed(seed)
-        features = self.given_images(train).collect_twice(look, rng)
+        features = self.images(train).collect_twice(look, rng)
         self.components_ = Components.of(features, SHARE)
 
     def score_images(

@@ -68,6 +68,12 @@ class Prepared:
         """``(n,)``: the samples with any anatomy; in the others disease could be nowhere."""
         return self.store.assessable[self.rows]
 
+    def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        axes = tuple(range(1, self.anatomy.ndim))
+        samples = np.asarray(self.anatomy).sum(axes, dtype=np.int64)
+        return np.flatnonzero(samples * self.spacing_mm.prod(1) > least_mm2)
+
     def batch(self, rows: Sequence[int] | NDArray[np.generic] | slice) -> ImageBatch:
         """Some of the samples as float32 tensors in [0, 1]."""
         import torch

@@ -1,9 +1,9 @@
-"""Given: the given-class images that a baseline learns from, seen through the nuisance."""
+"""Learning: the images that a detector learns from, seen through the nuisance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class GivenImages:
-    """Prepared given-class images, as they are and as other acquisitions would show them.
+class LearningImages:
+    """Prepared images of one class, as they are and as other acquisitions would show them.
 
     Attributes:
         prepared: the images.
@@ -35,10 +35,17 @@ class GivenImages:
     device: torch.device
 
     def draw(self, n: int, rng: torch.Generator) -> ImageBatch:
-        """Any n images, seen through the nuisance."""
+        """Any n images, as they are."""
         drawn = torch.randint(len(self.rows), (n,), generator=rng).numpy()
-        batch = self.prepared.batch(self.rows[drawn]).to(self.device)
-        return acquired(batch, self.nuisance, rng)
+        return self.prepared.batch(self.rows[drawn]).to(self.device)
+
+    def draw_acquired(self, n: int, rng: torch.Generator) -> ImageBatch:
+        """Any n images, seen through the nuisance."""
+        return acquired(self.draw(n, rng), self.nuisance, rng)
+
+    def few(self, n: int) -> LearningImages:
+        """The first n images at most."""
+        return replace(self, rows=self.rows[:n])
 
     def collect(self, look: Callable[[ImageBatch], Tensor]) -> Tensor:
         """What a function gives for every image as it is: ``(n, ...)``, on the CPU."""
