@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class Task(_Part):
         recipe: shipped name, or a ``.yaml`` file beside the study file.
         cohort: manifest, relative to the study's data folder.
         split: column of the split; ``{repeat}`` becomes the number of the repeat.
+        title: its name for readers; by default its name in the file.
     """
 
     recipe: str
     cohort: str
     split: str | None = None
+    title: str = ""
 
 
 class Entry(_Part):
@@ -44,6 +46,10 @@ class Entry(_Part):
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.
         tasks: the tasks it is run on; all of them by default.
+        positives: how many target-class cases of the training part it learns from too. Those of a
+            repeat are drawn by its number, the same for all detectors, and the fewer are among
+            the more.
+        title: its name for readers; by default its name in the file.
     """
 
     detector: str = "middle_class"
@@ -51,6 +57,8 @@ class Entry(_Part):
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
+    positives: int = Field(default=0, ge=0)
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Cell:
         max_fpr: promised false-alarm rate.
         source: the recipe's file, to which the files that it names are relative.
         trust: files of the user's that may run.
+        positives: number of target-class cases to learn from.
     """
 
     task: str
@@ -78,6 +87,18 @@ class Cell:
     max_fpr: float
     source: Path
     trust: tuple[Path, ...] = ()
+    positives: int = 0
+
+    def absolute(self) -> Cell:
+        """The same with paths that mean the same in any folder."""
+        file, colon, cls = self.module.rpartition(":")
+        return replace(
+            self,
+            module=f"{Path(file).resolve()}:{cls}" if colon else self.module,
+            cohort=self.cohort.resolve(),
+            source=self.source.resolve(),
+            trust=tuple(path.resolve() for path in self.trust),
+        )
 
     @property
     def name(self) -> str:
@@ -143,6 +164,10 @@ class Study(_Part):
                         f"{did_you_mean(task, self.tasks)}; there are {', '.join(self.tasks)}"
                     )
 
+    def detectors_of(self, task: str) -> list[str]:
+        """The names of the detectors that are run on a task."""
+        return [n for n, e in self.detectors.items() if e.tasks is None or task in e.tasks]
+
     def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
         """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
 
@@ -153,13 +178,22 @@ class Study(_Part):
         Raises:
             InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
         """
-        for name in self.detectors:
-            detector_class(self._module(name), trust)
+        for name, entry in self.detectors.items():
+            found = detector_class(self._module(name), trust)
+            if found.needs_positives and not entry.positives:
+                raise InputError(
+                    f"{self._source}: detectors.{name}: {entry.detector} needs some cases of the "
+                    "target class: say how many with positives"
+                )
+            if entry.positives and not found.takes_positives:
+                raise InputError(
+                    f"{self._source}: detectors.{name}: {entry.detector} learns from the given "
+                    "class only; leave out positives"
+                )
         made = {
             (task, name): self._recipe(task, name, trust)
             for task in self.tasks
-            for name, entry in self.detectors.items()
-            if entry.tasks is None or task in entry.tasks
+            for name in self.detectors_of(task)
         }
         return [
             Cell(
@@ -173,6 +207,7 @@ class Study(_Part):
                 max_fpr=self.max_fpr,
                 source=source,
                 trust=tuple(trust),
+                positives=self.detectors[name].positives,
             )
             for repeat in range(self.repeats)
             for (task, name), (recipe, source) in made.items()

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.autoencoders import UNet
-from midclass.detectors.autoencoder import AutoEncoder
 from midclass.features import inside
+from midclass.reconstruction import Reconstruction
 from midclass.types import ImageBatch
 
 CELL = 8
@@ -17,7 +17,7 @@ SIGMA = 1.0
 """Of the noise, in standard deviations inside the anatomy."""
 
 
-class DenoisingAutoEncoder(AutoEncoder):
+class DenoisingAutoEncoder(Reconstruction):
     """U-Net that removes coarse noise; the score is what it removes from an image as it is.
 
     Kascenas, Pugeault and O'Neil, "Denoising autoencoders for unsupervised anomaly detection in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from midclass.detectors._feature_space import FeatureSpace
+from midclass.feature_space import FeatureSpace
 from midclass.scoring import GivenClass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from midclass.detectors._feature_space import FeatureSpace
+from midclass.feature_space import FeatureSpace
 
 NEIGHBOURS = 5
 
