@@ -12,10 +12,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
 from midclass.study_file import Cell, Study
+
+if TYPE_CHECKING:
+    from midclass.images.cohort import Cohort
 
 __all__ = ["Cell", "Outcome", "Study", "run", "run_cell", "study", "table_of"]
 
@@ -69,7 +75,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     torch.set_num_threads(1)
     recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
     cohort = Cohort.from_manifest(cell.cohort, cell.split)
-    train, test = cohort.part("train"), cohort.part("test")
+    train, test = parts(cohort, cell)
     train.check_no_leak(test)
     positives = train.some_of_target_class(cell.positives, cell.repeat)
     work = folder / "work" / cell.name
@@ -85,6 +91,19 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
     table.write(table_of(folder, cell))
     shutil.rmtree(work, ignore_errors=True)
+
+
+def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score; see ``Task.known_patients``."""
+    train, test = cohort.part("train"), cohort.part("test")
+    target = test.target_class().patients
+    count = round(cell.known_patients * len(target))
+    if not count:
+        return train, test
+    known = set(np.random.default_rng(cell.repeat).permutation(target)[:count].tolist())
+    learn = np.array([c.part == "train" or c.patient_id in known for c in cohort])
+    score = np.array([c.part == "test" and c.patient_id not in known for c in cohort])
+    return cohort[learn], cohort[score]
 
 
 def study(

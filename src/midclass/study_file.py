@@ -28,12 +28,16 @@ class Task(_Part):
         cohort: manifest, relative to the study's data folder.
         split: column of the split; ``{repeat}`` becomes the number of the repeat.
         title: its name for readers; by default its name in the file.
+        known_patients: share of the test part's target-class patients who are learned from and
+            not tested, drawn by the number of the repeat. For detectors with positives, where the
+            split leaves none to learn from.
     """
 
     recipe: str
     cohort: str
     split: str | None = None
     title: str = ""
+    known_patients: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Entry(_Part):
@@ -75,6 +79,7 @@ class Cell:
         source: the recipe's file, to which the files that it names are relative.
         trust: files of the user's that may run.
         positives: number of target-class cases to learn from.
+        known_patients: see ``Task``.
     """
 
     task: str
@@ -88,6 +93,7 @@ class Cell:
     source: Path
     trust: tuple[Path, ...] = ()
     positives: int = 0
+    known_patients: float = 0.0
 
     def absolute(self) -> Cell:
         """The same with paths that mean the same in any folder."""
@@ -208,6 +214,7 @@ class Study(_Part):
                 source=source,
                 trust=tuple(trust),
                 positives=self.detectors[name].positives,
+                known_patients=self.tasks[task].known_patients,
             )
             for repeat in range(self.repeats)
             for (task, name), (recipe, source) in made.items()
