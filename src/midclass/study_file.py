@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from midclass.errors import InputError
 from midclass.fitting import detector_class
 from midclass.recipe import Recipe
-from midclass.recipe_file import find, parse_yaml
+from midclass.recipe_file import SUFFIXES, find, parse_yaml
 from midclass.resolve import did_you_mean
 
 
@@ -27,6 +27,8 @@ class Task(_Part):
         recipe: shipped name, or a ``.yaml`` file beside the study file.
         cohort: manifest, relative to the study's data folder.
         split: column of the split; ``{repeat}`` becomes the number of the repeat.
+        change: fields that replace those of its recipes, for every detector alike; goes before
+            the study's ``common``.
         title: its name for readers; by default its name in the file.
         known_patients: share of the test part's target-class patients who are learned from and
             not tested, drawn by the number of the repeat. For detectors with positives, where the
@@ -36,6 +38,7 @@ class Task(_Part):
     recipe: str
     cohort: str
     split: str | None = None
+    change: dict[str, Any] = {}
     title: str = ""
     known_patients: float = Field(default=0.0, ge=0, lt=1)
 
@@ -46,7 +49,7 @@ class Entry(_Part):
     Attributes:
         detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
             ``file.py:Class`` beside the study file.
-        recipe: instead of the task's; ``{recipe}`` stands for the task's.
+        recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.
         tasks: the tasks it is run on; all of them by default.
@@ -228,13 +231,27 @@ class Study(_Part):
     def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
         """The task's recipe as the detector and the study change it, and its file."""
         entry, where = self.detectors[name], f"{self._source}: detectors.{name}"
-        asked = entry.recipe.replace("{recipe}", self.tasks[task].recipe)
+        asked = _named(entry.recipe, self.tasks[task].recipe)
         file = find(asked, self._source.parent)
         fields = _merged(Recipe.load(file, trust).to_dict(), self.common)
+        fields = _merged(fields, self.tasks[task].change)
         fields["middle_classes"] = _selected(fields["middle_classes"], entry, f"{where}: {asked}")
         changed = Recipe.from_dict(fields, trust, source=file)
         changed.check()
         return changed, file
+
+
+def _named(wanted: str, recipe: str) -> str:
+    """The entry's recipe for a task's: ``{recipe}`` stands for it without its suffix.
+
+    >>> _named("{recipe}_control", "chest_xray"), _named("{recipe}_control", "mine.yaml")
+    ('chest_xray_control', 'mine_control.yaml')
+    """
+    if "{recipe}" not in wanted:
+        return wanted
+    path = Path(recipe)
+    suffix = path.suffix if path.suffix in SUFFIXES else ""
+    return wanted.replace("{recipe}", recipe.removesuffix(suffix)) + suffix
 
 
 def _numbered(split: str | None, repeat: int) -> str | None:

@@ -43,7 +43,7 @@ def report(
         if not same:
             note(f"{path} does not say what the score tables say; write it with midclass report")
         return same
-    for task in results.tables:
+    for task in results.main:
         plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task))
     curves = {results.task_title(t): results.curve(t) for t in results.tables if results.curve(t)}
     if curves:
@@ -66,7 +66,7 @@ def markdown(results: Results, folder: Path) -> str:
         "## AUROC",
         _overview(results),
         "Mean over repeats with its interval. Rank: mean over the tasks.",
-        *(_one_task(results, task) for task in results.tables),
+        *(_one_task(results, task) for task in results.main),
     ]
     if any(results.curve(task) for task in results.tables):
         parts += ["## With a few positives", *_positives(results)]
@@ -76,8 +76,8 @@ def markdown(results: Results, folder: Path) -> str:
 
 def _overview(results: Results) -> str:
     """Detectors x tasks, by mean rank; detectors that lack a task come last."""
-    tasks = list(results.tables)
-    every = {name for found in results.tables.values() for name in found}
+    tasks = results.main
+    every = {name for task in tasks for name in results.tables[task]}
     shown = [n for n in every if not results.study.detectors[n].positives]
     shown.sort(key=lambda name: (results.ranks.get(name, np.inf), name))
     best = {task: results.ordered(task)[0] for task in tasks}

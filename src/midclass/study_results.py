@@ -67,6 +67,7 @@ class Results:
             task: [name for name in found if not study.detectors[name].positives]
             for task, found in tables.items()
         }
+        one_class = {task: names for task, names in one_class.items() if len(names) > 1}
         differences = comparison.holm(
             {
                 (task, name): compared[task].difference(ours, name)
@@ -79,8 +80,13 @@ class Results:
             task: {name: compared[task].estimate(name).value for name in names}
             for task, names in one_class.items()
         }
-        ranks = comparison.mean_ranks(values)
+        ranks = comparison.mean_ranks(values) if values else {}
         return cls(study, ours, tables, missing, compared, differences, ranks)
+
+    @property
+    def main(self) -> list[str]:
+        """The tasks on which there is something to compare with; the others have curves alone."""
+        return [task for task in self.tables if len(self.ordered(task)) > 1]
 
     def title(self, detector: str) -> str:
         """The detector's name for readers."""
