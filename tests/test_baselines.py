@@ -29,7 +29,13 @@ from midclass.metrics import auroc
 from midclass.recipe import Recipe
 from midclass.types import ImageBatch
 
-LEARNED = (AutoEncoder, DenoisingAutoEncoder, DeepSVDD, GANomaly)
+LEARNED = {
+    AutoEncoder: (60, 0.9),
+    DenoisingAutoEncoder: (60, 0.9),
+    DeepSVDD: (100, 0.85),
+    GANomaly: (200, 0.75),
+}
+"""Steps, and the least AUROC after them: the order of the papers' figures on digits."""
 ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, *LEARNED)
 
 
@@ -85,8 +91,9 @@ def test_training_reaches_the_published_order_and_beats_the_untrained_network(
     kind: type[Detector],
 ) -> None:
     untrained = on_digit(kind, 3, steps=2, learning_rate=1e-9)
-    trained = on_digit(kind, 3, steps=100, learning_rate=5e-3)
-    assert trained > 0.85
+    steps, least = LEARNED[kind]
+    trained = on_digit(kind, 3, steps=steps, learning_rate=5e-3)
+    assert trained > least
     assert trained > untrained + 0.05
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 
 from midclass.errors import InputError
+from midclass.images import phantoms
 from midclass.metrics import auroc
 from midclass.results import ScoreTable
 from midclass.study_file import Study
 from midclass.study_report import report
 from midclass.study_results import Results
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STUDY = """\
 name: made_up
 summary: A study of made-up scores
@@ -118,9 +121,34 @@ def test_a_missing_cell_is_named_and_its_detector_left_out(folder: Path) -> None
 
 
 def test_a_study_without_our_scores_is_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match="no detector 'midle_class' .did you mean 'middle_class'"):
+    with pytest.raises(InputError, match=r"'midle_class' \(did you mean 'middle_class'"):
         report(folder / "study.yaml", ours="midle_class")
     for path in (folder / "scores").rglob("middle_class/0.csv"):
         path.unlink()
     with pytest.raises(InputError, match="no task has all repeats of middle_class"):
         report(folder / "study.yaml")
+
+
+def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: Path) -> None:
+    for name in ("study.yaml", "template.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    text = (tmp_path / "study.yaml").read_text()
+    assert "steps: 60" in text
+    (tmp_path / "study.yaml").write_text(text.replace("steps: 60", "steps: 6"))
+    phantoms.write(tmp_path / "data", "breast", 0, 120, 20, size=64)
+    command = [sys.executable, "-m", "midclass", "study", "study.yaml", "--data", "data"]
+    done = subprocess.run(
+        [*command, "--trust", "template.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = run(tmp_path / "study.yaml", "--ours", "template")
+    assert written.returncode == 0, written.stderr
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "**a template of one's own**" in text
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--trust" in refused.stderr
