@@ -50,6 +50,8 @@ class Entry(_Part):
         detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
             ``file.py:Class`` beside the study file.
         recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
+        change: fields of every recipe that this detector alone has otherwise, such as its learning
+            rate; goes before the task's and the study's.
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.
         tasks: the tasks it is run on; all of them by default.
@@ -61,6 +63,7 @@ class Entry(_Part):
 
     detector: str = "middle_class"
     recipe: str = "{recipe}"
+    change: dict[str, Any] = {}
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
@@ -234,7 +237,7 @@ class Study(_Part):
         asked = _named(entry.recipe, self.tasks[task].recipe)
         file = find(asked, self._source.parent)
         fields = _merged(Recipe.load(file, trust).to_dict(), self.common)
-        fields = _merged(fields, self.tasks[task].change)
+        fields = _merged(_merged(fields, self.tasks[task].change), entry.change)
         fields["middle_classes"] = _selected(fields["middle_classes"], entry, f"{where}: {asked}")
         changed = Recipe.from_dict(fields, trust, source=file)
         changed.check()

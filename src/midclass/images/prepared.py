@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,6 +86,20 @@ class Prepared:
             torch.from_numpy(np.asarray(self.store.anatomy[chosen])),
             torch.from_numpy(self.store.spacing_mm[chosen]),
         )
+
+    def showing(self, images: ImageBatch) -> Prepared:
+        """The same cases with other pixels and anatomy, in memory: one image for each sample."""
+        anatomy = images.anatomy.cpu().numpy()
+        store = replace(
+            self.store,
+            pixels=(images.pixels.cpu() * float(LARGEST)).round().numpy().astype(np.uint16),
+            anatomy=anatomy,
+            spacing_mm=self.spacing_mm,
+            assumed=self.store.assumed[self.rows],
+            assessable=np.asarray(anatomy.any(axis=tuple(range(1, anatomy.ndim)))),
+            failed={},
+        )
+        return replace(self, store=store, rows=np.arange(len(self)))
 
     def subset(self, cohort: Cohort) -> Prepared:
         """The samples of some of the cases, by ``case_id``, in the order of the cohort.
