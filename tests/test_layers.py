@@ -20,7 +20,7 @@ LAYERS = [
     ["demo"],
     ["commands", "commands_audit", "commands_nuisance", "study", "study_report"],
     ["study_results"],
-    ["study_file"],
+    ["study_file", "study_cell"],
     ["checking"],
     ["fitting", "sheet", "console"],
     ["plots", "plots_sheet", "plots_study"],

@@ -18,7 +18,8 @@ import numpy as np
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
-from midclass.study_file import Cell, Study
+from midclass.study_cell import Cell
+from midclass.study_file import Study
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
