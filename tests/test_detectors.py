@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from midclass.detectors.base import Detector, load_detector
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.errors import InputError
 from midclass.images import phantoms
+from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare_array
 from midclass.metrics import auroc
 from midclass.recipe import Recipe
@@ -71,9 +73,29 @@ def unseen() -> Prepared:
     return prepare_array(discs(10, seed=1, ball=0.2), small_recipe(), spacing_mm=1.0)
 
 
+@pytest.fixture(scope="module")
+def positives(given: Prepared) -> Prepared:
+    found = prepare_array(discs(4, seed=7, ball=0.2), small_recipe(), spacing_mm=1.0)
+    return of_target_class(found)
+
+
+def of_target_class(prepared: Prepared) -> Prepared:
+    """The same samples as cases of other patients, of the target class."""
+    cases = [
+        replace(case, case_id=f"positive {case.case_id}", patient_id=f"q{i}", label=1)
+        for i, case in enumerate(prepared.cases)
+    ]
+    return replace(prepared, cases=Cohort(tuple(cases)))
+
+
+def fit(kind: type[Detector], given: Prepared, positives: Prepared) -> Detector:
+    few = positives if kind.needs_positives else None
+    return kind(small_recipe()).fit(given, positives=few, seed=0, max_fpr=0.1)
+
+
 @pytest.fixture(scope="class")
-def fitted(kind: type[Detector], given: Prepared) -> Detector:
-    return kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+def fitted(kind: type[Detector], given: Prepared, positives: Prepared) -> Detector:
+    return fit(kind, given, positives)
 
 
 @pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__, scope="class")
@@ -88,9 +110,14 @@ class TestEveryDetector:
         np.testing.assert_array_equal(decision, expected)
 
     def test_scores_to_the_same_bytes_with_the_same_seed(
-        self, kind: type[Detector], fitted: Detector, given: Prepared, unseen: Prepared
+        self,
+        kind: type[Detector],
+        fitted: Detector,
+        given: Prepared,
+        positives: Prepared,
+        unseen: Prepared,
     ) -> None:
-        again = kind(small_recipe()).fit(given, seed=0, max_fpr=0.1)
+        again = fit(kind, given, positives)
         assert again.score_samples(unseen).tobytes() == fitted.score_samples(unseen).tobytes()
         assert again.threshold_ == fitted.threshold_
 
@@ -121,14 +148,32 @@ class TestEveryDetector:
         assert p_values[0] == 1
         assert p_values[1] > 0.1 >= p_values[2]
 
-    def test_makes_heat_maps_inside_the_anatomy(
+    def test_makes_heat_maps_inside_the_anatomy_or_says_that_it_makes_none(
         self, kind: type[Detector], fitted: Detector, unseen: Prepared
     ) -> None:
+        if not kind.makes_heat_maps:
+            assert fitted.score_images(unseen, heat_maps=True)[1] is None
+            with pytest.raises(InputError, match="makes no heat maps"):
+                fitted.heat_maps(unseen)
+            return
         maps = fitted.heat_maps(unseen)
         assert maps.shape == (len(unseen), 32, 32)
         assert maps.min() >= 0
         assert maps.max() <= 1
         assert not maps[~unseen.anatomy[:, 0]].any()
+
+    def test_gives_an_image_without_anatomy_the_lowest_score(
+        self, kind: type[Detector], fitted: Detector
+    ) -> None:
+        flat = discs(2, seed=5)
+        flat[0] = 0.01
+        flat[0, 0, 0, 0] = 0.02
+        empty = prepare_array(flat, small_recipe(), spacing_mm=1.0)
+        empty.store.anatomy.setflags(write=True)
+        empty.store.anatomy[0] = False
+        scores = fitted.score_samples(empty)
+        assert scores[0] == -np.inf
+        assert np.isfinite(scores[1])
 
 
 def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
@@ -184,20 +229,6 @@ def test_too_few_cases_for_the_promise_are_refused_before_training(given: Prepar
     few = given.subset(given.cases[:30])
     with pytest.raises(InputError, match=r"0\.01"):
         MiddleClassDetector(small_recipe()).fit(few, max_fpr=0.01, progress=never)
-
-
-def test_an_image_without_anatomy_gets_the_lowest_score(given: Prepared) -> None:
-    recipe = small_recipe()
-    detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
-    flat = discs(2, seed=5)
-    flat[0] = 0.01
-    flat[0, 0, 0, 0] = 0.02
-    empty = prepare_array(flat, recipe, spacing_mm=1.0)
-    empty.store.anatomy.setflags(write=True)
-    empty.store.anatomy[0] = False
-    scores = detector.score_samples(empty)
-    assert scores[0] == -np.inf
-    assert np.isfinite(scores[1])
 
 
 def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from midclass.metrics import (
     by_patient,
     false_alarm_rate,
     interval,
-    paired_difference,
     per_class,
     sensitivity,
     sensitivity_at_fpr,
@@ -151,24 +150,6 @@ def test_a_thousand_resamples_of_1600_cases_take_seconds():
     start = time.process_time()
     interval(auroc, *cohort(400, 4))
     assert time.process_time() - start < 3
-
-
-def test_a_better_detector_differs_and_an_equal_one_does_not():
-    y, s, who = cohort(100, 3, effect=1.5)
-    rng = np.random.default_rng(1)
-    worse = s + 3 * rng.normal(size=len(s))
-    better = paired_difference(auroc, y, s, worse, who)
-    assert better.value == pytest.approx(auroc(y, s) - auroc(y, worse))
-    assert 0 < better.low < better.value < better.high
-    assert better.p_value < 0.01
-    assert paired_difference(auroc, y, s, np.exp(s), who) == (0, 0, 0, 1)
-
-
-def test_pairing_is_sharper_than_two_intervals():
-    y, s, who = cohort(60, 3)
-    other = s + 0.1 * np.random.default_rng(2).normal(size=len(s))
-    difference = paired_difference(auroc, y, s, other, who)
-    assert difference.high - difference.low < 0.5 * width(interval(auroc, y, s, who))
 
 
 def test_a_patient_score_follows_neighbouring_slices_not_the_order_of_rows():

@@ -35,9 +35,9 @@ def test_a_roc_curve_is_drawn_with_and_without_an_operating_point(
     drawn: list[str] = []
     save = Figure.savefig
 
-    def spy(figure: Figure, path: Path) -> None:
+    def spy(figure: Figure, path: Path, **options: object) -> None:
         drawn.extend(text.get_text() for text in figure.axes[0].texts)
-        save(figure, path)
+        save(figure, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", spy)
     label = np.repeat([0, 1], 20)

@@ -107,9 +107,9 @@ def drawn(path: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> F
     kept: list[Figure] = []
     save = Figure.savefig
 
-    def spy(figure: Figure, path: Path) -> None:
+    def spy(figure: Figure, path: Path, **options: object) -> None:
         kept.append(figure)
-        save(figure, path)
+        save(figure, path, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "savefig", spy)

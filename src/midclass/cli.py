@@ -87,6 +87,9 @@ def study(
         Path | None, typer.Option(help="Folder to write; by default that of the study file.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, one thread each.")] = 1,
+    engine: Annotated[
+        str, typer.Option(help="local (processes), or ray (the cluster at RAY_ADDRESS, or here).")
+    ] = "local",
     trust: Trust = None,
     cache: Cache = None,
 ) -> None:
@@ -96,9 +99,32 @@ def study(
     """
     from midclass import study
 
-    if not study.study(file, data, out=out, jobs=jobs, trust=trust or (), cache=cache):
+    done = study.study(
+        file, data, out=out, jobs=jobs, engine=engine, trust=trust or (), cache=cache
+    )
+    if not done:
         raise typer.Exit(1)
 
 
-for command in (demo, show, check, audit, fit, score, evaluate, nuisance, study):
+def report(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, study.yaml.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the study's scores; by default that of the study file."),
+    ] = None,
+    ours: Annotated[
+        str, typer.Option(help="The detector that the others are compared with.")
+    ] = "middle_class",
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where RESULTS.md differs.")
+    ] = False,
+) -> None:
+    """Write RESULTS.md and figures of a study, all from its score tables."""
+    from midclass import study_report
+
+    if not study_report.report(file, out=out, ours=ours, check=check):
+        raise typer.Exit(1)
+
+
+for command in (demo, show, check, audit, fit, score, evaluate, nuisance, study, report):
     app.command()(command)

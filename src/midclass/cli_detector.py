@@ -34,13 +34,17 @@ def fit(
     seed: Seed = 0,
     max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
     detector: Annotated[str, typer.Option(help="The method or a baseline.")] = "middle_class",
+    positives: Annotated[
+        int, typer.Option(min=0, help="Learn from so many target-class cases of the part too.")
+    ] = 0,
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn from given-class images; save a detector.
 
-    Uses cases with label 0 only. Interrupted, the same command goes on from its last checkpoint.
+    Uses cases with label 0, and as many with label 1 as asked for. Interrupted, the same command
+    goes on from its last checkpoint.
     """
     from midclass import commands
 
@@ -51,6 +55,7 @@ def fit(
         seed=seed,
         max_fpr=max_fpr,
         detector=detector,
+        positives=positives,
         trust=trust or (),
         cache=cache,
         overwrite=overwrite,

@@ -59,11 +59,15 @@ def fit(
     seed: int = 0,
     max_fpr: float = 0.05,
     detector: str = "middle_class",
+    positives: int = 0,
     trust: Collection[Path] = (),
     cache: Path | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Fit a detector on the given class of a cohort and save it; returns its folder."""
+    """Fit a detector on the given class of a cohort and save it; returns its folder.
+
+    With positives it learns from so many of the cohort's target-class cases too.
+    """
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, trust)
     out = out or Path("runs") / recipe.name
@@ -73,16 +77,17 @@ def fit(
     given = cohort.given_class()
     if not len(given):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
-    model = detector_class(detector)(recipe)
-    place = Workplace(out, recipe, given, seed, detector, trust)
+    model = detector_class(detector, trust)(recipe)
+    few = cohort.some_of_target_class(positives, seed)
+    place = Workplace(out, recipe, given, seed, detector, trust, few)
     if place.open(overwrite=overwrite):
         note(f"goes on from the last checkpoint, in {place.folder}")
-    if len(given) < len(cohort):
-        aside = len(cohort) - len(given)
+    if aside := len(cohort) - len(given) - len(few):
         note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
     prepared = prepared_with_bar(given, recipe, cache)
+    known = prepared_with_bar(few, recipe, cache) if len(few) else None
     with bar(f"fitting {recipe.name}") as progress:
-        place.fit(model, prepared, max_fpr, progress)
+        place.fit(model, prepared, max_fpr, progress, known)
     tell_fit(model, time.monotonic() - started)
     say(f"{'saved':<16} {out}")
     say(f"{'next':<16} midclass evaluate {out} {source.options()}")
@@ -107,6 +112,8 @@ def score(
     if heat_maps is not None:
         refuse_existing(heat_maps, overwrite)
     detector = load_detector(folder, trust)
+    if heat_maps is not None and not detector.makes_heat_maps:
+        raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     prepared = prepared_with_bar(cohort, detector.recipe, cache, keep_going=True)
     table = evaluation.score_table(detector, prepared)
     table.write(out)
@@ -152,10 +159,12 @@ def evaluate(
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
         plots.roc(temporary / "roc.png", title, table, figures)
-        groups = _examples(detector, prepared, table)
-        plots.heat_maps(temporary / "heat_maps.png", title, groups)
+        if detector.makes_heat_maps:
+            groups = _examples(detector, prepared, table)
+            plots.heat_maps(temporary / "heat_maps.png", title, groups)
     tell_figures(figures)
-    say(f"saved: {out} (scores.csv, summary.json, roc.png, heat_maps.png)")
+    pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
+    say(f"saved: {out} (scores.csv, summary.json, {pictures})")
     return figures
 
 

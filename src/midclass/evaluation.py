@@ -127,10 +127,10 @@ def examples(table: ScoreTable, n: int = 4) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def fitted_with(cohort: Cohort) -> str:
+def fitted_with(*cohorts: Cohort) -> str:
     """What ``refuse_seen`` needs to know of the cases of a fit, as JSON without any name."""
-    patients = {_short_hash(case.patient_id.encode()) for case in cohort}
-    contents = set(_contents(cohort).values())
+    patients = {_short_hash(case.patient_id.encode()) for cohort in cohorts for case in cohort}
+    contents = {content for cohort in cohorts for content in _contents(cohort).values()}
     return json.dumps({"patients": sorted(patients), "contents": sorted(contents)}, indent=1)
 
 

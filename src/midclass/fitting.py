@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import pkgutil
 import shutil
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from midclass.errors import InputError
 from midclass.evaluation import FITTED_WITH, fitted_with
-from midclass.images.cohort import Cohort
+from midclass.images.cohort import Case, Cohort
 from midclass.recipe import Recipe
 from midclass.resolve import did_you_mean, resolve
 from midclass.results import new_folder, write_text_atomic
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from midclass.detectors.base import Detector, Progress
     from midclass.images.prepare import Prepared
 
+NO_CASES = Cohort(())
+"""The positives of a fit that has none."""
 STATE = "training.pt"
-"""File of the training's state; it appears at the first checkpoint."""
+"""File of a training's state; it appears at the first checkpoint."""
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
@@ -42,7 +45,8 @@ def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
     """The detector of a module of ``midclass.detectors``, such as ``middle_class``; or of a file.
 
     Args:
-        name: of the module; or ``path/to/file.py:Class``.
+        name: of the module; ``module.Class`` where it has several, such as ``supervised.Focal``; or
+            ``path/to/file.py:Class``.
         trust: files of the user's that may run.
 
     Raises:
@@ -58,16 +62,24 @@ def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
         return found
     modules = [m.name for m in pkgutil.iter_modules(midclass.detectors.__path__)]
     names = [m for m in modules if m != "base" and not m.startswith("_")]
-    if name not in names:
-        hint = did_you_mean(name, names)
+    place, _, wanted = name.partition(".")
+    if place not in names:
+        hint = did_you_mean(place, names)
         raise InputError(f"no detector {name!r}{hint}; the detectors are {', '.join(names)}")
-    module = importlib.import_module(f"midclass.detectors.{name}")
-    (only,) = (
-        one
+    module = importlib.import_module(f"midclass.detectors.{place}")
+    own = {
+        f"{place}.{one.__name__}": one
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, Detector) and one.__module__ == module.__name__
-    )
-    return only
+        if not inspect.isabstract(one)
+    }
+    if not wanted and len(own) == 1:
+        return next(iter(own.values()))
+    if name not in own:
+        raise InputError(
+            f"no detector {name!r}{did_you_mean(name, own)}; there are {', '.join(own)}"
+        )
+    return own[name]
 
 
 class Workplace:
@@ -80,6 +92,7 @@ class Workplace:
         seed: of the fit.
         detector: name of its module.
         trust: files of the user's that may run; a change in them is another fit.
+        positives: the target-class cases it is fitted with, if any.
     """
 
     def __init__(
@@ -90,12 +103,13 @@ class Workplace:
         seed: int,
         detector: str,
         trust: Collection[Path] = (),
+        positives: Cohort = NO_CASES,
     ) -> None:
         self.out = out
         self.folder = out.with_name(f"{out.name}.part")
         self.call: dict[str, Any] = {
             "recipe": _digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
-            "cohort": _digest(*(_identity(cohort, i) for i in range(len(cohort)))),
+            "cohort": _digest(*map(_identity, (*cohort, *positives))),
             "seed": seed,
             "detector": detector,
         }
@@ -124,11 +138,16 @@ class Workplace:
 
     @property
     def has_state(self) -> bool:
-        """Whether a checkpoint was reached."""
-        return (self.folder / STATE).exists()
+        """Whether a checkpoint was reached, of any of the detector's trainings."""
+        return any(self.folder.rglob(STATE))
 
     def fit(
-        self, detector: Detector, given: Prepared, max_fpr: float, progress: Progress
+        self,
+        detector: Detector,
+        given: Prepared,
+        max_fpr: float,
+        progress: Progress,
+        positives: Prepared | None = None,
     ) -> Detector:
         """Fit and save; the state is removed at the end, and where it can be of no use.
 
@@ -141,6 +160,7 @@ class Workplace:
         try:
             detector.fit(
                 given,
+                positives=positives,
                 seed=self.call["seed"],
                 max_fpr=max_fpr,
                 workdir=self.folder,
@@ -148,7 +168,8 @@ class Workplace:
             )
             with new_folder(self.out, overwrite=True) as temporary:
                 detector.save(temporary)
-                known = fitted_with(given.cases)
+                few = () if positives is None else (positives.cases,)
+                known = fitted_with(given.cases, *few)
                 (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
         except KeyboardInterrupt:
             if self.has_state:
@@ -172,8 +193,7 @@ class Workplace:
             folder.rmdir()
 
 
-def _identity(cohort: Cohort, i: int) -> list[Any]:
-    case = cohort.cases[i]
+def _identity(case: Case) -> list[Any]:
     status = case.path.stat()
     where = [case.array, case.index, case.frame, case.centre, case.spacing_mm, case.laterality]
     who = [case.case_id, case.patient_id, case.label]

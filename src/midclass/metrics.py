@@ -24,13 +24,33 @@ Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
 """``(labels (n,), scores (n,)) -> value``; raises InputError where it is not defined."""
 
 
-class Difference(NamedTuple):
-    """Metric of detector a minus metric of detector b on the same cases."""
+class Counts(NamedTuple):
+    """Given-class and target-class cases at each distinct score, ascending: ``(..., k)`` each.
 
-    value: float
-    low: float
-    high: float
-    p_value: float
+    The leading axes, if any, are resamples of the same cases.
+    """
+
+    given: NDArray[Any]
+    target: NDArray[Any]
+
+    def auroc(self) -> FloatArray:
+        """Area under the ROC curve: ``(...)``; a tie counts half."""
+        below = self.given.cumsum(-1) - self.given / 2
+        pairs = self.given.sum(-1) * self.target.sum(-1)
+        return np.asarray((self.target * below).sum(-1) / pairs)
+
+    def average_precision(self) -> FloatArray:
+        """Precision at each distinct score, weighted by the gain in sensitivity: ``(...)``."""
+        given, target = self.given[..., ::-1], self.target[..., ::-1]  # from the highest down
+        found = target.cumsum(-1)
+        precision = found / np.maximum(found + given.cumsum(-1), 1)
+        return np.asarray((precision * target).sum(-1) / found[..., -1])
+
+    def sensitivity_at_fpr(self, max_fpr: float) -> FloatArray:
+        """The best sensitivity with a false-alarm rate <= max_fpr: ``(...)``."""
+        given, target = (counts[..., ::-1].cumsum(-1) for counts in self)
+        allowed = given / given[..., -1:] <= max_fpr
+        return np.asarray((target * allowed).max(-1, initial=0) / target[..., -1])
 
 
 def checked_scores(scores: ArrayLike, what: str = "scores") -> FloatArray:
@@ -62,10 +82,10 @@ def auroc(y: ArrayLike, s: ArrayLike) -> float:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    given, target = _counts(y, s)
-    if len(given) == 1:
-        raise InputError(f"all {given[0] + target[0]} scores are equal; check their detector")
-    return _area(given, target)
+    counts = _counts(y, s)
+    if len(counts.given) == 1:
+        raise InputError(f"all {np.size(y)} scores are equal; check their detector")
+    return float(counts.auroc())
 
 
 def average_precision(y: ArrayLike, s: ArrayLike) -> float:
@@ -74,10 +94,7 @@ def average_precision(y: ArrayLike, s: ArrayLike) -> float:
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    given, target = (counts[::-1] for counts in _counts(y, s))  # from the highest score down
-    found = np.cumsum(target)
-    precision = found / (found + np.cumsum(given))
-    return float(np.sum(precision * target) / found[-1])
+    return float(_counts(y, s).average_precision())
 
 
 def sensitivity_at_fpr(y: ArrayLike, s: ArrayLike, max_fpr: float) -> float:
@@ -85,10 +102,7 @@ def sensitivity_at_fpr(y: ArrayLike, s: ArrayLike, max_fpr: float) -> float:
 
     Its threshold is chosen on these very cases, so it is no operating point.
     """
-    checked_fpr(max_fpr)
-    given, target = (np.cumsum(counts[::-1]) for counts in _counts(y, s))
-    allowed = given / given[-1] <= max_fpr
-    return float(target[allowed].max(initial=0) / target[-1])
+    return float(_counts(y, s).sensitivity_at_fpr(checked_fpr(max_fpr)))
 
 
 def sensitivity(y: ArrayLike, flagged: ArrayLike) -> float:
@@ -118,7 +132,7 @@ def per_class(y: ArrayLike, s: ArrayLike, class_names: ArrayLike) -> dict[str, f
     areas = {}
     for name in np.unique(names[labels == 1]):
         part = (labels == 0) | (names == name)
-        areas[str(name)] = _area(*_counts(labels[part], scores[part]))
+        areas[str(name)] = float(_counts(labels[part], scores[part]).auroc())
     return areas
 
 
@@ -179,34 +193,6 @@ def interval(
     return _range(_resampled(resampled, patients, len(labels), n_resamples, seed), value, level)
 
 
-def paired_difference(
-    metric: Metric,
-    y: ArrayLike,
-    s_a: ArrayLike,
-    s_b: ArrayLike,
-    patients: ArrayLike,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> Difference:
-    """``metric(y, s_a) - metric(y, s_b)`` with interval and two-sided p-value.
-
-    Both detectors are measured on the same resampled patients. The p-value is twice the share of
-    resamples on the other side of zero, counting the observed one (so at least 2 / (n + 1)).
-    """
-    labels, a, b = np.asarray(y), np.asarray(s_a), np.asarray(s_b)
-    value = metric(labels, a) - metric(labels, b)
-
-    def resampled(case: IntArray) -> float:
-        return metric(labels[case], a[case]) - metric(labels[case], b[case])
-
-    drawn = _resampled(resampled, patients, len(labels), n_resamples, seed)
-    rarer_side = min(np.sum(drawn <= 0), np.sum(drawn >= 0))
-    p_value = min(1.0, float(2 * (1 + rarer_side) / (n_resamples + 1)))
-    return Difference(value, *_range(drawn, value, level), p_value)
-
-
 def _checked(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, FloatArray]:
     scores, labels = checked_scores(s), np.asarray(y)
     if labels.shape != scores.shape:
@@ -218,7 +204,7 @@ def _checked(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, FloatArray]:
     return labels.astype(np.int64), scores
 
 
-def _counts(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, IntArray]:
+def _counts(y: ArrayLike, s: ArrayLike) -> Counts:
     """Given and target cases at each distinct score, ascending; both classes must be there."""
     labels, scores = _checked(y, s)
     distinct, place = np.unique(scores, return_inverse=True)
@@ -228,12 +214,7 @@ def _counts(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, IntArray]:
         raise InputError(
             f"{given.sum()} given-class and {target.sum()} target-class cases; this needs both"
         )
-    return given, target
-
-
-def _area(given: IntArray, target: IntArray) -> float:
-    below = np.cumsum(given) - given
-    return float(np.sum(target * (below + given / 2)) / (given.sum() * target.sum()))
+    return Counts(given, target)
 
 
 def _flagged_share(y: ArrayLike, flagged: ArrayLike, label: int) -> float:

@@ -24,6 +24,7 @@ class LabelledBatch:
         severity: float32 ``(2n,)``.
         weight: float32 ``(2n,)``: 0 for a middle class below the visibility floor, whose label
             would be noise, else 1.
+        mapped: float32 ``(2n,)``: 0 where the change map is unknown; None where all are known.
     """
 
     images: ImageBatch
@@ -31,6 +32,25 @@ class LabelledBatch:
     change: Tensor
     severity: Tensor
     weight: Tensor
+    mapped: Tensor | None = None
+
+    def with_positives(self, images: ImageBatch, label: int) -> LabelledBatch:
+        """The batch and m target-class images, where nobody knows which part is abnormal.
+
+        Args:
+            images: m target-class images, as acquired.
+            label: of their class.
+        """
+        ones = torch.ones(len(images), device=self.weight.device)
+        unknown = torch.zeros_like(images.anatomy, dtype=torch.float32)
+        return LabelledBatch(
+            ImageBatch.joined([self.images, images]),
+            torch.cat([self.label, torch.full_like(ones, label, dtype=torch.int64)]),
+            torch.cat([self.change, unknown]),
+            torch.cat([self.severity, ones]),
+            torch.cat([self.weight, ones]),
+            torch.cat([torch.ones_like(self.weight), 0 * ones]),
+        )
 
 
 @dataclass(frozen=True)

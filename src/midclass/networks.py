@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from midclass.budget import Budget
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class Output(NamedTuple):
@@ -37,9 +42,9 @@ class Network(nn.Module):
         blocks: residual blocks per stage.
         standardise: give each image mean 0 and variance 1 at the entrance.
 
-    >>> out = Network(classes=3, width=4)(torch.rand(2, 1, 32, 32))
+    >>> out = Network(classes=3, width=8)(torch.rand(2, 1, 32, 32))
     >>> tuple(out.logits.shape), tuple(out.change.shape), tuple(out.features.shape)
-    ((2, 3), (2, 1, 32, 32), (2, 32))
+    ((2, 3), (2, 1, 32, 32), (2, 64))
     """
 
     def __init__(
@@ -84,6 +89,11 @@ class Network(nn.Module):
         self.layout = torch.channels_last if dims == 2 else torch.channels_last_3d
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
+    @classmethod
+    def of_budget(cls, budget: Budget, classes: int, channels: int, dims: int) -> Network:
+        """As large as the budget says."""
+        return cls(classes, channels, dims, budget.width, budget.blocks, budget.standardise)
+
     def forward(self, pixels: Tensor) -> Output:
         """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
@@ -117,3 +127,26 @@ class Network(nn.Module):
 def _resized(x: Tensor, spatial: torch.Size) -> Tensor:
     mode = "bilinear" if len(spatial) == 2 else "trilinear"
     return functional.interpolate(x, size=spatial, mode=mode, align_corners=False)
+
+
+def seeded(make: Callable[[], AnyNetwork], seed: int) -> AnyNetwork:
+    """A new network whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):  # layers take their first weights from here
+        torch.manual_seed(seed)
+        return make()
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """The weights, on the CPU, under names that begin with ``network.``."""
+    return {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+
+
+def with_weights(network: AnyNetwork, tensors: Mapping[str, Tensor]) -> AnyNetwork:
+    """The network with the weights that ``weights_of`` named, to be scored with."""
+    network.load_state_dict(under("network.", tensors))
+    return network.eval()
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from midclass.acquisition import one_part, sides
 from midclass.errors import InputError
-from midclass.images.cache import LARGEST
 from midclass.images.prepared import Prepared
 from midclass.results import ScoreTable
+from midclass.types import ImageBatch
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
@@ -125,21 +124,9 @@ def _moved(
     prepared: Prepared, nuisance: Nuisance, part: str, side: int, strength: float, seed: int
 ) -> Prepared:
     """The same cases as another acquisition shows them, in memory."""
-    pixels, anatomy = [], []
+    moved = []
     for start in range(0, len(prepared), AT_ONCE):
         batch = prepared.batch(slice(start, start + AT_ONCE))
         params = one_part(nuisance, part, side, strength, batch, seed + start)
-        moved, _ = nuisance.apply(batch, params, torch.zeros_like(batch.pixels[:, :1]))
-        pixels.append((moved.pixels * float(LARGEST)).round().numpy().astype(np.uint16))
-        anatomy.append(moved.anatomy.numpy())
-    shown: NDArray[np.bool_] = np.concatenate(anatomy)
-    store = replace(
-        prepared.store,
-        pixels=np.concatenate(pixels),
-        anatomy=shown,
-        spacing_mm=prepared.spacing_mm,
-        assumed=prepared.store.assumed[prepared.rows],
-        assessable=np.asarray(shown.any(axis=tuple(range(1, shown.ndim)))),
-        failed={},
-    )
-    return replace(prepared, store=store, rows=np.arange(len(prepared)))
+        moved.append(nuisance.apply(batch, params, torch.zeros_like(batch.pixels[:, :1]))[0])
+    return prepared.showing(ImageBatch.joined(moved))

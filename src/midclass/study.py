@@ -12,10 +12,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
-from midclass.study_file import Cell, Study
+from midclass.study_cell import Cell
+from midclass.study_file import Study
+
+if TYPE_CHECKING:
+    from midclass.images.cohort import Cohort
 
 __all__ = ["Cell", "Outcome", "Study", "run", "run_cell", "study", "table_of"]
 
@@ -69,12 +76,14 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     torch.set_num_threads(1)
     recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
     cohort = Cohort.from_manifest(cell.cohort, cell.split)
-    train, test = cohort.part("train").given_class(), cohort.part("test")
+    train, test = parts(cohort, cell)
     train.check_no_leak(test)
+    positives = train.some_of_target_class(cell.positives, cell.repeat)
     work = folder / "work" / cell.name
     detector = detector_class(cell.module, cell.trust)(recipe)
     detector.fit(
-        prepare(train, recipe, cache=cache),
+        prepare(train.given_class(), recipe, cache=cache),
+        positives=prepare(positives, recipe, cache=cache) if len(positives) else None,
         seed=cell.repeat,
         max_fpr=cell.max_fpr,
         workdir=work,
@@ -83,6 +92,19 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
     table.write(table_of(folder, cell))
     shutil.rmtree(work, ignore_errors=True)
+
+
+def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score; see ``Task.known_patients``."""
+    train, test = cohort.part("train"), cohort.part("test")
+    target = test.target_class().patients
+    count = round(cell.known_patients * len(target))
+    if not count:
+        return train, test
+    known = set(np.random.default_rng(cell.repeat).permutation(target)[:count].tolist())
+    learn = np.array([c.part == "train" or c.patient_id in known for c in cohort])
+    score = np.array([c.part == "test" and c.patient_id not in known for c in cohort])
+    return cohort[learn], cohort[score]
 
 
 def study(
@@ -135,7 +157,7 @@ def run(
         cells: of ``Study.cells``.
         folder: where ``scores/`` is written.
         jobs: cells at once, each with one thread.
-        engine: ``local`` (processes) or ``ray``.
+        engine: ``local`` (processes) or ``ray`` (a Ray cluster; extra ``[ray]``).
         cache: folder of prepared images.
         progress: called with (done, all, text).
     """
@@ -157,9 +179,9 @@ Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
 
 
 def _engine(name: str) -> Engine:
-    if name == "local":
-        return _local
-    raise InputError(f"engine {name!r} is unknown; use local")
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown; the engines are {', '.join(ENGINES)}")
+    return ENGINES[name]
 
 
 def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
@@ -173,6 +195,40 @@ def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+    """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
+
+    One CPU a cell and as many at once as the cluster has, at most ``jobs`` where that is above 1.
+    Every worker needs midclass and the data under the same paths, and writes to the same folder.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("engine ray needs Ray: pip install 'midclass[ray]'") from None
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, include_dashboard=False, num_cpus=_own_cpus(jobs))
+    remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
+    where = folder.resolve(), cache and cache.resolve()
+    try:
+        waiting = [remote.remote(cell.absolute(), *where) for cell in cells]
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield from ray.get(done)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _own_cpus(jobs: int) -> int | None:
+    """CPUs of a cluster to start here; an address in the environment means that there is one."""
+    return None if os.environ.get("RAY_ADDRESS") else jobs
+
+
+ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}
 
 
 def _end_with_parent() -> None:

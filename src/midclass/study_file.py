@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from midclass.errors import InputError
 from midclass.fitting import detector_class
 from midclass.recipe import Recipe
-from midclass.recipe_file import find, parse_yaml
+from midclass.recipe_file import SUFFIXES, find, parse_yaml
 from midclass.resolve import did_you_mean
+from midclass.study_cell import Cell
 
 
 class _Part(BaseModel):
@@ -27,61 +27,48 @@ class Task(_Part):
         recipe: shipped name, or a ``.yaml`` file beside the study file.
         cohort: manifest, relative to the study's data folder.
         split: column of the split; ``{repeat}`` becomes the number of the repeat.
+        change: fields that replace those of its recipes, for every detector alike; goes before
+            the study's ``common``.
+        title: its name for readers; by default its name in the file.
+        known_patients: share of the test part's target-class patients who are learned from and
+            not tested, drawn by the number of the repeat. For detectors with positives, where the
+            split leaves none to learn from.
     """
 
     recipe: str
     cohort: str
     split: str | None = None
+    change: dict[str, Any] = {}
+    title: str = ""
+    known_patients: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Entry(_Part):
     """A detector of the study, and what it changes in every task's recipe.
 
     Attributes:
-        detector: module of ``midclass.detectors``, or ``file.py:Class`` beside the study file.
-        recipe: instead of the task's; ``{recipe}`` stands for the task's.
+        detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
+            ``file.py:Class`` beside the study file.
+        recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
+        change: fields of every recipe that this detector alone has otherwise, such as its learning
+            rate; goes before the task's and the study's.
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.
         tasks: the tasks it is run on; all of them by default.
+        positives: how many target-class cases of the training part it learns from too. Those of a
+            repeat are drawn by its number, the same for all detectors, and the fewer are among
+            the more.
+        title: its name for readers; by default its name in the file.
     """
 
     detector: str = "middle_class"
     recipe: str = "{recipe}"
+    change: dict[str, Any] = {}
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One detector on one repeat of one task: what a process needs to compute its score table.
-
-    Attributes:
-        task, detector, repeat: where its score table lies.
-        recipe: fields of the recipe.
-        module: of the detector.
-        cohort: path of the manifest.
-        split: column, or None.
-        max_fpr: promised false-alarm rate.
-        source: the recipe's file, to which the files that it names are relative.
-        trust: files of the user's that may run.
-    """
-
-    task: str
-    detector: str
-    repeat: int
-    recipe: dict[str, Any]
-    module: str
-    cohort: Path
-    split: str | None
-    max_fpr: float
-    source: Path
-    trust: tuple[Path, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """``TASK/DETECTOR/REPEAT``."""
-        return f"{self.task}/{self.detector}/{self.repeat}"
+    positives: int = Field(default=0, ge=0)
+    title: str = ""
 
 
 class Study(_Part):
@@ -142,6 +129,10 @@ class Study(_Part):
                         f"{did_you_mean(task, self.tasks)}; there are {', '.join(self.tasks)}"
                     )
 
+    def detectors_of(self, task: str) -> list[str]:
+        """The names of the detectors that are run on a task."""
+        return [n for n, e in self.detectors.items() if e.tasks is None or task in e.tasks]
+
     def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
         """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
 
@@ -152,13 +143,22 @@ class Study(_Part):
         Raises:
             InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
         """
-        for name in self.detectors:
-            detector_class(self._module(name), trust)
+        for name, entry in self.detectors.items():
+            found = detector_class(self._module(name), trust)
+            if found.needs_positives and not entry.positives:
+                raise InputError(
+                    f"{self._source}: detectors.{name}: {entry.detector} needs some cases of the "
+                    "target class: say how many with positives"
+                )
+            if entry.positives and not found.takes_positives:
+                raise InputError(
+                    f"{self._source}: detectors.{name}: {entry.detector} learns from the given "
+                    "class only; leave out positives"
+                )
         made = {
             (task, name): self._recipe(task, name, trust)
             for task in self.tasks
-            for name, entry in self.detectors.items()
-            if entry.tasks is None or task in entry.tasks
+            for name in self.detectors_of(task)
         }
         return [
             Cell(
@@ -172,6 +172,8 @@ class Study(_Part):
                 max_fpr=self.max_fpr,
                 source=source,
                 trust=tuple(trust),
+                positives=self.detectors[name].positives,
+                known_patients=self.tasks[task].known_patients,
             )
             for repeat in range(self.repeats)
             for (task, name), (recipe, source) in made.items()
@@ -185,13 +187,27 @@ class Study(_Part):
     def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
         """The task's recipe as the detector and the study change it, and its file."""
         entry, where = self.detectors[name], f"{self._source}: detectors.{name}"
-        asked = entry.recipe.replace("{recipe}", self.tasks[task].recipe)
+        asked = _named(entry.recipe, self.tasks[task].recipe)
         file = find(asked, self._source.parent)
         fields = _merged(Recipe.load(file, trust).to_dict(), self.common)
+        fields = _merged(_merged(fields, self.tasks[task].change), entry.change)
         fields["middle_classes"] = _selected(fields["middle_classes"], entry, f"{where}: {asked}")
         changed = Recipe.from_dict(fields, trust, source=file)
         changed.check()
         return changed, file
+
+
+def _named(wanted: str, recipe: str) -> str:
+    """The entry's recipe for a task's: ``{recipe}`` stands for it without its suffix.
+
+    >>> _named("{recipe}_control", "chest_xray"), _named("{recipe}_control", "mine.yaml")
+    ('chest_xray_control', 'mine_control.yaml')
+    """
+    if "{recipe}" not in wanted:
+        return wanted
+    path = Path(recipe)
+    suffix = path.suffix if path.suffix in SUFFIXES else ""
+    return wanted.replace("{recipe}", recipe.removesuffix(suffix)) + suffix
 
 
 def _numbered(split: str | None, repeat: int) -> str | None:

@@ -16,35 +16,45 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midclass.budget import Budget
 from midclass.errors import InputError
+from midclass.learning import LearningImages
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
-from midclass.scoring import CLEARLY
+from midclass.types import ImageBatch
 
 State: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
 """``(network, generator of this step) -> loss``: makes its own batch."""
+Wrong: TypeAlias = Callable[[nn.Module, ImageBatch, torch.Generator], Tensor]
+"""``(network, images, generator of this step) -> (n,)``: how wrong the network is on each."""
 Validate: TypeAlias = Callable[[nn.Module], float]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass
 class History:
-    """What happened: one entry per checkpoint, with the averaged network's validation figure."""
+    """What happened: one entry per checkpoint, with the averaged network's validation figure.
+
+    Attributes:
+        step: of the checkpoint.
+        loss: moving average of the training loss.
+        validation: higher is better.
+    """
 
     step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
 
-    @property
-    def best(self) -> int:
-        """Index of the chosen checkpoint: the last one, unless another is clearly better.
+    def best(self, clearly: float = 0.0) -> int:
+        """Index of the chosen checkpoint: the last one, unless another is better.
 
-        The best of several figures that differ by chance would be a draw of lots, and networks
-        that have learned for longer are better on average.
+        Args:
+            clearly: by how much it must be better. The best of several figures that differ by
+                chance would be a draw of lots, and networks that have learned for longer are
+                better on average.
         """
         last = len(self.step) - 1
         best = max(range(len(self.step)), key=lambda i: (self.validation[i], i))
-        return best if self.validation[best] > self.validation[last] + CLEARLY else last
+        return best if self.validation[best] > self.validation[last] + clearly else last
 
 
 def train(
@@ -92,6 +102,61 @@ def train(
     return run.history, run.states
 
 
+def train_on_given(
+    network: nn.Module,
+    wrong: Wrong,
+    given: LearningImages,
+    held_out: LearningImages,
+    budget: Budget,
+    *,
+    judged_by: Wrong | None = None,
+    exact: bool = False,
+    seed: int,
+    workdir: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on given-class images alone, and leave the network with its best weights.
+
+    The checkpoint is the one that is least wrong on held-out given-class images; they are judged
+    as they are, with the same random numbers every time. The moving average of the weights spans
+    a tenth of the steps at most: what is left in it of the first weights (13 % after 200 steps of
+    ``ema`` .99) hardly moves a classifier, but spoils a reconstruction.
+
+    Args:
+        network: trained in place.
+        wrong: how wrong the network is on each image.
+        given: images to learn from; they are seen through the nuisance.
+        held_out: images of the given class to judge with.
+        budget: steps, learning rate and the like.
+        judged_by: in place of ``wrong`` for the held-out images.
+        exact: compute in float32 throughout, not in bfloat16.
+        seed: of the batches.
+        workdir: see ``train``.
+        progress: see ``train``.
+
+    Returns:
+        The history as JSON; its validation figures are minus the mean of ``judged_by``.
+    """
+    judge = judged_by or wrong
+    shorter = budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
+
+    def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
+        batch = given.draw_acquired(2 * budget.batch, rng)  # as many as the method looks at
+        with nullcontext() if exact else precision(given.device):
+            return wrong(network, batch, rng).mean()
+
+    def validate(network: nn.Module) -> float:
+        rng = torch.Generator().manual_seed(seed)
+        return -float(held_out.collect(lambda batch: judge(network, batch, rng)).mean())
+
+    history, states = train(
+        network, loss, validate, shorter, seed=seed, workdir=workdir, progress=progress
+    )
+    network.load_state_dict(states[history.best()])
+    network.eval()
+    return {**vars(history), "best": history.best()}
+
+
 def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
     """Cross-entropy of the class plus, for the change map, binary cross-entropy and Dice loss.
 
@@ -101,12 +166,13 @@ def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
         output.logits.float(), batch.label, reduction="none", label_smoothing=budget.label_smoothing
     )
     share = batch.weight / batch.weight.sum()
+    mapped = batch.weight if batch.mapped is None else batch.weight * batch.mapped
     logits = output.change.float().flatten(1)
     target = batch.change.flatten(1)
     pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    marked = logits.sigmoid() * batch.weight.unsqueeze(1)
+    marked = logits.sigmoid() * mapped.unsqueeze(1)
     dice = 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
-    change = (pixelwise.mean(1) * share).sum() + 0.5 * dice
+    change = (pixelwise.mean(1) * (mapped / mapped.sum())).sum() + 0.5 * dice
     return (entropy * share).sum() + budget.map_weight * change
 
 

@@ -81,6 +81,15 @@ class ImageBatch:
         """``(h, w)`` or ``(d, h, w)``."""
         return tuple(self.pixels.shape[2:])
 
+    @classmethod
+    def joined(cls, batches: Sequence[ImageBatch]) -> ImageBatch:
+        """Several batches of the same shape as one."""
+        return cls(
+            torch.cat([batch.pixels for batch in batches]),
+            torch.cat([batch.anatomy for batch in batches]),
+            torch.cat([batch.spacing_mm for batch in batches]),
+        )
+
     def with_pixels(self, pixels: Tensor) -> ImageBatch:
         """The same geometry with other pixels."""
         return replace(self, pixels=pixels)

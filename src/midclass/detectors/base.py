@@ -5,20 +5,25 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.calibration import conformal_p_values, conformal_threshold
 from midclass.errors import InputError
+from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
+from midclass.learning import AT_ONCE, LearningImages
 from midclass.metrics import checked_fpr
 from midclass.recipe import Recipe
 from midclass.results import new_folder
+from midclass.types import ImageBatch
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -35,14 +40,22 @@ class Detector(ABC):
     flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
     ``midclass.calibration``).
 
-    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``.
+    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``; and says
+    ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
+    so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too), and its
+    ``learn`` has the further argument ``positives``.
 
     Args:
         recipe: geometry, anatomy and intensity of the images, and what is known of the disease.
     """
 
+    makes_heat_maps: ClassVar[bool] = True
+    takes_positives: ClassVar[bool] = False
+    needs_positives: ClassVar[bool] = False
+
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @abstractmethod
     def learn(
@@ -74,6 +87,7 @@ class Detector(ABC):
         self,
         given: Prepared,
         *,
+        positives: Prepared | None = None,
         seed: int = 0,
         max_fpr: float = 0.05,
         workdir: Path | None = None,
@@ -83,23 +97,34 @@ class Detector(ABC):
 
         Args:
             given: cases of the given class only.
+            positives: the few known cases of the target class, to learn from; the threshold is set
+                without them, and without the given-class cases of their patients.
             seed: the same seed on the same machine gives the same scores to the last bit.
             max_fpr: promised false-alarm rate.
             workdir: an interrupted training goes on from here.
             progress: called with (step, steps, text).
 
         Raises:
-            InputError: when there is a target-class case, or too few cases for ``max_fpr``.
+            InputError: when a case is of the wrong class, there are too few for ``max_fpr``, or the
+                detector cannot use positives, or cannot do without.
         """
         _only_given_class(given)
+        known = self._checked_positives(positives)
         self.max_fpr_ = checked_fpr(max_fpr)
-        parts = given.cases.split_by_patient(HELD_OUT, seed)
+        parts = _parted(given.cases, {case.patient_id for case in known}, seed)
         prepared = {name: given.subset(part) for name, part in parts.items()}
         self._refuse_few(len(parts["calibrate"]))
+        further: dict[str, Any] = {"positives": positives} if self.takes_positives else {}
         self.learn(
-            prepared["train"], prepared["select"], seed=seed, workdir=workdir, progress=progress
+            prepared["train"],
+            prepared["select"],
+            seed=seed,
+            workdir=workdir,
+            progress=progress,
+            **further,
         )
         self.calibrate(prepared["calibrate"])
+        parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
         return self
@@ -128,10 +153,37 @@ class Detector(ABC):
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
-        _, maps = self.score_images(prepared, heat_maps=True)
-        if maps is None:
+        if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
+        _, maps = self.score_images(prepared, heat_maps=True)
+        assert maps is not None
         return maps
+
+    def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        return prepared.with_anatomy(self.recipe.geometry.least_anatomy_mm2)
+
+    def batches(self, prepared: Prepared) -> Iterator[tuple[NDArray[np.int64], ImageBatch]]:
+        """The assessable samples with their rows, some at once, on the device."""
+        rows = self.assessable(prepared)
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            yield some, prepared.batch(some).to(self.device)
+
+    def images(self, prepared: Prepared) -> LearningImages:
+        """The assessable samples to learn from, and the recipe's nuisance.
+
+        Raises:
+            InputError: no sample shows enough anatomy.
+        """
+        rows, least = self.assessable(prepared), self.recipe.geometry.least_anatomy_mm2
+        if not len(rows):
+            raise InputError(
+                f"none of {len(prepared)} samples to learn from shows more than {least:g} mm2 of "
+                "anatomy; look at the anatomy with `midclass show`, or lower "
+                "geometry.least_anatomy_mm2"
+            )
+        return LearningImages(prepared, rows, self.recipe.nuisance_operator(), self.device)
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
@@ -156,6 +208,23 @@ class Detector(ABC):
             (temporary / "weights.safetensors").write_bytes(weights)
             text = json.dumps(about, indent=1)
             (temporary / "detector.json").write_text(text, encoding="utf-8")
+
+    def _checked_positives(self, positives: Prepared | None) -> Cohort:
+        """The cases of the positives, if they and the detector fit together."""
+        name = type(self).__name__
+        if positives is None and not self.needs_positives:
+            return Cohort(())
+        if positives is None or not len(positives):
+            raise InputError(f"{name} needs some cases of the target class: give fit positives=")
+        if not self.takes_positives:
+            raise InputError(f"{name} learns from the given class only; leave out positives=")
+        wrong = [case for case in positives.cases if case.label != 1]
+        if wrong:
+            raise InputError(
+                f"positives: {wrong[0].case_id} and {len(wrong) - 1} more cases are not of the "
+                "target class (label 1): use cohort.target_class()"
+            )
+        return positives.cases
 
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""
@@ -199,6 +268,14 @@ def per_case(scores: FloatArray, prepared: Prepared) -> FloatArray:
     highest = np.full(len(prepared.cases), -np.inf)
     np.maximum.at(highest, prepared.case_index, scores)
     return highest
+
+
+def _parted(given: Cohort, known: Collection[str], seed: int) -> dict[str, Cohort]:
+    """``HELD_OUT`` by patient; those whose positives are known are learned from, not held out."""
+    is_known = np.array([case.patient_id in known for case in given], bool)
+    parts = given[~is_known].split_by_patient(HELD_OUT, seed)
+    parts["train"] = replace(parts["train"], cases=(*parts["train"], *given[is_known]))
+    return parts
 
 
 def _only_given_class(given: Prepared) -> None:

@@ -8,23 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector, FloatArray, Progress
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
-from midclass.knowledge.nuisance import Nuisance
+from midclass.learning import AT_ONCE, acquired
 from midclass.middle import MiddleClasses
-from midclass.networks import Network, Output
-from midclass.recipe import Recipe
-from midclass.scoring import Combination, GivenClass, log_odds, top_change
+from midclass.networks import Network, Output, seeded, weights_of, with_weights
+from midclass.scoring import CLEARLY, Combination, GivenClass, log_odds, top_change
 from midclass.training import batch_loss
 from midclass.training import train as train_network
 from midclass.types import ImageBatch
 
-AT_ONCE = 64
-"""Images that go through the network together when scoring."""
 REFERENCE = 600
 """Given-class training images whose features say where the given class lies."""
 
@@ -34,15 +30,14 @@ class MiddleClassDetector(Detector):
 
     Trains on K middle classes against the given class, then chooses the checkpoint and the
     combination of three scores (log-odds of any middle class, top of the change map, distance in
-    feature space) with operators and patients that training has not seen. No target label enters.
+    feature space) with operators and patients that training has not seen. No target label enters,
+    unless a few ``positives`` are given: then they are one class more to learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    takes_positives = True
 
     def learn(
         self,
@@ -52,9 +47,9 @@ class MiddleClassDetector(Detector):
         seed: int,
         workdir: Path | None,
         progress: Progress | None,
+        positives: Prepared | None = None,
     ) -> None:
         """Train, then choose the checkpoint and the scores; see the class."""
-        rows = self.assessable(train)
         classes = MiddleClasses(
             self.recipe.operators(),
             self.recipe.nuisance_operator(),
@@ -62,13 +57,18 @@ class MiddleClassDetector(Detector):
             self.recipe.floor,
         )
         budget = self.recipe.budget
+        given = self.images(train)
+        known = None if positives is None else self.images(positives)
 
         def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
-            drawn = torch.randint(len(rows), (budget.batch,), generator=rng).numpy()
-            batch = classes(train.batch(rows[drawn]).to(self.device), rng)
+            batch = classes(given.draw(budget.batch, rng), rng)
+            if known is not None:
+                seen = known.draw_acquired(max(1, budget.batch // 4), rng)
+                batch = batch.with_positives(seen, len(classes.names))
             return batch_loss(network, batch, budget)
 
-        self.network_ = self._new_network(train.pixels.shape, len(classes.names), seed)
+        count = len(classes.names) + (known is not None)
+        self.network_ = self._new_network(train.pixels.shape, count, seed)
         judge = self.judge(train, select, seed)
         history, states = train_network(
             self.network_,
@@ -79,10 +79,11 @@ class MiddleClassDetector(Detector):
             workdir=workdir,
             progress=progress,
         )
-        self.network_.load_state_dict(states[history.best])
+        best = history.best(CLEARLY)
+        self.network_.load_state_dict(states[best])
         chosen = judge.choose(self.network_)
         self.given_, self.combination_ = chosen.given, chosen.combination
-        self.history_ = {**asdict(history), "best": history.best, "scores": chosen.figures}
+        self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
 
     def score_images(
         self, prepared: Prepared, *, heat_maps: bool = False
@@ -90,10 +91,7 @@ class MiddleClassDetector(Detector):
         """Combined scores and, when asked, the change maps inside the anatomy."""
         scores = np.full(len(prepared), -np.inf)
         maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
-        rows = self.assessable(prepared)
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            batch = prepared.batch(some).to(self.device)
+        for some, batch in self.batches(prepared):
             output = look(self.network_, batch)
             scores[some] = self.combination_(raw_scores(output, batch, self.given_))
             if maps is not None:
@@ -101,16 +99,9 @@ class MiddleClassDetector(Detector):
                 maps[some] = shown.squeeze(1).cpu().numpy()
         return scores, maps
 
-    def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
-        """Rows of the samples that show enough anatomy for disease to be seen in."""
-        axes = tuple(range(1, prepared.anatomy.ndim))
-        samples = np.asarray(prepared.anatomy).sum(axes, dtype=np.int64)
-        area = samples * prepared.spacing_mm.prod(1)
-        return np.flatnonzero(area > self.recipe.geometry.least_anatomy_mm2)
-
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""
-        tensors = {f"network.{k}": v.cpu() for k, v in self.network_.state_dict().items()}
+        tensors = weights_of(self.network_)
         tensors |= {"given.mean": self.given_.mean, "given.inverse": self.given_.inverse}
         facts = {
             "network": self.network_.settings,
@@ -121,23 +112,15 @@ class MiddleClassDetector(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        weights = {
-            k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")
-        }
-        self.network_ = Network(**facts["network"]).to(self.device)
-        self.network_.load_state_dict(weights)
+        self.network_ = with_weights(Network(**facts["network"]).to(self.device), tensors)
         self.given_ = GivenClass(tensors["given.mean"], tensors["given.inverse"])
         combination = {k: tuple(v) for k, v in facts["combination"].items()}
         self.combination_ = Combination(**combination)
         self.history_ = facts["history"]
 
     def _new_network(self, shape: tuple[int, ...], classes: int, seed: int) -> Network:
-        budget = self.recipe.budget
-        with torch.random.fork_rng(devices=[]):  # layers take their first weights from here
-            torch.manual_seed(seed)
-            network = Network(
-                classes, shape[1], len(shape) - 2, budget.width, budget.blocks, budget.standardise
-            )
+        budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
+        network = seeded(lambda: Network.of_budget(budget, classes, channels, dims), seed)
         return network.to(self.device)
 
     def judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
@@ -156,14 +139,14 @@ class MiddleClassDetector(Detector):
         for operator in operators.values():
             middle = operator(given, rng)
             visible = middle.severity >= self.recipe.floor
-            middles.append(_acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
+            middles.append(acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
         if not sum(len(images) for images in middles):
             raise InputError(
                 f"held_out: {', '.join(operators)} left no visible change on the {len(given)} "
                 "images held out to choose with; use other operators, or more images"
             )
         learned = train.batch(reference).to(self.device)
-        return Judge(_acquired(learned, nuisance, rng), _acquired(given, nuisance, rng), middles)
+        return Judge(acquired(learned, nuisance, rng), acquired(given, nuisance, rng), middles)
 
 
 @dataclass(frozen=True)
@@ -191,14 +174,6 @@ class Judge:
         middle = np.concatenate([_scores_of(network, each, given) for each in self.middles])
         combination, figures = Combination.choose(normal, middle)
         return Choice(given, combination, figures["+".join(combination.chosen)], figures)
-
-
-def _acquired(images: ImageBatch, nuisance: Nuisance | None, rng: torch.Generator) -> ImageBatch:
-    """The images as other acquisitions would show them."""
-    if nuisance is None or not len(images):
-        return images
-    unchanged = torch.zeros_like(images.anatomy, dtype=torch.float32)
-    return nuisance.apply(images, nuisance.draw(images, rng), unchanged)[0]
 
 
 @torch.inference_mode()

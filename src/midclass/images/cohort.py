@@ -151,6 +151,20 @@ class Cohort(Sequence[Case]):
         """The cases with label 1."""
         return self[np.flatnonzero(self.labels == 1)]
 
+    def some_of_target_class(self, n: int, seed: int) -> Cohort:
+        """Any n cases with label 1; with one seed the fewer are among the more.
+
+        Raises:
+            InputError: there are fewer.
+        """
+        target = self.target_class()
+        if n > len(target):
+            raise InputError(
+                f"{self.name}: {n} target-class cases asked for, there are {len(target)}"
+            )
+        order = np.random.default_rng(seed).permutation(len(target))
+        return target[np.sort(order[:n])]
+
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False
     ) -> Image:

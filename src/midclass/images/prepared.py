@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +68,12 @@ class Prepared:
         """``(n,)``: the samples with any anatomy; in the others disease could be nowhere."""
         return self.store.assessable[self.rows]
 
+    def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        axes = tuple(range(1, self.anatomy.ndim))
+        samples = np.asarray(self.anatomy).sum(axes, dtype=np.int64)
+        return np.flatnonzero(samples * self.spacing_mm.prod(1) > least_mm2)
+
     def batch(self, rows: Sequence[int] | NDArray[np.generic] | slice) -> ImageBatch:
         """Some of the samples as float32 tensors in [0, 1]."""
         import torch
@@ -80,6 +86,20 @@ class Prepared:
             torch.from_numpy(np.asarray(self.store.anatomy[chosen])),
             torch.from_numpy(self.store.spacing_mm[chosen]),
         )
+
+    def showing(self, images: ImageBatch) -> Prepared:
+        """The same cases with other pixels and anatomy, in memory: one image for each sample."""
+        anatomy = images.anatomy.cpu().numpy()
+        store = replace(
+            self.store,
+            pixels=(images.pixels.cpu() * float(LARGEST)).round().numpy().astype(np.uint16),
+            anatomy=anatomy,
+            spacing_mm=self.spacing_mm,
+            assumed=self.store.assumed[self.rows],
+            assessable=np.asarray(anatomy.any(axis=tuple(range(1, anatomy.ndim)))),
+            failed={},
+        )
+        return replace(self, store=store, rows=np.arange(len(self)))
 
     def subset(self, cohort: Cohort) -> Prepared:
         """The samples of some of the cases, by ``case_id``, in the order of the cohort.

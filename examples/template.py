@@ -1,0 +1,61 @@
+"""A detector of one's own: how far each pixel is from what it is in the given class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midclass.detectors.base import Detector, Progress
+from midclass.images.prepare import Prepared
+
+TOP = 0.01
+"""Share of the pixels that make the score: a lesion is small."""
+
+
+class Template(Detector):
+    """Deviation from the mean image of the given class, in standard deviations of each pixel.
+
+    Statistical parametric mapping in its simplest form (Friston et al., Human Brain Mapping 2:189,
+    1994), without smoothing.
+    """
+
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Mean and standard deviation of every pixel; nothing to choose on ``select``."""
+        images = self.images(train).collect(lambda batch: batch.pixels)  # (n, c, h, w)
+        self.mean_, self.std_ = images.mean(0), images.std(0).clamp_min(0.01)
+
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Mean of the highest deviations inside the anatomy; -inf where there is none."""
+        scores = np.full(len(prepared), -np.inf)
+        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:]))
+        for rows, batch in self.batches(prepared):
+            apart = (batch.pixels.cpu() - self.mean_).abs() / self.std_
+            deviation = (apart * batch.anatomy.cpu()).amax(1)  # (n, h, w)
+            flat = deviation.flatten(1)
+            highest = flat.topk(max(1, round(TOP * flat.shape[1]))).values
+            scores[rows] = highest.double().mean(1).numpy()
+            maps[rows] = (deviation / (3 + deviation)).numpy()
+        return scores, maps if heat_maps else None
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and plain facts: what is saved."""
+        return {"mean": self.mean_, "std": self.std_}, {}
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.mean_, self.std_ = tensors["mean"], tensors["std"]

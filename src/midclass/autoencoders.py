@@ -1,0 +1,197 @@
+"""Autoencoders: encoder, decoder and U-Net of the baselines, as large as the method's network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LATENT = 32
+"""Numbers that a whole image is squeezed into (Ruff et al., ICML 2018, use 32 for MNIST)."""
+STAGES = 4
+
+
+class Encoder(nn.Module):
+    """Four stages that halve the image and double the channels, then a dense layer.
+
+    Args:
+        channels: of the image.
+        spatial: size of the image, 2-D or 3-D.
+        width: channels of the first stage.
+        blocks: convolutions a stage.
+        free: learn offsets and scales (bias terms, affine batch norm).
+
+    >>> Encoder(1, (40, 32), width=8)(torch.rand(2, 1, 40, 32)).shape
+    torch.Size([2, 32])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        spatial: tuple[int, ...],
+        width: int = 16,
+        blocks: int = 1,
+        free: bool = True,
+    ) -> None:
+        super().__init__()
+        dims, widths = len(spatial), [width * 2**stage for stage in range(STAGES)]
+        self.settings: dict[str, Any] = {
+            "channels": channels,
+            "spatial": list(spatial),
+            "width": width,
+            "blocks": blocks,
+            "free": free,
+        }
+        self.layout = layout_of(dims)
+        self.stages = nn.Sequential(
+            *(
+                _stage(before, after, dims, blocks, stride=2, free=free)
+                for before, after in zip([channels, *widths], widths, strict=False)
+            )
+        )
+        self.narrow = _conv(dims)(widths[-1], width, 1, bias=free)
+        self.dense = nn.Linear(width * math.prod(sizes_of(spatial)[-1]), LATENT, bias=free)
+        self.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, *spatial)`` to ``(n, LATENT)``."""
+        deep = self.narrow(self.stages(x.contiguous(memory_format=self.layout)))
+        latent: Tensor = self.dense(deep.flatten(1))
+        return latent
+
+
+class Decoder(nn.Module):
+    """The way back from the dense layer to the image; arguments as of ``Encoder``."""
+
+    def __init__(
+        self,
+        channels: int,
+        spatial: tuple[int, ...],
+        width: int = 16,
+        blocks: int = 1,
+        free: bool = True,
+    ) -> None:
+        super().__init__()
+        dims, widths = len(spatial), [width * 2**stage for stage in range(STAGES)]
+        self.sizes = sizes_of(spatial)
+        self.dense = nn.Linear(LATENT, width * math.prod(self.sizes[-1]), bias=free)
+        self.widen = _conv(dims)(width, widths[-1], 1, bias=free)
+        self.stages = nn.ModuleList(
+            _stage(before, after, dims, blocks, free=free)
+            for before, after in zip(widths[::-1], [*widths[-2::-1], width], strict=True)
+        )
+        self.last = _conv(dims)(width, channels, 1, bias=free)
+        self.to(memory_format=layout_of(dims))  # type: ignore[call-overload]
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """``(n, LATENT)`` to ``(n, c, *spatial)``."""
+        x = self.widen(self.dense(latent).unflatten(1, (-1, *self.sizes[-1])))
+        for stage, size in zip(self.stages, self.sizes[-2::-1], strict=True):
+            x = stage(functional.interpolate(x, size=size, mode="nearest"))
+        image: Tensor = self.last(x)
+        return image
+
+
+class ConvAutoEncoder(nn.Module):
+    """Encoder and decoder; arguments as of ``Encoder``."""
+
+    def __init__(
+        self,
+        channels: int,
+        spatial: tuple[int, ...],
+        width: int = 16,
+        blocks: int = 1,
+        free: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, spatial, width, blocks, free)
+        self.settings = self.encoder.settings
+        self.decoder = Decoder(channels, spatial, width, blocks, free)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, *spatial)`` to the same."""
+        image: Tensor = self.decoder(self.encoder(x))
+        return image
+
+
+class UNet(nn.Module):
+    """Four scales with skips (Ronneberger et al., MICCAI 2015); the image in, an image out.
+
+    >>> UNet(1, 2, width=8)(torch.rand(2, 1, 40, 33)).shape
+    torch.Size([2, 1, 40, 33])
+    """
+
+    def __init__(self, channels: int, dims: int, width: int = 16, blocks: int = 1) -> None:
+        super().__init__()
+        widths = [width * 2**stage for stage in range(STAGES)]
+        self.settings = {"channels": channels, "dims": dims, "width": width, "blocks": blocks}
+        self.layout = layout_of(dims)
+        self.down = nn.ModuleList(
+            _stage(before, after, dims, blocks, stride=stride)
+            for before, after, stride in zip(
+                [channels, *widths], widths, (1, 2, 2, 2), strict=False
+            )
+        )
+        self.up = nn.ModuleList(
+            _stage(wide + narrow, narrow, dims, blocks)
+            for narrow, wide in zip(widths[-2::-1], widths[:0:-1], strict=True)
+        )
+        self.last = _conv(dims)(width, channels, 1)
+        self.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, *spatial)`` to the same."""
+        x = x.contiguous(memory_format=self.layout)
+        skips = []
+        for stage in self.down:
+            x = stage(x)
+            skips.append(x)
+        for stage, skip in zip(self.up, skips[-2::-1], strict=True):
+            larger = functional.interpolate(x, size=skip.shape[2:], mode="nearest")
+            x = stage(torch.cat([larger, skip], 1))
+        image: Tensor = self.last(x)
+        return image
+
+
+def sizes_of(spatial: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The image's size and that after each halving, rounded up.
+
+    >>> sizes_of((40, 33))[-1]
+    (3, 3)
+    """
+    return [tuple(math.ceil(side / 2**stage) for side in spatial) for stage in range(STAGES + 1)]
+
+
+def layout_of(dims: int) -> torch.memory_format:
+    """Channels last, which is what the vectorised convolutions of a CPU want."""
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
+def _conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv2d if dims == 2 else nn.Conv3d
+
+
+def _stage(
+    before: int, after: int, dims: int, blocks: int, *, stride: int = 1, free: bool = True
+) -> nn.Sequential:
+    """Convolutions, each with batch norm (in place of a bias) and a leaky ReLU."""
+    norm = nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
+    layers: list[nn.Module] = []
+    for block in range(blocks):
+        first = block == 0
+        layers += [
+            _conv(dims)(
+                before if first else after,
+                after,
+                3,
+                stride=stride if first else 1,
+                padding=1,
+                bias=False,
+            ),
+            norm(after, affine=free),
+            nn.LeakyReLU(0.1),
+        ]
+    return nn.Sequential(*layers)

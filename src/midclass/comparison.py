@@ -1,0 +1,224 @@
+"""Comparison: detectors on the same tasks and repeats, with intervals and corrected p-values.
+
+The unit of chance is the patient and the repeat: each resample draws patients and repeats with
+replacement and is the same for all detectors of a task, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.errors import InputError
+from midclass.metrics import Counts
+from midclass.results import ScoreTable
+
+RESAMPLES = 10_000
+AT_ONCE = 500
+"""Resamples computed together, so that memory stays small."""
+FIGURES = ("auroc", "average_precision", "sensitivity_at_5", "sensitivity_at_10")
+"""Sensitivities are at 5 % and 10 % false alarms, points of the ROC curve."""
+
+
+class Estimate(NamedTuple):
+    """A figure, its 95 % interval and its standard deviation over the repeats."""
+
+    value: float
+    low: float
+    high: float
+    spread: float
+
+
+class Difference(NamedTuple):
+    """A figure of ours minus that of another detector; ``corrected`` is set by ``holm``."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    corrected: float = float("nan")
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """All detectors of one task.
+
+    Attributes:
+        drawn: resampled figures of each detector, float64 ``(resamples, figures)``, means over the
+            drawn repeats; one resample is the same draw for all detectors.
+        seen: measured figures, float64 ``(repeats, figures)``.
+    """
+
+    drawn: Mapping[str, NDArray[np.float64]]
+    seen: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(
+        cls,
+        tables: Mapping[str, Mapping[int, ScoreTable]],
+        *,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> TaskComparison:
+        """Resample.
+
+        Args:
+            tables: detector -> repeat -> scores; all detectors have the same repeats and cases.
+            resamples: how many.
+            seed: of the draws.
+
+        Raises:
+            InputError: detectors were measured on other repeats or other cases.
+        """
+        _check_same(tables)
+        rng = np.random.default_rng(seed)
+        runs = {
+            name: [_Ranked.of(by_repeat[repeat]) for repeat in sorted(by_repeat)]
+            for name, by_repeat in tables.items()
+        }
+        first = next(iter(runs.values()))
+        patients = np.unique(np.concatenate([run.patient for run in first]))
+        drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in runs}
+        for start in range(0, resamples, AT_ONCE):
+            n = min(AT_ONCE, resamples - start)
+            times = rng.multinomial(len(patients), [1 / len(patients)] * len(patients), size=n)
+            often = rng.multinomial(len(first), [1 / len(first)] * len(first), size=n)
+            for name, repeats in runs.items():
+                figures = np.stack([run.figures(patients, times) for run in repeats], 1)
+                drawn[name].append(_mean(figures, often))
+        return cls(
+            {name: np.concatenate(parts) for name, parts in drawn.items()},
+            {name: np.stack([run.own for run in repeats]) for name, repeats in runs.items()},
+        )
+
+    def estimate(self, detector: str, figure: str = "auroc") -> Estimate:
+        """Mean over the repeats with its interval."""
+        column = FIGURES.index(figure)
+        seen, drawn = self.seen[detector][:, column], self.drawn[detector][:, column]
+        low, high = _interval(drawn)
+        spread = float(seen.std(ddof=1)) if len(seen) > 1 else float("nan")
+        return Estimate(float(seen.mean()), low, high, spread)
+
+    def difference(self, ours: str, other: str, figure: str = "auroc") -> Difference:
+        """Ours minus the other's; twice the share of resamples on the other side of zero."""
+        column = FIGURES.index(figure)
+        value = float((self.seen[ours] - self.seen[other])[:, column].mean())
+        drawn = (self.drawn[ours] - self.drawn[other])[:, column]
+        drawn = drawn[np.isfinite(drawn)]
+        rarer = min(np.sum(drawn <= 0), np.sum(drawn >= 0))
+        p_value = min(1.0, float(2 * (1 + rarer) / (1 + len(drawn))))
+        return Difference(value, *_interval(drawn), p_value)
+
+
+def holm(differences: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, str], Difference]:
+    """P-values corrected for the number of comparisons (Holm, Scand J Stat 6:65, 1979).
+
+    >>> found = {("t", name): Difference(0.1, 0, 0.2, p) for name, p in (("a", 0.01), ("b", 0.04))}
+    >>> [round(one.corrected, 3) for one in holm(found).values()]
+    [0.02, 0.04]
+    """
+    order = sorted(differences, key=lambda name: differences[name].p_value)
+    corrected, least = {}, 0.0
+    for place, name in enumerate(order):
+        least = max(least, min(1.0, (len(order) - place) * differences[name].p_value))
+        corrected[name] = differences[name]._replace(corrected=least)
+    return {name: corrected[name] for name in differences}
+
+
+def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Mean rank of each detector over the tasks, 1 is best; ties share their ranks' mean.
+
+    Args:
+        values: task -> detector -> figure, higher is better; detectors with every task only.
+
+    >>> mean_ranks({"t": {"a": 0.9, "b": 0.8}, "u": {"a": 0.7, "b": 0.7}})
+    {'a': 1.25, 'b': 1.75}
+    """
+    from scipy.stats import rankdata
+
+    first, *others = values.values()
+    common = [name for name in first if all(name in found for found in others)]
+    ranks = [rankdata([-found[name] for name in common]) for found in values.values()]
+    return dict(zip(common, np.mean(ranks, 0).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The cases of one score table in the order of their scores."""
+
+    patient: NDArray[np.str_]  # (n,)
+    target: NDArray[np.bool_]  # (n,)
+    start: NDArray[np.int64]  # (k,): where each distinct score begins
+
+    @classmethod
+    def of(cls, table: ScoreTable) -> _Ranked:
+        order = np.argsort(table.score, kind="stable")
+        score = table.score[order]
+        start = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
+        return cls(table.patient_id[order], table.label[order] == 1, start)
+
+    def counts(self, times: NDArray[np.int64]) -> Counts:
+        """Given ``(..., n)`` how often each case counts."""
+        both = (np.where(self.target, 0, times), np.where(self.target, times, 0))
+        return Counts(*(np.add.reduceat(part, self.start, axis=-1) for part in both))
+
+    @cached_property
+    def own(self) -> NDArray[np.float64]:
+        """The measured figures, ``(figures,)``."""
+        return _figures(self.counts(np.ones(len(self.target), np.int64)))
+
+    def figures(self, patients: NDArray[np.str_], times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Figures ``(m, figures)`` where the patients count ``(m, p)`` times.
+
+        NaN where no patient of one class is drawn.
+        """
+        return _figures(self.counts(times[:, np.searchsorted(patients, self.patient)]))
+
+
+def _figures(counts: Counts) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = [
+            counts.auroc(),
+            counts.average_precision(),
+            counts.sensitivity_at_fpr(0.05),
+            counts.sensitivity_at_fpr(0.10),
+        ]
+    undefined = (counts.given.sum(-1) == 0) | (counts.target.sum(-1) == 0)
+    figures: NDArray[np.float64] = np.stack(found, -1)
+    figures[undefined] = np.nan
+    return figures
+
+
+def _mean(figures: NDArray[np.float64], often: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean over repeats: ``(m, r, f)`` that count ``(m, r)`` times; undefined ones do not."""
+    defined = np.isfinite(figures[..., 0]) * often
+    total = (np.nan_to_num(figures) * defined[..., None]).sum(1)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = total / defined.sum(1)[:, None]
+    return mean
+
+
+def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _check_same(tables: Mapping[str, Mapping[int, ScoreTable]]) -> None:
+    (first, by_repeat), *others = tables.items()
+    for name, found in others:
+        if sorted(found) != sorted(by_repeat):
+            raise InputError(
+                f"{name} has the repeats {sorted(found)}, {first} has {sorted(by_repeat)}; "
+                "run the study again, which computes what is missing"
+            )
+        for repeat, table in found.items():
+            same = by_repeat[repeat]
+            if sorted(zip(table.case_id, table.label, strict=True)) != sorted(
+                zip(same.case_id, same.label, strict=True)
+            ):
+                raise InputError(f"repeat {repeat}: {name} and {first} scored other cases")

@@ -1,0 +1,78 @@
+"""Feature space: what detectors share that measure distances there and train no network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.features import Scale, network_features, untrained_network
+from midclass.images.prepare import Prepared
+from midclass.networks import Network, under, weights_of, with_weights
+
+
+class FeatureSpace(Detector):
+    """Features of the method's own network with random weights, and a distance among them.
+
+    Features are mean and spread of three stages inside the anatomy, each in units of its spread
+    over the given class. Training images are learned from as they are and once through the
+    nuisance. Nothing is chosen, so ``select`` is not used.
+    """
+
+    makes_heat_maps = False
+
+    @abstractmethod
+    def describe(self, features: Tensor) -> dict[str, Tensor]:
+        """What the distance needs to know of the training images' features ``(m, f)``."""
+
+    @abstractmethod
+    def distance(self, features: Tensor) -> Tensor:
+        """Of ``(n, f)`` features from the given class: ``(n,)``."""
+
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Describe the features of the training images."""
+        network = untrained_network(train.pixels.shape, self.recipe.budget, seed)
+        self.network_ = network.to(self.device)
+        rng = torch.Generator().manual_seed(seed)
+        features = self.images(train).collect_twice(
+            lambda batch: network_features(self.network_, batch), rng
+        )
+        self.scale_ = Scale.of(features)
+        self.given_ = self.describe(self.scale_(features))
+
+    @torch.inference_mode()
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Distances; no heat maps."""
+        scores = np.full(len(prepared), -np.inf)
+        for rows, batch in self.batches(prepared):
+            features = network_features(self.network_, batch).cpu()
+            scores[rows] = self.distance(self.scale_(features)).numpy()
+        return scores, None
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The random weights, the units of the features, and what is known of the given class."""
+        tensors = weights_of(self.network_)
+        tensors |= {"scale.mean": self.scale_.mean, "scale.spread": self.scale_.spread}
+        tensors |= {f"given.{name}": value for name, value in self.given_.items()}
+        return tensors, {"network": self.network_.settings}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.network_ = with_weights(Network(**facts["network"]).to(self.device), tensors)
+        self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
+        self.given_ = under("given.", tensors)

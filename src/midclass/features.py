@@ -1,0 +1,137 @@
+"""Features: images as one vector each, for detectors that train no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midclass.budget import Budget
+from midclass.networks import Network, seeded
+from midclass.types import ImageBatch
+
+SIDE = 32
+"""Largest side of the grid of pixel features."""
+
+
+def inside(batch: ImageBatch, standardise: bool) -> Tensor:
+    """Pixels as every baseline sees them: ``(n, c, *spatial)``, 0 outside the anatomy.
+
+    Args:
+        batch: images and their anatomy.
+        standardise: mean 0 and variance 1 inside the anatomy of each image; otherwise the fixed
+            scale of ``networks.Network``, [0, 1] to [-2, 2].
+
+    >>> batch = ImageBatch.of(torch.rand(2, 1, 8, 8))
+    >>> [round(float(x), 3) for x in inside(batch, True).std((1, 2, 3), correction=0)]
+    [1.0, 1.0]
+    """
+    if not standardise:
+        return (batch.pixels - 0.5) * 4 * batch.anatomy
+    axes = tuple(range(1, batch.pixels.ndim))
+    mean = mean_inside(batch.pixels, batch.anatomy).view(-1, *(1,) * len(axes))
+    centred = (batch.pixels - mean) * batch.anatomy
+    variance = mean_inside(centred.square(), batch.anatomy).view_as(mean)
+    return centred / variance.sqrt().clamp_min(1e-3)
+
+
+def mean_inside(values: Tensor, share: Tensor) -> Tensor:
+    """Mean over channels and anatomy: ``(n, c, *spatial)`` to ``(n,)``.
+
+    Args:
+        values: of every pixel or cell.
+        share: ``(n, 1, *spatial)``: of it that is anatomy, 0 to 1.
+    """
+    weight = share.to(values.dtype).expand_as(values).flatten(1)
+    return (values.flatten(1) * weight).sum(1) / weight.sum(1).clamp_min(1e-6)
+
+
+def error_map(errors: Tensor, anatomy: Tensor) -> Tensor:
+    """Squared errors ``(n, c, *spatial)`` as heat in [0, 1): ``(n, *spatial)``; 1 gives .5."""
+    heat = errors.mean(1, keepdim=True)
+    return (heat / (1 + heat) * anatomy).squeeze(1)
+
+
+def pixel_grid(batch: ImageBatch, standardise: bool) -> tuple[Tensor, Tensor]:
+    """Means over cells of a grid of at most ``SIDE`` cells a side, and the cells' anatomy.
+
+    Returns:
+        Pixels of ``inside`` ``(n, c, *cells)``, and the share of each cell that is anatomy
+        ``(n, 1, *cells)``.
+    """
+    cells = [min(SIDE, side) for side in batch.spatial]
+    pixels = functional.interpolate(inside(batch, standardise), size=cells, mode="area")
+    share = functional.interpolate(batch.anatomy.float(), size=cells, mode="area")
+    return pixels, share
+
+
+def pixel_features(batch: ImageBatch, standardise: bool) -> Tensor:
+    """The pixels of ``pixel_grid`` as float64 vectors: ``(n, c * cells)``."""
+    return pixel_grid(batch, standardise)[0].flatten(1).double()
+
+
+def untrained_network(shape: tuple[int, ...], budget: Budget, seed: int) -> Network:
+    """The method's network with the random weights of a seed, for images ``(n, c, *spatial)``."""
+    return seeded(lambda: Network.of_budget(budget, 1, shape[1], len(shape) - 2), seed).eval()
+
+
+def network_features(network: Network, batch: ImageBatch) -> Tensor:
+    """Mean and spread inside the anatomy of the maps of three stages: float64 ``(n, f)``.
+
+    Any function of this form can take its place, such as one with a pretrained network.
+    """
+    pixels = inside(batch, bool(network.settings["standardise"]))
+    pooled = []
+    for maps in network.stages(pixels.contiguous(memory_format=network.layout)):
+        cells = maps.shape[2:]
+        share = functional.interpolate(batch.anatomy.float(), size=cells, mode="area").flatten(2)
+        weight = share.double() / share.double().sum(2, keepdim=True).clamp_min(1e-6)
+        values = maps.flatten(2).double()
+        mean = (values * weight).sum(2, keepdim=True)
+        spread = ((values - mean).square() * weight).sum(2).sqrt()
+        pooled += [mean.squeeze(2), spread]
+    return torch.cat(pooled, 1)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Centre and spread of every feature over the given class."""
+
+    mean: Tensor  # (f,)
+    spread: Tensor  # (f,)
+
+    @classmethod
+    def of(cls, features: Tensor) -> Scale:
+        """Measure ``(n, f)`` features."""
+        return cls(features.mean(0), features.std(0, correction=0).clamp_min(1e-9))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """``(n, f)`` features with mean 0 and variance 1 over the given class."""
+        return (features - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of features."""
+
+    mean: Tensor  # (f,)
+    axes: Tensor  # (k, f)
+
+    @classmethod
+    def of(cls, features: Tensor, share: float) -> Components:
+        """As many components of ``(n, f)`` features as hold that share of their variance."""
+        from sklearn.decomposition import PCA
+
+        fitted = PCA(share, svd_solver="full").fit(features.numpy())
+        axes = torch.from_numpy(fitted.components_).contiguous()  # products round by layout
+        return cls(torch.from_numpy(fitted.mean_), axes)
+
+    def project(self, features: Tensor) -> Tensor:
+        """``(n, f)`` to ``(n, k)``."""
+        return (features - self.mean) @ self.axes.T
+
+    def rest(self, features: Tensor) -> Tensor:
+        """What the components do not explain: ``(n, f)``."""
+        return features - self.mean - self.project(features) @ self.axes

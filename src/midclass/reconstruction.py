@@ -1,0 +1,90 @@
+"""Reconstruction: what detectors share that score by what a network makes of an image."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.features import error_map, mean_inside
+from midclass.images.prepare import Prepared
+from midclass.networks import seeded, weights_of, with_weights
+from midclass.training import train_on_given
+from midclass.types import ImageBatch
+
+
+class Reconstruction(Detector):
+    """A network learns to make given-class images; the score is the error inside the anatomy.
+
+    Training images are seen through the nuisance; the checkpoint is the one with the least error
+    on ``select``. A subclass fills ``build`` and ``errors``.
+    """
+
+    @abstractmethod
+    def build(self, channels: int, spatial: tuple[int, ...]) -> nn.Module:
+        """The network before training, for images ``(n, channels, *spatial)``."""
+
+    @abstractmethod
+    def errors(
+        self, network: nn.Module, batch: ImageBatch, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """Squared errors ``(n, c, *spatial)``; rng is given in training and none when scoring."""
+
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Learn to reproduce the training images."""
+        self.shape_ = tuple(train.pixels.shape[1:])
+        self.network_ = self._new_network(seed)
+
+        def wrong(network: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
+            return mean_inside(self.errors(network, batch, rng), batch.anatomy)
+
+        self.training_ = train_on_given(
+            self.network_,
+            wrong,
+            self.images(train),
+            self.images(select),
+            self.recipe.budget,
+            seed=seed,
+            workdir=workdir,
+            progress=progress,
+        )
+
+    @torch.inference_mode()
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Mean squared errors inside the anatomy and, when asked, the squared errors."""
+        scores = np.full(len(prepared), -np.inf)
+        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
+        for rows, batch in self.batches(prepared):
+            errors = self.errors(self.network_, batch)
+            scores[rows] = mean_inside(errors, batch.anatomy).double().cpu().numpy()
+            if maps is not None:
+                maps[rows] = error_map(errors, batch.anatomy).cpu().numpy()
+        return scores, maps
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The weights, and how training went."""
+        return weights_of(self.network_), {"shape": self.shape_, "training": self.training_}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
+        self.network_ = with_weights(self._new_network(seed=0), tensors)
+
+    def _new_network(self, seed: int) -> nn.Module:
+        channels, *spatial = self.shape_
+        return seeded(lambda: self.build(channels, tuple(spatial)), seed).to(self.device)

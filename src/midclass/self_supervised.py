@@ -1,0 +1,149 @@
+"""Self-supervised: what detectors share that train one network on a task made of their images."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.images.prepare import Prepared
+from midclass.learning import AT_ONCE, LearningImages, acquired
+from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
+from midclass.recipe import Recipe
+from midclass.training import precision
+from midclass.training import train as train_network
+from midclass.types import ImageBatch
+
+REFERENCE = 600
+"""Given-class images at most that say where the given class lies."""
+
+
+class SelfSupervised(Detector):
+    """One network, trained on a task that is made of given-class images and needs no label.
+
+    Geometry, anatomy, intensity, nuisance (as augmentation) and budget are the recipe's, its middle
+    classes are ignored. As many images go through the network in a step as in the method's
+    training, two times the batch. The checkpoint is chosen by the task's loss on given-class images
+    held out of training.
+
+    A subclass fills ``outputs``, ``task`` and ``score``; ``copies`` is how many images its task
+    makes of each, ``describe`` says what else scoring needs to know of the given class.
+    """
+
+    makes_heat_maps = False
+    copies: int = 1
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.nuisance = recipe.nuisance_operator()
+
+    @abstractmethod
+    def outputs(self) -> int:
+        """Logits of the network's class head."""
+
+    @abstractmethod
+    def task(self, network: nn.Module, images: ImageBatch, rng: torch.Generator) -> Tensor:
+        """Loss of the task made of n given-class images: a number."""
+
+    @abstractmethod
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor | None]:
+        """Scores ``(n,)`` of the trained network and heat maps ``(n, 1, *spatial)`` in [0, 1]."""
+
+    def describe(self, given: ImageBatch) -> dict[str, Tensor]:
+        """What scoring needs to know of the given class, from images seen through the nuisance."""
+        return {}
+
+    def build(self, channels: int, dims: int) -> nn.Module:
+        """The network before training: the one of the recipe's budget."""
+        return Network.of_budget(self.recipe.budget, self.outputs(), channels, dims)
+
+    def acquired(self, images: ImageBatch, rng: torch.Generator) -> ImageBatch:
+        """The images seen through the recipe's nuisance."""
+        return acquired(images, self.nuisance, rng)
+
+    def learn(
+        self,
+        train: Prepared,
+        select: Prepared,
+        *,
+        seed: int,
+        workdir: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Train on the task, keep the best checkpoint and describe the given class."""
+        budget, given = self.recipe.budget, self.images(train)
+        self.shape_ = (train.pixels.shape[1], train.pixels.ndim - 2)
+        self.network_ = seeded(lambda: self.build(*self.shape_), seed).to(self.device)
+        count = max(1, 2 * budget.batch // self.copies)
+
+        def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
+            return self.task(network, given.draw(count, rng), rng)
+
+        held_out = self.images(select).few(REFERENCE)
+        history, states = train_network(
+            self.network_,
+            loss,
+            lambda network: self.validate(network, held_out, seed),
+            budget,
+            seed=seed,
+            workdir=workdir,
+            progress=progress,
+        )
+        self.network_.load_state_dict(states[history.best()])
+        self.network_.eval()
+        self.history_ = {**asdict(history), "best": history.best()}
+        rng = torch.Generator().manual_seed(seed)
+        with torch.inference_mode():
+            reference = given.draw(min(REFERENCE, len(given.rows)), rng)
+            self.given_ = self.describe(self.acquired(reference, rng))
+
+    def validate(self, network: nn.Module, held_out: LearningImages, seed: int) -> float:
+        """Minus the task's loss on held-out given-class images; no label enters."""
+        rng = torch.Generator().manual_seed(seed)
+        losses = held_out.collect(lambda batch: self.task(network, batch, rng).reshape(1))
+        return -float(losses.mean())
+
+    @torch.inference_mode()
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Scores, -inf without enough anatomy, and heat maps inside the anatomy where made."""
+        scores = np.full(len(prepared), -np.inf)
+        wanted = heat_maps and self.makes_heat_maps
+        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if wanted else None
+        for rows, batch in self.batches(prepared):
+            values, shown = self.score(batch)
+            scores[rows] = values.double().cpu().numpy()
+            if maps is not None and shown is not None:
+                maps[rows] = (shown * batch.anatomy).squeeze(1).cpu().numpy()
+        return scores, maps
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Network weights, and what scoring knows of the given class."""
+        tensors = weights_of(self.network_)
+        tensors |= {f"given.{name}": value.cpu() for name, value in self.given_.items()}
+        return tensors, {"shape": self.shape_, "history": self.history_}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.shape_, self.history_ = tuple(facts["shape"]), facts["history"]
+        self.network_ = with_weights(self.build(*self.shape_).to(self.device), tensors)
+        self.given_ = {k: v.to(self.device) for k, v in under("given.", tensors).items()}
+
+
+def forward(network: nn.Module, pixels: Tensor) -> Output:
+    """The network's output in training, in the precision of training."""
+    with precision(pixels.device):
+        output: Output = network(pixels)
+    return output
+
+
+def parts(images: ImageBatch) -> list[ImageBatch]:
+    """The images in parts that fit through a network."""
+    return [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]

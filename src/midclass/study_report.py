@@ -1,0 +1,205 @@
+"""Study report: RESULTS.md and figures of a study, every number computed from its score tables."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from midclass import __version__, comparison, plots_study
+from midclass.comparison import Estimate
+from midclass.console import note, say
+from midclass.metrics import false_alarm_rate
+from midclass.results import ScoreTable, write_text_atomic
+from midclass.study_file import Study
+from midclass.study_results import Results
+
+TITLES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "sensitivity_at_5": "sensitivity at 5 % false alarms",
+    "sensitivity_at_10": "sensitivity at 10 % false alarms",
+}
+
+
+def report(
+    file: Path, *, out: Path | None = None, ours: str = "middle_class", check: bool = False
+) -> bool:
+    """Write ``RESULTS.md`` and its figures; with ``check`` only compare, False where it differs.
+
+    Args:
+        file: the study file.
+        out: folder with ``scores/``, by default that of the file.
+        ours: the detector that the others are compared with.
+        check: write nothing.
+    """
+    folder = out or file.parent
+    results = Results.of(Study.load(file), folder, ours)
+    text, path = markdown(results, folder), folder / "RESULTS.md"
+    if check:
+        same = path.exists() and path.read_text(encoding="utf-8") == text
+        if not same:
+            note(f"{path} does not say what the score tables say; write it with midclass report")
+        return same
+    for task in results.main:
+        plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task))
+    curves = {results.task_title(t): results.curve(t) for t in results.tables if results.curve(t)}
+    if curves:
+        plots_study.curves(folder / "positives.svg", curves)
+    write_text_atomic(path, text)
+    say(f"saved: {path}")
+    return True
+
+
+def markdown(results: Results, folder: Path) -> str:
+    """The whole of RESULTS.md."""
+    study = results.study
+    parts = [
+        f"# Results: {study.summary or study.name}",
+        "Written by `midclass report` from the score tables in `scores/`; do not edit. "
+        f"{study.repeats} repeats (seed, and random split where the task has one); intervals are "
+        "95 %, from resampling patients and repeats together, the same resamples for all "
+        "detectors. Detectors in the tables have seen no target-class case unless it is said.",
+        _lost(results),
+        "## AUROC",
+        _overview(results),
+        "Mean over repeats with its interval. Rank: mean over the tasks.",
+        *(_one_task(results, task) for task in results.main),
+    ]
+    if any(results.curve(task) for task in results.tables):
+        parts += ["## With a few positives", *_positives(results)]
+    parts += ["## Time", _time(folder), f"midclass {__version__}."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _overview(results: Results) -> str:
+    """Detectors x tasks, by mean rank; detectors that lack a task come last."""
+    tasks = results.main
+    every = {name for task in tasks for name in results.tables[task]}
+    shown = [n for n in every if not results.study.detectors[n].positives]
+    shown.sort(key=lambda name: (results.ranks.get(name, np.inf), name))
+    best = {task: results.ordered(task)[0] for task in tasks}
+    rows = []
+    for name in shown:
+        cells = [
+            _bold(_text(results.compared[task].estimate(name)), best[task] == name)
+            if name in results.tables[task]
+            else ""
+            for task in tasks
+        ]
+        rank = f"{results.ranks[name]:.1f}" if name in results.ranks else ""
+        rows.append([_bold(results.title(name), name == results.ours), *cells, rank])
+    return table(["detector", *(results.task_title(task) for task in tasks), "rank"], rows)
+
+
+def _one_task(results: Results, task: str) -> str:
+    compared, ours = results.compared[task], results.title(results.ours)
+    rows = []
+    for name in results.ordered(task):
+        figures = [_text(compared.estimate(name, figure)) for figure in comparison.FIGURES]
+        spread = f"{compared.estimate(name).spread:.3f}".removeprefix("0")
+        alarms = _alarms(results.tables[task][name])
+        against = ["", ""]
+        if name != results.ours:
+            found = results.differences[task, name]
+            low, high = _signed(found.low), _signed(found.high)
+            against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
+        title = _bold(results.title(name), name == results.ours)
+        rows.append([title, *figures, spread, alarms, *against])
+    promised = f"false alarms, {100 * results.study.max_fpr:g} % promised"
+    head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
+    head += ["sd of AUROC", promised, f"AUROC of {ours} minus it", "p, corrected"]
+    one = next(iter(results.tables[task].values()))
+    sizes = [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()]
+    return "\n\n".join(
+        [
+            f"## {results.task_title(task)}",
+            f"Test cases of each repeat, given + target class: {', '.join(sizes)}. "
+            f"P-values are corrected for {len(results.differences)} comparisons (Holm).",
+            table(head, rows),
+            f"![AUROC of the detectors](auroc_{task}.svg)",
+        ]
+    )
+
+
+def _positives(results: Results) -> list[str]:
+    """One table a task: kinds of detectors x number of positives."""
+    parts = [
+        "AUROC with the given number of target-class cases to learn from, the same ones for all.",
+        "![AUROC over the number of positives](positives.svg)",
+    ]
+    for task in results.tables:
+        curves = results.curve(task)
+        numbers = sorted({number for points in curves.values() for number in points})
+        rows = [
+            [kind, *(_text(points[n]) if n in points else "" for n in numbers)]
+            for kind, points in curves.items()
+        ]
+        if rows:
+            head = [results.task_title(task), *map(str, numbers)]
+            parts.append(table(head, rows))
+    return parts
+
+
+def _rows(results: Results, task: str) -> tuple[str, dict[str, Estimate], str]:
+    names = results.ordered(task)
+    found = {results.title(name): results.compared[task].estimate(name) for name in names}
+    return results.task_title(task), found, results.title(results.ours)
+
+
+def _lost(results: Results) -> str:
+    if not results.missing:
+        return ""
+    return (
+        f"**Not complete**: {len(results.missing)} cells have no score table, and detectors that "
+        f"lack one are left out: {', '.join(results.missing)}."
+    )
+
+
+def _time(folder: Path) -> str:
+    """What the study's log says of the time, for all and for each detector."""
+    log = folder / "log.csv"
+    if not log.exists():
+        return "The log of the run is not there."
+    spent: dict[str, list[float]] = {}
+    with open(log, encoding="utf-8", newline="") as file:
+        for name, seconds, error in csv.reader(file):
+            if not error:
+                spent.setdefault(name.split("/")[1], []).append(float(seconds))
+    hours = sum(map(sum, spent.values())) / 3600
+    slowest = sorted(spent, key=lambda name: -float(np.mean(spent[name])))
+    each = ", ".join(f"{name} {np.mean(spent[name]):.0f} s" for name in slowest)
+    return (
+        f"{sum(map(len, spent.values()))} cells took {hours:.1f} hours of one core together; "
+        f"mean of a cell: {each}."
+    )
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _alarms(tables: Mapping[int, ScoreTable]) -> str:
+    rates = [false_alarm_rate(t.label, t.flagged) for t in tables.values()]
+    return f"{100 * np.mean(rates):.1f} % ({100 * min(rates):.1f} to {100 * max(rates):.1f})"
+
+
+def _text(found: Estimate) -> str:
+    value, low, high = (f"{x:.3f}".removeprefix("0") for x in found[:3])
+    return f"{value} ({low} to {high})"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def _bold(text: str, wanted: bool) -> str:
+    return f"**{text}**" if wanted else text

@@ -1,0 +1,138 @@
+"""Study results: the score tables of a study, compared; what its report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from midclass import comparison
+from midclass.comparison import Difference, Estimate, TaskComparison
+from midclass.errors import InputError
+from midclass.resolve import did_you_mean
+from midclass.results import ScoreTable
+from midclass.study_file import Study
+
+Tables = dict[str, dict[int, ScoreTable]]
+"""Detector -> repeat -> scores, of one task."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes:
+        study: as planned.
+        ours: the detector that the others are compared with.
+        tables: task -> detector -> repeat -> scores, of detectors with every repeat.
+        missing: names of the cells without a score table.
+        compared: task -> its comparison, with all detectors of ``tables``.
+        differences: (task, detector) -> ours minus that detector's AUROC, p-values corrected for
+            all of them together; detectors that learn from the given class alone.
+        ranks: mean rank over the tasks of these detectors and ours.
+    """
+
+    study: Study
+    ours: str
+    tables: Mapping[str, Tables]
+    missing: tuple[str, ...]
+    compared: Mapping[str, TaskComparison]
+    differences: Mapping[tuple[str, str], Difference]
+    ranks: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls, study: Study, folder: Path, ours: str, resamples: int = comparison.RESAMPLES
+    ) -> Results:
+        """Read the score tables under ``folder/scores`` and compare.
+
+        Raises:
+            InputError: no detector ``ours``, or no task has all its repeats.
+        """
+        if ours not in study.detectors:
+            raise InputError(
+                f"the study has no detector {ours!r}{did_you_mean(ours, study.detectors)}; "
+                f"there are {', '.join(study.detectors)}"
+            )
+        tables, missing = read(study, folder)
+        tables = {task: found for task, found in tables.items() if ours in found}
+        if not tables:
+            raise InputError(
+                f"{folder / 'scores'}: no task has all repeats of {ours}; run the study first"
+            )
+        compared = {
+            task: TaskComparison.of(found, resamples=resamples) for task, found in tables.items()
+        }
+        one_class = {
+            task: [name for name in found if not study.detectors[name].positives]
+            for task, found in tables.items()
+        }
+        one_class = {task: names for task, names in one_class.items() if len(names) > 1}
+        differences = comparison.holm(
+            {
+                (task, name): compared[task].difference(ours, name)
+                for task, names in one_class.items()
+                for name in names
+                if name != ours
+            }
+        )
+        values = {
+            task: {name: compared[task].estimate(name).value for name in names}
+            for task, names in one_class.items()
+        }
+        ranks = comparison.mean_ranks(values) if values else {}
+        return cls(study, ours, tables, missing, compared, differences, ranks)
+
+    @property
+    def main(self) -> list[str]:
+        """The tasks on which there is something to compare with; the others have curves alone."""
+        return [task for task in self.tables if len(self.ordered(task)) > 1]
+
+    def title(self, detector: str) -> str:
+        """The detector's name for readers."""
+        return self.study.detectors[detector].title or detector.replace("_", " ")
+
+    def task_title(self, task: str) -> str:
+        """The task's name for readers."""
+        return self.study.tasks[task].title or task.replace("_", " ")
+
+    def ordered(self, task: str) -> list[str]:
+        """The task's detectors without positives, best first."""
+        names = [name for name in self.tables[task] if not self.study.detectors[name].positives]
+        return sorted(names, key=lambda name: -self.compared[task].estimate(name).value)
+
+    def curve(self, task: str) -> dict[str, dict[int, Estimate]]:
+        """Detector -> number of positives -> AUROC, where the study varies the number.
+
+        A detector that can do without positives starts at 0 with its figure of the main table.
+        """
+        curves: dict[str, dict[int, Estimate]] = {}
+        for name in self.tables[task]:
+            entry = self.study.detectors[name]
+            if entry.positives:
+                kind = curves.setdefault(entry.detector, {})
+                kind[entry.positives] = self.compared[task].estimate(name)
+        for name in self.tables[task]:
+            entry = self.study.detectors[name]
+            plain = not (entry.positives or entry.only or entry.without)
+            if plain and entry.recipe == "{recipe}" and entry.detector in curves:
+                curves[entry.detector][0] = self.compared[task].estimate(name)
+        return {kind: dict(sorted(points.items())) for kind, points in curves.items()}
+
+
+def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]]:
+    """The score tables of detectors with every repeat, by task; and the cells without one."""
+    tables: dict[str, Tables] = {}
+    missing = []
+    for task in study.tasks:
+        for name in study.detectors_of(task):
+            paths = {
+                repeat: folder / "scores" / task / name / f"{repeat}.csv"
+                for repeat in range(study.repeats)
+            }
+            lost = [f"{task}/{name}/{repeat}" for repeat, p in paths.items() if not p.exists()]
+            missing += lost
+            if not lost:
+                found = {repeat: ScoreTable.read(path) for repeat, path in paths.items()}
+                tables.setdefault(task, {})[name] = found
+    return tables, tuple(missing)

@@ -1,0 +1,208 @@
+"""The baselines: as strong as published, better than untrained, blind outside the anatomy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional
+
+from midclass.autoencoders import ConvAutoEncoder, UNet
+from midclass.budget import Budget
+from midclass.detectors import ganomaly
+from midclass.detectors.autoencoder import AutoEncoder
+from midclass.detectors.base import Detector
+from midclass.detectors.deep_svdd import LEAST, DeepSVDD, refuse_collapse
+from midclass.detectors.denoising_autoencoder import DenoisingAutoEncoder, coarse_noise
+from midclass.detectors.ganomaly import GANomaly
+from midclass.detectors.mahalanobis import Mahalanobis
+from midclass.detectors.nearest_neighbour import NearestNeighbour
+from midclass.detectors.one_class_svm import NU, OneClassSVM
+from midclass.detectors.pca import PCA
+from midclass.errors import InputError
+from midclass.features import untrained_network
+from midclass.images.prepare import Prepared, prepare_array
+from midclass.metrics import auroc
+from midclass.recipe import Recipe
+from midclass.types import ImageBatch
+
+LEARNED = {
+    AutoEncoder: (60, 0.9),
+    DenoisingAutoEncoder: (60, 0.9),
+    DeepSVDD: (100, 0.85),
+    GANomaly: (200, 0.75),
+}
+"""Steps, and the least AUROC after them: the order of the papers' figures on digits."""
+ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, *LEARNED)
+
+
+def recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:
+    return Recipe.from_dict(
+        {
+            "name": "small",
+            "given_class": "one digit",
+            "target_class": "other digits",
+            "geometry": {"size": [32, 32], "spacing_mm": 1.0},
+            "anatomy": anatomy,
+            "middle_classes": {"unused": {"operator": "focal.Focal"}},
+            "nuisance": None,
+            "budget": {"width": 8, "checkpoints": 2, **budget},
+        }
+    )
+
+
+def discs(n: int, seed: int, box: float = 0.0) -> np.ndarray:
+    """``(n, 1, 32, 32)``: noisy discs, with a brighter box for the target class."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    body = 0.4 * (np.hypot(x, y) < rng.uniform(0.7, 0.9, (n, 1, 1)))
+    images = body + rng.normal(0, 0.02, (n, 32, 32)).clip(-0.05, 0.05) + 0.06
+    images[:, 12:18, 14:20] += box
+    return images.clip(0, 1)[:, None].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def given() -> Prepared:
+    return prepare_array(discs(60, seed=0), recipe("anatomy.foreground"), spacing_mm=1.0)
+
+
+def fitted(kind: type[Detector], given: Prepared, **budget: object) -> Detector:
+    return kind(recipe("anatomy.foreground", **budget)).fit(given, max_fpr=0.1)
+
+
+def on_digit(kind: type[Detector], digit: int, **budget: object) -> float:
+    """AUROC against the other digits; see ``benchmarks/baselines.py`` for the whole table."""
+    found = load_digits()
+    small = torch.from_numpy(found.images).float().unsqueeze(1) / 16
+    images = functional.interpolate(small, size=(32, 32), mode="bilinear").clamp(0, 1).numpy()
+    own, other = np.flatnonzero(found.target == digit), np.flatnonzero(found.target != digit)
+    task = recipe(**budget)
+    detector = kind(task).fit(prepare_array(images[own[:126]], task), max_fpr=0.1)
+    scored = np.concatenate([own[126:], other[::6]])
+    scores = detector.score_samples(prepare_array(images[scored], task))
+    return auroc((found.target[scored] != digit).astype(int), scores)
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_training_reaches_the_published_order_and_beats_the_untrained_network(
+    kind: type[Detector],
+) -> None:
+    untrained = on_digit(kind, 3, steps=2, learning_rate=1e-9)
+    steps, least = LEARNED[kind]
+    trained = on_digit(kind, 3, steps=steps, learning_rate=5e-3)
+    assert trained > least
+    assert trained > untrained + 0.05
+
+
+@pytest.mark.parametrize("kind", [PCA, OneClassSVM, NearestNeighbour, Mahalanobis])
+def test_a_classical_baseline_tells_a_digit_from_the_others(kind: type[Detector]) -> None:
+    assert on_digit(kind, 3) > 0.9
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given: Prepared) -> None:
+    detector = fitted(kind, given, steps=4)
+    images = discs(4, seed=1)
+    task = recipe("anatomy.foreground")
+    plain = prepare_array(images, task, spacing_mm=1.0)
+    marked = prepare_array(images, task, spacing_mm=1.0)
+    marked.store.pixels.setflags(write=True)
+    marked.store.pixels[~plain.anatomy] = 60_000
+    np.testing.assert_array_equal(detector.score_samples(marked), detector.score_samples(plain))
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop"),
+    [*((kind, 8) for kind in LEARNED), (DeepSVDD, 4)],  # 4 is the autoencoder's
+)
+def test_an_interrupted_fit_ends_with_the_same_scores(
+    kind: type[Detector], stop: int, given: Prepared, tmp_path: Path
+) -> None:
+    def interrupt(step: int, steps: int, text: str) -> None:
+        if step == stop:
+            raise KeyboardInterrupt
+
+    task = recipe("anatomy.foreground", steps=8, batch=8, checkpoints=4)
+    unbroken = kind(task).fit(given, max_fpr=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        kind(task).fit(given, max_fpr=0.1, workdir=tmp_path, progress=interrupt)
+    assert any(tmp_path.rglob("training.pt")), "nothing to go on from"
+    seen: list[int] = []
+    resumed = kind(task).fit(
+        given, max_fpr=0.1, workdir=tmp_path, progress=lambda step, *_: seen.append(step)
+    )
+    assert seen[0] > 1
+    np.testing.assert_array_equal(resumed.calibration_, unbroken.calibration_)
+
+
+@pytest.mark.parametrize("kind", [PCA, AutoEncoder, DenoisingAutoEncoder])
+def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepared) -> None:
+    detector = fitted(kind, given, steps=60, learning_rate=5e-3)
+    images = prepare_array(discs(5, seed=3, box=0.2), detector.recipe, spacing_mm=1.0)
+    heat = detector.heat_maps(images)
+    box = np.zeros_like(heat, dtype=bool)
+    box[:, 12:18, 14:20] = True
+    rest = images.anatomy[:, 0] & ~box
+    assert heat[box].mean() > 3 * heat[rest].mean()
+
+
+def test_networks_are_about_as_large_as_the_method_s() -> None:
+    def size(network: torch.nn.Module) -> int:
+        return sum(weights.numel() for weights in network.parameters())
+
+    shape = (1, 1, 128, 128)
+    own = size(untrained_network(shape, Budget(), seed=0))
+    networks = [ConvAutoEncoder(1, (128, 128)), UNet(1, 2), ganomaly.Generator(1, (128, 128))]
+    for network in networks:
+        assert 0.6 < size(network) / own < 1.6
+
+
+def test_the_svm_leaves_the_share_outside_that_it_was_told_to(given: Prepared) -> None:
+    detector = OneClassSVM(recipe("anatomy.foreground"))
+    detector.learn(given, given, seed=0, workdir=None, progress=None)
+    scores = detector.score_samples(given)
+    assert (scores > 1e-3).mean() <= NU <= (scores > -1e-3).mean()
+
+
+def test_deep_svdd_learns_no_offset_and_zero_weights_miss_its_centre(given: Prepared) -> None:
+    detector = fitted(DeepSVDD, given, steps=8)
+    assert isinstance(detector, DeepSVDD)
+    assert not [name for name, _ in detector.network_.named_parameters() if "bias" in name]
+    assert all(weights.ndim > 1 for weights in detector.network_.parameters())  # no batch norm's
+    assert detector.centre_.abs().min() >= LEAST
+
+
+def test_a_collapse_is_named() -> None:
+    rng = torch.Generator().manual_seed(0)
+    features = torch.ones(10, 4) + 1e-6 * torch.randn(10, 4, generator=rng)
+    with pytest.raises(InputError, match=r"collapsed.*10 training images.*learning_rate"):
+        refuse_collapse(features)
+    refuse_collapse(features * torch.linspace(1, 1.1, 10).unsqueeze(1))
+
+
+def test_generator_and_discriminator_learn_from_their_own_losses_alone(
+    given: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = GANomaly(recipe("anatomy.foreground"))
+    batch = given.batch(np.arange(8))
+    gradients = []
+    for weight in (0.0, 10.0):
+        monkeypatch.setattr(ganomaly, "ADVERSARIAL", weight)
+        torch.manual_seed(0)
+        both = ganomaly._Adversaries(1, (32, 32), 8, 1)
+        detector._losses(both, batch, torch.Generator()).mean().backward()
+        gradients.append({name: one.grad for name, one in both.named_parameters()})
+    moved = {n for n in gradients[0] if not torch.equal(gradients[0][n], gradients[1][n])}
+    assert moved
+    assert all(name.startswith("generator.reproduce") for name in moved)
+
+
+def test_coarse_noise_is_smooth_and_of_unit_strength() -> None:
+    like = ImageBatch.of(torch.zeros(64, 1, 40, 33)).pixels
+    noise = coarse_noise(like, torch.Generator().manual_seed(0))
+    assert noise.shape == like.shape
+    assert 0.5 < float(noise.std()) < 1.1
+    assert float((noise[..., 1:] - noise[..., :-1]).std()) < 0.25 * float(noise.std())
