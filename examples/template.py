@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midclass.detectors.base import Detector, Progress
+from midclass.detectors.base import Detector
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 
 TOP = 0.01
 """Share of the pixels that make the score: a lesion is small."""
@@ -24,17 +24,9 @@ class Template(Detector):
     1994), without smoothing.
     """
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Mean and standard deviation of every pixel; nothing to choose on ``select``."""
-        images = self.images(train).collect(lambda batch: batch.pixels)  # (n, c, h, w)
+        images = self.images(lesson.train).collect(lambda batch: batch.pixels)  # (n, c, h, w)
         self.mean_, self.std_ = images.mean(0), images.std(0).clamp_min(0.01)
 
     def score_images(

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from midclass.autoencoders import ConvAutoEncoder, UNet
+from midclass.autoencoders import ConvAutoEncoder, Size, UNet
 from midclass.budget import Budget
 from midclass.detectors import ganomaly
 from midclass.detectors.autoencoder import AutoEncoder
@@ -25,6 +25,7 @@ from midclass.detectors.pca import PCA
 from midclass.errors import InputError
 from midclass.features import untrained_network
 from midclass.images.prepare import Prepared, prepare_array
+from midclass.learning import Lesson
 from midclass.metrics import auroc
 from midclass.recipe import Recipe
 from midclass.types import ImageBatch
@@ -150,19 +151,19 @@ def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepar
 
 
 def test_networks_are_about_as_large_as_the_method_s() -> None:
-    def size(network: torch.nn.Module) -> int:
+    def weights_in(network: torch.nn.Module) -> int:
         return sum(weights.numel() for weights in network.parameters())
 
-    shape = (1, 1, 128, 128)
-    own = size(untrained_network(shape, Budget(), seed=0))
-    networks = [ConvAutoEncoder(1, (128, 128)), UNet(1, 2), ganomaly.Generator(1, (128, 128))]
+    shape, size = (1, 1, 128, 128), Size(1, (128, 128))
+    own = weights_in(untrained_network(shape, Budget(), seed=0))
+    networks = [ConvAutoEncoder(size), UNet(1, 2), ganomaly.Generator(size)]
     for network in networks:
-        assert 0.6 < size(network) / own < 1.6
+        assert 0.6 < weights_in(network) / own < 1.6
 
 
 def test_the_svm_leaves_the_share_outside_that_it_was_told_to(given: Prepared) -> None:
     detector = OneClassSVM(recipe("anatomy.foreground"))
-    detector.learn(given, given, seed=0, workdir=None, progress=None)
+    detector.learn(Lesson(given, given))
     scores = detector.score_samples(given)
     assert (scores > 1e-3).mean() <= NU <= (scores > -1e-3).mean()
 
@@ -192,7 +193,7 @@ def test_generator_and_discriminator_learn_from_their_own_losses_alone(
     for weight in (0.0, 10.0):
         monkeypatch.setattr(ganomaly, "ADVERSARIAL", weight)
         torch.manual_seed(0)
-        both = ganomaly._Adversaries(1, (32, 32), 8, 1)
+        both = ganomaly._Adversaries(Size(1, (32, 32), 8))
         detector._losses(both, batch, torch.Generator()).mean().backward()
         gradients.append({name: one.grad for name, one in both.named_parameters()})
     moved = {n for n in gradients[0] if not torch.equal(gradients[0][n], gradients[1][n])}

@@ -20,6 +20,7 @@ from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare
 from midclass.knowledge.nuisance import Nuisance
+from midclass.learning import Lesson
 from midclass.metrics import false_alarm_rate, interval
 from midclass.recipe import Recipe
 from midclass.results import ScoreTable
@@ -40,7 +41,7 @@ nuisance: {aspect: [0.9, 1.1], scale: [1, 1], shift: 0, gamma: [1, 1], offset: 0
 class Brightness(Detector):
     """Scores the mean of an image: what gain does to it is known."""
 
-    def learn(self, train: Prepared, select: Prepared, **_: object) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Nothing."""
 
     def score_images(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,46 +15,55 @@ LATENT = 32
 STAGES = 4
 
 
+class Size(NamedTuple):
+    """What encoders and decoders are made for.
+
+    Attributes:
+        channels: of the image.
+        spatial: size of the image, 2-D or 3-D.
+        width: channels of the first stage; each further stage has twice as many.
+        blocks: convolutions a stage.
+        free: learn offsets and scales (bias terms, affine batch norm).
+    """
+
+    channels: int
+    spatial: tuple[int, ...]
+    width: int = 16
+    blocks: int = 1
+    free: bool = True
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Size:
+        """Read back from JSON."""
+        return cls(**{**settings, "spatial": tuple(settings["spatial"])})
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each stage."""
+        return [self.width * 2**stage for stage in range(STAGES)]
+
+
 class Encoder(nn.Module):
     """Four stages that halve the image and double the channels, then a dense layer.
 
-    Args:
-        channels: of the image.
-        spatial: size of the image, 2-D or 3-D.
-        width: channels of the first stage.
-        blocks: convolutions a stage.
-        free: learn offsets and scales (bias terms, affine batch norm).
-
-    >>> Encoder(1, (40, 32), width=8)(torch.rand(2, 1, 40, 32)).shape
+    >>> Encoder(Size(1, (40, 32), width=8))(torch.rand(2, 1, 40, 32)).shape
     torch.Size([2, 32])
     """
 
-    def __init__(
-        self,
-        channels: int,
-        spatial: tuple[int, ...],
-        width: int = 16,
-        blocks: int = 1,
-        free: bool = True,
-    ) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        dims, widths = len(spatial), [width * 2**stage for stage in range(STAGES)]
-        self.settings: dict[str, Any] = {
-            "channels": channels,
-            "spatial": list(spatial),
-            "width": width,
-            "blocks": blocks,
-            "free": free,
-        }
+        self.settings = size._asdict()
+        dims, widths = len(size.spatial), size.widths
         self.layout = layout_of(dims)
         self.stages = nn.Sequential(
             *(
-                _stage(before, after, dims, blocks, stride=2, free=free)
-                for before, after in zip([channels, *widths], widths, strict=False)
+                _stage(before, after, dims, size.blocks, stride=2, free=size.free)
+                for before, after in zip([size.channels, *widths], widths, strict=False)
             )
         )
-        self.narrow = _conv(dims)(widths[-1], width, 1, bias=free)
-        self.dense = nn.Linear(width * math.prod(sizes_of(spatial)[-1]), LATENT, bias=free)
+        self.narrow = _conv(dims)(widths[-1], size.width, 1, bias=size.free)
+        cells = math.prod(sizes_of(size.spatial)[-1])
+        self.dense = nn.Linear(size.width * cells, LATENT, bias=size.free)
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,26 +74,19 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way back from the dense layer to the image; arguments as of ``Encoder``."""
+    """The way back from the dense layer to the image."""
 
-    def __init__(
-        self,
-        channels: int,
-        spatial: tuple[int, ...],
-        width: int = 16,
-        blocks: int = 1,
-        free: bool = True,
-    ) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        dims, widths = len(spatial), [width * 2**stage for stage in range(STAGES)]
-        self.sizes = sizes_of(spatial)
-        self.dense = nn.Linear(LATENT, width * math.prod(self.sizes[-1]), bias=free)
-        self.widen = _conv(dims)(width, widths[-1], 1, bias=free)
+        dims, widths = len(size.spatial), size.widths
+        self.sizes = sizes_of(size.spatial)
+        self.dense = nn.Linear(LATENT, size.width * math.prod(self.sizes[-1]), bias=size.free)
+        self.widen = _conv(dims)(size.width, widths[-1], 1, bias=size.free)
         self.stages = nn.ModuleList(
-            _stage(before, after, dims, blocks, free=free)
-            for before, after in zip(widths[::-1], [*widths[-2::-1], width], strict=True)
+            _stage(before, after, dims, size.blocks, free=size.free)
+            for before, after in zip(widths[::-1], [*widths[-2::-1], size.width], strict=True)
         )
-        self.last = _conv(dims)(width, channels, 1, bias=free)
+        self.last = _conv(dims)(size.width, size.channels, 1, bias=size.free)
         self.to(memory_format=layout_of(dims))  # type: ignore[call-overload]
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -96,20 +99,13 @@ class Decoder(nn.Module):
 
 
 class ConvAutoEncoder(nn.Module):
-    """Encoder and decoder; arguments as of ``Encoder``."""
+    """Encoder and decoder."""
 
-    def __init__(
-        self,
-        channels: int,
-        spatial: tuple[int, ...],
-        width: int = 16,
-        blocks: int = 1,
-        free: bool = True,
-    ) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, spatial, width, blocks, free)
-        self.settings = self.encoder.settings
-        self.decoder = Decoder(channels, spatial, width, blocks, free)
+        self.settings = size._asdict()
+        self.encoder = Encoder(size)
+        self.decoder = Decoder(size)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, c, *spatial)`` to the same."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.features import Scale, network_features, untrained_network
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.networks import Network, under, weights_of, with_weights
 
 
@@ -34,20 +34,12 @@ class FeatureSpace(Detector):
     def distance(self, features: Tensor) -> Tensor:
         """Of ``(n, f)`` features from the given class: ``(n,)``."""
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Describe the features of the training images."""
-        network = untrained_network(train.pixels.shape, self.recipe.budget, seed)
+        network = untrained_network(lesson.train.pixels.shape, self.recipe.budget, lesson.seed)
         self.network_ = network.to(self.device)
-        rng = torch.Generator().manual_seed(seed)
-        features = self.images(train).collect_twice(
+        rng = torch.Generator().manual_seed(lesson.seed)
+        features = self.images(lesson.train).collect_twice(
             lambda batch: network_features(self.network_, batch), rng
         )
         self.scale_ = Scale.of(features)

@@ -20,8 +20,9 @@ from midclass.resolve import did_you_mean, resolve
 from midclass.results import new_folder, write_text_atomic
 
 if TYPE_CHECKING:
-    from midclass.detectors.base import Detector, Progress
+    from midclass.detectors.base import Detector
     from midclass.images.prepare import Prepared
+    from midclass.learning import Progress
 
 NO_CASES = Cohort(())
 """The positives of a fit that has none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +18,48 @@ from midclass.types import ImageBatch
 
 AT_ONCE = 64
 """Images that go through a network together where nothing is learned."""
+
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with (step, steps, text)."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a detector learns from, and how.
+
+    Attributes:
+        train: given-class cases.
+        select: given-class cases of other patients, to choose a checkpoint and the like with.
+        seed: the same seed on the same machine gives the same detector.
+        workdir: where the state of a training is kept, to go on from; None keeps none.
+        progress: told about every step, or None.
+        positives: the few known target-class cases, for detectors that take them.
+    """
+
+    train: Prepared
+    select: Prepared
+    seed: int = 0
+    workdir: Path | None = None
+    progress: Progress | None = None
+    positives: Prepared | None = None
+
+    def stage(self, name: str, before: int = 0, after: int = 0) -> Lesson:
+        """One of several trainings: a folder of its own, and steps counted with the others'.
+
+        Args:
+            name: of the folder.
+            before: steps of the trainings before it.
+            after: steps of those after it.
+        """
+        told = self.progress
+
+        def progress(step: int, steps: int, text: str) -> None:
+            if told is not None:
+                told(before + step, before + steps + after, text)
+
+        workdir = None if self.workdir is None else self.workdir / name
+        return replace(self, workdir=workdir, progress=progress)
 
 
 @dataclass(frozen=True)

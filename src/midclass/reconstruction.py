@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.features import error_map, mean_inside
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
 from midclass.types import ImageBatch
@@ -35,18 +35,10 @@ class Reconstruction(Detector):
     ) -> Tensor:
         """Squared errors ``(n, c, *spatial)``; rng is given in training and none when scoring."""
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Learn to reproduce the training images."""
-        self.shape_ = tuple(train.pixels.shape[1:])
-        self.network_ = self._new_network(seed)
+        self.shape_ = tuple(lesson.train.pixels.shape[1:])
+        self.network_ = self._new_network(lesson.seed)
 
         def wrong(network: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
             return mean_inside(self.errors(network, batch, rng), batch.anatomy)
@@ -54,12 +46,10 @@ class Reconstruction(Detector):
         self.training_ = train_on_given(
             self.network_,
             wrong,
-            self.images(train),
-            self.images(select),
+            self.images(lesson.train),
+            self.images(lesson.select),
             self.recipe.budget,
-            seed=seed,
-            workdir=workdir,
-            progress=progress,
+            lesson=lesson,
         )
 
     @torch.inference_mode()

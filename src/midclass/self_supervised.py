@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, LearningImages, acquired
+from midclass.learning import AT_ONCE, LearningImages, Lesson, acquired
 from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
 from midclass.recipe import Recipe
 from midclass.training import precision
@@ -67,38 +66,30 @@ class SelfSupervised(Detector):
         """The images seen through the recipe's nuisance."""
         return acquired(images, self.nuisance, rng)
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Train on the task, keep the best checkpoint and describe the given class."""
-        budget, given = self.recipe.budget, self.images(train)
-        self.shape_ = (train.pixels.shape[1], train.pixels.ndim - 2)
-        self.network_ = seeded(lambda: self.build(*self.shape_), seed).to(self.device)
+        budget, given = self.recipe.budget, self.images(lesson.train)
+        self.shape_ = (lesson.train.pixels.shape[1], lesson.train.pixels.ndim - 2)
+        self.network_ = seeded(lambda: self.build(*self.shape_), lesson.seed).to(self.device)
         count = max(1, 2 * budget.batch // self.copies)
 
         def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
             return self.task(network, given.draw(count, rng), rng)
 
-        held_out = self.images(select).few(REFERENCE)
+        held_out = self.images(lesson.select).few(REFERENCE)
         history, states = train_network(
             self.network_,
             loss,
-            lambda network: self.validate(network, held_out, seed),
+            lambda network: self.validate(network, held_out, lesson.seed),
             budget,
-            seed=seed,
-            workdir=workdir,
-            progress=progress,
+            seed=lesson.seed,
+            workdir=lesson.workdir,
+            progress=lesson.progress,
         )
         self.network_.load_state_dict(states[history.best()])
         self.network_.eval()
         self.history_ = {**asdict(history), "best": history.best()}
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(lesson.seed)
         with torch.inference_mode():
             reference = given.draw(min(REFERENCE, len(given.rows)), rng)
             self.given_ = self.describe(self.acquired(reference, rng))

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midclass.budget import Budget
 from midclass.errors import InputError
-from midclass.learning import LearningImages
+from midclass.learning import LearningImages, Lesson, Progress
 from midclass.middle import LabelledBatch
 from midclass.networks import Output
 from midclass.types import ImageBatch
@@ -27,7 +27,6 @@ Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
 Wrong: TypeAlias = Callable[[nn.Module, ImageBatch, torch.Generator], Tensor]
 """``(network, images, generator of this step) -> (n,)``: how wrong the network is on each."""
 Validate: TypeAlias = Callable[[nn.Module], float]
-Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -109,11 +108,9 @@ def train_on_given(
     held_out: LearningImages,
     budget: Budget,
     *,
+    lesson: Lesson,
     judged_by: Wrong | None = None,
     exact: bool = False,
-    seed: int,
-    workdir: Path | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on given-class images alone, and leave the network with its best weights.
 
@@ -128,11 +125,9 @@ def train_on_given(
         given: images to learn from; they are seen through the nuisance.
         held_out: images of the given class to judge with.
         budget: steps, learning rate and the like.
+        lesson: its seed, workdir and progress, see ``train``.
         judged_by: in place of ``wrong`` for the held-out images.
         exact: compute in float32 throughout, not in bfloat16.
-        seed: of the batches.
-        workdir: see ``train``.
-        progress: see ``train``.
 
     Returns:
         The history as JSON; its validation figures are minus the mean of ``judged_by``.
@@ -146,11 +141,17 @@ def train_on_given(
             return wrong(network, batch, rng).mean()
 
     def validate(network: nn.Module) -> float:
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(lesson.seed)
         return -float(held_out.collect(lambda batch: judge(network, batch, rng)).mean())
 
     history, states = train(
-        network, loss, validate, shorter, seed=seed, workdir=workdir, progress=progress
+        network,
+        loss,
+        validate,
+        shorter,
+        seed=lesson.seed,
+        workdir=lesson.workdir,
+        progress=lesson.progress,
     )
     network.load_state_dict(states[history.best()])
     network.eval()

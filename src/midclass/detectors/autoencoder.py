@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from midclass.autoencoders import ConvAutoEncoder
+from midclass.autoencoders import ConvAutoEncoder, Size
 from midclass.features import inside
 from midclass.reconstruction import Reconstruction
 from midclass.types import ImageBatch
@@ -23,7 +23,7 @@ class AutoEncoder(Reconstruction):
     def build(self, channels: int, spatial: tuple[int, ...]) -> ConvAutoEncoder:
         """The autoencoder before training."""
         budget = self.recipe.budget
-        return ConvAutoEncoder(channels, spatial, budget.width, budget.blocks)
+        return ConvAutoEncoder(Size(channels, spatial, budget.width, budget.blocks))
 
     def errors(
         self, network: nn.Module, batch: ImageBatch, rng: torch.Generator | None = None

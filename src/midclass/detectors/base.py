@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -19,13 +19,12 @@ from midclass.calibration import conformal_p_values, conformal_threshold
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, LearningImages
+from midclass.learning import AT_ONCE, LearningImages, Lesson, Progress
 from midclass.metrics import checked_fpr
 from midclass.recipe import Recipe
 from midclass.results import new_folder
 from midclass.types import ImageBatch
 
-Progress: TypeAlias = Callable[[int, int, str], None]
 FloatArray: TypeAlias = NDArray[np.float64]
 
 HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
@@ -42,8 +41,7 @@ class Detector(ABC):
 
     A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
-    so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too), and its
-    ``learn`` has the further argument ``positives``.
+    so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too).
 
     Args:
         recipe: geometry, anatomy and intensity of the images, and what is known of the disease.
@@ -58,16 +56,8 @@ class Detector(ABC):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @abstractmethod
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
-        """Learn from ``train``; choose checkpoint, scores and the like with ``select``."""
+    def learn(self, lesson: Lesson) -> None:
+        """Learn from its ``train``; choose checkpoint, scores and the like with its ``select``."""
 
     @abstractmethod
     def score_images(
@@ -114,15 +104,8 @@ class Detector(ABC):
         parts = _parted(given.cases, {case.patient_id for case in known}, seed)
         prepared = {name: given.subset(part) for name, part in parts.items()}
         self._refuse_few(len(parts["calibrate"]))
-        further: dict[str, Any] = {"positives": positives} if self.takes_positives else {}
-        self.learn(
-            prepared["train"],
-            prepared["select"],
-            seed=seed,
-            workdir=workdir,
-            progress=progress,
-            **further,
-        )
+        train, select = prepared["train"], prepared["select"]
+        self.learn(Lesson(train, select, seed, workdir, progress, positives))
         self.calibrate(prepared["calibrate"])
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.autoencoders import ConvAutoEncoder, Encoder
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.autoencoders import ConvAutoEncoder, Encoder, Size
+from midclass.detectors.base import Detector, FloatArray
 from midclass.errors import InputError
 from midclass.features import inside, mean_inside
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
 from midclass.types import ImageBatch
@@ -37,43 +37,24 @@ class DeepSVDD(Detector):
 
     makes_heat_maps = False
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Learn to reproduce the training images, then to map them close to the centre."""
-        given = self.images(train)
+        given = self.images(lesson.train)
         half = max(1, self.recipe.budget.steps // 2)
         teach = partial(
             train_on_given,
             given=given,
-            held_out=self.images(select),
+            held_out=self.images(lesson.select),
             budget=self.recipe.budget.model_copy(update={"steps": half}),
-            seed=seed,
         )
-
-        def second(step: int, steps: int, text: str) -> None:
-            if progress is not None:
-                progress(half + step, half + steps, text)
-
-        def first(step: int, steps: int, text: str) -> None:
-            if progress is not None:
-                progress(step, half + steps, text)
-
-        whole = self._new_network(train.pixels.shape, seed)
-        before = teach(
-            whole, self._error, workdir=workdir and workdir / "autoencoder", progress=first
-        )
+        whole = self._new_network(lesson.train.pixels.shape, lesson.seed)
+        before = teach(whole, self._error, lesson=lesson.stage("autoencoder", after=half))
         self.network_: Encoder = whole.encoder
         features = given.collect(lambda batch: self._features(self.network_, batch))
         self.centre_ = away_from_zero(features.mean(0)).to(self.device)
         # Near the centre, bfloat16 would round differences away.
-        after = teach(self.network_, self._distance, exact=True, workdir=workdir, progress=second)
+        second = lesson.stage("one_class", before=half)
+        after = teach(self.network_, self._distance, lesson=second, exact=True)
         refuse_collapse(given.collect(lambda batch: self._features(self.network_, batch)))
         self.training_ = {"autoencoder": before, "one_class": after}
 
@@ -94,14 +75,13 @@ class DeepSVDD(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        self.network_ = with_weights(Encoder(**facts["network"]).to(self.device), tensors)
+        self.network_ = with_weights(Encoder(Size.of(facts["network"])).to(self.device), tensors)
         self.centre_, self.training_ = tensors["centre"].to(self.device), facts["training"]
 
     def _new_network(self, shape: tuple[int, ...], seed: int) -> ConvAutoEncoder:
         width, blocks = self.recipe.budget.width, self.recipe.budget.blocks
-        return seeded(
-            lambda: ConvAutoEncoder(shape[1], shape[2:], width, blocks, free=False), seed
-        ).to(self.device)
+        size = Size(shape[1], shape[2:], width, blocks, free=False)
+        return seeded(lambda: ConvAutoEncoder(size), seed).to(self.device)
 
     def _features(self, network: nn.Module, batch: ImageBatch) -> Tensor:
         features: Tensor = network(inside(batch, self.recipe.budget.standardise)).float()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midclass.autoencoders import ConvAutoEncoder, Encoder
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.autoencoders import ConvAutoEncoder, Encoder, Size
+from midclass.detectors.base import Detector, FloatArray
 from midclass.features import inside, mean_inside
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
 from midclass.types import ImageBatch
@@ -36,30 +36,19 @@ class GANomaly(Detector):
 
     makes_heat_maps = False
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Train generator and discriminator against each other; keep the generator."""
-        budget, shape = self.recipe.budget, train.pixels.shape
-        both = seeded(
-            lambda: _Adversaries(shape[1], shape[2:], budget.width, budget.blocks), seed
-        ).to(self.device)
+        budget, shape = self.recipe.budget, lesson.train.pixels.shape
+        size = Size(shape[1], shape[2:], budget.width, budget.blocks)
+        both = seeded(lambda: _Adversaries(size), lesson.seed).to(self.device)
         self.training_ = train_on_given(
             both,
             self._losses,
-            self.images(train),
-            self.images(select),
+            self.images(lesson.train),
+            self.images(lesson.select),
             budget,
             judged_by=self._reconstruction,
-            seed=seed,
-            workdir=workdir,
-            progress=progress,
+            lesson=lesson,
         )
         self.network_ = both.generator
 
@@ -81,7 +70,7 @@ class GANomaly(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        network = Generator(**facts["network"]).to(self.device)
+        network = Generator(Size.of(facts["network"])).to(self.device)
         self.network_, self.training_ = with_weights(network, tensors), facts["training"]
 
     def _pixels(self, batch: ImageBatch) -> Tensor:
@@ -116,20 +105,13 @@ class GANomaly(Detector):
 
 
 class Generator(nn.Module):
-    """Encoder, decoder and second encoder; arguments as of ``autoencoders.Encoder``."""
+    """Encoder, decoder and second encoder."""
 
-    def __init__(
-        self,
-        channels: int,
-        spatial: tuple[int, ...],
-        width: int = 16,
-        blocks: int = 1,
-        free: bool = True,
-    ) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self.reproduce = ConvAutoEncoder(channels, spatial, width, blocks, free)
-        self.settings = self.reproduce.settings
-        self.again = Encoder(channels, spatial, width, blocks, free)
+        self.settings = size._asdict()
+        self.reproduce = ConvAutoEncoder(size)
+        self.again = Encoder(size)
 
     def forward(self, x: Tensor, anatomy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reproduction ``(n, c, *spatial)``, 0 outside the anatomy; the two codes ``(n, f)``."""
@@ -139,8 +121,8 @@ class Generator(nn.Module):
 
 
 class _Adversaries(nn.Module):
-    def __init__(self, channels: int, spatial: tuple[int, ...], width: int, blocks: int) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self.generator = Generator(channels, spatial, width, blocks)
-        self.discriminator = Encoder(channels, spatial, width, blocks)
+        self.generator = Generator(size)
+        self.discriminator = Encoder(size)
         self.verdict = nn.Linear(self.discriminator.dense.out_features, 1)

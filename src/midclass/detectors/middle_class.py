@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, acquired
+from midclass.learning import AT_ONCE, Lesson, acquired
 from midclass.middle import MiddleClasses
 from midclass.networks import Network, Output, seeded, weights_of, with_weights
 from midclass.scoring import CLEARLY, Combination, GivenClass, log_odds, top_change
@@ -39,16 +38,7 @@ class MiddleClassDetector(Detector):
 
     takes_positives = True
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-        positives: Prepared | None = None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Train, then choose the checkpoint and the scores; see the class."""
         classes = MiddleClasses(
             self.recipe.operators(),
@@ -57,8 +47,8 @@ class MiddleClassDetector(Detector):
             self.recipe.floor,
         )
         budget = self.recipe.budget
-        given = self.images(train)
-        known = None if positives is None else self.images(positives)
+        given = self.images(lesson.train)
+        known = None if lesson.positives is None else self.images(lesson.positives)
 
         def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
             batch = classes(given.draw(budget.batch, rng), rng)
@@ -68,16 +58,16 @@ class MiddleClassDetector(Detector):
             return batch_loss(network, batch, budget)
 
         count = len(classes.names) + (known is not None)
-        self.network_ = self._new_network(train.pixels.shape, count, seed)
-        judge = self.judge(train, select, seed)
+        self.network_ = self._new_network(lesson.train.pixels.shape, count, lesson.seed)
+        judge = self.judge(lesson.train, lesson.select, lesson.seed)
         history, states = train_network(
             self.network_,
             loss,
             lambda network: judge.choose(network).figure,
             budget,
-            seed=seed,
-            workdir=workdir,
-            progress=progress,
+            seed=lesson.seed,
+            workdir=lesson.workdir,
+            progress=lesson.progress,
         )
         best = history.best(CLEARLY)
         self.network_.load_state_dict(states[best])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.features import Components, pixel_features
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.types import ImageBatch
 
 NU = 0.1
@@ -33,20 +33,12 @@ class OneClassSVM(Detector):
 
     makes_heat_maps = False
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Find the components of the training images, and the support vectors among them."""
         from sklearn.svm import OneClassSVM as Machine
 
-        rng = torch.Generator().manual_seed(seed)
-        features = self.images(train).collect_twice(self._features, rng)
+        rng = torch.Generator().manual_seed(lesson.seed)
+        features = self.images(lesson.train).collect_twice(self._features, rng)
         self.components_ = Components.of(features, SHARE)
         projected = self.components_.project(features).numpy()
         machine = Machine(kernel="rbf", gamma="scale", nu=NU).fit(projected)

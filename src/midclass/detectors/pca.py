@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.detectors.base import Detector, FloatArray, Progress
+from midclass.detectors.base import Detector, FloatArray
 from midclass.features import Components, error_map, mean_inside, pixel_features, pixel_grid
 from midclass.images.prepare import Prepared
+from midclass.learning import Lesson
 from midclass.types import ImageBatch
 
 SHARE = 0.9
@@ -30,22 +30,14 @@ class PCA(Detector):
     is not used.
     """
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Find the components of the training images."""
 
         def look(batch: ImageBatch) -> Tensor:
             return pixel_features(batch, self._standardise)
 
-        rng = torch.Generator().manual_seed(seed)
-        features = self.images(train).collect_twice(look, rng)
+        rng = torch.Generator().manual_seed(lesson.seed)
+        features = self.images(lesson.train).collect_twice(look, rng)
         self.components_ = Components.of(features, SHARE)
 
     def score_images(

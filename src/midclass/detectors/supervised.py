@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midclass.detectors.base import Progress
-from midclass.images.prepare import Prepared
-from midclass.learning import LearningImages
+from midclass.learning import LearningImages, Lesson
 from midclass.scoring import log_odds
 from midclass.self_supervised import SelfSupervised, forward
 from midclass.types import ImageBatch
@@ -29,22 +26,14 @@ class Supervised(SelfSupervised):
     takes_positives = True
     needs_positives = True
 
-    def learn(
-        self,
-        train: Prepared,
-        select: Prepared,
-        *,
-        seed: int,
-        workdir: Path | None,
-        progress: Progress | None,
-        positives: Prepared | None = None,
-    ) -> None:
+    def learn(self, lesson: Lesson) -> None:
         """Train on both classes."""
+        positives = lesson.positives
         assert positives is not None  # ``fit`` saw to it
-        known, given = self.images(positives), len(self.assessable(train))
+        known, given = self.images(positives), len(self.assessable(lesson.train))
         self._positives = positives.batch(known.rows).to(self.device)
         self._natural = len(known.rows) / (len(known.rows) + max(1, given))
-        super().learn(train, select, seed=seed, workdir=workdir, progress=progress)
+        super().learn(lesson)
         del self._positives  # a fitted detector keeps no image
 
     def outputs(self) -> int:
