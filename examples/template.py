@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.detectors.base import Detector
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
+from midclass.types import ImageBatch
 
 TOP = 0.01
 """Share of the pixels that make the score: a lesion is small."""
@@ -29,25 +26,18 @@ class Template(Detector):
         images = self.images(lesson.train).collect(lambda batch: batch.pixels)  # (n, c, h, w)
         self.mean_, self.std_ = images.mean(0), images.std(0).clamp_min(0.01)
 
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Mean of the highest deviations inside the anatomy; -inf where there is none."""
-        scores = np.full(len(prepared), -np.inf)
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:]))
-        for rows, batch in self.batches(prepared):
-            apart = (batch.pixels.cpu() - self.mean_).abs() / self.std_
-            deviation = (apart * batch.anatomy.cpu()).amax(1)  # (n, h, w)
-            flat = deviation.flatten(1)
-            highest = flat.topk(max(1, round(TOP * flat.shape[1]))).values
-            scores[rows] = highest.double().mean(1).numpy()
-            maps[rows] = (deviation / (3 + deviation)).numpy()
-        return scores, maps if heat_maps else None
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Mean of the highest deviations inside the anatomy, and where they are."""
+        apart = (images.pixels.cpu() - self.mean_).abs() / self.std_
+        deviation = (apart * images.anatomy.cpu()).amax(1, keepdim=True)  # (n, 1, h, w)
+        flat = deviation.flatten(1)
+        highest = flat.topk(max(1, round(TOP * flat.shape[1]))).values
+        return highest.mean(1), deviation / (3 + deviation)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and plain facts: what is saved."""
         return {"mean": self.mean_, "std": self.std_}, {}
 
-    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
         self.mean_, self.std_ = tensors["mean"], tensors["std"]

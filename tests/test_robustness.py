@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 import midclass.cli
 from midclass.acquisition import at_strength, one_part, sides
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.errors import InputError
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
-from midclass.images.prepare import Prepared, prepare
+from midclass.images.prepare import prepare
 from midclass.knowledge.nuisance import Nuisance
 from midclass.learning import Lesson
 from midclass.metrics import false_alarm_rate, interval
@@ -26,6 +26,7 @@ from midclass.recipe import Recipe
 from midclass.results import ScoreTable
 from midclass.robustness import STRENGTHS, false_alarms, nuisance_scores
 from midclass.testing import example_batch
+from midclass.types import ImageBatch
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "nuisance"
 RECIPE = """\
@@ -44,10 +45,8 @@ class Brightness(Detector):
     def learn(self, lesson: Lesson) -> None:
         """Nothing."""
 
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        return prepared.pixels.mean((1, 2, 3)) / 65535, None
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        return images.pixels.mean((1, 2, 3)), None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {}, {}

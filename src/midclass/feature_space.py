@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.features import Scale, network_features, untrained_network
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.networks import Network, under, weights_of, with_weights
+from midclass.types import ImageBatch
 
 
 class FeatureSpace(Detector):
@@ -45,16 +44,9 @@ class FeatureSpace(Detector):
         self.scale_ = Scale.of(features)
         self.given_ = self.describe(self.scale_(features))
 
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Distances; no heat maps."""
-        scores = np.full(len(prepared), -np.inf)
-        for rows, batch in self.batches(prepared):
-            features = network_features(self.network_, batch).cpu()
-            scores[rows] = self.distance(self.scale_(features)).numpy()
-        return scores, None
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """Distances from the given class."""
+        return self.distance(self.scale_(network_features(self.network_, images).cpu())), None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The random weights, the units of the features, and what is known of the given class."""

@@ -48,10 +48,10 @@ def mean_inside(values: Tensor, share: Tensor) -> Tensor:
     return (values.flatten(1) * weight).sum(1) / weight.sum(1).clamp_min(1e-6)
 
 
-def error_map(errors: Tensor, anatomy: Tensor) -> Tensor:
-    """Squared errors ``(n, c, *spatial)`` as heat in [0, 1): ``(n, *spatial)``; 1 gives .5."""
+def error_map(errors: Tensor) -> Tensor:
+    """Squared errors ``(n, c, *spatial)`` as heat in [0, 1): ``(n, 1, *spatial)``; 1 gives .5."""
     heat = errors.mean(1, keepdim=True)
-    return (heat / (1 + heat) * anatomy).squeeze(1)
+    return heat / (1 + heat)
 
 
 def pixel_grid(batch: ImageBatch, standardise: bool) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.features import error_map, mean_inside
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
@@ -52,19 +50,10 @@ class Reconstruction(Detector):
             lesson=lesson,
         )
 
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Mean squared errors inside the anatomy and, when asked, the squared errors."""
-        scores = np.full(len(prepared), -np.inf)
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
-        for rows, batch in self.batches(prepared):
-            errors = self.errors(self.network_, batch)
-            scores[rows] = mean_inside(errors, batch.anatomy).double().cpu().numpy()
-            if maps is not None:
-                maps[rows] = error_map(errors, batch.anatomy).cpu().numpy()
-        return scores, maps
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Mean squared errors inside the anatomy, and where they are."""
+        errors = self.errors(self.network_, images)
+        return mean_inside(errors, images.anatomy), error_map(errors)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights, and how training went."""

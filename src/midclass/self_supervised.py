@@ -6,12 +6,10 @@ from abc import abstractmethod
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray
-from midclass.images.prepare import Prepared
+from midclass.detectors.base import Detector
 from midclass.learning import AT_ONCE, LearningImages, Lesson, acquired
 from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
 from midclass.recipe import Recipe
@@ -49,10 +47,6 @@ class SelfSupervised(Detector):
     @abstractmethod
     def task(self, network: nn.Module, images: ImageBatch, rng: torch.Generator) -> Tensor:
         """Loss of the task made of n given-class images: a number."""
-
-    @abstractmethod
-    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor | None]:
-        """Scores ``(n,)`` of the trained network and heat maps ``(n, 1, *spatial)`` in [0, 1]."""
 
     def describe(self, given: ImageBatch) -> dict[str, Tensor]:
         """What scoring needs to know of the given class, from images seen through the nuisance."""
@@ -99,21 +93,6 @@ class SelfSupervised(Detector):
         rng = torch.Generator().manual_seed(seed)
         losses = held_out.collect(lambda batch: self.task(network, batch, rng).reshape(1))
         return -float(losses.mean())
-
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Scores, -inf without enough anatomy, and heat maps inside the anatomy where made."""
-        scores = np.full(len(prepared), -np.inf)
-        wanted = heat_maps and self.makes_heat_maps
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if wanted else None
-        for rows, batch in self.batches(prepared):
-            values, shown = self.score(batch)
-            scores[rows] = values.double().cpu().numpy()
-            if maps is not None and shown is not None:
-                maps[rows] = (shown * batch.anatomy).squeeze(1).cpu().numpy()
-        return scores, maps
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, and what scoring knows of the given class."""

@@ -39,7 +39,7 @@ class Detector(ABC):
     flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
     ``midclass.calibration``).
 
-    A subclass fills four holes: ``learn``, ``score_images``, ``state`` and ``restore``; and says
+    A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
     so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too).
 
@@ -60,10 +60,11 @@ class Detector(ABC):
         """Learn from its ``train``; choose checkpoint, scores and the like with its ``select``."""
 
     @abstractmethod
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Scores ``(n,)`` of the prepared samples and, when asked, heat maps ``(n, *spatial)``."""
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor | None]:
+        """Scores ``(n,)``; heat maps ``(n, 1, *spatial)`` in [0, 1], or None if it makes none.
+
+        The images show enough anatomy. An image alone has the score that it has among others.
+        """
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -116,6 +117,25 @@ class Detector(ABC):
         """Set the threshold with given-class cases that learning has not seen."""
         self.calibration_ = np.sort(self.score_samples(given))
         self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
+
+    @torch.inference_mode()
+    def score_images(
+        self, prepared: Prepared, *, heat_maps: bool = False
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Scores ``(n,)`` of the samples and, when asked, heat maps inside the anatomy.
+
+        A sample without enough anatomy has the score -inf. Heat maps are ``(n, *spatial)``.
+        """
+        scores = np.full(len(prepared), -np.inf)
+        wanted = heat_maps and self.makes_heat_maps
+        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if wanted else None
+        for rows, batch in self.batches(prepared):
+            values, heat = self.score(batch)
+            scores[rows] = values.double().cpu().numpy()
+            if maps is not None and heat is not None:
+                shown = heat.to(batch.anatomy.device) * batch.anatomy
+                maps[rows] = shown.squeeze(1).cpu().numpy()
+        return scores, maps
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; -inf for one that cannot be assessed."""

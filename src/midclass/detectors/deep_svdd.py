@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from midclass.autoencoders import ConvAutoEncoder, Encoder, Size
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.errors import InputError
 from midclass.features import inside, mean_inside
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
@@ -58,15 +56,9 @@ class DeepSVDD(Detector):
         refuse_collapse(given.collect(lambda batch: self._features(self.network_, batch)))
         self.training_ = {"autoencoder": before, "one_class": after}
 
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Squared distances from the centre; no heat maps."""
-        scores = np.full(len(prepared), -np.inf)
-        for rows, batch in self.batches(prepared):
-            scores[rows] = self._distance(self.network_, batch).double().cpu().numpy()
-        return scores, None
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """Squared distances from the centre."""
+        return self._distance(self.network_, images), None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights of the encoder, the centre, and how training went."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.autoencoders import ConvAutoEncoder, Encoder, Size
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.features import inside, mean_inside
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.networks import seeded, weights_of, with_weights
 from midclass.training import train_on_given
@@ -52,16 +50,10 @@ class GANomaly(Detector):
         )
         self.network_ = both.generator
 
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Mean absolute distances of the two codes; no heat maps."""
-        scores = np.full(len(prepared), -np.inf)
-        for rows, batch in self.batches(prepared):
-            _, code, again = self.network_(self._pixels(batch), batch.anatomy)
-            scores[rows] = (code - again).abs().mean(1).double().cpu().numpy()
-        return scores, None
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """Mean absolute distances of the two codes."""
+        _, code, again = self.network_(self._pixels(images), images.anatomy)
+        return (code - again).abs().mean(1), None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights of the generator, and how training went."""

@@ -75,19 +75,11 @@ class MiddleClassDetector(Detector):
         self.given_, self.combination_ = chosen.given, chosen.combination
         self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
 
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Combined scores and, when asked, the change maps inside the anatomy."""
-        scores = np.full(len(prepared), -np.inf)
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
-        for some, batch in self.batches(prepared):
-            output = look(self.network_, batch)
-            scores[some] = self.combination_(raw_scores(output, batch, self.given_))
-            if maps is not None:
-                shown = output.change.sigmoid() * batch.anatomy
-                maps[some] = shown.squeeze(1).cpu().numpy()
-        return scores, maps
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Combined scores and the change maps."""
+        output = look(self.network_, images)
+        scores = self.combination_(raw_scores(output, images, self.given_))
+        return torch.from_numpy(scores), output.change.sigmoid()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.features import Components, pixel_features
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.types import ImageBatch
 
@@ -46,17 +44,12 @@ class OneClassSVM(Detector):
         self.weights_ = torch.from_numpy(machine.dual_coef_[0])  # (s,)
         self.gamma_, self.offset_ = float(machine._gamma), float(machine.intercept_[0])
 
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """How far outside the boundary, in units of the kernel; no heat maps."""
-        scores = np.full(len(prepared), -np.inf)
-        for rows, batch in self.batches(prepared):
-            projected = self.components_.project(self._features(batch).cpu())
-            apart = (projected.unsqueeze(1) - self.vectors_).square().sum(2)  # (n, s)
-            inside = (-self.gamma_ * apart).exp() @ self.weights_ + self.offset_
-            scores[rows] = -inside.numpy()
-        return scores, None
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """How far outside the boundary, in units of the kernel."""
+        projected = self.components_.project(self._features(images).cpu())
+        apart = (projected.unsqueeze(1) - self.vectors_).square().sum(2)  # (n, s)
+        inside: Tensor = (-self.gamma_ * apart).exp() @ self.weights_ + self.offset_
+        return -inside, None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Components, support vectors and their weights; width of the kernel and offset."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.features import Components, error_map, mean_inside, pixel_features, pixel_grid
-from midclass.images.prepare import Prepared
 from midclass.learning import Lesson
 from midclass.types import ImageBatch
 
@@ -40,20 +38,12 @@ class PCA(Detector):
         features = self.images(lesson.train).collect_twice(look, rng)
         self.components_ = Components.of(features, SHARE)
 
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Mean squared errors and, when asked, the squared errors enlarged to the image."""
-        scores = np.full(len(prepared), -np.inf)
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if heat_maps else None
-        for rows, batch in self.batches(prepared):
-            grid, share = (each.cpu() for each in pixel_grid(batch, self._standardise))
-            rest = self.components_.rest(grid.flatten(1).double()).view_as(grid)
-            scores[rows] = mean_inside(rest.square(), share).numpy()
-            if maps is not None:
-                large = functional.interpolate(rest.square(), size=batch.spatial, mode="nearest")
-                maps[rows] = error_map(large, batch.anatomy.cpu()).numpy()
-        return scores, maps
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Mean squared errors, and the squared errors enlarged to the image."""
+        grid, share = (each.cpu() for each in pixel_grid(images, self._standardise))
+        rest = self.components_.rest(grid.flatten(1).double()).view_as(grid)
+        large = functional.interpolate(rest.square(), size=images.spatial, mode="nearest")
+        return mean_inside(rest.square(), share), error_map(large)
 
     @property
     def _standardise(self) -> bool:
