@@ -27,7 +27,7 @@ LAYERS = [
     ["evaluation", "testing", "audit", "advice", "robustness"],
     ["detectors", "feature_space", "reconstruction", "self_supervised"],
     ["training", "scoring", "calibration", "features", "learning"],
-    ["networks", "autoencoders"],
+    ["networks", "autoencoders", "pretrained"],
     ["middle", "trial"],
     ["images.prepare", "images.prepared", "images.sample", "images.cache"],
     ["recipe", "recipe_file", "recipe_operator", "resolve"],
@@ -43,7 +43,7 @@ WRAPPED = {
     "pydicom": ["images/dicom.py"],
     "nibabel": ["images/nifti.py"],
     "matplotlib": ["plots.py", "plots_sheet.py", "plots_study.py"],
-    "monai": ["networks.py"],
+    "monai": ["networks.py", "pretrained.py"],
 }
 # The package's own __init__ names everything, late.
 FILES = sorted(set(SOURCE.rglob("*.py")) - {SOURCE / "__init__.py"})

@@ -20,6 +20,8 @@ class Budget(BaseModel):
         width: channels of the network's first stage; a multiple of 8, because the vectorised
             convolution of torch 2.13 (CPU, channels last) corrupts memory with fewer.
         blocks: residual blocks per stage.
+        pretrained: file with the weights of a ResNet-18, for the detectors that compare features
+            (nearest_neighbour, mahalanobis); the others train their own network.
         standardise: the network gives each image mean 0 and variance 1 at its entrance.
 
     >>> Budget(steps=300).steps, Budget().batch
@@ -38,4 +40,5 @@ class Budget(BaseModel):
     checkpoints: int = Field(default=4, gt=0)
     width: int = Field(default=16, gt=0, multiple_of=8)
     blocks: int = Field(default=1, gt=0)
+    pretrained: str | None = None
     standardise: bool = True

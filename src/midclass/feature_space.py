@@ -9,18 +9,21 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
+from midclass.errors import InputError
 from midclass.features import Scale, network_features, untrained_network
 from midclass.learning import Lesson
 from midclass.networks import Network, under, weights_of, with_weights
+from midclass.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
 
 class FeatureSpace(Detector):
-    """Features of the method's own network with random weights, and a distance among them.
+    """Features of a network that is not trained, and a distance among them.
 
-    Features are mean and spread of three stages inside the anatomy, each in units of its spread
-    over the given class. Training images are learned from as they are and once through the
-    nuisance. Nothing is chosen, so ``select`` is not used.
+    The network is the method's own with random weights, or a pretrained one where the recipe names
+    a file of weights (``budget.pretrained``). Features are mean and spread of three stages inside
+    the anatomy, each in units of its spread over the given class. Training images are learned from
+    as they are and once through the nuisance. Nothing is chosen, so ``select`` is not used.
     """
 
     makes_heat_maps = False
@@ -35,7 +38,12 @@ class FeatureSpace(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Describe the features of the training images."""
-        network = untrained_network(lesson.train.pixels.shape, self.recipe.budget, lesson.seed)
+        shape, budget = lesson.train.pixels.shape, self.recipe.budget
+        network: Network | PretrainedNetwork
+        if budget.pretrained is None:
+            network = untrained_network(shape, budget, lesson.seed)
+        else:
+            network = self._pretrained(budget.pretrained, shape)
         self.network_ = network.to(self.device)
         rng = torch.Generator().manual_seed(lesson.seed)
         features = self.images(lesson.train).collect_twice(
@@ -49,7 +57,7 @@ class FeatureSpace(Detector):
         return self.distance(self.scale_(network_features(self.network_, images).cpu())), None
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The random weights, the units of the features, and what is known of the given class."""
+        """The weights, the units of the features, and what is known of the given class."""
         tensors = weights_of(self.network_)
         tensors |= {"scale.mean": self.scale_.mean, "scale.spread": self.scale_.spread}
         tensors |= {f"given.{name}": value for name, value in self.given_.items()}
@@ -57,6 +65,17 @@ class FeatureSpace(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        self.network_ = with_weights(Network(**facts["network"]).to(self.device), tensors)
+        own = self.recipe.budget.pretrained is None
+        network: Network | PretrainedNetwork
+        network = Network(**facts["network"]) if own else PretrainedNetwork()
+        self.network_ = with_weights(network.to(self.device), tensors)
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)
+
+    def _pretrained(self, path: str, shape: tuple[int, ...]) -> PretrainedNetwork:
+        if len(shape) != 4 or shape[1] not in (1, 3):
+            raise InputError(
+                f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
+                "leave it out"
+            )
+        return PretrainedNetwork.load(path)

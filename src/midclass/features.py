@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from midclass.budget import Budget
 from midclass.networks import Network, seeded
+from midclass.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
 SIDE = 32
@@ -77,11 +78,8 @@ def untrained_network(shape: tuple[int, ...], budget: Budget, seed: int) -> Netw
     return seeded(lambda: Network.of_budget(budget, 1, shape[1], len(shape) - 2), seed).eval()
 
 
-def network_features(network: Network, batch: ImageBatch) -> Tensor:
-    """Mean and spread inside the anatomy of the maps of three stages: float64 ``(n, f)``.
-
-    Any function of this form can take its place, such as one with a pretrained network.
-    """
+def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) -> Tensor:
+    """Mean and spread inside the anatomy of the maps of three stages: float64 ``(n, f)``."""
     pixels = inside(batch, bool(network.settings["standardise"]))
     pooled = []
     for maps in network.stages(pixels.contiguous(memory_format=network.layout)):
