@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from midclass import study
 from midclass.errors import InputError
 from midclass.images import phantoms
+from midclass.images.cohort import Cohort
 from midclass.results import ScoreTable
 from midclass.study_file import Study
 
@@ -144,6 +146,44 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
     assert list(tables(folder / "broken")) == ["scores/breast/one/0.csv"]
 
 
+def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_more(
+    folder: Path,
+) -> None:
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
+    drawn = [{c.case_id for c in cohort.some_of_target_class(n, seed=3)} for n in (0, 2, 5)]
+    assert [len(cases) for cases in drawn] == [0, 2, 5]
+    assert drawn[1] < drawn[2]
+    assert drawn[2] != {c.case_id for c in cohort.some_of_target_class(5, seed=4)}
+    with pytest.raises(InputError, match="99 target-class cases asked for, there are"):
+        cohort.some_of_target_class(99, seed=0)
+
+
+def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(folder: Path) -> None:
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
+    cell = cells(folder)[0]
+    before = study.parts(cohort, cell)
+    train, test = study.parts(cohort, replace(cell, known_patients=0.5))
+    assert len(train) + len(test) == len(before[0]) + len(before[1])
+    assert not set(train.patients) & set(test.patients)
+    target = len(before[1].target_class().patients)
+    assert len(test.target_class().patients) == target - round(target / 2)
+    assert not len(before[0].target_class()) or len(train.target_class()) > target // 2
+    other = study.parts(cohort, replace(cell, known_patients=0.5, repeat=1))[1]
+    assert other.patients != test.patients
+
+
+def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
+    few = replace(cells(folder)[0], detector="few", positives=3, known_patients=0.5)
+    none = replace(few, detector="none", positives=0)
+    outcomes = study.run([few, none], folder / "positives", cache=folder / "cache")
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    with_3, without = (
+        ScoreTable.read(study.table_of(folder / "positives", c)) for c in (few, none)
+    )
+    assert with_3.case_id.tolist() == without.case_id.tolist()
+    assert with_3.score.tobytes() != without.score.tobytes()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -155,6 +195,9 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
         ("tiny.yaml", "none.yaml", "no such recipe file"),
         ("{steps: 6}", "{step: 6}", "no field 'step' (did you mean 'steps'?)"),
         ("one: {", "one: {detector: middle_clas, ", "no detector 'middle_clas'"),
+        ("one: {", "one: {detector: pca, positives: 2, ", "pca learns from the given class only"),
+        ("one: {", "one: {detector: supervised.Focal, ", "needs some cases of the target class"),
+        ("one: {", "one: {detector: supervised, ", "supervised.Weighted, supervised.Focal"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_before_any_work(
