@@ -40,7 +40,10 @@ def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]
             numbers, seen = list(points), list(points.values())
             axes.plot(numbers, [one.value for one in seen], "o-", color=colour, ms=4, label=kind)
             low, high = [one.low for one in seen], [one.high for one in seen]
-            axes.fill_between(numbers, low, high, color=colour, alpha=0.12, lw=0)
+            if len(seen) > 1:
+                axes.fill_between(numbers, low, high, color=colour, alpha=0.12, lw=0)
+            else:
+                axes.vlines(numbers, low, high, color=colour, lw=1)
         axes.set(title=task, xlabel="positives to learn from")
         axes.set_xscale("symlog", linthresh=2)
         every = sorted({n for points in lines.values() for n in points})
