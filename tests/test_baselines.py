@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,11 @@ from midclass.detectors.deep_svdd import LEAST, DeepSVDD, refuse_collapse
 from midclass.detectors.denoising_autoencoder import DenoisingAutoEncoder, coarse_noise
 from midclass.detectors.ganomaly import GANomaly
 from midclass.detectors.mahalanobis import Mahalanobis
-from midclass.detectors.nearest_neighbour import NearestNeighbour
+from midclass.detectors.nearest_neighbour import NEIGHBOURS, NearestNeighbour
 from midclass.detectors.one_class_svm import NU, OneClassSVM
 from midclass.detectors.pca import PCA
 from midclass.errors import InputError
-from midclass.features import untrained_network
+from midclass.features import network_features, untrained_network
 from midclass.images.prepare import Prepared, prepare_array
 from midclass.learning import Lesson
 from midclass.metrics import auroc
@@ -207,3 +208,35 @@ def test_coarse_noise_is_smooth_and_of_unit_strength() -> None:
     assert noise.shape == like.shape
     assert 0.5 < float(noise.std()) < 1.1
     assert float((noise[..., 1:] - noise[..., :-1]).std()) < 0.25 * float(noise.std())
+
+
+def test_classical_scores_are_those_of_scikit_learn(given: Prepared) -> None:
+    """The peers' own code on the same features."""
+    from sklearn.covariance import LedoitWolf
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.svm import OneClassSVM as Machine
+
+    task, rng = recipe("anatomy.foreground"), torch.Generator()
+    new = prepare_array(discs(10, seed=5, box=0.1), task, spacing_mm=1.0)
+
+    svm = OneClassSVM(task)
+    svm.learn(Lesson(given, given))
+    seen, unseen = (
+        svm.components_.project(svm.images(part).collect_twice(svm._features, rng)).numpy()
+        for part in (given, new)
+    )
+    machine = Machine(gamma="scale", nu=NU).fit(seen)
+    np.testing.assert_allclose(svm.score_samples(new), -machine.decision_function(unseen))
+
+    near = NearestNeighbour(task)
+    near.learn(Lesson(given, given))
+    seen = near.given_["memory"].numpy()
+    unseen = near.scale_(near.images(new).collect(partial(network_features, near.network_)))
+    apart, _ = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(seen).kneighbors(unseen.numpy())
+    expected = apart.mean(1) / seen.shape[1] ** 0.5
+    np.testing.assert_allclose(near.score_samples(new), expected, rtol=1e-9)
+
+    far = Mahalanobis(task)
+    far.learn(Lesson(given, given))
+    expected = LedoitWolf().fit(seen).mahalanobis(unseen.numpy()) ** 0.5
+    np.testing.assert_allclose(far.score_samples(new), expected, rtol=1e-5)
