@@ -39,6 +39,11 @@ DETECTORS = (
     "denoising_autoencoder",
     "deep_svdd",
     "ganomaly",
+    "rotation",
+    "cutpaste",
+    "perturbation",
+    "constrained",
+    "nsa",
 )
 SIDE = 32
 
