@@ -225,7 +225,7 @@ def _phantoms(recipe: Recipe, n: int) -> ImageBatch:
         TemporaryDirectory() as cache,
         sheet.phantom_cohort(recipe, n + n // 2, seed=0) as cohort,  # some show no anatomy
     ):
-        prepared = prepare(cohort, recipe, cache=Path(cache))
+        prepared = prepare(cohort, sheet.for_phantoms(recipe), cache=Path(cache))
         return prepared.batch(np.flatnonzero(prepared.assessable)[:n])
 
 

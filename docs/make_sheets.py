@@ -93,7 +93,7 @@ def clarity(entry: Operator, recipe: Recipe, prepared: Prepared) -> float:
 
 def all_operators(columns: int = COLUMNS) -> dict[str, plots_sheet.Block]:
     """Every operator once, by the recipe on whose phantoms it is shown."""
-    recipes = {name: Recipe.load(name) for name in tasks()}
+    recipes = {name: sheet.for_phantoms(Recipe.load(name)) for name in tasks()}
     with ExitStack() as stack:
         prepared = {name: phantoms_of(recipe, columns, stack) for name, recipe in recipes.items()}
         shown: dict[str, dict[str, Operator]] = {name: {} for name in recipes}

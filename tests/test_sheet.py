@@ -21,6 +21,7 @@ from midclass.images.prepare import Prepared, prepare
 from midclass.plots import Panel
 from midclass.plots_sheet import Block, Row
 from midclass.recipe import Recipe
+from midclass.recipe_file import shipped
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -212,3 +213,11 @@ def test_a_picture_for_the_documentation_is_made_small(
     monkeypatch.setattr(documentation, "LARGEST", 100)
     with pytest.raises(InputError, match="no way below 100 bytes"):
         documentation.shrink(tmp_path / "s.png")
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name != "blank"])
+def test_every_shipped_recipe_can_be_shown_on_phantoms(name: str, tmp_path: Path) -> None:
+    recipe = sheet.for_phantoms(Recipe.load(name))
+    with sheet.phantom_cohort(recipe, 16, 0) as cohort:
+        prepared = prepare(cohort, recipe, cache=tmp_path)
+    assert prepared.assessable.sum() >= 2

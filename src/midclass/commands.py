@@ -183,6 +183,7 @@ def show(
     recipe = Recipe.load(recipe_name, trust)
     recipe.check()
     if source is None:
+        recipe = sheet.for_phantoms(recipe)
         with sheet.phantom_cohort(recipe, SPARE * n, seed) as cohort:
             scratch = cohort.cases[0].path.parent / "cache"
             _draw_sheet(out, recipe, cohort, n, seed, scratch, "Generated phantoms")

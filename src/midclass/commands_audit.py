@@ -39,6 +39,7 @@ def run(
     recipe = Recipe.load(recipe_name, trust)
     recipe.check()
     if source is None:
+        recipe = sheet.for_phantoms(recipe)
         with sheet.phantom_cohort(recipe, n, seed) as cohort:
             figures = _figures(recipe, cohort, seed, cohort.cases[0].path.parent / "cache")
     else:

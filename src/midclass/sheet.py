@@ -31,6 +31,7 @@ PHANTOM_OF = {
     "anatomy.breast": "breast",
     "anatomy.intracranial": "head",
     "anatomy.lungs": "chest",
+    "ct.lungs": "chest",  # seen from the front, but dark lungs in a body
 }
 """Anatomy of a recipe -> the kind of phantom that has it."""
 DRAWS = 24
@@ -106,14 +107,27 @@ def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
     return given[chosen]
 
 
+def for_phantoms(recipe: Recipe) -> Recipe:
+    """The recipe without its window and colours: phantoms are grey, not in a device's units."""
+    intensity = recipe.intensity.model_copy(update={"window": None})
+    geometry = recipe.geometry.model_copy(update={"channels": 1})
+    return recipe.model_copy(update={"intensity": intensity, "geometry": geometry})
+
+
 @contextmanager
 def phantom_cohort(recipe: Recipe, n: int, seed: int) -> Iterator[Cohort]:
-    """Given-class phantoms that fit the recipe's anatomy, in a folder that is then removed."""
+    """Given-class phantoms that fit the recipe's anatomy, in a folder that is then removed.
+
+    Where none fits, breast phantoms stand in, at the scale that the recipe assumes.
+    """
     kind = PHANTOM_OF.get(recipe.anatomy, "breast")
     size = 128 if recipe.geometry.view == "whole" else 512  # a square of it must show something
     with tempfile.TemporaryDirectory(prefix="midclass-") as scratch:
         manifest = phantoms.write(Path(scratch) / kind, kind, seed, n, 0, size=size)
         cohort = Cohort.from_manifest(manifest)
+        if recipe.anatomy not in PHANTOM_OF:
+            unscaled = tuple(replace(case, spacing_mm=None) for case in cohort)
+            cohort = replace(cohort, cases=unscaled)
         if recipe.geometry.view == "roi":
             cases = tuple(
                 replace(case, centre=_middle_of_anatomy(cohort, i, recipe))
