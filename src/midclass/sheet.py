@@ -32,8 +32,9 @@ PHANTOM_OF = {
     "anatomy.intracranial": "head",
     "anatomy.lungs": "chest",
     "ct.lungs": "chest",  # seen from the front, but dark lungs in a body
+    "brain_mr": "head",
 }
-"""Anatomy of a recipe -> the kind of phantom that has it."""
+"""Anatomy or name of a recipe -> the kind of phantom that has it."""
 DRAWS = 24
 """What each operator draws for each image, to choose from by severity."""
 
@@ -120,12 +121,13 @@ def phantom_cohort(recipe: Recipe, n: int, seed: int) -> Iterator[Cohort]:
 
     Where none fits, breast phantoms stand in, at the scale that the recipe assumes.
     """
-    kind = PHANTOM_OF.get(recipe.anatomy, "breast")
+    at_home = PHANTOM_OF.get(recipe.name.removesuffix("_control"), PHANTOM_OF.get(recipe.anatomy))
+    kind = at_home or "breast"
     size = 128 if recipe.geometry.view == "whole" else 512  # a square of it must show something
     with tempfile.TemporaryDirectory(prefix="midclass-") as scratch:
         manifest = phantoms.write(Path(scratch) / kind, kind, seed, n, 0, size=size)
         cohort = Cohort.from_manifest(manifest)
-        if recipe.anatomy not in PHANTOM_OF:
+        if at_home is None:
             unscaled = tuple(replace(case, spacing_mm=None) for case in cohort)
             cohort = replace(cohort, cases=unscaled)
         if recipe.geometry.view == "roi":

@@ -23,6 +23,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "tuning.csv"
+CACHE = HERE / "work" / "cache"
+"""Prepared images, made once; may be removed."""
 TASKS = ("chest_xray", "head_ct", "mammography_roi")
 RATES = (7e-4, 2e-3, 6e-3)
 OURS = ("middle_class", "middle_class_control")
@@ -62,9 +64,9 @@ def judged(data: Path, task: str, name: str, rate: float) -> Row:
     cohort = Cohort.from_manifest(cell.cohort, cell.split).part("train").given_class()
     parts = cohort.split_by_patient({"learn": 0.8, "judge": 0.2}, seed=1)
     detector = detector_class(cell.module)(recipe)
-    detector.fit(prepare(parts["learn"], recipe), seed=0, max_fpr=0.2)
+    detector.fit(prepare(parts["learn"], recipe, cache=CACHE), seed=0, max_fpr=0.2)
 
-    judges = prepare(parts["judge"], recipe)
+    judges = prepare(parts["judge"], recipe, cache=CACHE)
     images, rng = judges.batch(slice(None)), torch.Generator().manual_seed(0)
     knowledge = Recipe.from_dict(next(c for c in cells if c.name == f"{task}/nsa/0").recipe)
     operators = knowledge.held_out_operators() if name in OURS else knowledge.operators()
