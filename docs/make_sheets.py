@@ -107,7 +107,7 @@ def all_operators(columns: int = COLUMNS) -> dict[str, plots_sheet.Block]:
                 with_entries(recipes[name], entries),
                 columns,
                 SEED,
-                "Generated phantoms",
+                sheet.words_of_phantoms(recipes[name]),
             )
             for name, entries in shown.items()
             if entries

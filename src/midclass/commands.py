@@ -186,7 +186,8 @@ def show(
         recipe = sheet.for_phantoms(recipe)
         with sheet.phantom_cohort(recipe, SPARE * n, seed) as cohort:
             scratch = cohort.cases[0].path.parent / "cache"
-            _draw_sheet(out, recipe, cohort, n, seed, scratch, "Generated phantoms")
+            words = sheet.words_of_phantoms(recipe)
+            _draw_sheet(out, recipe, cohort, n, seed, scratch, words)
     else:
         cohort = sheet.choose(source.cohort("train"), SPARE * n, seed)
         _draw_sheet(

@@ -108,6 +108,18 @@ def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
     return given[chosen]
 
 
+def _phantom_of(recipe: Recipe) -> str | None:
+    name = recipe.name.removesuffix("_control")
+    return PHANTOM_OF.get(name, PHANTOM_OF.get(recipe.anatomy))
+
+
+def words_of_phantoms(recipe: Recipe) -> str:
+    """What the sheet says of the images where phantoms are shown."""
+    if _phantom_of(recipe) is None:
+        return "Generated breast phantoms, since there are none of this kind"
+    return "Generated phantoms"
+
+
 def for_phantoms(recipe: Recipe) -> Recipe:
     """The recipe without its window and colours: phantoms are grey, not in a device's units."""
     intensity = recipe.intensity.model_copy(update={"window": None})
@@ -121,7 +133,7 @@ def phantom_cohort(recipe: Recipe, n: int, seed: int) -> Iterator[Cohort]:
 
     Where none fits, breast phantoms stand in, at the scale that the recipe assumes.
     """
-    at_home = PHANTOM_OF.get(recipe.name.removesuffix("_control"), PHANTOM_OF.get(recipe.anatomy))
+    at_home = _phantom_of(recipe)
     kind = at_home or "breast"
     size = 128 if recipe.geometry.view == "whole" else 512  # a square of it must show something
     with tempfile.TemporaryDirectory(prefix="midclass-") as scratch:
