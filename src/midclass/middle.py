@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
-from midclass.types import ImageBatch, Middle
+from midclass.types import ImageBatch, Middle, Params
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,18 @@ class MiddleClasses:
             if len(part):
                 params = operator.draw(part, rng)
                 middles.append(operator.apply(part, params))
-                normals.append(self._with_shams(part, operator.sham(part, params), rng))
+                normals.append(self._with_shams(part, operator, params, rng))
         return self._labelled(given, torch.cat(normals), _joined(middles), label, rng)
 
-    def _with_shams(self, part: ImageBatch, sham: Tensor, rng: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(part), generator=rng) < self.sham
-        chosen = chosen.to(sham.device).view(-1, *(1,) * (sham.ndim - 1))
-        return torch.where(chosen, sham, part.pixels)
+    def _with_shams(
+        self, part: ImageBatch, operator: Knowledge, params: Params, rng: torch.Generator
+    ) -> Tensor:
+        rows = (torch.rand(len(part), generator=rng) < self.sham).nonzero().squeeze(1)
+        if not len(rows):
+            return part.pixels
+        here = rows.to(part.pixels.device)
+        drawn = {name: value[rows.to(value.device)] for name, value in params.items()}
+        return part.pixels.index_copy(0, here, operator.sham(part[here], drawn))
 
     def _labelled(
         self,
