@@ -3,7 +3,7 @@
     python studies/three_tasks/tune.py DATA [--jobs 2]
 
 From the training part of repeat 0 a fifth of the given-class patients are set aside. Each detector
-learns from the others with three learning rates and half of the study's steps, and is judged by how
+learns from the others with three learning rates in 100 steps, and is judged by how
 well it tells the patients set aside from middle classes made of them: the baselines by the recipe's
 own, which say what disease looks like; the method and its control, which learn from those or might,
 by the recipe's held-out operators. ``tuning.csv`` has one row for each task, detector and rate; the
@@ -27,6 +27,7 @@ CACHE = HERE / "work" / "cache"
 """Prepared images, made once; may be removed."""
 TASKS = ("chest_xray", "head_ct", "mammography_roi")
 RATES = (7e-4, 2e-3, 6e-3)
+STEPS = 100
 OURS = ("middle_class", "middle_class_control")
 LEARNED = (
     *OURS,
@@ -58,8 +59,7 @@ def judged(data: Path, task: str, name: str, rate: float) -> Row:
     torch.set_num_threads(1)
     cells = Study.load(HERE / "study.yaml").cells(data)
     cell = next(c for c in cells if (c.task, c.detector, c.repeat) == (task, name, 0))
-    budget = {**cell.recipe["budget"], "learning_rate": rate}
-    budget["steps"] //= 2
+    budget = {**cell.recipe["budget"], "learning_rate": rate, "steps": STEPS}
     recipe = Recipe.from_dict({**cell.recipe, "budget": budget}, source=cell.source)
     cohort = Cohort.from_manifest(cell.cohort, cell.split).part("train").given_class()
     parts = cohort.split_by_patient({"learn": 0.8, "judge": 0.2}, seed=1)
