@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Threads that wait must not keep the others from working; before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 SHARED_DATA = Path(
     os.environ.get("MIDCLASS_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
