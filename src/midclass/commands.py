@@ -78,6 +78,7 @@ def fit(
     if not len(given):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
     model = detector_class(detector, trust)(recipe)
+    model.check_number_of_positives(positives)
     few = cohort.some_of_target_class(positives, seed)
     place = Workplace(out, recipe, given, seed, detector, trust, few)
     if place.open(overwrite=overwrite):

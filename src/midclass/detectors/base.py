@@ -188,6 +188,16 @@ class Detector(ABC):
             )
         return LearningImages(prepared, rows, self.recipe.nuisance_operator(), self.device)
 
+    def check_number_of_positives(self, count: int) -> None:
+        """Raise InputError, before any work, where it needs some and has none, or takes none."""
+        name = type(self).__name__
+        if self.needs_positives and not count:
+            raise InputError(
+                f"{name} needs some cases of the target class: give it positives (--positives 10)"
+            )
+        if count and not self.takes_positives:
+            raise InputError(f"{name} learns from the given class only; leave out positives")
+
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
         from safetensors.torch import save
@@ -214,13 +224,9 @@ class Detector(ABC):
 
     def _checked_positives(self, positives: Prepared | None) -> Cohort:
         """The cases of the positives, if they and the detector fit together."""
-        name = type(self).__name__
-        if positives is None and not self.needs_positives:
+        self.check_number_of_positives(0 if positives is None else len(positives))
+        if positives is None:
             return Cohort(())
-        if positives is None or not len(positives):
-            raise InputError(f"{name} needs some cases of the target class: give fit positives=")
-        if not self.takes_positives:
-            raise InputError(f"{name} learns from the given class only; leave out positives=")
         wrong = [case for case in positives.cases if case.label != 1]
         if wrong:
             raise InputError(
