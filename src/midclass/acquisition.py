@@ -32,6 +32,21 @@ def at_strength(params: Params, strength: float) -> Params:
     return changed
 
 
+def moved(nuisance: Nuisance, images: ImageBatch, params: Params) -> ImageBatch:
+    """The images as an acquisition with these parameters shows them."""
+    unchanged = torch.zeros_like(images.anatomy, dtype=torch.float32)
+    return nuisance.apply(images, params, unchanged)[0]
+
+
+def acquired(
+    images: ImageBatch, nuisance: Nuisance | None, rng: torch.Generator, strength: float = 1.0
+) -> ImageBatch:
+    """The images as other acquisitions show them; strength 1 is the recipe's."""
+    if nuisance is None or not len(images):
+        return images
+    return moved(nuisance, images, at_strength(nuisance.draw(images, rng), strength))
+
+
 def sides(nuisance: Nuisance) -> dict[str, tuple[int, ...]]:
     """The parts that the nuisance has, each with its extremes: -1 the lowest, 1 the highest.
 

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from midclass.acquisition import acquired
 from midclass.coarse import coarse
 from midclass.errors import InputError
 from midclass.images.prepared import Prepared
 from midclass.probe import FEWEST, FloatArray, linear, probe_auroc
 from midclass.recipe import Recipe
-from midclass.trial import Trial, batches, through, try_operator
+from midclass.trial import Trial, batches, try_operator
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 
@@ -133,7 +134,7 @@ def _of_nuisance(
     def scores(strength: float) -> FloatArray:
         rng = torch.Generator().manual_seed(seed)  # the same draws at every strength
         statistics = [
-            coarse(through(nuisance, prepared.batch(rows[~learns][part]), rng, strength))[0]
+            coarse(acquired(prepared.batch(rows[~learns][part]), nuisance, rng, strength))[0]
             for part in batches(int((~learns).sum()), recipe.budget.batch)
         ]
         found: FloatArray = model.decision_function(np.concatenate(statistics))

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from midclass.acquisition import acquired
 from midclass.images.prepare import Prepared
 from midclass.knowledge.nuisance import Nuisance
 from midclass.types import ImageBatch
@@ -110,11 +111,3 @@ class LearningImages:
 @torch.inference_mode()
 def _joined(look: Callable[[ImageBatch], Tensor], batches: Iterable[ImageBatch]) -> Tensor:
     return torch.cat([look(batch).cpu() for batch in batches])
-
-
-def acquired(images: ImageBatch, nuisance: Nuisance | None, rng: torch.Generator) -> ImageBatch:
-    """The images as other acquisitions would show them."""
-    if nuisance is None or not len(images):
-        return images
-    unchanged = torch.zeros_like(images.anatomy, dtype=torch.float32)
-    return nuisance.apply(images, nuisance.draw(images, rng), unchanged)[0]

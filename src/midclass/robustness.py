@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from midclass.acquisition import one_part, sides
+from midclass.acquisition import moved, one_part, sides
 from midclass.errors import InputError
 from midclass.images.prepared import Prepared
 from midclass.results import ScoreTable
@@ -60,8 +59,8 @@ def nuisance_scores(
     for done, (part, side, strength) in enumerate(todo):
         if progress is not None:
             progress(done, len(todo), part)
-        moved = _moved(prepared, nuisance, part, side, strength, seed)
-        columns[column(part, side, strength)] = detector.score_samples(moved).round(6)
+        disturbed = _moved(prepared, nuisance, part, side, strength, seed)
+        columns[column(part, side, strength)] = detector.score_samples(disturbed).round(6)
     return ScoreTable.of(
         [case.case_id for case in cases],
         [case.patient_id for case in cases],
@@ -124,9 +123,9 @@ def _moved(
     prepared: Prepared, nuisance: Nuisance, part: str, side: int, strength: float, seed: int
 ) -> Prepared:
     """The same cases as another acquisition shows them, in memory."""
-    moved = []
+    shown = []
     for start in range(0, len(prepared), AT_ONCE):
         batch = prepared.batch(slice(start, start + AT_ONCE))
         params = one_part(nuisance, part, side, strength, batch, seed + start)
-        moved.append(nuisance.apply(batch, params, torch.zeros_like(batch.pixels[:, :1]))[0])
-    return prepared.showing(ImageBatch.joined(moved))
+        shown.append(moved(nuisance, batch, params))
+    return prepared.showing(ImageBatch.joined(shown))

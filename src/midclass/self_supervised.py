@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from midclass.acquisition import acquired
 from midclass.detectors.base import Detector
-from midclass.learning import AT_ONCE, LearningImages, Lesson, acquired
+from midclass.learning import AT_ONCE, LearningImages, Lesson
 from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
 from midclass.recipe import Recipe
 from midclass.training import precision

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midclass.acquisition import at_strength
+from midclass.acquisition import acquired
 from midclass.coarse import coarse
 from midclass.errors import InputError
 from midclass.images.prepared import Prepared
@@ -167,7 +167,7 @@ def _part(
         shams.view(-1, *(1,) * (given.pixels.ndim - 1)), operator.sham(given, params), given.pixels
     )
     seen = [
-        coarse(through(nuisance, given.with_pixels(pixels), rng))[0]
+        coarse(acquired(given.with_pixels(pixels), nuisance, rng))[0]
         for pixels in (normal, middle.pixels)
     ]
     axes = tuple(range(1, middle.change.ndim))
@@ -182,16 +182,6 @@ def _part(
         "touched": changed.sum(0, keepdim=True).numpy(),
         "possible": given.anatomy[:, 0].sum(0, keepdim=True).numpy(),
     }
-
-
-def through(
-    nuisance: Nuisance | None, batch: ImageBatch, rng: torch.Generator, strength: float = 1.0
-) -> ImageBatch:
-    """The images as another acquisition shows them; strength 1 is the recipe's."""
-    if nuisance is None:
-        return batch
-    params = at_strength(nuisance.draw(batch, rng), strength)
-    return nuisance.apply(batch, params, torch.zeros_like(batch.pixels[:, :1]))[0]
 
 
 def _effect(given: ImageBatch, middle: Middle) -> FloatArray:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from midclass.acquisition import acquired
 from midclass.detectors.base import Detector, FloatArray
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, Lesson, acquired
+from midclass.learning import AT_ONCE, Lesson
 from midclass.middle import MiddleClasses
 from midclass.networks import Network, Output, seeded, weights_of, with_weights
 from midclass.scoring import CLEARLY, Combination, GivenClass, log_odds, top_change
