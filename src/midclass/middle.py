@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
-from midclass.types import ImageBatch, Middle, Params
+from midclass.types import ImageBatch, Middle, Params, of_rows
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,8 @@ class MiddleClasses:
             if len(part):
                 params = operator.draw(part, rng)
                 middles.append(operator.apply(part, params))
-                normals.append(self._with_shams(part, operator, params, rng))
+                normals.append(with_shams(part, operator, params, self.sham, rng))
         return self._labelled(given, torch.cat(normals), _joined(middles), label, rng)
-
-    def _with_shams(
-        self, part: ImageBatch, operator: Knowledge, params: Params, rng: torch.Generator
-    ) -> Tensor:
-        rows = (torch.rand(len(part), generator=rng) < self.sham).nonzero().squeeze(1)
-        if not len(rows):
-            return part.pixels
-        here = rows.to(part.pixels.device)
-        drawn = {name: value[rows.to(value.device)] for name, value in params.items()}
-        return part.pixels.index_copy(0, here, operator.sham(part[here], drawn))
 
     def _labelled(
         self,
@@ -135,6 +125,18 @@ class MiddleClasses:
         label = torch.cat([torch.zeros_like(label), label]).to(severity.device)
         weight = ((label == 0) | (severity >= self.floor)).float()
         return LabelledBatch(twice, label, change, severity, weight)
+
+
+def with_shams(
+    given: ImageBatch, operator: Knowledge, params: Params, share: float, rng: torch.Generator
+) -> Tensor:
+    """The pixels of the given class, a share of them after the operator's sham."""
+    rows = (torch.rand(len(given), generator=rng) < share).nonzero().squeeze(1)
+    if not len(rows):
+        return given.pixels
+    here = rows.to(given.pixels.device)
+    sham = operator.sham(given[here], of_rows(params, rows))
+    return given.pixels.index_copy(0, here, sham)
 
 
 def _joined(middles: list[Middle]) -> Middle:

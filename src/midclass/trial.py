@@ -17,6 +17,7 @@ from midclass.errors import InputError
 from midclass.images.prepared import Prepared
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
+from midclass.middle import with_shams
 from midclass.probe import FloatArray, best_cue, probe_auroc
 from midclass.recipe import Recipe
 from midclass.types import ImageBatch, Middle
@@ -162,10 +163,7 @@ def _part(
     """One batch as ``MiddleClasses`` makes it, but each image with this one operator."""
     params = operator.draw(given, rng)
     middle = operator.apply(given, params)
-    shams = torch.rand(len(given), generator=rng) < sham
-    normal = torch.where(
-        shams.view(-1, *(1,) * (given.pixels.ndim - 1)), operator.sham(given, params), given.pixels
-    )
+    normal = with_shams(given, operator, params, sham, rng)
     seen = [
         coarse(acquired(given.with_pixels(pixels), nuisance, rng))[0]
         for pixels in (normal, middle.pixels)

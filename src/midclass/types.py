@@ -23,6 +23,13 @@ Params: TypeAlias = dict[str, Tensor]
 """What one call of an operator drew: each tensor has one row for each image of the batch."""
 
 
+def of_rows(params: Params, rows: slice | Tensor) -> Params:
+    """The draw of some of the images; of numbers on any device."""
+    if isinstance(rows, slice):
+        return {name: values[rows] for name, values in params.items()}
+    return {name: values[rows.to(values.device)] for name, values in params.items()}
+
+
 @dataclass(frozen=True)
 class ImageBatch:
     """A batch of prepared images on one device.

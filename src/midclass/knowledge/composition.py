@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Params, of_rows
 
 
 class Composition(Knowledge):
@@ -77,11 +77,11 @@ class Composition(Knowledge):
             rows = params["present"][:, k].nonzero().squeeze(1)
             if len(rows):
                 drawn = {
-                    name.removeprefix(f"{k}."): values[rows.to(values.device)]
+                    name.removeprefix(f"{k}."): values
                     for name, values in params.items()
                     if name.startswith(f"{k}.")
                 }
-                yield part, rows.to(batch.pixels.device), drawn
+                yield part, rows.to(batch.pixels.device), of_rows(drawn, rows)
 
 
 @dataclass(frozen=True)

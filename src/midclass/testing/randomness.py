@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from midclass.testing.trial import Trial, copied, rows
-from midclass.types import Middle, Params
+from midclass.testing.trial import Trial, copied
+from midclass.types import Middle, Params, of_rows
 
 HALF_A_GREY_LEVEL = 1 / 510
 """Sums over one image and over many differ in the last bits; nobody can see so much."""
@@ -71,7 +71,7 @@ def treats_images_alone(trial: Trial) -> str | None:
     for part in parts:
         if len(trial.batch[part]) == 0:
             continue
-        alone = trial.apply(trial.batch[part], rows(trial.params, part))
+        alone = trial.apply(trial.batch[part], of_rows(trial.params, part))
         whole = trial.middle
         there = Middle(whole.pixels[part], whole.change[part], whole.severity[part])
         if not _same(alone, there, HALF_A_GREY_LEVEL):

@@ -50,8 +50,3 @@ class Trial:
 def copied(batch: ImageBatch) -> ImageBatch:
     """The same images in other memory."""
     return ImageBatch(batch.pixels.clone(), batch.anatomy.clone(), batch.spacing_mm.clone())
-
-
-def rows(params: Params, index: slice) -> Params:
-    """The draw of some of the images."""
-    return {name: values[index] for name, values in params.items()}
