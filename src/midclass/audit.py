@@ -76,7 +76,7 @@ def audit(
 def _of_anatomy(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
     covers = np.asarray(prepared.anatomy).reshape(len(prepared), -1).mean(1)
     none = ~prepared.assessable
-    little = (covers < LITTLE) | (_size(prepared) <= recipe.geometry.least_anatomy_mm2)
+    little = (covers < LITTLE) | (prepared.anatomy_mm2 <= recipe.geometry.least_anatomy_mm2)
     shown = covers[~none]
     return {
         "covers": {
@@ -88,13 +88,6 @@ def _of_anatomy(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
         "none": float(none.mean()),
         "little": float((little & ~none).mean()),
     }
-
-
-def _size(prepared: Prepared) -> FloatArray:
-    """Of the anatomy of each sample, in mm^2 (mm^3 of volumes): ``(n,)``."""
-    samples = np.asarray(prepared.anatomy).reshape(len(prepared), -1).sum(1)
-    size: FloatArray = samples * prepared.spacing_mm.prod(1).astype(np.float64)
-    return size
 
 
 def _of_pair(first: Trial, second: Trial, patients: NDArray[Any]) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from midclass.acquisition import acquired
 from midclass.detectors.base import Detector
-from midclass.learning import AT_ONCE, LearningImages, Lesson
+from midclass.learning import LearningImages, Lesson
 from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
 from midclass.recipe import Recipe
 from midclass.training import precision
@@ -113,8 +113,3 @@ def forward(network: nn.Module, pixels: Tensor) -> Output:
     with precision(pixels.device):
         output: Output = network(pixels)
     return output
-
-
-def parts(images: ImageBatch) -> list[ImageBatch]:
-    """The images in parts that fit through a network."""
-    return [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]

@@ -83,6 +83,10 @@ class ImageBatch:
         """Some of the images, still as a batch."""
         return ImageBatch(self.pixels[index], self.anatomy[index], self.spacing_mm[index])
 
+    def split(self, size: int) -> list[ImageBatch]:
+        """The images in order, in parts of at most so many."""
+        return [self[start : start + size] for start in range(0, len(self), size)]
+
     @property
     def spatial(self) -> tuple[int, ...]:
         """``(h, w)`` or ``(d, h, w)``."""

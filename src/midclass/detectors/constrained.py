@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midclass.learning import AT_ONCE
 from midclass.networks import Network
-from midclass.self_supervised import SelfSupervised, parts
+from midclass.self_supervised import SelfSupervised
 from midclass.training import precision
 from midclass.types import ImageBatch
 
@@ -54,7 +55,7 @@ class ConstrainedFeatures(SelfSupervised):
 
     def describe(self, given: ImageBatch) -> dict[str, Tensor]:
         """The mean code, and mean and standard deviation of the two scores."""
-        coded = [self.network_(part.pixels) for part in parts(given)]
+        coded = [self.network_(part.pixels) for part in given.split(AT_ONCE)]
         centre = torch.cat([one.code for one in coded]).mean(0)
         both = torch.cat([_both(one, centre) for one in coded])
         return {"centre": centre, "mean": both.mean(0), "std": both.std(0).clamp_min(1e-6)}

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
+from midclass.learning import AT_ONCE
 from midclass.scoring import GivenClass
-from midclass.self_supervised import SelfSupervised, forward, parts
+from midclass.self_supervised import SelfSupervised, forward
 from midclass.types import ImageBatch, Params
 
 AREA = (0.02, 0.15)
@@ -52,7 +53,7 @@ class CutPaste(SelfSupervised):
 
     def describe(self, given: ImageBatch) -> dict[str, Tensor]:
         """Mean and inverse covariance of the features."""
-        features = torch.cat([self.network_(part.pixels).features for part in parts(given)])
+        features = torch.cat([self.network_(part.pixels).features for part in given.split(AT_ONCE)])
         place = GivenClass.of(features.cpu())
         return {"mean": place.mean.to(self.device), "inverse": place.inverse.to(self.device)}
 

@@ -178,15 +178,9 @@ def raw_scores(output: Output, batch: ImageBatch, given: GivenClass) -> FloatArr
 
 
 def _scores_of(network: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
-    parts = [
-        raw_scores(look(network, part), part, given)
-        for part in (images[i : i + AT_ONCE] for i in range(0, len(images), AT_ONCE))
-    ]
+    parts = [raw_scores(look(network, part), part, given) for part in images.split(AT_ONCE)]
     return np.concatenate(parts) if parts else np.empty((0, 3))
 
 
 def _features(network: nn.Module, images: ImageBatch) -> Tensor:
-    parts = [
-        look(network, images[i : i + AT_ONCE]).features for i in range(0, len(images), AT_ONCE)
-    ]
-    return torch.cat(parts).cpu()
+    return torch.cat([look(network, part).features for part in images.split(AT_ONCE)]).cpu()

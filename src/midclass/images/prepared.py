@@ -68,11 +68,17 @@ class Prepared:
         """``(n,)``: the samples with any anatomy; in the others disease could be nowhere."""
         return self.store.assessable[self.rows]
 
-    def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
-        """Rows of the samples that show enough anatomy for disease to be seen in."""
+    @property
+    def anatomy_mm2(self) -> NDArray[np.float64]:
+        """Of each sample: its anatomy's area in mm^2, or volume in mm^3: ``(n,)``."""
         axes = tuple(range(1, self.anatomy.ndim))
         samples = np.asarray(self.anatomy).sum(axes, dtype=np.int64)
-        return np.flatnonzero(samples * self.spacing_mm.prod(1) > least_mm2)
+        size: NDArray[np.float64] = samples * self.spacing_mm.prod(1)
+        return size
+
+    def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
+        """Rows of the samples that show enough anatomy for disease to be seen in."""
+        return np.flatnonzero(self.anatomy_mm2 > least_mm2)
 
     def batch(self, rows: Sequence[int] | NDArray[np.generic] | slice) -> ImageBatch:
         """Some of the samples as float32 tensors in [0, 1]."""
