@@ -103,7 +103,6 @@ class ConvAutoEncoder(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.settings = size._asdict()
         self.encoder = Encoder(size)
         self.decoder = Decoder(size)
 
@@ -123,7 +122,6 @@ class UNet(nn.Module):
     def __init__(self, channels: int, dims: int, width: int = 16, blocks: int = 1) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(STAGES)]
-        self.settings = {"channels": channels, "dims": dims, "width": width, "blocks": blocks}
         self.layout = layout_of(dims)
         self.down = nn.ModuleList(
             _stage(before, after, dims, blocks, stride=stride)

@@ -83,7 +83,7 @@ class SelfSupervised(Detector):
         )
         self.network_.load_state_dict(states[history.best()])
         self.network_.eval()
-        self.history_ = {**asdict(history), "best": history.best()}
+        self.training_ = {**asdict(history), "best": history.best()}
         rng = torch.Generator().manual_seed(lesson.seed)
         with torch.inference_mode():
             reference = given.draw(min(REFERENCE, len(given.rows)), rng)
@@ -99,11 +99,11 @@ class SelfSupervised(Detector):
         """Network weights, and what scoring knows of the given class."""
         tensors = weights_of(self.network_)
         tensors |= {f"given.{name}": value.cpu() for name, value in self.given_.items()}
-        return tensors, {"shape": self.shape_, "history": self.history_}
+        return tensors, {"shape": self.shape_, "training": self.training_}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        self.shape_, self.history_ = tuple(facts["shape"]), facts["history"]
+        self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
         self.network_ = with_weights(self.build(*self.shape_).to(self.device), tensors)
         self.given_ = {k: v.to(self.device) for k, v in under("given.", tensors).items()}
 
