@@ -178,7 +178,7 @@ def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
     outcomes = study.run([few, none], folder / "positives", cache=folder / "cache")
     assert [outcome.error for outcome in outcomes] == ["", ""]
     with_3, without = (
-        ScoreTable.read(study.table_of(folder / "positives", c)) for c in (few, none)
+        ScoreTable.read(study.table_of(folder / "positives", c.name)) for c in (few, none)
     )
     assert with_3.case_id.tolist() == without.case_id.tolist()
     assert with_3.score.tobytes() != without.score.tobytes()

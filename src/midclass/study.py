@@ -18,7 +18,7 @@ import numpy as np
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
-from midclass.study_cell import Cell
+from midclass.study_cell import Cell, table_of
 from midclass.study_file import Study
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ class Outcome:
     name: str
     seconds: float
     error: str = ""
-
-
-def table_of(folder: Path, cell: Cell) -> Path:
-    """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv``."""
-    return folder / "scores" / f"{cell.name}.csv"
 
 
 def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
@@ -90,7 +85,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     )
     slices = evaluation.slice_numbers(cell.cohort, test)
     table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
-    table.write(table_of(folder, cell))
+    table.write(table_of(folder, cell.name))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -127,7 +122,7 @@ def study(
         trust: files of the user's that may run.
     """
     cells, folder = Study.load(file).cells(data, trust), out or file.parent
-    missing = sum(not table_of(folder, cell).exists() for cell in cells)
+    missing = sum(not table_of(folder, cell.name).exists() for cell in cells)
     say(f"{len(cells)} cells, {len(cells) - missing} done before")
     try:
         with bar(file.stem) as progress:
@@ -137,7 +132,7 @@ def study(
     for outcome in outcomes:
         if outcome.error:
             note(f"failed: {outcome.name}: {outcome.error}")
-    done = sum(table_of(folder, cell).exists() for cell in cells)
+    done = sum(table_of(folder, cell.name).exists() for cell in cells)
     say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
     return done == len(cells)
 
@@ -161,7 +156,7 @@ def run(
         cache: folder of prepared images.
         progress: called with (done, all, text).
     """
-    missing = [cell for cell in cells if not table_of(folder, cell).exists()]
+    missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     outcomes: list[Outcome] = []
     for outcome in _engine(engine)(missing, folder, cache, jobs):
         outcomes.append(outcome)
@@ -200,7 +195,7 @@ def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -
 def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
     """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
 
-    One CPU a cell and as many at once as the cluster has, at most ``jobs`` where that is above 1.
+    One CPU a cell and as many at once as the cluster has; one of this machine has ``jobs`` CPUs.
     Every worker needs midclass and the data under the same paths, and writes to the same folder.
     """
     try:

@@ -52,3 +52,8 @@ class Cell:
     def name(self) -> str:
         """``TASK/DETECTOR/REPEAT``."""
         return f"{self.task}/{self.detector}/{self.repeat}"
+
+
+def table_of(folder: Path, cell: str) -> Path:
+    """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv`` of the cell with this name."""
+    return folder / "scores" / f"{cell}.csv"

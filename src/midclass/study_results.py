@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from midclass import comparison
@@ -11,6 +12,7 @@ from midclass.comparison import Difference, Estimate, TaskComparison
 from midclass.errors import InputError
 from midclass.resolve import did_you_mean
 from midclass.results import ScoreTable
+from midclass.study_cell import table_of
 from midclass.study_file import Study
 
 Tables = dict[str, dict[int, ScoreTable]]
@@ -27,9 +29,6 @@ class Results:
         tables: task -> detector -> repeat -> scores, of detectors with every repeat.
         missing: names of the cells without a score table.
         compared: task -> its comparison, with all detectors of ``tables``.
-        differences: (task, detector) -> ours minus that detector's AUROC, p-values corrected for
-            all of them together; detectors that learn from the given class alone.
-        ranks: mean rank over the tasks of these detectors and ours.
     """
 
     study: Study
@@ -37,8 +36,6 @@ class Results:
     tables: Mapping[str, Tables]
     missing: tuple[str, ...]
     compared: Mapping[str, TaskComparison]
-    differences: Mapping[tuple[str, str], Difference]
-    ranks: Mapping[str, float]
 
     @classmethod
     def of(
@@ -63,30 +60,36 @@ class Results:
         compared = {
             task: TaskComparison.of(found, resamples=resamples) for task, found in tables.items()
         }
-        one_class = {
-            task: [name for name in found if not study.detectors[name].positives]
-            for task, found in tables.items()
-        }
-        one_class = {task: names for task, names in one_class.items() if len(names) > 1}
-        differences = comparison.holm(
-            {
-                (task, name): compared[task].difference(ours, name)
-                for task, names in one_class.items()
-                for name in names
-                if name != ours
-            }
-        )
-        values = {
-            task: {name: compared[task].estimate(name).value for name in names}
-            for task, names in one_class.items()
-        }
-        ranks = comparison.mean_ranks(values) if values else {}
-        return cls(study, ours, tables, missing, compared, differences, ranks)
+        return cls(study, ours, tables, missing, compared)
 
-    @property
+    @cached_property
     def main(self) -> list[str]:
         """The tasks on which there is something to compare with; the others have curves alone."""
         return [task for task in self.tables if len(self.ordered(task)) > 1]
+
+    @cached_property
+    def differences(self) -> dict[tuple[str, str], Difference]:
+        """(task, detector) -> ours minus that detector's AUROC, of the tasks in ``main``.
+
+        P-values are corrected for all of them together. Detectors that learn from the given class
+        alone.
+        """
+        found = {
+            (task, name): self.compared[task].difference(self.ours, name)
+            for task in self.main
+            for name in self.ordered(task)
+            if name != self.ours
+        }
+        return comparison.holm(found)
+
+    @cached_property
+    def ranks(self) -> dict[str, float]:
+        """Mean rank over the tasks of these detectors and ours."""
+        values = {
+            task: {name: self.compared[task].estimate(name).value for name in self.ordered(task)}
+            for task in self.main
+        }
+        return comparison.mean_ranks(values) if values else {}
 
     def title(self, detector: str) -> str:
         """The detector's name for readers."""
@@ -126,13 +129,10 @@ def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]
     missing = []
     for task in study.tasks:
         for name in study.detectors_of(task):
-            paths = {
-                repeat: folder / "scores" / task / name / f"{repeat}.csv"
-                for repeat in range(study.repeats)
-            }
-            lost = [f"{task}/{name}/{repeat}" for repeat, p in paths.items() if not p.exists()]
+            cells = [f"{task}/{name}/{repeat}" for repeat in range(study.repeats)]
+            lost = [cell for cell in cells if not table_of(folder, cell).exists()]
             missing += lost
             if not lost:
-                found = {repeat: ScoreTable.read(path) for repeat, path in paths.items()}
-                tables.setdefault(task, {})[name] = found
+                found = [ScoreTable.read(table_of(folder, cell)) for cell in cells]
+                tables.setdefault(task, {})[name] = dict(enumerate(found))
     return tables, tuple(missing)
