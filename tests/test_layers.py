@@ -37,6 +37,7 @@ LAYERS = [
     ["comparison"],
     ["types", "images", "results"],
     ["metrics", "budget"],
+    ["writing"],
     ["errors", "__init__"],
 ]
 WRAPPED = {

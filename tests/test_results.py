@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from midclass import metrics
 from midclass.errors import InputError
-from midclass.results import ScoreTable, new_folder, summary, write_text_atomic
+from midclass.results import ScoreTable, summary
+from midclass.writing import new_folder, write_text_atomic
 
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
 scores = st.floats(allow_nan=False, max_value=1.7e308)
@@ -98,7 +99,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "scores.csv"
     write_text_atomic(path, "old")
     code = (
-        "import os, signal, sys; from midclass.results import write_text_atomic;"
+        "import os, signal, sys; from midclass.writing import write_text_atomic;"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
         "write_text_atomic(sys.argv[1], 'new' * 100000)"
     )

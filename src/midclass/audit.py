@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import combinations
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +13,10 @@ from midclass.acquisition import acquired
 from midclass.coarse import coarse
 from midclass.errors import InputError
 from midclass.images.prepared import Prepared
+from midclass.learning import Progress
 from midclass.probe import FEWEST, FloatArray, linear, probe_auroc
 from midclass.recipe import Recipe
 from midclass.trial import Trial, batches, try_operator
-
-Progress: TypeAlias = Callable[[int, int, str], None]
 
 LITTLE = 0.02
 """Share of the image below which an anatomy is little."""
@@ -44,7 +42,7 @@ def audit(
     Raises:
         InputError: too few images with anatomy, or of one patient.
     """
-    rows = np.flatnonzero(_size(prepared) > recipe.geometry.least_anatomy_mm2)
+    rows = prepared.with_anatomy(recipe.geometry.least_anatomy_mm2)
     patients = np.array([case.patient_id for case in prepared.cases])[prepared.case_index[rows]]
     if len(rows) < FEWEST or len(set(patients)) < 2:
         raise InputError(

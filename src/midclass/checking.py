@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from midclass.console import bar, say
+from midclass.console import bar, new_table, say, show_table
 from midclass.recipe import Geometry, Recipe
 from midclass.testing import PROMISES, Finding, example_batch, findings
 from midclass.types import ImageBatch
@@ -60,13 +58,13 @@ def _spacing_mm(geometry: Geometry) -> tuple[float, bool]:
 
 
 def _tell_table(found: Mapping[str, Mapping[str, Finding]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("", no_wrap=True)
     for name in found:
         table.add_column(escape(name))
     for promise in PROMISES:
         table.add_row(promise, *(operator[promise].state for operator in found.values()))
-    Console(highlight=False).print(table)
+    show_table(table)
 
 
 def _tell_broken(found: Mapping[str, Mapping[str, Finding]]) -> bool:

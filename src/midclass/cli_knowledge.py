@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midclass.cli_options import Cache, Part, Recipe, Root, Seed, Split, Trust
+from midclass.cli_options import Cache, GivenImages, Part, Recipe, Root, Seed, Split, Trust
 
 # Bodies import what they need, so that --help needs neither torch nor matplotlib.
 
@@ -17,9 +17,7 @@ def show(
     manifest: Annotated[
         Path | None, typer.Argument(metavar="[MANIFEST]", help="The same as --cohort.")
     ] = None,
-    cohort: Annotated[
-        Path | None, typer.Option(help="Manifest; generated phantoms without one.")
-    ] = None,
+    cohort: GivenImages = None,
     split: Split = None,
     part: Part = None,
     root: Root = None,
@@ -50,9 +48,7 @@ def check(recipe: Recipe, trust: Trust = None, seed: Seed = 0) -> None:
 
 def audit(
     recipe: Recipe,
-    cohort: Annotated[
-        Path | None, typer.Option(help="Manifest; generated phantoms without one.")
-    ] = None,
+    cohort: GivenImages = None,
     split: Split = None,
     part: Part = None,
     root: Root = None,

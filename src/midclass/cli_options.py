@@ -16,6 +16,9 @@ Detector: TypeAlias = Annotated[
 Manifest: TypeAlias = Annotated[
     Path, typer.Option("--cohort", help="Manifest: a CSV file with a case a row.")
 ]
+GivenImages: TypeAlias = Annotated[
+    Path | None, typer.Option("--cohort", help="Manifest; generated phantoms without one.")
+]
 Split: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Column with the parts of a split, or FILE.csv:COLUMN beside the manifest."),

@@ -15,11 +15,12 @@ import numpy as np
 from midclass import evaluation, plots, plots_sheet, sheet
 from midclass.console import bar, note, notes, promise, say, tell_figures, tell_fit
 from midclass.errors import InputError
-from midclass.fitting import Workplace, detector_class, refuse_existing
+from midclass.fitting import Workplace, detector_class, refuse_existing, refuse_existing_file
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare
 from midclass.recipe import Recipe
-from midclass.results import ScoreTable, new_folder
+from midclass.results import ScoreTable
+from midclass.writing import new_folder
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
@@ -108,8 +109,7 @@ def score(
     """Score cases of known or unknown class; True where all of them could be read."""
     from midclass.detectors.base import load_detector
 
-    if out.exists() and (out.is_dir() or not overwrite):
-        raise InputError(f"{out}: is there already; give another --out, or --overwrite")
+    refuse_existing_file(out, overwrite)
     if heat_maps is not None:
         refuse_existing(heat_maps, overwrite)
     detector = load_detector(folder, trust)

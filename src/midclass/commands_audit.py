@@ -7,20 +7,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from midclass import sheet
 from midclass.advice import advice, verdict
 from midclass.audit import audit
-from midclass.commands import Source
-from midclass.console import bar, note, say
+from midclass.commands import Source, prepared_with_bar
+from midclass.console import bar, new_table, note, say, show_table
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
-from midclass.images.prepare import prepare
 from midclass.recipe import Recipe
-from midclass.results import write_text_atomic
+from midclass.writing import write_text_atomic
 
 
 def run(
@@ -56,14 +53,7 @@ def run(
 def _figures(recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None) -> dict[str, Any]:
     if not len(cohort):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to look at")
-    with bar("preparing images") as progress:
-        prepared = prepare(
-            cohort,
-            recipe,
-            cache=cache,
-            progress=lambda done, total: progress(done, total, ""),
-            keep_going=True,
-        )
+    prepared = prepared_with_bar(cohort, recipe, cache, keep_going=True)
     for case, reason in prepared.failed:
         note(f"failed: {case.case_id}: {reason}")
     with bar("auditing") as progress:
@@ -79,7 +69,7 @@ def _figures(recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None) -> d
 
 def _tell(figures: Mapping[str, Any]) -> None:
     """A table of the middle classes, three lines on anatomy and nuisance, and the advice."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for column in ("middle class", "AUROC", "best cue alone", "too faint", "severity", "covers"):
         table.add_column(column, justify="left" if column[0] in "mb" else "right")
     table.add_column("verdict")
@@ -94,7 +84,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
             _percent(found["covers"]),
             verdict(found),
         )
-    Console(highlight=False).print(table)
+    show_table(table)
     say("AUROC: of coarse statistics that cannot see what an image shows; covers: of the anatomy")
     _tell_rest(figures)
     if not figures["advice"]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from midclass import evaluation, sheet
 from midclass.commands import Source, prepared_with_bar
-from midclass.console import bar, say
+from midclass.console import bar, new_table, say, show_table
 from midclass.detectors.base import load_detector
 from midclass.errors import InputError
+from midclass.fitting import refuse_existing_file
 from midclass.results import ScoreTable
 from midclass.robustness import false_alarms, nuisance_scores
 
@@ -29,8 +27,7 @@ def run(
     overwrite: bool = False,
 ) -> ScoreTable:
     """Score at most n given-class test cases, of as many patients as possible; write the table."""
-    if out.exists() and (out.is_dir() or not overwrite):
-        raise InputError(f"{out}: is there already; give another --out, or --overwrite")
+    refuse_existing_file(out, overwrite)
     detector = load_detector(folder, trust)
     cohort = sheet.choose(source.cohort("test"), n, seed)
     if not len(cohort):
@@ -49,7 +46,7 @@ def _tell(table: ScoreTable, max_fpr: float) -> None:
     rates = false_alarms(table)
     still = rates.pop("none")[0.0]
     strengths = sorted({strength for row in rates.values() for strength in row})
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = new_table()
     shown.add_column("nuisance")
     for strength in strengths:
         shown.add_column(f"x {strength:g}", justify="right")
@@ -61,7 +58,7 @@ def _tell(table: ScoreTable, max_fpr: float) -> None:
             *(f"{row[strength]['value']:.1%}" for strength in strengths),
             f"{usual['low']:.1%} to {usual['high']:.1%}",
         )
-    Console(highlight=False).print(shown)
+    show_table(shown)
     patients = len(set(table.patient_id))
     say(
         f"false alarms of {len(table.case_id)} given-class cases of {patients} patients, by "

@@ -28,6 +28,16 @@ def note(text: str) -> None:
     Console(highlight=False, markup=False, soft_wrap=True, stderr=True).print(text)
 
 
+def new_table() -> Table:
+    """An empty table without lines, as all commands show it."""
+    return Table(box=None, pad_edge=False, header_style="bold")
+
+
+def show_table(table: Table) -> None:
+    """A table of a result."""
+    Console(highlight=False).print(table)
+
+
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with the time left, where stderr is a terminal: call it (done, all, text)."""
@@ -87,7 +97,7 @@ def tell_fit(detector: Detector, seconds: float) -> None:
 
 def tell_figures(figures: Mapping[str, Any]) -> None:
     """The figures of an evaluation as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for column in ("", "value", "95 % interval"):
         table.add_column(column, justify="left" if not column else "right")
 
@@ -109,7 +119,7 @@ def tell_figures(figures: Mapping[str, Any]) -> None:
     )
     for name, area in sorted(figures["auroc_per_class"].items()):
         table.add_row(f"AUROC of {escape(name)}", f"{area:.3f}", "")
-    Console(highlight=False).print(table)
+    show_table(table)
     cases, patients = figures["cases"], figures["patients"]
     say(
         f"{cases['given']} given-class and {cases['target']} target-class cases "

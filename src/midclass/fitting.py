@@ -17,7 +17,7 @@ from midclass.evaluation import FITTED_WITH, fitted_with
 from midclass.images.cohort import Case, Cohort
 from midclass.recipe import Recipe
 from midclass.resolve import did_you_mean, resolve
-from midclass.results import new_folder, write_text_atomic
+from midclass.writing import new_folder, write_text_atomic
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
@@ -40,6 +40,16 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out}: is a file; give a folder with --out")
     if not overwrite and out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty; give another --out, or --overwrite to replace it")
+
+
+def refuse_existing_file(out: Path, overwrite: bool) -> None:
+    """The same for a file.
+
+    Raises:
+        InputError: ``out`` is a folder, or (without ``overwrite``) a file.
+    """
+    if out.exists() and (out.is_dir() or not overwrite):
+        raise InputError(f"{out}: is there already; give another --out, or --overwrite")
 
 
 def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:

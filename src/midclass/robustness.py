@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from midclass.acquisition import moved, one_part, sides
 from midclass.errors import InputError
 from midclass.images.prepared import Prepared
+from midclass.learning import Progress
 from midclass.results import ScoreTable
 from midclass.types import ImageBatch
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from midclass.detectors.base import Detector
     from midclass.knowledge.nuisance import Nuisance
 
-Progress: TypeAlias = Callable[[int, int, str], None]
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 """In units of the recipe's range; 1 is the most that training has seen."""

@@ -144,17 +144,9 @@ class Study(_Part):
             InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
         """
         for name, entry in self.detectors.items():
-            found = detector_class(self._module(name), trust)
-            if found.needs_positives and not entry.positives:
-                raise InputError(
-                    f"{self._source}: detectors.{name}: {entry.detector} needs some cases of the "
-                    "target class: say how many with positives"
-                )
-            if entry.positives and not found.takes_positives:
-                raise InputError(
-                    f"{self._source}: detectors.{name}: {entry.detector} learns from the given "
-                    "class only; leave out positives"
-                )
+            detector_class(self._module(name), trust).check_number_of_positives(
+                entry.positives, f"{self._source}: detectors.{name}: {entry.detector}"
+            )
         made = {
             (task, name): self._recipe(task, name, trust)
             for task in self.tasks

@@ -12,9 +12,10 @@ from midclass import __version__, comparison, plots_study
 from midclass.comparison import Estimate
 from midclass.console import note, say
 from midclass.metrics import false_alarm_rate
-from midclass.results import ScoreTable, write_text_atomic
+from midclass.results import ScoreTable
 from midclass.study_file import Study
 from midclass.study_results import Results
+from midclass.writing import write_or_check
 
 TITLES = {
     "auroc": "AUROC",
@@ -38,19 +39,22 @@ def report(
     folder = out or file.parent
     results = Results.of(Study.load(file), folder, ours)
     text, path = markdown(results, folder), folder / "RESULTS.md"
-    if check:
-        same = path.exists() and path.read_text(encoding="utf-8") == text
-        if not same:
-            note(f"{path} does not say what the score tables say; write it with midclass report")
-        return same
+    if not check:
+        _draw(results, folder)
+    same = write_or_check(path, text, check=check)
+    if not same:
+        note(f"{path} does not say what the score tables say; write it with midclass report")
+    elif not check:
+        say(f"saved: {path}")
+    return same
+
+
+def _draw(results: Results, folder: Path) -> None:
     for task in results.main:
         plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task))
     curves = {results.task_title(t): results.curve(t) for t in results.tables if results.curve(t)}
     if curves:
         plots_study.curves(folder / "positives.svg", curves)
-    write_text_atomic(path, text)
-    say(f"saved: {path}")
-    return True
 
 
 def markdown(results: Results, folder: Path) -> str:

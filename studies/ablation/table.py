@@ -11,6 +11,7 @@ import numpy as np
 
 from midclass.metrics import auroc, by_patient
 from midclass.results import ScoreTable
+from midclass.writing import write_or_check
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"
@@ -123,10 +124,7 @@ def main() -> int:
         pattern = re.escape(begin) + ".*?" + re.escape(end)
         made = f"{begin}\n{make()}\n{end}"
         new = re.sub(pattern, lambda _, made=made: made, new, flags=re.S)
-    if check:
-        return int(new != text)
-    DOCUMENT.write_text(new, encoding="utf-8")
-    return 0
+    return int(not write_or_check(DOCUMENT, new, check=check))
 
 
 if __name__ == "__main__":

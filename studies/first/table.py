@@ -9,6 +9,7 @@ from typing import Any
 
 from midclass.evaluation import report
 from midclass.results import ScoreTable
+from midclass.writing import write_or_check
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"
@@ -62,10 +63,7 @@ def main() -> int:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     new = f"{before}{BEGIN}\n{markdown()}\n{END}{after}"
-    if check:
-        return int(new != text)
-    README.write_text(new, encoding="utf-8")
-    return 0
+    return int(not write_or_check(README, new, check=check))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from midclass.results import ScoreTable
 from midclass.robustness import false_alarms
+from midclass.writing import write_or_check
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "nuisance.md"
@@ -69,11 +70,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
     given = parser.parse_args()
-    new = markdown(given.scores)
-    if given.check:
-        return int(given.out.read_text(encoding="utf-8") != new)
-    given.out.write_text(new, encoding="utf-8")
-    return 0
+    return int(not write_or_check(given.out, markdown(given.scores), check=given.check))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from midclass.images.prepare import Prepared
 from midclass.learning import AT_ONCE, LearningImages, Lesson, Progress
 from midclass.metrics import checked_fpr
 from midclass.recipe import Recipe
-from midclass.results import new_folder
 from midclass.types import ImageBatch
+from midclass.writing import new_folder
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -188,14 +188,13 @@ class Detector(ABC):
             )
         return LearningImages(prepared, rows, self.recipe.nuisance_operator(), self.device)
 
-    def check_number_of_positives(self, count: int) -> None:
+    @classmethod
+    def check_number_of_positives(cls, count: int, name: str = "") -> None:
         """Raise InputError, before any work, where it needs some and has none, or takes none."""
-        name = type(self).__name__
-        if self.needs_positives and not count:
-            raise InputError(
-                f"{name} needs some cases of the target class: give it positives (--positives 10)"
-            )
-        if count and not self.takes_positives:
+        name = name or cls.__name__
+        if cls.needs_positives and not count:
+            raise InputError(f"{name} needs some cases of the target class; give it positives")
+        if count and not cls.takes_positives:
             raise InputError(f"{name} learns from the given class only; leave out positives")
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:

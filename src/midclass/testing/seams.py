@@ -10,14 +10,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge._visibility import box_mean
+from midclass.probe import linear
 from midclass.testing.scenes import example_batch
 from midclass.testing.trial import Trial
 from midclass.types import ImageBatch
@@ -60,8 +58,7 @@ def probe(sham: Tensor, untouched: Tensor) -> float:
     """Cross-validated AUROC of a logistic regression; the images of the two must differ."""
     features = np.concatenate([_statistics(untouched), _statistics(sham)])
     label = np.repeat([0, 1], [len(untouched), len(sham)])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-    return float(cross_val_score(model, features, label, cv=4, scoring="roc_auc").mean())
+    return float(cross_val_score(linear(), features, label, cv=4, scoring="roc_auc").mean())
 
 
 def _scenes(trial: Trial) -> ImageBatch:

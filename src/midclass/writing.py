@@ -1,0 +1,76 @@
+"""Writing: files and folders appear whole or not at all.
+
+They are made beside their place under another name and renamed, so an interrupted command leaves
+what was there before.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from midclass.errors import InputError
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; makes the folder if needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    try:
+        # Not tempfile: its files are readable by their owner alone, and would stay so.
+        with open(temporary, "x", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_or_check(path: Path, text: str, *, check: bool) -> bool:
+    """Write a page made of score tables; with ``check`` only say whether it reads so already."""
+    if check:
+        return path.exists() and path.read_text(encoding="utf-8") == text
+    write_text_atomic(path, text)
+    return True
+
+
+@contextmanager
+def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which gets its name ``path`` when the block ends without an error.
+
+    On an error what was made is removed and what was at ``path`` stays. With ``overwrite`` a folder
+    at ``path`` is replaced with all it contains.
+
+    Raises InputError, before the block, for a file or (without overwrite) a folder not empty.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; give a folder")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path}: the folder is not empty; give a new one, or ask to overwrite it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = _beside(path), _beside(path)
+    new.mkdir()
+    try:
+        yield new
+        if overwrite and path.is_dir():
+            os.rename(path, old)
+        elif path.is_dir():
+            path.rmdir()
+        os.rename(new, path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
