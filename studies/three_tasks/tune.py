@@ -3,10 +3,10 @@
     python studies/three_tasks/tune.py DATA [--jobs 2]
 
 From the training part of repeat 0 a fifth of the given-class patients are set aside. Each detector
-learns from the others with three learning rates in 100 steps, and is judged by how
-well it tells the patients set aside from middle classes made of them: the baselines by the recipe's
-own, which say what disease looks like; the method and its control, which learn from those or might,
-by the recipe's held-out operators. ``tuning.csv`` has one row for each task, detector and rate; the
+learns from the others with three learning rates in 100 steps, and is judged by how well it tells
+the patients set aside from middle classes made of them: the baselines by the recipe's own, which
+say what disease looks like; the method and its control, which learn from those or might, by the
+recipe's held-out operators. ``tuning.csv`` has one row for each task, detector and rate; the
 rate with the highest mean over the tasks goes into ``study.yaml`` (``--choice`` prints it). What is
 done already is not done again.
 """
@@ -18,8 +18,12 @@ import csv
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from midclass.study_cell import Cell
+from midclass.study_file import Study
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "tuning.csv"
@@ -44,8 +48,14 @@ LEARNED = (
 Row = tuple[str, str, float, float]
 
 
-def judged(data: Path, task: str, name: str, rate: float) -> Row:
-    """AUROC of one detector with one learning rate, given class against middle classes."""
+def judged(cell: Cell, knowledge: dict[str, Any], rate: float) -> Row:
+    """AUROC of a cell's detector with one learning rate, given class against middle classes.
+
+    Args:
+        cell: of repeat 0.
+        knowledge: fields of the task's recipe.
+        rate: to learn with.
+    """
     import torch
 
     from midclass.fitting import detector_class
@@ -53,12 +63,9 @@ def judged(data: Path, task: str, name: str, rate: float) -> Row:
     from midclass.images.prepare import prepare
     from midclass.metrics import auroc
     from midclass.recipe import Recipe
-    from midclass.study_file import Study
     from midclass.types import ImageBatch
 
     torch.set_num_threads(1)
-    cells = Study.load(HERE / "study.yaml").cells(data)
-    cell = next(c for c in cells if (c.task, c.detector, c.repeat) == (task, name, 0))
     budget = {**cell.recipe["budget"], "learning_rate": rate, "steps": STEPS}
     recipe = Recipe.from_dict({**cell.recipe, "budget": budget}, source=cell.source)
     cohort = Cohort.from_manifest(cell.cohort, cell.split).part("train").given_class()
@@ -68,8 +75,9 @@ def judged(data: Path, task: str, name: str, rate: float) -> Row:
 
     judges = prepare(parts["judge"], recipe, cache=CACHE)
     images, rng = judges.batch(slice(None)), torch.Generator().manual_seed(0)
-    knowledge = Recipe.from_dict(next(c for c in cells if c.name == f"{task}/nsa/0").recipe)
-    operators = knowledge.held_out_operators() if name in OURS else knowledge.operators()
+    known = Recipe.from_dict(knowledge)
+    ours = cell.detector in OURS
+    operators = known.held_out_operators() if ours else known.operators()
     given = detector.score_samples(judges)
     areas = []
     for operator in operators.values():
@@ -79,7 +87,7 @@ def judged(data: Path, task: str, name: str, rate: float) -> Row:
         scores = detector.score_samples(judges.showing(shown))
         label = np.repeat([0, 1], [len(given), visible.sum()])
         areas.append(auroc(label, np.concatenate([given, scores[visible]])))
-    return task, name, rate, float(np.mean(areas))
+    return cell.task, cell.detector, rate, float(np.mean(areas))
 
 
 def done() -> dict[tuple[str, str, float], float]:
@@ -113,10 +121,16 @@ def main() -> None:
         return
     wanted = [(task, name, rate) for name in LEARNED for task in TASKS for rate in RATES]
     missing = [one for one in wanted if one not in done()]
+    study = Study.load(HERE / "study.yaml").cells(asked.data)
+    cells = {(cell.task, cell.detector): cell for cell in study if cell.repeat == 0}
     if not FILE.exists():
         FILE.write_text("task,detector,learning_rate,auroc\n", encoding="utf-8")
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(judged, asked.data, *one) for one in missing]):
+        waiting = [
+            pool.submit(judged, cells[task, name], cells[task, "nsa"].recipe, rate)
+            for task, name, rate in missing
+        ]
+        for future in as_completed(waiting):
             task, name, rate, area = future.result()
             with open(FILE, "a", encoding="utf-8") as file:
                 file.write(f"{task},{name},{rate:g},{area:.4f}\n")
