@@ -31,7 +31,7 @@ def areas(path: Path, title: str, found: Mapping[str, Estimate], ours: str) -> N
 
 def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]) -> None:
     """AUROC over the number of positives: one panel a task, one line a kind of detector."""
-    figure = Figure((4.2 * len(found), 3.6), layout="constrained")
+    figure = Figure((4.2 * len(found) + 2.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     kinds = sorted({kind for lines in found.values() for kind in lines})
     for axes, (task, lines) in zip(panels, found.items(), strict=True):
@@ -51,5 +51,8 @@ def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("AUROC")
-    panels[-1].legend(frameon=False, fontsize="small")
+    named = {
+        n: h for axes in panels for h, n in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named, loc="outside right center", frameon=False)
     save(figure, path)

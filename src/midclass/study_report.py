@@ -17,6 +17,8 @@ from midclass.study_file import Study
 from midclass.study_results import Results
 from midclass.writing import write_or_check
 
+NAMED = 10
+"""Cells without a score table that are named."""
 TITLES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -52,7 +54,11 @@ def report(
 def _draw(results: Results, folder: Path) -> None:
     for task in results.main:
         plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task))
-    curves = {results.task_title(t): results.curve(t) for t in results.tables if results.curve(t)}
+    curves = {
+        results.task_title(task): {results.kind_title(k): v for k, v in results.curve(task).items()}
+        for task in results.tables
+        if results.curve(task)
+    }
     if curves:
         plots_study.curves(folder / "positives.svg", curves)
 
@@ -63,7 +69,7 @@ def markdown(results: Results, folder: Path) -> str:
     parts = [
         f"# Results: {study.summary or study.name}",
         "Written by `midclass report` from the score tables in `scores/`; do not edit. "
-        f"{study.repeats} repeats (seed, and random split where the task has one); intervals are "
+        f"Repeats: {study.repeats} (seed, and random split where the task has one); intervals are "
         "95 %, from resampling patients and repeats together, the same resamples for all "
         "detectors. Detectors in the tables have seen no target-class case unless it is said.",
         _lost(results),
@@ -103,7 +109,8 @@ def _one_task(results: Results, task: str) -> str:
     rows = []
     for name in results.ordered(task):
         figures = [_text(compared.estimate(name, figure)) for figure in comparison.FIGURES]
-        spread = f"{compared.estimate(name).spread:.3f}".removeprefix("0")
+        spread = compared.estimate(name).spread  # of one repeat there is none
+        sd = "" if np.isnan(spread) else f"{spread:.3f}".removeprefix("0")
         alarms = _alarms(results.tables[task][name])
         against = ["", ""]
         if name != results.ours:
@@ -111,7 +118,7 @@ def _one_task(results: Results, task: str) -> str:
             low, high = _signed(found.low), _signed(found.high)
             against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.title(name), name == results.ours)
-        rows.append([title, *figures, spread, alarms, *against])
+        rows.append([title, *figures, sd, alarms, *against])
     promised = f"false alarms, {100 * results.study.max_fpr:g} % promised"
     head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
     head += ["sd of AUROC", promised, f"AUROC of {ours} minus it", "p, corrected"]
@@ -138,7 +145,7 @@ def _positives(results: Results) -> list[str]:
         curves = results.curve(task)
         numbers = sorted({number for points in curves.values() for number in points})
         rows = [
-            [kind, *(_text(points[n]) if n in points else "" for n in numbers)]
+            [results.kind_title(kind), *(_text(points[n]) if n in points else "" for n in numbers)]
             for kind, points in curves.items()
         ]
         if rows:
@@ -156,9 +163,11 @@ def _rows(results: Results, task: str) -> tuple[str, dict[str, Estimate], str]:
 def _lost(results: Results) -> str:
     if not results.missing:
         return ""
+    left = len(results.missing) - NAMED
+    more = f" and {left} more" if left > 0 else ""
     return (
         f"**Not complete**: {len(results.missing)} cells have no score table, and detectors that "
-        f"lack one are left out: {', '.join(results.missing)}."
+        f"lack one are left out: {', '.join(results.missing[:NAMED])}{more}."
     )
 
 

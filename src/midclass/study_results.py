@@ -95,6 +95,11 @@ class Results:
         """The detector's name for readers."""
         return self.study.detectors[detector].title or detector.replace("_", " ")
 
+    def kind_title(self, kind: str) -> str:
+        """The name for readers of a detector of ``curve``: the first title of its entries."""
+        entries = [one for one in self.study.detectors.values() if one.detector == kind]
+        return next((one.title for one in entries if one.title), kind.replace("_", " "))
+
     def task_title(self, task: str) -> str:
         """The task's name for readers."""
         return self.study.tasks[task].title or task.replace("_", " ")
