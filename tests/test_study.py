@@ -87,6 +87,15 @@ def test_the_common_fields_and_the_selection_of_classes_reach_the_recipe(folder:
     assert len(one.recipe["middle_classes"]) == 1 < len(whole.recipe["middle_classes"])
 
 
+def test_a_task_may_promise_another_false_alarm_rate_than_the_study(folder: Path) -> None:
+    text = (folder / "study.yaml").read_text()
+    asked = text.replace("data/manifest.csv}", "data/manifest.csv, max_fpr: 0.2}")
+    (folder / "promise.yaml").write_text(asked)
+    assert {cell.max_fpr for cell in cells(folder)} == {0.1}
+    promised = Study.load(folder / "promise.yaml").cells(folder)
+    assert {cell.max_fpr for cell in promised} == {0.2}
+
+
 def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
     study.run(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
     assert tables(folder / "two") == tables(folder / "whole")

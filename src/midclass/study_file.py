@@ -33,6 +33,8 @@ class Task(_Part):
         known_patients: share of the test part's target-class patients who are learned from and
             not tested, drawn by the number of the repeat. For detectors with positives, where the
             split leaves none to learn from.
+        max_fpr: promised false-alarm rate where it is another than the study's: few cases of the
+            given class cannot promise a small one.
     """
 
     recipe: str
@@ -41,6 +43,7 @@ class Task(_Part):
     change: dict[str, Any] = {}
     title: str = ""
     known_patients: float = Field(default=0.0, ge=0, lt=1)
+    max_fpr: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Entry(_Part):
@@ -133,6 +136,10 @@ class Study(_Part):
         """The names of the detectors that are run on a task."""
         return [n for n, e in self.detectors.items() if e.tasks is None or task in e.tasks]
 
+    def max_fpr_of(self, task: str) -> float:
+        """The false-alarm rate that is promised in a task."""
+        return self.tasks[task].max_fpr or self.max_fpr
+
     def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
         """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
 
@@ -161,7 +168,7 @@ class Study(_Part):
                 module=self._module(name),
                 cohort=data / self.tasks[task].cohort,
                 split=_numbered(self.tasks[task].split, repeat),
-                max_fpr=self.max_fpr,
+                max_fpr=self.max_fpr_of(task),
                 source=source,
                 trust=tuple(trust),
                 positives=self.detectors[name].positives,

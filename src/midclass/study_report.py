@@ -119,7 +119,7 @@ def _one_task(results: Results, task: str) -> str:
             against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.title(name), name == results.ours)
         rows.append([title, *figures, sd, alarms, *against])
-    promised = f"false alarms, {100 * results.study.max_fpr:g} % promised"
+    promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
     head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
     head += ["sd of AUROC", promised, f"AUROC of {ours} minus it", "p, corrected"]
     one = next(iter(results.tables[task].values()))
