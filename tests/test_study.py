@@ -144,6 +144,7 @@ def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(fol
     assert finished.returncode == 0, finished.stderr
     assert f"4 cells, {left} done before" in finished.stdout
     assert tables(out) == tables(folder / "whole")
+    assert not (out / "work").exists()
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:

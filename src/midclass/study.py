@@ -165,9 +165,15 @@ def run(
             failed = sum(bool(one.error) for one in outcomes)
             text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
             progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
-    with suppress(OSError):
-        (folder / "work").rmdir()
+    _remove_empty(folder / "work")
     return outcomes
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folders of cells that are done; those of interrupted ones hold their checkpoints."""
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        with suppress(OSError):  # not empty, or never made
+            path.rmdir()
 
 
 Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
