@@ -9,8 +9,9 @@ demo: $(VENV)/installed
 	rm -rf demo
 	$(BIN)/midclass demo --out demo
 
+# One thread a process: torch in two processes on the same cores slows down many times otherwise.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
