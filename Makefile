@@ -10,8 +10,9 @@ demo: $(VENV)/installed
 	$(BIN)/midclass demo --out demo
 
 # One thread a process: torch in two processes on the same cores slows down many times otherwise.
+# Each process needs about 1 GB of memory.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

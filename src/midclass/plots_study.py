@@ -51,8 +51,6 @@ def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("AUROC")
-    named = {
-        n: h for axes in panels for h, n in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(named.values(), named, loc="outside right center", frameon=False)
+    shown = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    figure.legend(shown.values(), shown, loc="outside right center", frameon=False)
     save(figure, path)

@@ -126,7 +126,7 @@ def main() -> None:
     if not FILE.exists():
         FILE.write_text("task,detector,learning_rate,auroc\n", encoding="utf-8")
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [
+        waiting = [  # the recipe of a baseline such as nsa is the task's
             pool.submit(judged, cells[task, name], cells[task, "nsa"].recipe, rate)
             for task, name, rate in missing
         ]

@@ -71,8 +71,8 @@ class Prepared:
     @property
     def anatomy_mm2(self) -> NDArray[np.float64]:
         """Of each sample: its anatomy's area in mm^2, or volume in mm^3: ``(n,)``."""
-        axes = tuple(range(1, self.anatomy.ndim))
-        samples = np.asarray(self.anatomy).sum(axes, dtype=np.int64)
+        anatomy = self.anatomy  # a copy, where not all samples of the store are used
+        samples = anatomy.sum(tuple(range(1, anatomy.ndim)), dtype=np.int64)
         size: NDArray[np.float64] = samples * self.spacing_mm.prod(1)
         return size
 
