@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -44,7 +45,7 @@ def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]
                 axes.fill_between(numbers, low, high, color=colour, alpha=0.12, lw=0)
             else:
                 axes.vlines(numbers, low, high, color=colour, lw=1)
-        axes.set(title=task, xlabel="positives to learn from")
+        axes.set(title=fill(task, 36), xlabel="positives to learn from")
         axes.set_xscale("symlog", linthresh=2)
         every = sorted({n for points in lines.values() for n in points})
         axes.set_xticks(every, [str(n) for n in every])
