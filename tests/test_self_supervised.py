@@ -46,7 +46,7 @@ STEPS = {
     CutPaste: 60,
     ImagePerturbation: 60,
     ConstrainedFeatures: 30,
-    NaturalSynthetic: 100,
+    NaturalSynthetic: 400,
     Weighted: 25,
     Focal: 25,
     Oversampling: 25,
@@ -256,13 +256,19 @@ class TestPerturbations:
 
 
 class TestNaturalSynthetic:
-    def test_nothing_changes_where_the_share_is_0_or_outside_the_anatomy(self) -> None:
+    def test_nothing_changes_where_nothing_is_foreign_or_outside_the_anatomy(self) -> None:
         images = example_batch(n=12)
-        pixels, share = nsa.blended(images, seeded())
-        assert torch.equal(pixels[share == 0], images.pixels[share == 0])
-        assert not share[~images.anatomy].any()
-        assert (share.flatten(1).amax(1) > 0).float().mean() > 0.8
-        assert share.max() <= 1
+        pixels, foreign = nsa.blended(images, seeded())
+        assert torch.equal(pixels[foreign == 0], images.pixels[foreign == 0])
+        assert not foreign[~images.anatomy].any()
+        assert (foreign.flatten(1).amax(1) > 0.5).float().mean() > 0.8
+        assert foreign.max() <= 1
+
+    def test_nothing_counts_as_foreign_where_the_intensity_stays(self) -> None:
+        same = ImageBatch.of(torch.full((6, 1, 48, 48), 0.4))
+        pixels, foreign = nsa.blended(same, seeded())
+        torch.testing.assert_close(pixels, same.pixels)
+        assert foreign.max() < 0.05
 
     def test_a_seamless_patch_keeps_the_coarse_brightness(
         self, monkeypatch: pytest.MonkeyPatch

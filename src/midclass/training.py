@@ -158,11 +158,12 @@ def train_on_given(
     return {**vars(history), "best": history.best()}
 
 
-def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
-    """Cross-entropy of the class plus, for the change map, binary cross-entropy and Dice loss.
+DICE = 0.5
+"""Weight of the Dice loss beside the cross-entropy of a map."""
 
-    Dice (Milletari et al., 3DV 2016) keeps small changes from being outvoted by the background.
-    """
+
+def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
+    """Cross-entropy of the class plus, for the change map, binary cross-entropy and Dice loss."""
     entropy = functional.cross_entropy(
         output.logits.float(), batch.label, reduction="none", label_smoothing=budget.label_smoothing
     )
@@ -172,9 +173,20 @@ def loss_of(output: Output, batch: LabelledBatch, budget: Budget) -> Tensor:
     target = batch.change.flatten(1)
     pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     marked = logits.sigmoid() * mapped.unsqueeze(1)
-    dice = 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
-    change = (pixelwise.mean(1) * (mapped / mapped.sum())).sum() + 0.5 * dice
+    change = (pixelwise.mean(1) * (mapped / mapped.sum())).sum() + DICE * dice_loss(marked, target)
     return (entropy * share).sum() + budget.map_weight * change
+
+
+def dice_loss(marked: Tensor, target: Tensor) -> Tensor:
+    """One minus the Dice overlap of a map in [0, 1] and its target, over the whole batch.
+
+    It keeps small changes from being outvoted by the background (Milletari et al., 3DV 2016).
+
+    >>> marked, target = torch.tensor([1.0, 1.0, 0.0]), torch.tensor([0.0, 1.0, 1.0])
+    >>> round(float(dice_loss(marked, target)), 2)
+    0.4
+    """
+    return 1 - (2 * (marked * target).sum() + 1) / ((marked + target).sum() + 1)
 
 
 def precision(device: torch.device) -> AbstractContextManager[object]:

@@ -20,8 +20,8 @@ class Rotation(SelfSupervised):
     """Geometric transformations (Golan and El-Yaniv, NeurIPS 2018).
 
     The network learns which of the transformations an image went through. The score is minus the
-    mean log-probability of the right one (their simplified normality score, without the Dirichlet
-    correction; that of Hendrycks et al., NeurIPS 2019, where there are only the rotations).
+    mean log-probability of the right one (that of Hendrycks et al., NeurIPS 2019; the simplified
+    normality score of Golan and El-Yaniv averages the probabilities themselves).
 
     Ours: the quarter turns and flips that keep the image's shape, without their translations, which
     the nuisance has anyway; no flips where the recipe says that left and right mean nothing;
