@@ -24,7 +24,7 @@ from midclass.detectors.nearest_neighbour import NEIGHBOURS, NearestNeighbour
 from midclass.detectors.one_class_svm import NU, OneClassSVM
 from midclass.detectors.pca import PCA
 from midclass.errors import InputError
-from midclass.features import network_features, untrained_network
+from midclass.features import Scale, network_features, untrained_network
 from midclass.images.prepare import Prepared, prepare_array
 from midclass.learning import Lesson
 from midclass.metrics import auroc
@@ -102,6 +102,16 @@ def test_training_reaches_the_published_order_and_beats_the_untrained_network(
 @pytest.mark.parametrize("kind", [PCA, OneClassSVM, NearestNeighbour, Mahalanobis])
 def test_a_classical_baseline_tells_a_digit_from_the_others(kind: type[Detector]) -> None:
     assert on_digit(kind, 3) > 0.9
+
+
+def test_a_feature_that_hardly_varies_does_not_outweigh_the_others() -> None:
+    features = torch.randn(200, 20, generator=torch.Generator().manual_seed(0)).double()
+    features[:, 0] *= 1e-8
+    scale = Scale.of(features)
+    assert scale(features)[:, 1:].std(0).allclose(torch.ones(19).double(), atol=0.01)
+    fires = features[:1].clone()
+    fires[:, 0] = 1.0
+    assert scale(fires).abs().max() < 20
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -93,9 +93,17 @@ def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) ->
     return torch.cat(pooled, 1)
 
 
+NEARLY_CONSTANT = 0.1
+"""Of the median spread of the features: a feature with less is nearly constant."""
+
+
 @dataclass(frozen=True)
 class Scale:
-    """Centre and spread of every feature over the given class."""
+    """Centre and spread of every feature over the given class.
+
+    A feature that is nearly constant there (a rectifier that almost never fires) is not stretched
+    to variance 1: a single faint response of it would outweigh all other features together.
+    """
 
     mean: Tensor  # (f,)
     spread: Tensor  # (f,)
@@ -103,10 +111,12 @@ class Scale:
     @classmethod
     def of(cls, features: Tensor) -> Scale:
         """Measure ``(n, f)`` features."""
-        return cls(features.mean(0), features.std(0, correction=0).clamp_min(1e-9))
+        spread = features.std(0, correction=0)
+        least = max(NEARLY_CONSTANT * float(spread.median()), 1e-9)
+        return cls(features.mean(0), spread.clamp_min(least))
 
     def __call__(self, features: Tensor) -> Tensor:
-        """``(n, f)`` features with mean 0 and variance 1 over the given class."""
+        """``(n, f)`` features with mean 0 and variance 1 (at most) over the given class."""
         return (features - self.mean) / self.spread
 
 
