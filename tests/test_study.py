@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -154,6 +155,72 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
     assert "nowhere" in outcomes[0].error
     assert outcomes[1].error == ""
     assert list(tables(folder / "broken")) == ["scores/breast/one/0.csv"]
+
+
+DIES = """\
+import os
+
+from midclass.detectors.pca import PCA
+
+
+class Dies(PCA):
+    def learn(self, lesson):
+        os._exit(9)
+"""
+
+
+def test_a_cell_whose_process_dies_is_named_and_the_others_go_on(folder: Path) -> None:
+    file = folder / "dies.py"
+    file.write_text(DIES)
+    some = [cell for cell in cells(folder) if cell.repeat == 0]
+    some[0] = replace(some[0], module=f"{file}:Dies", trust=(file,))
+    outcomes = study.run(some, folder / "died", jobs=2, cache=folder / "cache")
+    errors = {outcome.name: outcome.error for outcome in outcomes}
+    assert errors == {
+        some[0].name: "its process died, perhaps for lack of memory",
+        some[1].name: "",
+    }
+    assert list(tables(folder / "died")) == ["scores/breast/one/0.csv"]
+
+
+def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_path: Path) -> None:
+    for name in ("scores", "log.csv"):
+        copied = shutil.copytree if (folder / "whole" / name).is_dir() else shutil.copy
+        copied(folder / "whole" / name, tmp_path / name)
+    assert study.run(cells(folder), tmp_path) == []
+    other = [replace(cell, max_fpr=0.2) for cell in cells(folder)]
+    with pytest.raises(InputError, match="4 score tables were computed with other settings") as no:
+        study.run(other, tmp_path)
+    assert str(study.table_of(tmp_path, other[0].name)) in str(no.value)
+    for cell in other[1:]:
+        study.table_of(tmp_path, cell.name).unlink()
+    outcomes = study.run([*cells(folder)[:1], *other[1:2]], tmp_path, cache=folder / "cache")
+    assert [outcome.name for outcome in outcomes] == [other[1].name]
+
+
+def test_settings_are_those_of_the_scores_and_not_of_the_place(folder: Path) -> None:
+    cell = cells(folder)[0]
+    assert cell.settings == cell.absolute().settings
+    manifest = folder / "data" / "manifest.csv"
+    elsewhere = folder / "data" / "shorter.csv"
+    elsewhere.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
+    changes = [
+        {"cohort": elsewhere},
+        {"recipe": {**cell.recipe, "floor": 0.1}},
+        {"module": "pca"},
+        {"split": "other"},
+        {"positives": 1},
+        {"known_patients": 0.5},
+        {"repeat": 1},
+    ]
+    found = {replace(cell, **change).settings for change in changes}  # type: ignore[arg-type]
+    assert len(found | {cell.settings}) == 1 + len(changes)
+
+
+def test_an_error_with_quotes_and_commas_leaves_the_log_readable(folder: Path) -> None:
+    outcome = study.Outcome("breast/one/0", 1.4, 'no "x", nor\ty')
+    study._log(folder / "quotes", outcome)
+    assert study.read_log(folder / "quotes") == [["breast/one/0", "1", 'no "x", nor\ty', ""]]
 
 
 def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_more(

@@ -119,8 +119,8 @@ class Workplace:
         self.out = out
         self.folder = out.with_name(f"{out.name}.part")
         self.call: dict[str, Any] = {
-            "recipe": _digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
-            "cohort": _digest(*map(_identity, (*cohort, *positives))),
+            "recipe": digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
+            "cohort": digest(*map(_identity, (*cohort, *positives))),
             "seed": seed,
             "detector": detector,
         }
@@ -211,5 +211,6 @@ def _identity(case: Case) -> list[Any]:
     return [*who, str(case.path.resolve()), status.st_size, status.st_mtime_ns, *where]
 
 
-def _digest(*values: Any) -> str:
+def digest(*values: Any) -> str:
+    """Short hash of values that JSON can write."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

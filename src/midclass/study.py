@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import shutil
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
-from midclass.study_cell import Cell, table_of
+from midclass.study_cell import LOG, Cell, read_log, table_of
 from midclass.study_file import Study
 
 if TYPE_CHECKING:
@@ -33,33 +35,36 @@ class Outcome:
 
     Attributes:
         name: ``TASK/DETECTOR/REPEAT``.
-        seconds: that it took.
+        seconds: that it took; of an interrupted one, since it went on.
         error: one line, "" where its score table was written.
+        settings: see ``Cell.settings``.
     """
 
     name: str
     seconds: float
     error: str = ""
+    settings: str = ""
 
 
 def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
     """Fit the cell's detector, score its test cases and write the score table.
 
     One thread, so that the bytes do not depend on how many cells run at once. An interrupted
-    training goes on from its last checkpoint, kept in ``FOLDER/work``. Errors are caught and
-    told, so that the other cells go on.
+    training goes on from its last checkpoint, kept in ``FOLDER/work`` under the cell's settings.
+    Errors are caught and told, so that the other cells go on.
     """
-    started = time.monotonic()
+    started, wrong, settings = time.monotonic(), "", ""
     try:
-        _score(cell, folder, cache)
+        settings = cell.settings
+        _score(cell, folder, cache, folder / "work" / cell.name / settings)
     except Exception as error:  # one cell must not end the others, whatever went wrong in it
         text = " ".join(str(error).split()) or "no message"
         kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        return Outcome(cell.name, time.monotonic() - started, f"{kind}{text}")
-    return Outcome(cell.name, time.monotonic() - started)
+        wrong = f"{kind}{text}"
+    return Outcome(cell.name, time.monotonic() - started, wrong, settings)
 
 
-def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
+def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     import torch
 
     from midclass import evaluation
@@ -74,7 +79,6 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     train, test = parts(cohort, cell)
     train.check_no_leak(test)
     positives = train.some_of_target_class(cell.positives, cell.repeat)
-    work = folder / "work" / cell.name
     detector = detector_class(cell.module, cell.trust)(recipe)
     detector.fit(
         prepare(train.given_class(), recipe, cache=cache),
@@ -86,7 +90,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None) -> None:
     slices = evaluation.slice_numbers(cell.cohort, test)
     table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
     table.write(table_of(folder, cell.name))
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work.parent, ignore_errors=True)  # also what other settings left
 
 
 def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
@@ -155,7 +159,11 @@ def run(
         engine: ``local`` (processes) or ``ray`` (a Ray cluster; extra ``[ray]``).
         cache: folder of prepared images.
         progress: called with (done, all, text).
+
+    Raises:
+        InputError: there is a score table that was computed with other settings.
     """
+    _refuse_other_settings(cells, folder)
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     outcomes: list[Outcome] = []
     for outcome in _engine(engine)(missing, folder, cache, jobs):
@@ -167,6 +175,19 @@ def run(
             progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
     _remove_empty(folder / "work")
     return outcomes
+
+
+def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
+    """A table that was computed before the study file, its recipes or manifests changed."""
+    before = {row[0]: row[3] for row in read_log(folder) if not row[2] and row[3]}
+    done = [cell for cell in cells if table_of(folder, cell.name).exists()]
+    other = [c.name for c in done if before.get(c.name, c.settings) != c.settings]
+    if other:
+        raise InputError(
+            f"{len(other)} score tables were computed with other settings, the first is "
+            f"{table_of(folder, other[0])}; remove them to compute them again, or write to "
+            "another folder with --out"
+        )
 
 
 def _remove_empty(folder: Path) -> None:
@@ -186,16 +207,38 @@ def _engine(name: str) -> Engine:
 
 
 def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
-    """Processes of this machine; started anew, because forked ones inherit torch's threads."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent) as pool:
-        waiting = [pool.submit(run_cell, cell, folder, cache) for cell in cells]
+    """Processes of this machine; started anew, because forked ones inherit torch's threads.
+
+    Where a process dies, the cells that were not done are run one at a time: alone, a cell may have
+    enough memory, and if it has not, it is known which one it is.
+    """
+    left: list[Cell] = []
+    with _pool(jobs) as pool:
+        waiting = {pool.submit(run_cell, cell, folder, cache): cell for cell in cells}
         try:
             for done in as_completed(waiting):
-                yield done.result()
+                try:
+                    yield done.result()
+                except BrokenProcessPool:
+                    left.append(waiting[done])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    for cell in left:
+        with _pool(1) as pool:
+            try:
+                yield pool.submit(run_cell, cell, folder, cache).result()
+            except BrokenProcessPool:
+                yield _died(cell)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent)
+
+
+def _died(cell: Cell) -> Outcome:
+    return Outcome(cell.name, 0.0, "its process died, perhaps for lack of memory", cell.settings)
 
 
 def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
@@ -215,10 +258,14 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
     remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
     where = folder.resolve(), cache and cache.resolve()
     try:
-        waiting = [remote.remote(cell.absolute(), *where) for cell in cells]
+        started_as = {remote.remote(cell.absolute(), *where): cell for cell in cells}
+        waiting = list(started_as)
         while waiting:
-            done, waiting = ray.wait(waiting)
-            yield from ray.get(done)
+            (done,), waiting = ray.wait(waiting)
+            try:
+                yield ray.get(done)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                yield _died(started_as[done])
     finally:
         if started:
             ray.shutdown()
@@ -247,5 +294,6 @@ def _end_with_parent() -> None:
 def _log(folder: Path, outcome: Outcome) -> None:
     """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.csv").open("a", encoding="utf-8") as file:
-        file.write(f'{outcome.name},{outcome.seconds:.0f},"{outcome.error}"\n')
+    with (folder / LOG).open("a", encoding="utf-8", newline="") as file:
+        row = outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings
+        csv.writer(file, lineterminator="\n").writerow(row)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from midclass.fitting import digest
+
+LOG = "log.csv"
+"""In a study's folder: cell, seconds, error and settings of each one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,22 @@ class Cell:
         )
 
     @property
+    def settings(self) -> str:
+        """Hash of what its scores depend on beside the images; the same in any folder."""
+        file, _, _ = (self.split or "").rpartition(":")
+        read = [self.cohort, *([self.cohort.parent / file] if file else []), *self.trust]
+        return digest(
+            self.recipe,
+            Path(self.module).name,
+            self.split,
+            self.max_fpr,
+            self.repeat,
+            self.positives,
+            self.known_patients,
+            *(sha256(path.read_bytes()).hexdigest() for path in read if path.is_file()),
+        )
+
+    @property
     def name(self) -> str:
         """``TASK/DETECTOR/REPEAT``."""
         return f"{self.task}/{self.detector}/{self.repeat}"
@@ -57,3 +80,12 @@ class Cell:
 def table_of(folder: Path, cell: str) -> Path:
     """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv`` of the cell with this name."""
     return folder / "scores" / f"{cell}.csv"
+
+
+def read_log(folder: Path) -> list[list[str]]:
+    """Rows of the study's log, ``[cell, seconds, error, settings]``, in the order of their ends."""
+    log = folder / LOG
+    if not log.exists():
+        return []
+    with log.open(encoding="utf-8", newline="") as file:
+        return [[*row, *[""] * (4 - len(row))] for row in csv.reader(file)]
