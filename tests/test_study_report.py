@@ -90,6 +90,32 @@ def test_the_report_holds_the_figures_of_the_tables_and_notices_when_they_change
     assert (folder / "RESULTS.md").read_text() == text
 
 
+def test_what_is_not_assessed_is_counted_and_raises_the_level_of_chance(folder: Path) -> None:
+    """Given-class cases alone score -inf, ten of fifty: .5 + .5 * .2 by that alone."""
+    for path in (folder / "scores" / "first").rglob("*.csv"):
+        table = ScoreTable.read(path)
+        score = np.where((np.arange(100) < 20) & (table.label == 0), -np.inf, table.score)
+        ScoreTable.of(
+            table.case_id.tolist(), table.patient_id.tolist(), table.label, score, threshold=1.6
+        ).write(path)
+    assert run(folder / "study.yaml").returncode == 0
+    text = (folder / "RESULTS.md").read_text()
+    assert "Chance is .5, but .600 in First task, see there." in text
+    assert "On average 10 cases of the given and 0 of the target class show too little" in text
+    tables = [ScoreTable.read(path) for path in (folder / "scores/first/pca").glob("*.csv")]
+    assessed = [np.isfinite(table.score) for table in tables]
+    alone = [auroc(t.label[a], t.score[a]) for t, a in zip(tables, assessed, strict=True)]
+    row = next(line for line in text[text.index("## First task") :].splitlines() if "| pca" in line)
+    assert f"| {np.mean(alone):.3f} |".replace("0.", ".") in row
+    assert text.count("AUROC of assessed cases") == 1  # the second task has all its cases
+
+
+def test_the_report_says_how_small_a_p_value_it_can_show(folder: Path) -> None:
+    run(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    assert "corrected for 3 comparisons (Holm); 10000 resamples cannot show one below .001" in text
+
+
 def test_the_same_tables_give_the_same_bytes(folder: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder.glob("*.*")}

@@ -15,7 +15,9 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito, safe for colour-blind eyes."""
 
 
-def areas(path: Path, title: str, found: Mapping[str, Estimate], ours: str) -> None:
+def areas(
+    path: Path, title: str, found: Mapping[str, Estimate], ours: str, chance: float = 0.5
+) -> None:
     """AUROC of each detector with its interval, the first on top, ours in colour."""
     figure = Figure((6.4, 0.8 + 0.26 * len(found)), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel="AUROC")
@@ -23,7 +25,7 @@ def areas(path: Path, title: str, found: Mapping[str, Estimate], ours: str) -> N
         colour = ACCENT if name == ours else GREY
         axes.plot([one.low, one.high], [row, row], color=colour, lw=1.5)
         axes.plot(one.value, row, "o", color=colour, ms=5)
-    axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
+    axes.axvline(chance, color=GREY, lw=0.8, ls=":")
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from midclass.comparison import Estimate
 from midclass.console import note, say
 from midclass.metrics import false_alarm_rate
 from midclass.results import ScoreTable
+from midclass.study_cell import read_log
 from midclass.study_file import Study
-from midclass.study_results import Results
+from midclass.study_results import NotAssessed, Results
 from midclass.writing import write_or_check
 
 NAMED = 10
@@ -53,7 +53,8 @@ def report(
 
 def _draw(results: Results, folder: Path) -> None:
     for task in results.main:
-        plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task))
+        chance = results.not_assessed(task).auroc
+        plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task), chance)
     curves = {
         results.task_title(task): {results.kind_title(k): v for k, v in results.curve(task).items()}
         for task in results.tables
@@ -75,7 +76,8 @@ def markdown(results: Results, folder: Path) -> str:
         _lost(results),
         "## AUROC",
         _overview(results),
-        "Mean over repeats with its interval. Rank: mean over the tasks.",
+        "Mean over repeats with its interval. Rank: mean over the tasks." + _chance(results),
+        _corrected(results),
         *(_one_task(results, task) for task in results.main),
     ]
     if any(results.curve(task) for task in results.tables):
@@ -106,11 +108,13 @@ def _overview(results: Results) -> str:
 
 def _one_task(results: Results, task: str) -> str:
     compared, ours = results.compared[task], results.title(results.ours)
+    not_assessed = results.not_assessed(task)
+    out = not_assessed.given + not_assessed.target > 0
     rows = []
     for name in results.ordered(task):
         figures = [_text(compared.estimate(name, figure)) for figure in comparison.FIGURES]
         spread = compared.estimate(name).spread  # of one repeat there is none
-        sd = "" if np.isnan(spread) else f"{spread:.3f}".removeprefix("0")
+        sd = "" if np.isnan(spread) else _figure(spread)
         alarms = _alarms(results.tables[task][name])
         against = ["", ""]
         if name != results.ours:
@@ -118,20 +122,49 @@ def _one_task(results: Results, task: str) -> str:
             low, high = _signed(found.low), _signed(found.high)
             against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.title(name), name == results.ours)
-        rows.append([title, *figures, sd, alarms, *against])
+        alone = [_figure(results.auroc_of_assessed(task, name))] if out else []
+        rows.append([title, *figures, *alone, sd, alarms, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
     head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
+    head += ["AUROC of assessed cases"] if out else []
     head += ["sd of AUROC", promised, f"AUROC of {ours} minus it", "p, corrected"]
     one = next(iter(results.tables[task].values()))
     sizes = [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()]
-    return "\n\n".join(
-        [
-            f"## {results.task_title(task)}",
-            f"Test cases of each repeat, given + target class: {', '.join(sizes)}. "
-            f"P-values are corrected for {len(results.differences)} comparisons (Holm).",
-            table(head, rows),
-            f"![AUROC of the detectors](auroc_{task}.svg)",
-        ]
+    parts = [
+        f"## {results.task_title(task)}",
+        f"Test cases of each repeat, given + target class: {', '.join(sizes)}.",
+        _without_assessment(not_assessed) if out else "",
+        table(head, rows),
+        f"![AUROC of the detectors](auroc_{task}.svg)",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _corrected(results: Results) -> str:
+    if not results.differences:
+        return ""
+    return (
+        f"P-values below are corrected for {len(results.differences)} comparisons (Holm); "
+        f"{results.resamples} resamples cannot show one below {_figure(results.least_p)}."
+    )
+
+
+def _chance(results: Results) -> str:
+    """Which tasks have another level of chance than .5."""
+    levels = {task: results.not_assessed(task).auroc for task in results.main}
+    raised = [
+        f"{_figure(level)} in {results.task_title(task)}"
+        for task, level in levels.items()
+        if level != 0.5
+    ]
+    return f" Chance is .5, but {', '.join(raised)}, see there." if raised else ""
+
+
+def _without_assessment(found: NotAssessed) -> str:
+    return (
+        f"On average {found.given:.0f} cases of the given and {found.target:.0f} of the target "
+        "class show too little anatomy to be assessed and come last with every detector. That "
+        f"alone has an AUROC of {_figure(found.auroc)}, which is the level of chance here."
     )
 
 
@@ -173,14 +206,12 @@ def _lost(results: Results) -> str:
 
 def _time(folder: Path) -> str:
     """What the study's log says of the time, for all and for each detector."""
-    log = folder / "log.csv"
-    if not log.exists():
+    took = {name: float(seconds) for name, seconds, error, _ in read_log(folder) if not error}
+    if not took:
         return "The log of the run is not there."
     spent: dict[str, list[float]] = {}
-    with open(log, encoding="utf-8", newline="") as file:
-        for name, seconds, error in csv.reader(file):
-            if not error:
-                spent.setdefault(name.split("/")[1], []).append(float(seconds))
+    for name, seconds in took.items():
+        spent.setdefault(name.split("/")[1], []).append(seconds)
     hours = sum(map(sum, spent.values())) / 3600
     slowest = sorted(spent, key=lambda name: -float(np.mean(spent[name])))
     each = ", ".join(f"{name} {np.mean(spent[name]):.0f} s" for name in slowest)
@@ -202,8 +233,12 @@ def _alarms(tables: Mapping[int, ScoreTable]) -> str:
 
 
 def _text(found: Estimate) -> str:
-    value, low, high = (f"{x:.3f}".removeprefix("0") for x in found[:3])
+    value, low, high = map(_figure, found[:3])
     return f"{value} ({low} to {high})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _signed(value: float) -> str:
@@ -211,7 +246,7 @@ def _signed(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+    return "< .001" if value < 0.001 else _figure(value)
 
 
 def _bold(text: str, wanted: bool) -> str:

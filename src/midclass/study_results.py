@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from midclass import comparison
 from midclass.comparison import Difference, Estimate, TaskComparison
 from midclass.errors import InputError
+from midclass.metrics import auroc
 from midclass.resolve import did_you_mean
 from midclass.results import ScoreTable
 from midclass.study_cell import table_of
@@ -17,6 +21,19 @@ from midclass.study_file import Study
 
 Tables = dict[str, dict[int, ScoreTable]]
 """Detector -> repeat -> scores, of one task."""
+
+
+class NotAssessed(NamedTuple):
+    """Cases that score -inf, means over the repeats.
+
+    Attributes:
+        given, target: their numbers in each class.
+        auroc: of telling the classes by this alone, the chance level where there are any.
+    """
+
+    given: float
+    target: float
+    auroc: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,16 @@ class Results:
         }
         return comparison.holm(found)
 
+    @property
+    def resamples(self) -> int:
+        """How many were drawn."""
+        return len(self.compared[self.main[0]].drawn[self.ours])
+
+    @property
+    def least_p(self) -> float:
+        """The smallest corrected p-value that so many resamples can show."""
+        return min(1.0, len(self.differences) * 2 / (1 + self.resamples))
+
     @cached_property
     def ranks(self) -> dict[str, float]:
         """Mean rank over the tasks of these detectors and ours."""
@@ -90,6 +117,26 @@ class Results:
             for task in self.main
         }
         return comparison.mean_ranks(values) if values else {}
+
+    def not_assessed(self, task: str) -> NotAssessed:
+        """The cases that show too little anatomy to be assessed, which score -inf."""
+        tables = self.tables[task][self.ours].values()
+        counts, areas = [], []
+        for table in tables:
+            assessed = np.isfinite(table.score)
+            counts.append([np.sum(~assessed & (table.label == label)) for label in (0, 1)])
+            areas.append(0.5 if assessed.all() else auroc(table.label, assessed.astype(float)))
+        given, target = np.mean(counts, 0).tolist()
+        return NotAssessed(given, target, float(np.mean(areas)))
+
+    def auroc_of_assessed(self, task: str, detector: str) -> float:
+        """Mean AUROC over the repeats without the cases that score -inf; NaN if one class is."""
+        areas = []
+        for table in self.tables[task][detector].values():
+            assessed = np.isfinite(table.score)
+            if len(np.unique(table.label[assessed])) == 2:
+                areas.append(auroc(table.label[assessed], table.score[assessed]))
+        return float(np.mean(areas)) if areas else float("nan")
 
     def title(self, detector: str) -> str:
         """The detector's name for readers."""

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from midclass.evaluation import report
+from midclass.metrics import auroc
 from midclass.results import ScoreTable
 from midclass.writing import write_or_check
 
@@ -35,6 +38,12 @@ def cell(figure: dict[str, float]) -> str:
     return f"{value} ({low} to {high})"
 
 
+def chance() -> str:
+    """AUROC of head CT slices by this alone: those with too little brain to assess score -inf."""
+    table = ScoreTable.read(HERE / "scores" / "head_ct" / "middle_class" / "0.csv")
+    return f"{auroc(table.label, np.isfinite(table.score).astype(float)):.2f}".removeprefix("0")
+
+
 def markdown() -> str:
     """The table, one row for each task and detector."""
     lines = [
@@ -51,6 +60,10 @@ def markdown() -> str:
             if task == "head_ct":
                 per_patient = cell(found["auroc_per_patient"])
                 lines.append(f"| Head CT (patients) | {knowledge} | {per_patient} | | | |")
+        if task == "head_ct":
+            lines.append(
+                f"| Head CT (slices) | chance: too little brain, last | {chance()} | | | |"
+            )
     return "\n".join(lines)
 
 
