@@ -100,13 +100,18 @@ def done() -> dict[tuple[str, str, float], float]:
 
 
 def choice() -> dict[str, float]:
-    """The best rate of each detector by its mean over the tasks."""
-    found = done()
-    return {
-        name: max(RATES, key=lambda rate: np.mean([found[task, name, rate] for task in TASKS]))
-        for name in LEARNED
-        if all((task, name, rate) in found for task in TASKS for rate in RATES)
-    }
+    """The best rate of each detector by its mean over the tasks.
+
+    Where all are below chance, the best one is that which has learned least, and says nothing: then
+    the rate of most others is taken.
+    """
+    found, best = done(), {}
+    for name in LEARNED:
+        if all((task, name, rate) in found for task in TASKS for rate in RATES):
+            means = {rate: np.mean([found[task, name, rate] for task in TASKS]) for rate in RATES}
+            rate = max(means, key=lambda rate: means[rate])
+            best[name] = rate if means[rate] > 0.5 else RATES[-1]
+    return best
 
 
 def main() -> None:
