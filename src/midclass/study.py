@@ -179,9 +179,11 @@ def run(
 
 def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
     """A table that was computed before the study file, its recipes or manifests changed."""
-    before = {row[0]: row[3] for row in read_log(folder) if not row[2] and row[3]}
-    done = [cell for cell in cells if table_of(folder, cell.name).exists()]
-    other = [c.name for c in done if before.get(c.name, c.settings) != c.settings]
+    before = {
+        name: settings for name, _, error, settings in read_log(folder) if settings and not error
+    }
+    known = [c for c in cells if c.name in before and table_of(folder, c.name).exists()]
+    other = [cell.name for cell in known if before[cell.name] != cell.settings]
     if other:
         raise InputError(
             f"{len(other)} score tables were computed with other settings, the first is "

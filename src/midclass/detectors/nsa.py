@@ -67,9 +67,7 @@ class NaturalSynthetic(SelfSupervised):
 
 def blended(images: ImageBatch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Images with foreign patches, and how foreign each sample is: ``(n, 1, *spatial)``."""
-    side_mm = (images.spacing_mm * torch.tensor(images.spatial, device=images.pixels.device)).amin(
-        1
-    )
+    side_mm = fields.shorter_side_mm(images)
     mixed, inside = images, torch.zeros_like(images.anatomy)
     for _ in range(PATCHES):
         pixels, patch = _with_patch(mixed, side_mm, rng)

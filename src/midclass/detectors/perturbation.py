@@ -63,8 +63,8 @@ def noisy(images: ImageBatch, rng: torch.Generator) -> Tensor:
 
 def blurred(images: ImageBatch, rng: torch.Generator) -> Tensor:
     """Gaussian blur, mirrored at the borders."""
-    side = images.spacing_mm * torch.tensor(images.spatial, device=images.pixels.device)
-    sigma_mm = fields.uniform(rng, len(images), BLUR).to(side.device) * side.amin(1)
+    side_mm = fields.shorter_side_mm(images)
+    sigma_mm = fields.uniform(rng, len(images), BLUR).to(side_mm.device) * side_mm
     return fields.blurred(images.pixels, images.spacing_mm, sigma_mm)
 
 

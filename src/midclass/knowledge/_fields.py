@@ -34,6 +34,12 @@ def column(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like.device).view(-1, *(1,) * (like.ndim - 1))
 
 
+def shorter_side_mm(batch: ImageBatch) -> Tensor:
+    """Of every image: ``(n,)``."""
+    extent = torch.tensor(batch.spatial, device=batch.pixels.device)
+    return (batch.spacing_mm * extent).amin(1)
+
+
 def positions_mm(batch: ImageBatch) -> Tensor:
     """Position of every sample from the image's centre, in mm: ``(n, *spatial, d)``."""
     axes = [

@@ -66,7 +66,7 @@ class Resize(Knowledge):
         enlarging = fields.log_uniform(rng, n, self.larger)
         shrinking = fields.log_uniform(rng, n, self.smaller)
         size_mm = fields.log_uniform(rng, n, self.size_mm)
-        side_mm = (batch.spacing_mm.cpu() * torch.tensor(batch.spatial)).amin(1)
+        side_mm = fields.shorter_side_mm(batch).cpu()
         return {
             "place": torch.rand(n, dims, generator=rng),
             "factor": torch.where(larger, enlarging, shrinking),

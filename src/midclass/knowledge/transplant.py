@@ -87,9 +87,9 @@ class Transplant(Knowledge):
     def _from_centre(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Positions from the patch's centre, and the image's shorter side, in mm."""
         centre = fields.centre_of(batch, params["place"], None)
-        side = (batch.spacing_mm * torch.tensor(batch.spatial, device=centre.device)).amin(1)
         place = fields.positions_mm(batch)
-        return place - fields.row(centre, batch), fields.column(side, place)
+        side_mm = fields.column(fields.shorter_side_mm(batch), place)
+        return place - fields.row(centre, batch), side_mm
 
     def _source(
         self, batch: ImageBatch, params: Params, from_centre: Tensor, side_mm: Tensor
