@@ -19,7 +19,7 @@ LAYERS = [
     ["cli_options"],
     ["demo"],
     ["commands", "commands_audit", "commands_nuisance", "study", "study_report"],
-    ["study_results"],
+    ["study_results", "study_engines"],
     ["study_file", "study_cell"],
     ["checking"],
     ["fitting", "sheet", "console"],

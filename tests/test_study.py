@@ -17,6 +17,7 @@ from midclass.errors import InputError
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.results import ScoreTable
+from midclass.study_cell import Cell, Outcome, add_to_log, parts, read_log, table_of
 from midclass.study_file import Study
 
 RECIPE = """\
@@ -58,7 +59,7 @@ def study_recipe_classes(folder: Path) -> list[str]:
     return list(Recipe.load(folder / "tiny.yaml").middle_classes)
 
 
-def cells(folder: Path) -> list[study.Cell]:
+def cells(folder: Path) -> list[Cell]:
     return Study.load(folder / "study.yaml").cells(folder)
 
 
@@ -150,7 +151,7 @@ def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(fol
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
     broken = [cell for cell in cells(folder) if cell.repeat == 0]
-    broken[0] = study.Cell(**{**vars(broken[0]), "split": "nowhere"})
+    broken[0] = Cell(**{**vars(broken[0]), "split": "nowhere"})
     outcomes = study.run(broken, folder / "broken", cache=folder / "cache")
     assert "nowhere" in outcomes[0].error
     assert outcomes[1].error == ""
@@ -191,9 +192,9 @@ def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_p
     other = [replace(cell, max_fpr=0.2) for cell in cells(folder)]
     with pytest.raises(InputError, match="4 score tables were computed with other settings") as no:
         study.run(other, tmp_path)
-    assert str(study.table_of(tmp_path, other[0].name)) in str(no.value)
+    assert str(table_of(tmp_path, other[0].name)) in str(no.value)
     for cell in other[1:]:
-        study.table_of(tmp_path, cell.name).unlink()
+        table_of(tmp_path, cell.name).unlink()
     outcomes = study.run([*cells(folder)[:1], *other[1:2]], tmp_path, cache=folder / "cache")
     assert [outcome.name for outcome in outcomes] == [other[1].name]
 
@@ -218,9 +219,9 @@ def test_settings_are_those_of_the_scores_and_not_of_the_place(folder: Path) -> 
 
 
 def test_an_error_with_quotes_and_commas_leaves_the_log_readable(folder: Path) -> None:
-    outcome = study.Outcome("breast/one/0", 1.4, 'no "x", nor\ty')
-    study._log(folder / "quotes", outcome)
-    assert study.read_log(folder / "quotes") == [["breast/one/0", "1", 'no "x", nor\ty', ""]]
+    outcome = Outcome("breast/one/0", 1.4, 'no "x", nor\ty')
+    add_to_log(folder / "quotes", outcome)
+    assert read_log(folder / "quotes") == [["breast/one/0", "1", 'no "x", nor\ty', ""]]
 
 
 def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_more(
@@ -238,14 +239,14 @@ def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_mo
 def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(folder: Path) -> None:
     cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
     cell = cells(folder)[0]
-    before = study.parts(cohort, cell)
-    train, test = study.parts(cohort, replace(cell, known_patients=0.5))
+    before = parts(cohort, cell)
+    train, test = parts(cohort, replace(cell, known_patients=0.5))
     assert len(train) + len(test) == len(before[0]) + len(before[1])
     assert not set(train.patients) & set(test.patients)
     target = len(before[1].target_class().patients)
     assert len(test.target_class().patients) == target - round(target / 2)
     assert not len(before[0].target_class()) or len(train.target_class()) > target // 2
-    other = study.parts(cohort, replace(cell, known_patients=0.5, repeat=1))[1]
+    other = parts(cohort, replace(cell, known_patients=0.5, repeat=1))[1]
     assert other.patients != test.patients
 
 
@@ -254,9 +255,7 @@ def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
     none = replace(few, detector="none", positives=0)
     outcomes = study.run([few, none], folder / "positives", cache=folder / "cache")
     assert [outcome.error for outcome in outcomes] == ["", ""]
-    with_3, without = (
-        ScoreTable.read(study.table_of(folder / "positives", c.name)) for c in (few, none)
-    )
+    with_3, without = (ScoreTable.read(table_of(folder / "positives", c.name)) for c in (few, none))
     assert with_3.case_id.tolist() == without.case_id.tolist()
     assert with_3.score.tobytes() != without.score.tobytes()
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from midclass.errors import InputError
 from midclass.fitting import digest
+
+if TYPE_CHECKING:
+    from midclass.images.cohort import Cohort
 
 LOG = "log.csv"
 """In a study's folder: cell, seconds, error and settings of each one that has ended."""
@@ -77,6 +85,83 @@ class Cell:
         return f"{self.task}/{self.detector}/{self.repeat}"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        name: ``TASK/DETECTOR/REPEAT``.
+        seconds: that it took; of an interrupted one, since it went on.
+        error: one line, "" where its score table was written.
+        settings: see ``Cell.settings``.
+    """
+
+    name: str
+    seconds: float
+    error: str = ""
+    settings: str = ""
+
+
+def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
+    """Fit the cell's detector, score its test cases and write the score table.
+
+    One thread, so that the bytes do not depend on how many cells run at once. An interrupted
+    training goes on from its last checkpoint, kept in ``FOLDER/work`` under the cell's settings.
+    Errors are caught and told, so that the other cells go on.
+    """
+    started, wrong, settings = time.monotonic(), "", ""
+    try:
+        settings = cell.settings
+        _score(cell, folder, cache, folder / "work" / cell.name / settings)
+    except Exception as error:  # one cell must not end the others, whatever went wrong in it
+        text = " ".join(str(error).split()) or "no message"
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        wrong = f"{kind}{text}"
+    return Outcome(cell.name, time.monotonic() - started, wrong, settings)
+
+
+def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
+    import torch
+
+    from midclass import evaluation
+    from midclass.fitting import detector_class
+    from midclass.images.cohort import Cohort
+    from midclass.images.prepare import prepare
+    from midclass.recipe import Recipe
+
+    torch.set_num_threads(1)
+    recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
+    cohort = Cohort.from_manifest(cell.cohort, cell.split)
+    train, test = parts(cohort, cell)
+    train.check_no_leak(test)
+    positives = train.some_of_target_class(cell.positives, cell.repeat)
+    detector = detector_class(cell.module, cell.trust)(recipe)
+    detector.fit(
+        prepare(train.given_class(), recipe, cache=cache),
+        positives=prepare(positives, recipe, cache=cache) if len(positives) else None,
+        seed=cell.repeat,
+        max_fpr=cell.max_fpr,
+        workdir=work,
+    )
+    slices = evaluation.slice_numbers(cell.cohort, test)
+    table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
+    table.write(table_of(folder, cell.name))
+    shutil.rmtree(work.parent, ignore_errors=True)  # also what other settings left
+
+
+def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score; see ``Task.known_patients``."""
+    train, test = cohort.part("train"), cohort.part("test")
+    target = test.target_class().patients
+    count = round(cell.known_patients * len(target))
+    if not count:
+        return train, test
+    known = set(np.random.default_rng(cell.repeat).permutation(target)[:count].tolist())
+    learn = np.array([c.part == "train" or c.patient_id in known for c in cohort])
+    score = np.array([c.part == "test" and c.patient_id not in known for c in cohort])
+    return cohort[learn], cohort[score]
+
+
 def table_of(folder: Path, cell: str) -> Path:
     """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv`` of the cell with this name."""
     return folder / "scores" / f"{cell}.csv"
@@ -89,3 +174,11 @@ def read_log(folder: Path) -> list[list[str]]:
         return []
     with log.open(encoding="utf-8", newline="") as file:
         return [[*row, *[""] * (4 - len(row))] for row in csv.reader(file)]
+
+
+def add_to_log(folder: Path, outcome: Outcome) -> None:
+    """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("a", encoding="utf-8", newline="") as file:
+        row = outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings
+        csv.writer(file, lineterminator="\n").writerow(row)

@@ -1,0 +1,109 @@
+"""Engines: what computes the cells of a study, processes of this machine or a Ray cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from midclass.errors import InputError
+from midclass.study_cell import Cell, Outcome, run_cell
+
+Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
+"""Takes cells, the study's folder, that of prepared images or None, and how many cells at once."""
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of this name; an InputError where there is none."""
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown; the engines are {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+    """Processes of this machine; started anew, because forked ones inherit torch's threads.
+
+    Where a process dies, the cells that were not done are run one at a time: alone, a cell may have
+    enough memory, and if it has not, it is known which one it is.
+    """
+    left: list[Cell] = []
+    with _pool(jobs) as pool:
+        waiting = {pool.submit(run_cell, cell, folder, cache): cell for cell in cells}
+        try:
+            for done in as_completed(waiting):
+                try:
+                    yield done.result()
+                except BrokenProcessPool:
+                    left.append(waiting[done])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for cell in left:
+        with _pool(1) as pool:
+            try:
+                yield pool.submit(run_cell, cell, folder, cache).result()
+            except BrokenProcessPool:
+                yield _died(cell)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent)
+
+
+def _died(cell: Cell) -> Outcome:
+    return Outcome(cell.name, 0.0, "its process died, perhaps for lack of memory", cell.settings)
+
+
+def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+    """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
+
+    One CPU a cell and as many at once as the cluster has; one of this machine has ``jobs`` CPUs.
+    Every worker needs midclass and the data under the same paths, and writes to the same folder.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("engine ray needs Ray: pip install 'midclass[ray]'") from None
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, include_dashboard=False, num_cpus=_own_cpus(jobs))
+    remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
+    where = folder.resolve(), cache and cache.resolve()
+    try:
+        started_as = {remote.remote(cell.absolute(), *where): cell for cell in cells}
+        waiting = list(started_as)
+        while waiting:
+            (done,), waiting = ray.wait(waiting)
+            try:
+                yield ray.get(done)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                yield _died(started_as[done])
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _own_cpus(jobs: int) -> int | None:
+    """CPUs of a cluster to start here; an address in the environment means that there is one."""
+    return None if os.environ.get("RAY_ADDRESS") else jobs
+
+
+ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}
+
+
+def _end_with_parent() -> None:
+    """A worker whose study was killed must not go on: it would write what nobody asked for."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
