@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
 from midclass import metrics
@@ -60,6 +62,21 @@ def test_a_resampled_figure_is_that_of_the_cases_repeated() -> None:
     assert figures[0] == pytest.approx(metrics.auroc(y, s))
     assert figures[1] == pytest.approx(metrics.average_precision(y, s))
     assert figures[3] == pytest.approx(metrics.sensitivity_at_fpr(y, s, 0.10))
+    assert _Ranked.of(table).areas(patients, times)[0] == pytest.approx(figures[0])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_quick_area_is_that_of_the_counts_with_ties_and_cases_not_assessed(seed: int) -> None:
+    from midclass.comparison import _Ranked
+
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 30))
+    score = np.where(rng.random(n) < 0.2, -np.inf, rng.integers(0, 5, n))
+    patient = [f"p{i}" for i in rng.integers(0, 6, n)]
+    run = _Ranked.of(ScoreTable.of([str(i) for i in range(n)], patient, np.arange(n) % 2, score))
+    patients = np.unique(patient)
+    times = rng.integers(0, 3, (7, len(patients)))
+    np.testing.assert_allclose(run.areas(patients, times), run.figures(patients, times)[:, 0])
 
 
 def test_a_better_detector_is_ahead_with_a_small_p_value_and_the_same_one_is_not() -> None:
@@ -97,8 +114,8 @@ def test_under_no_difference_p_values_below_a_tenth_are_about_a_tenth() -> None:
 
 def test_holm_agrees_with_its_definition_and_is_stricter_than_the_false_discovery_rate() -> None:
     p_values = [0.001, 0.04, 0.03, 0.2, 0.009]
-    given = {("t", str(i)): Difference(0.1, 0, 0.2, p) for i, p in enumerate(p_values)}
-    corrected = np.array([one.corrected for one in holm(given).values()])
+    raw = {("t", str(i)): Difference(0.1, 0, 0.2, p) for i, p in enumerate(p_values)}
+    corrected = np.array([one.corrected for one in holm(raw).values()])
     np.testing.assert_allclose(corrected, [0.005, 0.09, 0.09, 0.2, 0.036])
     assert np.all(corrected >= false_discovery_control(p_values) - 1e-12)
 
@@ -127,6 +144,6 @@ def test_more_cases_make_the_interval_narrower() -> None:
 def test_a_cohort_of_one_patient_a_class_still_has_figures() -> None:
     table = ScoreTable.of(["a", "b", "c"], ["p", "q", "r"], [0, 0, 1], [0.1, 0.2, 0.3])
     found = TaskComparison.of({"a": {0: table}}, resamples=200)
-    assert np.isnan(found.drawn["a"]).any()  # draws without a target-class patient
+    assert np.isnan(found.drawn["a"]["auroc"]).any()  # draws without a target-class patient
     assert found.estimate("a")[:3] == (1.0, 1.0, 1.0)
     assert len(FIGURES) == found.seen["a"].shape[1]
