@@ -57,12 +57,12 @@ def test_a_resampled_figure_is_that_of_the_cases_repeated() -> None:
     patients = np.unique(table.patient_id)
     times = np.random.default_rng(5).integers(0, 3, (1, len(patients)))
     rows = np.repeat(np.arange(len(table)), times[0][np.searchsorted(patients, table.patient_id)])
-    figures = _Ranked.of(table).figures(patients, times)[0]
+    figures = _Ranked.of(table, patients).figures(times)[0]
     y, s = table.label[rows], table.score[rows]
     assert figures[0] == pytest.approx(metrics.auroc(y, s))
     assert figures[1] == pytest.approx(metrics.average_precision(y, s))
     assert figures[3] == pytest.approx(metrics.sensitivity_at_fpr(y, s, 0.10))
-    assert _Ranked.of(table).areas(patients, times)[0] == pytest.approx(figures[0])
+    assert _Ranked.of(table, patients).areas(times)[0] == pytest.approx(figures[0])
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -73,10 +73,11 @@ def test_the_quick_area_is_that_of_the_counts_with_ties_and_cases_not_assessed(s
     n = int(rng.integers(2, 30))
     score = np.where(rng.random(n) < 0.2, -np.inf, rng.integers(0, 5, n))
     patient = [f"p{i}" for i in rng.integers(0, 6, n)]
-    run = _Ranked.of(ScoreTable.of([str(i) for i in range(n)], patient, np.arange(n) % 2, score))
+    table = ScoreTable.of([str(i) for i in range(n)], patient, np.arange(n) % 2, score)
     patients = np.unique(patient)
+    run = _Ranked.of(table, patients)
     times = rng.integers(0, 3, (7, len(patients)))
-    np.testing.assert_allclose(run.areas(patients, times), run.figures(patients, times)[:, 0])
+    np.testing.assert_allclose(run.areas(times), run.figures(times)[:, 0])
 
 
 def test_a_better_detector_is_ahead_with_a_small_p_value_and_the_same_one_is_not() -> None:

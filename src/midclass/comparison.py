@@ -80,12 +80,12 @@ class TaskComparison:
         """
         _check_same(tables)
         rng = np.random.default_rng(seed)
+        first = next(iter(tables.values()))
+        patients = np.unique(np.concatenate([table.patient_id for table in first.values()]))
         runs = {
-            name: [_Ranked.of(by_repeat[repeat]) for repeat in sorted(by_repeat)]
+            name: [_Ranked.of(by_repeat[repeat], patients) for repeat in sorted(by_repeat)]
             for name, by_repeat in tables.items()
         }
-        first = next(iter(runs.values()))
-        patients = np.unique(np.concatenate([run.patient for run in first]))
         drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in runs}
         for start in range(0, resamples, AT_ONCE):
             n = min(AT_ONCE, resamples - start)
@@ -93,9 +93,9 @@ class TaskComparison:
             often = rng.multinomial(len(first), [1 / len(first)] * len(first), size=n)
             for name, repeats in runs.items():
                 if start < FEWER:
-                    found = [run.figures(patients, times) for run in repeats]
+                    found = [run.figures(times) for run in repeats]
                 else:
-                    found = [run.areas(patients, times)[:, None] for run in repeats]
+                    found = [run.areas(times)[:, None] for run in repeats]
                 drawn[name].append(_mean(np.stack(found, 1), often))
         return cls(
             {name: _by_figure(parts) for name, parts in drawn.items()},
@@ -157,16 +157,18 @@ def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 class _Ranked:
     """The cases of one score table in the order of their scores."""
 
-    patient: NDArray[np.str_]  # (n,)
+    patient: NDArray[np.int64]  # (n,): number among all patients of the task
     target: NDArray[np.bool_]  # (n,)
     start: NDArray[np.int64]  # (k,): where each distinct score begins
 
     @classmethod
-    def of(cls, table: ScoreTable) -> _Ranked:
+    def of(cls, table: ScoreTable, patients: NDArray[np.str_]) -> _Ranked:
+        """Ranked cases of a table; ``patients`` are all of the task, sorted."""
         order = np.argsort(table.score, kind="stable")
         score = table.score[order]
         start = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
-        return cls(table.patient_id[order], table.label[order] == 1, start)
+        patient = np.searchsorted(patients, table.patient_id[order])
+        return cls(patient, table.label[order] == 1, start)
 
     def counts(self, times: NDArray[np.int64]) -> Counts:
         """Given ``(..., n)`` how often each case counts."""
@@ -178,18 +180,18 @@ class _Ranked:
         """The measured figures, ``(figures,)``."""
         return _figures(self.counts(np.ones(len(self.target), np.int64)))
 
-    def figures(self, patients: NDArray[np.str_], times: NDArray[np.int64]) -> NDArray[np.float64]:
+    def figures(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """Figures ``(m, figures)`` where the patients count ``(m, p)`` times.
 
         NaN where no patient of one class is drawn.
         """
-        return _figures(self.counts(times[:, np.searchsorted(patients, self.patient)]))
+        return _figures(self.counts(times[:, self.patient]))
 
-    def areas(self, patients: NDArray[np.str_], times: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The AUROC alone, ``(m,)``: a tenth of the work, since only given cases are summed up."""
-        by_case = np.ascontiguousarray(times.T)  # rows are copied whole
-        index = np.searchsorted(patients, self.patient)
-        given, target = by_case[index[~self.target]], by_case[index[self.target]]
+    def areas(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The AUROC alone, ``(m,)``: quicker, since only given cases are summed up."""
+        by_patient = np.ascontiguousarray(times.T)  # rows are copied whole
+        given = by_patient[self.patient[~self.target]]
+        target = by_patient[self.patient[self.target]]
         below = np.zeros((len(given) + 1, len(times)), np.int64)
         given.cumsum(0, out=below[1:])
         lower, upper = self.ties
