@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from midclass import metrics
 from midclass.errors import InputError
 from midclass.results import ScoreTable, summary
-from midclass.writing import new_folder, write_text_atomic
 
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
 scores = st.floats(allow_nan=False, max_value=1.7e308)
@@ -93,46 +91,6 @@ def test_a_missing_table_and_columns_of_unequal_length_are_refused(tmp_path):
         ScoreTable.read(tmp_path / "none.csv")
     with pytest.raises(InputError, match=r"column score has the shape \(1,\)"):
         ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [1.0])
-
-
-def test_a_killed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "scores.csv"
-    write_text_atomic(path, "old")
-    code = (
-        "import os, signal, sys; from midclass.writing import write_text_atomic;"
-        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
-        "write_text_atomic(sys.argv[1], 'new' * 100000)"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-
-
-def test_a_failed_write_leaves_nothing_behind(tmp_path):
-    with pytest.raises(UnicodeEncodeError):
-        write_text_atomic(tmp_path / "a.txt", "\ud800")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_new_folder_appears_when_it_is_complete(tmp_path):
-    with new_folder(tmp_path / "model") as folder:
-        (folder / "weights").write_text("1")
-        assert not (tmp_path / "model").exists()
-    assert (tmp_path / "model" / "weights").read_text() == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_full_folder_is_kept_unless_it_may_be_overwritten(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "old").write_text("1")
-    with pytest.raises(InputError, match="not empty"), new_folder(tmp_path / "model"):
-        pytest.fail("the block must not run")
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "model", overwrite=True):
-        raise KeyboardInterrupt
-    assert (tmp_path / "model" / "old").exists()
-    with new_folder(tmp_path / "model", overwrite=True) as folder:
-        (folder / "new").write_text("2")
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
 
 
 def example(threshold=1.5, label=None):

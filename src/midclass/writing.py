@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,28 @@ def write_or_check(path: Path, text: str, *, check: bool) -> bool:
         return path.exists() and path.read_text(encoding="utf-8") == text
     write_text_atomic(path, text)
     return True
+
+
+def fill_blocks(text: str, blocks: Mapping[str, str]) -> str:
+    """Put each block between its marks ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+
+    Args:
+        text: a Markdown page.
+        blocks: Markdown by name; what is between the marks of that name is replaced.
+
+    Raises InputError where a name's two marks are not there exactly once, in this order.
+
+    >>> fill_blocks("a <!-- t: begin --> old <!-- t: end --> b", {"t": "new"})
+    'a <!-- t: begin -->\\nnew\\n<!-- t: end --> b'
+    """
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        once = text.count(begin) == text.count(end) == 1
+        if not once or text.index(end) < text.index(begin):
+            raise InputError(f"the page must have {begin!r} once and {end!r} once after it")
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}\n{block.strip()}\n{end}{after}"
+    return text
 
 
 @contextmanager

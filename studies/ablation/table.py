@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from midclass.metrics import auroc, by_patient
 from midclass.results import ScoreTable
-from midclass.writing import write_or_check
+from midclass.writing import fill_blocks, write_or_check
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"
@@ -115,15 +114,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
     check = parser.parse_args().check
-    text = DOCUMENT.read_text(encoding="utf-8")
-    parts = {task: lambda task=task: ablation(task) for task in TASKS}
-    parts |= {"findings": findings, "choice": choice}
-    new = text
-    for name, make in parts.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        made = f"{begin}\n{make()}\n{end}"
-        new = re.sub(pattern, lambda _, made=made: made, new, flags=re.S)
+    blocks = {task: ablation(task) for task in TASKS}
+    blocks |= {"findings": findings(), "choice": choice()}
+    new = fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
     return int(not write_or_check(DOCUMENT, new, check=check))
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from midclass.evaluation import report
 from midclass.metrics import auroc
 from midclass.results import ScoreTable
-from midclass.writing import write_or_check
+from midclass.writing import fill_blocks, write_or_check
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"
-BEGIN, END = "<!-- first study: begin -->", "<!-- first study: end -->"
 MAX_FPR = 0.05
 TASKS = {
     "chest_xray": "Chest X-ray (images)",
@@ -72,10 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
     check = parser.parse_args().check
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f"{before}{BEGIN}\n{markdown()}\n{END}{after}"
+    new = fill_blocks(README.read_text(encoding="utf-8"), {"first study": markdown()})
     return int(not write_or_check(README, new, check=check))
 
 
