@@ -1,7 +1,9 @@
 """Comparison: detectors on the same tasks and repeats, with intervals and corrected p-values.
 
 The unit of chance is the patient and the repeat: each resample draws patients and repeats with
-replacement and is the same for all detectors of a task, so that differences are paired.
+replacement and is the same for all detectors of a task, so that differences are paired. Repeats are
+few, and resamples of five say too little of how much a sixth would differ: their intervals are
+widened (see ``midclass.chance``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from midclass.chance import Chance
 from midclass.errors import InputError
 from midclass.metrics import Counts
 from midclass.results import ScoreTable
@@ -106,19 +109,16 @@ class TaskComparison:
         """Mean over the repeats with its interval."""
         column = FIGURES.index(figure)
         seen = self.seen[detector][:, column]
-        low, high = _interval(self.drawn[detector][figure])
+        low, high = Chance.of(seen, self.drawn[detector][figure]).interval()
         spread = float(seen.std(ddof=1)) if len(seen) > 1 else float("nan")
-        return Estimate(float(seen.mean()), low, high, spread)
+        return Estimate(float(seen.mean()), max(low, 0.0), min(high, 1.0), spread)
 
     def difference(self, ours: str, other: str, figure: str = "auroc") -> Difference:
-        """Ours minus the other's; twice the share of resamples on the other side of zero."""
-        column = FIGURES.index(figure)
-        value = float((self.seen[ours] - self.seen[other])[:, column].mean())
-        drawn = self.drawn[ours][figure] - self.drawn[other][figure]
-        drawn = drawn[np.isfinite(drawn)]
-        rarer = min(np.sum(drawn <= 0), np.sum(drawn >= 0))
-        p_value = min(1.0, float(2 * (1 + rarer) / (1 + len(drawn))))
-        return Difference(value, *_interval(drawn), p_value)
+        """Ours minus the other's."""
+        seen = (self.seen[ours] - self.seen[other])[:, FIGURES.index(figure)]
+        chance = Chance.of(seen, self.drawn[ours][figure] - self.drawn[other][figure])
+        low, high = chance.interval()
+        return Difference(float(seen.mean()), max(low, -1.0), min(high, 1.0), chance.p_value())
 
 
 def holm(differences: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, str], Difference]:
@@ -235,11 +235,6 @@ def _mean(figures: NDArray[np.float64], often: NDArray[np.int64]) -> NDArray[np.
     with np.errstate(invalid="ignore"):
         mean: NDArray[np.float64] = total / defined.sum(1)[:, None]
     return mean
-
-
-def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _check_same(tables: Mapping[str, Mapping[int, ScoreTable]]) -> None:
