@@ -240,7 +240,7 @@ def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
         load_detector(tmp_path)
 
 
-def test_loading_runs_no_code_from_outside_the_package(given: Prepared, tmp_path: Path) -> None:
+def test_what_is_no_detector_is_not_loaded(given: Prepared, tmp_path: Path) -> None:
     MiddleClassDetector(small_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
     file = tmp_path / "saved" / "detector.json"
     about = json.loads(file.read_text())

@@ -20,7 +20,7 @@ LAYERS = [
     ["demo"],
     ["commands", "commands_audit", "commands_nuisance", "study", "study_report"],
     ["study_results", "study_engines"],
-    ["study_file", "study_cell"],
+    ["study_file", "study_recipe", "study_cell", "study_log"],
     ["checking"],
     ["fitting", "sheet", "console"],
     ["plots", "plots_sheet", "plots_study"],
@@ -36,7 +36,7 @@ LAYERS = [
     ["probe", "coarse"],
     ["comparison"],
     ["types", "images", "results"],
-    ["metrics", "budget"],
+    ["metrics", "budget", "chance"],
     ["writing"],
     ["errors", "__init__"],
 ]

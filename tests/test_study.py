@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from midclass import study
+from midclass import __version__, study, study_engines
 from midclass.errors import InputError
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.results import ScoreTable
-from midclass.study_cell import Cell, Outcome, add_to_log, parts, read_log, table_of
+from midclass.study_cell import Cell, parts, table_of
 from midclass.study_file import Study
+from midclass.study_log import Outcome, add_to_log, read_log
 
 RECIPE = """\
 extends: phantoms
@@ -184,6 +185,48 @@ def test_a_cell_whose_process_dies_is_named_and_the_others_go_on(folder: Path) -
     assert list(tables(folder / "died")) == ["scores/breast/one/0.csv"]
 
 
+DIES_BESIDE_ANOTHER = """\
+import os, pathlib, time
+
+here = pathlib.Path(__file__).parent
+while not (here / "waiting.txt").exists():
+    time.sleep(0.01)
+(here / "died.txt").touch()
+os._exit(9)
+"""
+WAITS_FOR_THE_DEATH = """\
+import os, pathlib, time
+
+here = pathlib.Path(__file__).parent
+if not (here / "died.txt").exists():
+    (here / "waiting.txt").touch()
+    while not (here / "died.txt").exists():
+        time.sleep(0.01)
+    time.sleep(1)  # a pool may notice a death only when another process ends
+    os._exit(9)
+"""
+
+
+def test_a_cell_whose_process_dies_does_not_make_the_rest_serial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the cells that ran when it died run alone: the sizes of the pools say so."""
+    dies, waits = folder / "dies_soon.py", folder / "waits.py"
+    dies.write_text(DIES_BESIDE_ANOTHER)
+    waits.write_text(WAITS_FOR_THE_DEATH)
+    some = [replace(cells(folder)[0], detector=f"d{n}") for n in range(6)]
+    files = [dies, *[waits] * 5]
+    some = [replace(c, module=f"{f}:No", trust=(f,)) for c, f in zip(some, files, strict=True)]
+    sizes, pool = [], study_engines._pool
+    monkeypatch.setattr(study_engines, "_pool", lambda jobs: sizes.append(jobs) or pool(jobs))
+    outcomes = study.run(some, folder / "serial", jobs=2, cache=folder / "cache")
+    told = {outcome.name: outcome.error for outcome in outcomes}
+    assert len(told) == len(outcomes) == 6
+    assert "process died" in told.pop(some[0].name)
+    assert all("no 'No' in" in error for error in told.values())
+    assert sizes == [2, 1, 1, 2]
+
+
 def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_path: Path) -> None:
     for name in ("scores", "log.csv"):
         copied = shutil.copytree if (folder / "whole" / name).is_dir() else shutil.copy
@@ -218,10 +261,62 @@ def test_settings_are_those_of_the_scores_and_not_of_the_place(folder: Path) -> 
     assert len(found | {cell.settings}) == 1 + len(changes)
 
 
+def test_a_file_of_the_user_s_is_in_the_settings_of_the_cells_that_use_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    detector, anatomy = tmp_path / "mine.py", tmp_path / "lungs.py"
+    detector.write_text("1")
+    anatomy.write_text("2")
+    plain = cells(folder)[0]
+    trust = (detector, anatomy)
+    own = replace(plain, module=f"{detector}:Mine", trust=trust)
+    named = replace(plain, recipe={**plain.recipe, "anatomy": f"{anatomy}:lungs"}, trust=trust)
+    assert replace(plain, trust=trust).settings == plain.settings
+    assert replace(own, trust=trust[::-1]).settings == own.settings
+    before = own.settings, named.settings
+    detector.write_text("3")
+    assert (own.settings != before[0], named.settings) == (True, before[1])
+    before = own.settings, named.settings
+    anatomy.write_text("4")
+    assert (own.settings, named.settings != before[1]) == (before[0], True)
+    (tmp_path / "there").mkdir()
+    shutil.copy(anatomy, tmp_path / "there")
+    moved = {**plain.recipe, "anatomy": f"{tmp_path}/there/lungs.py:lungs"}
+    assert replace(plain, recipe=moved).settings == named.settings
+
+
+def test_the_weights_to_start_from_are_in_the_settings(folder: Path, tmp_path: Path) -> None:
+    def of(weights: Path, content: str) -> str:
+        weights.parent.mkdir(exist_ok=True)
+        weights.write_text(content)
+        cell = cells(folder)[0]
+        budget = {**cell.recipe["budget"], "pretrained": str(weights)}
+        return replace(cell, recipe={**cell.recipe, "budget": budget}).settings
+
+    first = of(tmp_path / "a" / "weights.pt", "1")
+    assert of(tmp_path / "b" / "weights.pt", "1") == first
+    assert of(tmp_path / "a" / "weights.pt", "2") != first
+
+
 def test_an_error_with_quotes_and_commas_leaves_the_log_readable(folder: Path) -> None:
-    outcome = Outcome("breast/one/0", 1.4, 'no "x", nor\ty')
+    outcome = Outcome("breast/one/0", 1.0, 'no "x", nor\ty')
     add_to_log(folder / "quotes", outcome)
-    assert read_log(folder / "quotes") == [["breast/one/0", "1", 'no "x", nor\ty', ""]]
+    assert read_log(folder / "quotes") == [outcome]
+    assert outcome.version == __version__
+
+
+def test_a_line_of_the_log_that_is_blank_or_cut_short_says_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text('a/b/0,7,,hash\n\na/b/1\na/b/2,9,"half of')
+    add_to_log(tmp_path, Outcome("a/b/3", 2.0))
+    with log.open("a") as file:
+        file.write("a/b/4,1")
+    read = read_log(tmp_path)
+    assert [one for one in read if not one.error] == [
+        Outcome("a/b/0", 7.0, "", "hash", version=""),
+        Outcome("a/b/3", 2.0),
+    ]
+    assert {one.name for one in read} <= {"a/b/0", "a/b/2", "a/b/3"}
 
 
 def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_more(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from midclass import __version__
 from midclass.errors import InputError
 from midclass.images import phantoms
 from midclass.metrics import auroc
@@ -49,6 +52,22 @@ def folder(tmp_path: Path) -> Path:
                 table.write(tmp_path / "scores" / task / name / f"{repeat}.csv")
     (tmp_path / "log.csv").write_text('first/pca/0,7200,""\nfirst/pca/1,99,"broken"\n')
     return tmp_path
+
+
+def add(folder: Path, **shifts: float) -> None:
+    """Score tables of further detectors in both tasks."""
+    for name, shift in shifts.items():
+        for task, repeat in product(("first", "second"), range(2)):
+            table = scores(shift, task, repeat, name)
+            table.write(folder / "scores" / task / name / f"{repeat}.csv")
+
+
+def without_anatomy(path: Path, cases: range) -> None:
+    """Given-class cases among these score -inf."""
+    table = ScoreTable.read(path)
+    score = np.where(np.isin(np.arange(100), cases) & (table.label == 0), -np.inf, table.score)
+    who = table.case_id.tolist(), table.patient_id.tolist()
+    ScoreTable.of(*who, table.label, score, threshold=1.6).write(path)
 
 
 def scores(shift: float, task: str, repeat: int, name: str, n: int = 100) -> ScoreTable:
@@ -93,21 +112,108 @@ def test_the_report_holds_the_figures_of_the_tables_and_notices_when_they_change
 def test_what_is_not_assessed_is_counted_and_raises_the_level_of_chance(folder: Path) -> None:
     """Given-class cases alone score -inf, ten of fifty: .5 + .5 * .2 by that alone."""
     for path in (folder / "scores" / "first").rglob("*.csv"):
-        table = ScoreTable.read(path)
-        score = np.where((np.arange(100) < 20) & (table.label == 0), -np.inf, table.score)
-        ScoreTable.of(
-            table.case_id.tolist(), table.patient_id.tolist(), table.label, score, threshold=1.6
-        ).write(path)
+        without_anatomy(path, range(20))
     assert run(folder / "study.yaml").returncode == 0
     text = (folder / "RESULTS.md").read_text()
     assert "Chance is .5, but .600 in First task, see there." in text
-    assert "On average 10 cases of the given and 0 of the target class show too little" in text
+    said = (
+        "On average 10 cases of the given and 0 of the target class show too little anatomy to be "
+        "assessed and come last with every detector. That alone has an AUROC of .600, which is the "
+        "level of chance here."
+    )
+    main, positives = text.split("## With a few positives")
+    assert main.count(said) == 1
+    tables_of_positives = positives.split("\n\n")
+    first = next(i for i, one in enumerate(tables_of_positives) if one.startswith("| First task"))
+    assert tables_of_positives[first + 1] == said
+    assert positives.count(said) == 1
     tables = [ScoreTable.read(path) for path in (folder / "scores/first/pca").glob("*.csv")]
     assessed = [np.isfinite(table.score) for table in tables]
     alone = [auroc(t.label[a], t.score[a]) for t, a in zip(tables, assessed, strict=True)]
     row = next(line for line in text[text.index("## First task") :].splitlines() if "| pca" in line)
     assert f"| {np.mean(alone):.3f} |".replace("0.", ".") in row
     assert text.count("AUROC of assessed cases") == 1  # the second task has all its cases
+
+
+def test_a_detector_that_assesses_other_cases_is_named(folder: Path) -> None:
+    for path in (folder / "scores" / "first").rglob("*.csv"):
+        without_anatomy(path, range(40) if path.parent.name == "pca" else range(20))
+    for path in (folder / "scores" / "second" / "pca").glob("*.csv"):
+        without_anatomy(path, range(20))
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    assert "every detector" not in text
+    last = "come last with middle classes, but other cases with pca. That alone has an AUROC of"
+    assert f"{last} .600, which is the level of chance for middle classes" in text
+    assert f"{last} .500, which is the level of chance for middle classes" in text
+
+
+def test_a_study_of_one_detector_has_its_figures_without_comparisons(folder: Path) -> None:
+    (folder / "study.yaml").write_text(STUDY.split("  pca:")[0])
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    results = Results.of(Study.load(folder / "study.yaml"), folder, "middle_class", resamples=200)
+    value = results.compared["first"].estimate("middle_class").value
+    assert text.count(f"{value:.3f}".removeprefix("0")) == 2  # in the overview and in the task
+    assert "## First task" in text
+    assert "| detector | First task | second |" in text
+    for word in ("Rank", "minus it", "corrected"):
+        assert word not in text
+    assert (folder / "auroc_first.svg").exists()
+
+
+def test_a_study_of_one_detector_and_positives_has_its_figures(folder: Path) -> None:
+    more = "  with_5: {positives: 5}\n"
+    (folder / "study.yaml").write_text(STUDY.split("  pca:")[0] + more)
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    assert "| detector | First task | second |" in text
+    assert "## With a few positives" in text
+
+
+def test_a_detector_with_positives_is_compared_with_a_single_one_without(folder: Path) -> None:
+    (folder / "study.yaml").write_text(
+        STUDY.split("  middle_class:")[0] + "  pca: {detector: pca}\n"
+    )
+    with (folder / "study.yaml").open("a") as file:
+        file.write("  with_5: {positives: 5}\n")
+    report(folder / "study.yaml", ours="with_5")
+    text = (folder / "RESULTS.md").read_text()
+    lines = [line for line in text.split("## First task")[1].splitlines() if line.startswith("|")]
+    assert "AUROC of with 5 minus it" in lines[0]
+    assert {line.count("|") for line in lines[:3]} == {lines[0].count("|")}
+
+
+def test_a_task_without_our_scores_is_named(folder: Path) -> None:
+    text = (folder / "study.yaml").read_text()
+    more = "  third: {recipe: phantoms, cohort: c.csv, title: Third task}\ndetectors:"
+    ours = "middle_class: {tasks: [first, second], "
+    changed = text.replace("detectors:", more).replace("middle_class: {", ours)
+    (folder / "study.yaml").write_text(changed)
+    (folder / "scores/second/middle_class/1.csv").unlink()
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    assert "**Left out**: second, because middle classes lacks a score table of it." in text
+    assert "**Left out**: Third task, because middle classes is not run on it." in text
+
+
+def test_the_report_says_which_versions_computed_the_tables(folder: Path) -> None:
+    old = 'first/pca/0,7200,""\nfirst/pca/1,99,"",hash\nfirst/svm/0,9,bug,hash,0.0.9\n'
+    (folder / "log.csv").write_text(old + "\nsecond/pca/0,1,,hash,0.0.8\nsecond/pca/1,2")
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    tables = "2 by a version not in the log, 1 by midclass 0.0.8"
+    assert text.endswith(f"Score tables: {tables}. This page: by midclass {__version__}.\n")
+    assert "3 cells took 2.0 hours" in text
+
+
+def test_a_score_table_of_one_class_is_named(folder: Path) -> None:
+    path = folder / "scores" / "second" / "pca" / "1.csv"
+    table = scores(1.0, "second", 1, "pca")
+    who = table.case_id.tolist(), table.patient_id.tolist()
+    ScoreTable.of(*who, np.zeros(100, int), table.score).write(path)
+    with pytest.raises(InputError, match=re.escape(f"{path}: its cases are not of both classes")):
+        report(folder / "study.yaml")
 
 
 def test_the_report_says_how_small_a_p_value_it_can_show(folder: Path) -> None:
@@ -131,10 +237,36 @@ def test_a_detector_with_positives_is_not_ranked_with_those_without(folder: Path
     assert set(results.ranks) == {"middle_class", "pca"}  # the svm lacks a task
     assert results.ranks["middle_class"] == 1
     assert set(results.differences) == {("first", "pca"), ("first", "svm"), ("second", "pca")}
-    curve = results.curve("first")
-    assert list(curve["middle_class"]) == [0, 5]
-    assert list(curve["supervised.Weighted"]) == [5, 20]
-    assert curve["middle_class"][0] == results.compared["first"].estimate("middle_class")
+    curve = {results.study.kind_title(kind): line for kind, line in results.curve("first").items()}
+    assert {title: list(line) for title, line in curve.items()} == {
+        "middle classes": [0, 5],
+        "supervised.Weighted": [5, 20],
+    }
+    assert curve["middle classes"][0] == results.compared["first"].estimate("middle_class")
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        'recipe: "{recipe}_control"',
+        "change: {budget: {steps: 9}}",
+        "only: [mass]",
+        "without: [mass]",
+    ],
+)
+def test_detectors_that_differ_in_more_than_positives_have_curves_of_their_own(
+    folder: Path, differs: str
+) -> None:
+    file = folder / "study.yaml"
+    more = f"  other: {{{differs}, title: another}}\n  other_5: {{{differs}, positives: 5}}\n"
+    file.write_text(file.read_text() + more)
+    add(folder, other=0.2, other_5=0.3)
+    results = Results.of(Study.load(file), folder, "middle_class", resamples=200)
+    curve = {results.study.kind_title(kind): line for kind, line in results.curve("first").items()}
+    assert list(curve) == ["middle classes", "supervised.Weighted", "another"]
+    for title, names in (("middle classes", "middle_class with_5"), ("another", "other other_5")):
+        expected = [results.compared["first"].estimate(name) for name in names.split()]
+        assert list(curve[title].values()) == expected
 
 
 def test_a_missing_cell_is_named_and_its_detector_left_out(folder: Path) -> None:

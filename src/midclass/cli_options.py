@@ -37,6 +37,6 @@ Cache: TypeAlias = Annotated[
 ]
 Trust: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option(help="A .py file that the recipe names and that may run; may be repeated."),
+    typer.Option(help="A .py file of yours that is named and may run; may be repeated."),
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]

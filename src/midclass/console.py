@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from midclass.detectors.base import Detector
 
 
+_STDERR = Console(stderr=True)
+"""One for notes and bars: a note goes above the bar that is shown."""
+
+
 def say(text: str) -> None:
     """One line of a result."""
     Console(highlight=False, markup=False, soft_wrap=True).print(text)
@@ -25,7 +29,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """One line beside the result, on stderr."""
-    Console(highlight=False, markup=False, soft_wrap=True, stderr=True).print(text)
+    _STDERR.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def new_table() -> Table:
@@ -41,7 +45,6 @@ def show_table(table: Table) -> None:
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with the time left, where stderr is a terminal: call it (done, all, text)."""
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,8 +52,8 @@ def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    shown = console.is_terminal
-    with Progress(*columns, console=console, disable=not shown, transient=True) as progress:
+    shown = _STDERR.is_terminal
+    with Progress(*columns, console=_STDERR, disable=not shown, transient=True) as progress:
         task = progress.add_task(escape(what), total=None, note="")
         yield lambda done, total, text: progress.update(
             task, completed=done, total=total, note=text

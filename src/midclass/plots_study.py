@@ -20,7 +20,8 @@ def areas(
 ) -> None:
     """AUROC of each detector with its interval, the first on top, ours in colour."""
     figure = Figure((6.4, 0.8 + 0.26 * len(found)), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="AUROC")
+    figure.suptitle(title)  # over the whole width: that of the axes is narrow, names are long
+    axes = figure.add_subplot(xlabel="AUROC")
     for row, (name, one) in enumerate(found.items()):
         colour = ACCENT if name == ours else GREY
         axes.plot([one.low, one.high], [row, row], color=colour, lw=1.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def read_fields(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: extends: {error}") from error
     inherited = read_fields(base_path, (*seen, path.resolve()))
-    return {**_moved(inherited, base_path.parent, path.parent), **fields}
+    old, new = base_path.parent, path.parent
+    return {**with_files(inherited, lambda file: os.path.relpath(old / file, new)), **fields}
 
 
 class _Loader(yaml.SafeLoader):
@@ -98,13 +99,17 @@ def parse_yaml(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _moved(value: Any, old: Path, new: Path) -> Any:
-    """The same values with every ``file.py:Name`` relative to the folder of the new recipe."""
+def with_files(value: Any, change: Callable[[str], str]) -> Any:
+    """The same values with the file of every ``file.py:Name`` as ``change`` gives it.
+
+    >>> with_files({"anatomy": "mine.py:lungs", "given_class": "normal"}, lambda file: f"my/{file}")
+    {'anatomy': 'my/mine.py:lungs', 'given_class': 'normal'}
+    """
     if isinstance(value, dict):
-        return {key: _moved(inner, old, new) for key, inner in value.items()}
+        return {key: with_files(inner, change) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner, old, new) for inner in value]
+        return [with_files(inner, change) for inner in value]
     file, _, name = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     if file.endswith(".py") and " " not in name:
-        return f"{os.path.relpath(old / file, new)}:{name}"
+        return f"{change(file)}:{name}"
     return value

@@ -10,6 +10,7 @@ import pkgutil
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_type_hints
@@ -19,6 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from midclass.errors import InputError
 
 T = TypeVar("T")
+
+USER = "midclass_user_"
+"""How the names of modules begin that are files of the user's."""
 
 
 def resolve(
@@ -71,6 +75,46 @@ def resolve(
     return getattr(module, name)
 
 
+def reference_to(cls: type) -> str:
+    """What names a class when it is saved: ``package.module:Name``, or ``file.py:Name``.
+
+    A file is named without its folder, which may be another one when it is read.
+    """
+    module = cls.__module__
+    if module.startswith(USER):
+        module = Path(str(sys.modules[module].__file__)).name
+    return f"{module}:{cls.__qualname__}"
+
+
+def saved_class(reference: str, where: str, trust: Collection[Path] = ()) -> Any:
+    """The object of ``reference_to``; a file is looked for among those that may run.
+
+    Raises:
+        InputError: there is no such thing, or no file of this name, or several, may run.
+    """
+    place, _, name = reference.rpartition(":")
+    if not place.endswith(".py"):
+        return resolve(reference, "midclass", where, Path())
+    files = _called(place, trust)
+    if len(files) != 1:
+        how = "pass only one of them" if files else f"read it, then pass --trust {place}"
+        raise InputError(
+            f"{where}: {reference} is of a file of yours, and {len(files)} trusted files are "
+            f"called {place}; {how}"
+        )
+    return resolve(f"{files.pop()}:{name}", "midclass", where, Path(), trust)
+
+
+def moved_file(file: str, trust: Collection[Path]) -> str:
+    """The file of this name that may run, wherever it is now; the same where it is not one."""
+    files = _called(Path(file).name, trust)
+    return str(files.pop()) if len(files) == 1 else file
+
+
+def _called(name: str, trust: Collection[Path]) -> set[Path]:
+    return {path.resolve() for path in trust if path.resolve().name == name}
+
+
 def _installed(name: str, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
@@ -105,7 +149,8 @@ def _run(file: Path, source: bytes) -> ModuleType:
     Not by an import: Python takes compiled code that it has written beside the file for as good as
     the file, if that has the same length and was changed in the same second.
     """
-    name = f"midclass_user_{file.stem}_{abs(hash(file)):x}"
+    place = sha256(str(file).encode()).hexdigest()[:16]
+    name = f"{USER}{file.stem}_{place}"
     module = ModuleType(name)
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses and type hints look a class's module up by name

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from midclass.console import bar, note, say
 from midclass.errors import InputError
-from midclass.study_cell import Cell, Outcome, add_to_log, read_log, table_of
+from midclass.fitting import refuse_existing
+from midclass.study_cell import ERROR, Cell, cases, table_of
 from midclass.study_engines import engine_of
 from midclass.study_file import Study
+from midclass.study_log import Outcome, add_to_log, read_log
 
 
 def study(
@@ -31,18 +33,23 @@ def study(
         out: folder of the results, by default that of the file.
         jobs, engine, cache: see ``run``.
         trust: files of the user's that may run.
+
+    Raises:
+        InputError: a mistake in the study file, a recipe, a manifest or a split.
     """
     cells, folder = Study.load(file).cells(data, trust), out or file.parent
-    missing = sum(not table_of(folder, cell.name).exists() for cell in cells)
-    say(f"{len(cells)} cells, {len(cells) - missing} done before")
+    refuse_existing(folder, overwrite=True)
+    missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
+    _check_cases(missing, file)
+    say(f"{len(cells)} cells, {len(cells) - len(missing)} done before")
     try:
         with bar(file.stem) as progress:
             outcomes = run(cells, folder, jobs=jobs, engine=engine, cache=cache, progress=progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the same command goes on; results are in {folder}") from None
-    for outcome in outcomes:
-        if outcome.error:
-            note(f"failed: {outcome.name}: {outcome.error}")
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    if failed:
+        note(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
     done = sum(table_of(folder, cell.name).exists() for cell in cells)
     say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
     return done == len(cells)
@@ -76,6 +83,8 @@ def run(
     for outcome in engine_of(engine)(missing, folder, cache, jobs):
         outcomes.append(outcome)
         add_to_log(folder, outcome)
+        if outcome.error:
+            note(f"failed: {outcome.name}: {outcome.error}")
         if progress is not None:
             failed = sum(bool(one.error) for one in outcomes)
             text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
@@ -84,11 +93,23 @@ def run(
     return outcomes
 
 
+def _check_cases(cells: Sequence[Cell], file: Path) -> None:
+    """Find mistakes in the data before hours of work, once for all cells on the same cases."""
+    asked: dict[tuple[object, ...], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.positives):  # the most go last, and stay
+        drawn = cell.repeat if cell.known_patients else None
+        asked[cell.cohort, cell.root, cell.split, cell.known_patients, drawn] = cell
+    for cell in asked.values():
+        try:
+            cases(cell)
+        except InputError as error:
+            raise InputError(f"{file}: tasks.{cell.task}: {error}") from error
+
+
 def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
     """A table that was computed before the study file, its recipes or manifests changed."""
-    before = {
-        name: settings for name, _, error, settings in read_log(folder) if settings and not error
-    }
+    done = (one for one in read_log(folder) if one.settings and not one.error)
+    before = {one.name: one.settings for one in done}
     known = [c for c in cells if c.name in before and table_of(folder, c.name).exists()]
     other = [cell.name for cell in known if before[cell.name] != cell.settings]
     if other:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import shutil
 import time
+import traceback
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,12 +17,15 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.fitting import digest
+from midclass.recipe_file import with_files
+from midclass.study_log import Outcome
+from midclass.writing import write_text_atomic
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
 
-LOG = "log.csv"
-"""In a study's folder: cell, seconds, error and settings of each one that has ended."""
+ERROR = "error.txt"
+"""In ``work/CELL``: the traceback of a cell that failed."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Cell:
         trust: files of the user's that may run.
         positives: number of target-class cases to learn from.
         known_patients: see ``Task``.
+        root: folder to which the manifest's paths are relative, by default the manifest's.
     """
 
     task: str
@@ -51,32 +58,49 @@ class Cell:
     trust: tuple[Path, ...] = ()
     positives: int = 0
     known_patients: float = 0.0
+    root: Path | None = None
 
     def absolute(self) -> Cell:
         """The same with paths that mean the same in any folder."""
-        file, colon, cls = self.module.rpartition(":")
         return replace(
             self,
-            module=f"{Path(file).resolve()}:{cls}" if colon else self.module,
+            module=with_files(self.module, lambda file: str(Path(file).resolve())),
             cohort=self.cohort.resolve(),
             source=self.source.resolve(),
             trust=tuple(path.resolve() for path in self.trust),
+            root=self.root and self.root.resolve(),
         )
 
     @property
     def settings(self) -> str:
-        """Hash of what its scores depend on beside the images; the same in any folder."""
+        """Hash of what its scores depend on beside the images; the same in any folder.
+
+        Of the files that may run, those that its module and its recipe name.
+        """
         file, _, _ = (self.split or "").rpartition(":")
-        read = [self.cohort, *([self.cohort.parent / file] if file else []), *self.trust]
+        read = [self.cohort, *([self.cohort.parent / file] if file else [])]
+        code = {Path(self.module.rpartition(":")[0]).resolve()}
+
+        def name_of(file: str) -> str:
+            code.add((self.source.parent / file).resolve())
+            return Path(file).name
+
+        recipe = with_files(self.recipe, name_of)
+        weights = self.recipe["budget"]["pretrained"]
+        if weights is not None:
+            recipe["budget"]["pretrained"] = Path(weights).name
         return digest(
-            self.recipe,
+            recipe,
             Path(self.module).name,
             self.split,
             self.max_fpr,
             self.repeat,
             self.positives,
             self.known_patients,
-            *(sha256(path.read_bytes()).hexdigest() for path in read if path.is_file()),
+            *_hashes(read),
+            *sorted(_hashes(code)),
+            *_hashes([] if weights is None else [Path(weights)]),
+            *([] if self.root is None else [os.path.relpath(self.root, self.cohort.parent)]),
         )
 
     @property
@@ -85,21 +109,8 @@ class Cell:
         return f"{self.task}/{self.detector}/{self.repeat}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell.
-
-    Attributes:
-        name: ``TASK/DETECTOR/REPEAT``.
-        seconds: that it took; of an interrupted one, since it went on.
-        error: one line, "" where its score table was written.
-        settings: see ``Cell.settings``.
-    """
-
-    name: str
-    seconds: float
-    error: str = ""
-    settings: str = ""
+def _hashes(files: Iterable[Path]) -> list[str]:
+    return [sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
 
 
 def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
@@ -107,17 +118,30 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
 
     One thread, so that the bytes do not depend on how many cells run at once. An interrupted
     training goes on from its last checkpoint, kept in ``FOLDER/work`` under the cell's settings.
-    Errors are caught and told, so that the other cells go on.
+    Errors are caught and told, so that the other cells go on; the traceback is in ``error.txt``
+    there until the cell succeeds.
     """
     started, wrong, settings = time.monotonic(), "", ""
     try:
         settings = cell.settings
         _score(cell, folder, cache, folder / "work" / cell.name / settings)
     except Exception as error:  # one cell must not end the others, whatever went wrong in it
-        text = " ".join(str(error).split()) or "no message"
-        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        wrong = f"{kind}{text}"
+        wrong = _one_line(error, cell.trust)
+        with suppress(OSError):  # a full disk must not either
+            write_text_atomic(folder / "work" / cell.name / ERROR, traceback.format_exc())
     return Outcome(cell.name, time.monotonic() - started, wrong, settings)
+
+
+def _one_line(error: Exception, trust: Collection[Path]) -> str:
+    """What went wrong; of a bug also where: in the user's file, if it was on the way there."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, InputError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    files = {str(path.resolve()) for path in trust}
+    own = [frame for frame in frames if frame.filename in files]
+    last = (own or frames)[-1]
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
@@ -125,15 +149,12 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
 
     from midclass import evaluation
     from midclass.fitting import detector_class
-    from midclass.images.cohort import Cohort
     from midclass.images.prepare import prepare
     from midclass.recipe import Recipe
 
     torch.set_num_threads(1)
     recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
-    cohort = Cohort.from_manifest(cell.cohort, cell.split)
-    train, test = parts(cohort, cell)
-    train.check_no_leak(test)
+    train, test = cases(cell)
     positives = train.some_of_target_class(cell.positives, cell.repeat)
     detector = detector_class(cell.module, cell.trust)(recipe)
     detector.fit(
@@ -145,8 +166,48 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     )
     slices = evaluation.slice_numbers(cell.cohort, test)
     table = evaluation.score_table(detector, prepare(test, recipe, cache=cache), slices)
+    assessed = table.score[np.isfinite(table.score)]
+    if len(assessed) > 1 and np.ptp(assessed) == 0:
+        raise InputError(
+            f"all {len(assessed)} test cases that can be assessed have the score {assessed[0]:g}, "
+            "which tells nothing; look at what the detector computes, or give it more steps"
+        )
     table.write(table_of(folder, cell.name))
     shutil.rmtree(work.parent, ignore_errors=True)  # also what other settings left
+
+
+def cases(cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score, read and checked.
+
+    Raises:
+        InputError: the manifest is wrong, a class or the asked positives are not there, or a
+            patient or an image is on both sides.
+    """
+    from midclass.images.cohort import Cohort
+
+    train, test = parts(Cohort.from_manifest(cell.cohort, cell.split, root=cell.root), cell)
+    where = f"{cell.cohort}" + (f", split {cell.split}" if cell.split else "")
+    if not len(train.given_class()):
+        raise InputError(
+            f"{where}: none of {len(train)} cases to learn from is of the given class (label 0); "
+            "put some into the part train"
+        )
+    for label, name in enumerate(("given", "target")):
+        if label not in test.labels:
+            share = cell.known_patients
+            how = f"lower known_patients, which is {share:g}" if share else "take another split"
+            raise InputError(
+                f"{where}: none of {len(test)} cases to score is of the {name} class (label "
+                f"{label}), which leaves nothing to measure; {how}"
+            )
+    if cell.positives > (there := len(train.target_class())):
+        raise InputError(
+            f"{where}: {cell.detector} asks for {cell.positives} positives, there are {there} "
+            "target-class cases (label 1) to learn from; lower positives, or give the task more "
+            "known_patients"
+        )
+    train.check_no_leak(test)
+    return train, test
 
 
 def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
@@ -165,20 +226,3 @@ def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
 def table_of(folder: Path, cell: str) -> Path:
     """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv`` of the cell with this name."""
     return folder / "scores" / f"{cell}.csv"
-
-
-def read_log(folder: Path) -> list[list[str]]:
-    """Rows of the study's log, ``[cell, seconds, error, settings]``, in the order of their ends."""
-    log = folder / LOG
-    if not log.exists():
-        return []
-    with log.open(encoding="utf-8", newline="") as file:
-        return [[*row, *[""] * (4 - len(row))] for row in csv.reader(file)]
-
-
-def add_to_log(folder: Path, outcome: Outcome) -> None:
-    """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("a", encoding="utf-8", newline="") as file:
-        row = outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings
-        csv.writer(file, lineterminator="\n").writerow(row)

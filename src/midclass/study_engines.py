@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from midclass.errors import InputError
-from midclass.study_cell import Cell, Outcome, run_cell
+from midclass.study_cell import Cell, run_cell
+from midclass.study_log import Outcome
 
 Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
 """Takes cells, the study's folder, that of prepared images or None, and how many cells at once."""
@@ -27,26 +29,48 @@ def engine_of(name: str) -> Engine:
 def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
     """Processes of this machine; started anew, because forked ones inherit torch's threads.
 
-    Where a process dies, the cells that were not done are run one at a time: alone, a cell may have
-    enough memory, and if it has not, it is known which one it is.
+    Where a process dies, the cells that were running then are run again one at a time: alone, a
+    cell may have enough memory, and if it has not, it is known which one it is. The others go on
+    together.
     """
-    left: list[Cell] = []
-    with _pool(jobs) as pool:
-        waiting = {pool.submit(run_cell, cell, folder, cache): cell for cell in cells}
-        try:
-            for done in as_completed(waiting):
+    ahead = deque(cells)
+    while ahead:
+        running = yield from _until_one_dies(ahead, folder, cache, jobs)
+        for cell in running:
+            with _pool(1) as pool:
                 try:
-                    yield done.result()
+                    yield pool.submit(run_cell, cell, folder, cache).result()
                 except BrokenProcessPool:
-                    left.append(waiting[done])
+                    yield _died(cell)
+
+
+def _until_one_dies(
+    ahead: deque[Cell], folder: Path, cache: Path | None, jobs: int
+) -> Generator[Outcome, None, list[Cell]]:
+    """Take cells from the queue, ``jobs`` at once; returns those that ran when a process died."""
+    running: dict[Future[Outcome], Cell] = {}
+    died: list[Cell] = []
+    whole = True
+    with _pool(jobs) as pool:
+        try:
+            while running or (ahead and whole):
+                while ahead and whole and len(running) < jobs:
+                    try:
+                        one = pool.submit(run_cell, ahead[0], folder, cache)
+                    except BrokenProcessPool:  # since the last look
+                        whole = False
+                    else:
+                        running[one] = ahead.popleft()
+                for one in wait(running, return_when=FIRST_COMPLETED).done:
+                    cell = running.pop(one)
+                    try:
+                        yield one.result()
+                    except BrokenProcessPool:
+                        died.append(cell)
+                        whole = False
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    for cell in left:
-        with _pool(1) as pool:
-            try:
-                yield pool.submit(run_cell, cell, folder, cache).result()
-            except BrokenProcessPool:
-                yield _died(cell)
+    return died
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:

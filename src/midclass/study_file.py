@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from midclass.errors import InputError
 from midclass.fitting import detector_class
 from midclass.recipe import Recipe
-from midclass.recipe_file import SUFFIXES, find, parse_yaml
+from midclass.recipe_file import find, parse_yaml, with_files
 from midclass.resolve import did_you_mean
 from midclass.study_cell import Cell
+from midclass.study_recipe import Plan, named
 
 
 class _Part(BaseModel):
@@ -26,9 +28,11 @@ class Task(_Part):
     Attributes:
         recipe: shipped name, or a ``.yaml`` file beside the study file.
         cohort: manifest, relative to the study's data folder.
+        root: folder to which the manifest's paths are relative, itself relative to the study's data
+            folder; by default that of the manifest.
         split: column of the split; ``{repeat}`` becomes the number of the repeat.
         change: fields that replace those of its recipes, for every detector alike; goes before
-            the study's ``common``.
+            the study's ``common``. Files in both are relative to the study file.
         title: its name for readers; by default its name in the file.
         known_patients: share of the test part's target-class patients who are learned from and
             not tested, drawn by the number of the repeat. For detectors with positives, where the
@@ -39,6 +43,7 @@ class Task(_Part):
 
     recipe: str
     cohort: str
+    root: str | None = None
     split: str | None = None
     change: dict[str, Any] = {}
     title: str = ""
@@ -51,7 +56,8 @@ class Entry(_Part):
 
     Attributes:
         detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
-            ``file.py:Class`` beside the study file.
+            ``package.module:Class`` of anything installed, or ``file.py:Class`` beside the study
+            file.
         recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
         change: fields of every recipe that this detector alone has otherwise, such as its learning
             rate; goes before the task's and the study's.
@@ -72,6 +78,11 @@ class Entry(_Part):
     tasks: tuple[str, ...] | None = None
     positives: int = Field(default=0, ge=0)
     title: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The same for entries that differ in positives, tasks and title alone: one curve."""
+        return self.model_dump_json(exclude={"positives", "tasks", "title"})
 
 
 class Study(_Part):
@@ -98,6 +109,14 @@ class Study(_Part):
 
     _source: Path = PrivateAttr(default=Path("study.yaml"))
 
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _nothing_said(cls, detectors: Any) -> Any:
+        """``middle_class:`` with nothing behind it changes nothing."""
+        if not isinstance(detectors, dict):
+            return detectors
+        return {name: {} if entry is None else entry for name, entry in detectors.items()}
+
     @classmethod
     def load(cls, path: str | Path) -> Study:
         """Read and check a study file.
@@ -114,6 +133,7 @@ class Study(_Part):
             raise InputError(f"{path}: {_first(error)}") from error
         study._source = path
         study._check_names()
+        study._check_titles()
         return study
 
     def _check_names(self) -> None:
@@ -131,6 +151,41 @@ class Study(_Part):
                         f"{self._source}: detectors.{name}.tasks: no task {task!r}"
                         f"{did_you_mean(task, self.tasks)}; there are {', '.join(self.tasks)}"
                     )
+
+    def _check_titles(self) -> None:
+        """Rows and lines of a report are told apart by their titles."""
+        for one, other in combinations(self.tasks, 2):
+            if self.task_title(one) == self.task_title(other):
+                self._refuse_title("tasks", one, other, self.task_title(one))
+        lines = {name: self.kind_title(entry.kind) for name, entry in self.detectors.items()}
+        for one, other in combinations(self.detectors, 2):
+            a, b = self.detectors[one], self.detectors[other]
+            points = a.kind == b.kind and a.positives != b.positives  # of one line
+            if self.title(one) == self.title(other) and not points:
+                self._refuse_title("detectors", one, other, self.title(one))
+            if a.positives and b.positives and a.kind != b.kind and lines[one] == lines[other]:
+                self._refuse_title("detectors", one, other, lines[one])
+
+    def _refuse_title(self, part: str, one: str, other: str, title: str) -> None:
+        raise InputError(
+            f"{self._source}: {part}.{one} and {part}.{other} would both be called {title!r} in "
+            "the report; give each a title"
+        )
+
+    def title(self, detector: str) -> str:
+        """A detector's name for readers."""
+        return self.detectors[detector].title or detector.replace("_", " ")
+
+    def kind_title(self, kind: str) -> str:
+        """The name for readers of entries of one kind: the first title, or what they share."""
+        entries = {name: one for name, one in self.detectors.items() if one.kind == kind}
+        titles = [one.title for one in entries.values() if one.title]
+        titles += [self.title(name) for name, one in entries.items() if not one.positives]
+        return [*titles, next(iter(entries.values())).detector.replace("_", " ")][0]
+
+    def task_title(self, task: str) -> str:
+        """A task's name for readers."""
+        return self.tasks[task].title or task.replace("_", " ")
 
     def detectors_of(self, task: str) -> list[str]:
         """The names of the detectors that are run on a task."""
@@ -173,6 +228,7 @@ class Study(_Part):
                 trust=tuple(trust),
                 positives=self.detectors[name].positives,
                 known_patients=self.tasks[task].known_patients,
+                root=None if (root := self.tasks[task].root) is None else data / root,
             )
             for repeat in range(self.repeats)
             for (task, name), (recipe, source) in made.items()
@@ -180,65 +236,25 @@ class Study(_Part):
 
     def _module(self, name: str) -> str:
         """The detector's module, or its file relative to where the command runs."""
-        file, colon, cls = self.detectors[name].detector.rpartition(":")
-        return f"{self._source.parent / file}:{cls}" if colon else cls
+        module = self.detectors[name].detector
+        placed: str = with_files(module, lambda file: str(self._source.parent / file))
+        return placed
 
     def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
         """The task's recipe as the detector and the study change it, and its file."""
-        entry, where = self.detectors[name], f"{self._source}: detectors.{name}"
-        asked = _named(entry.recipe, self.tasks[task].recipe)
-        file = find(asked, self._source.parent)
-        fields = _merged(Recipe.load(file, trust).to_dict(), self.common)
-        fields = _merged(_merged(fields, self.tasks[task].change), entry.change)
-        fields["middle_classes"] = _selected(fields["middle_classes"], entry, f"{where}: {asked}")
-        changed = Recipe.from_dict(fields, trust, source=file)
-        changed.check()
-        return changed, file
-
-
-def _named(wanted: str, recipe: str) -> str:
-    """The entry's recipe for a task's: ``{recipe}`` stands for it without its suffix.
-
-    >>> _named("{recipe}_control", "chest_xray"), _named("{recipe}_control", "mine.yaml")
-    ('chest_xray_control', 'mine_control.yaml')
-    """
-    if "{recipe}" not in wanted:
-        return wanted
-    path = Path(recipe)
-    suffix = path.suffix if path.suffix in SUFFIXES else ""
-    return wanted.replace("{recipe}", recipe.removesuffix(suffix)) + suffix
+        entry = self.detectors[name]
+        file = find(named(entry.recipe, self.tasks[task].recipe), self._source.parent)
+        changes = {
+            "common": self.common,
+            f"tasks.{task}.change": self.tasks[task].change,
+            f"detectors.{name}.change": entry.change,
+        }
+        plan = Plan(self._source, name, file, changes, entry.only, entry.without)
+        return plan.recipe(trust), file
 
 
 def _numbered(split: str | None, repeat: int) -> str | None:
     return None if split is None else split.replace("{repeat}", str(repeat))
-
-
-def _merged(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with others put over them, a mapping merged with the mapping in its place."""
-    both = dict(fields)
-    for name, value in changes.items():
-        old = both.get(name)
-        nested = isinstance(value, Mapping) and isinstance(old, Mapping)
-        both[name] = _merged(old, value) if nested else value  # type: ignore[arg-type]
-    return both
-
-
-def _selected(classes: Mapping[str, Any], entry: Entry, where: str) -> dict[str, Any]:
-    """The middle classes that an entry trains on."""
-    for name in (*entry.only, *entry.without):
-        if name not in classes:
-            raise InputError(
-                f"{where} has no middle class {name!r}{did_you_mean(name, classes)}; "
-                f"it has {', '.join(classes)}"
-            )
-    left = {
-        name: one
-        for name, one in classes.items()
-        if (not entry.only or name in entry.only) and name not in entry.without
-    }
-    if not left:
-        raise InputError(f"{where}: no middle class is left to train on")
-    return left
 
 
 def _first(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from midclass.comparison import Estimate
 from midclass.console import note, say
 from midclass.metrics import false_alarm_rate
 from midclass.results import ScoreTable
-from midclass.study_cell import read_log
 from midclass.study_file import Study
-from midclass.study_results import NotAssessed, Results
+from midclass.study_log import read_log
+from midclass.study_results import Results
 from midclass.writing import write_or_check
 
 NAMED = 10
@@ -55,8 +56,9 @@ def _draw(results: Results, folder: Path) -> None:
     for task in results.main:
         chance = results.not_assessed(task).auroc
         plots_study.areas(folder / f"auroc_{task}.svg", *_rows(results, task), chance)
+    study = results.study
     curves = {
-        results.task_title(task): {results.kind_title(k): v for k, v in results.curve(task).items()}
+        study.task_title(task): {study.kind_title(k): v for k, v in results.curve(task).items()}
         for task in results.tables
         if results.curve(task)
     }
@@ -74,15 +76,13 @@ def markdown(results: Results, folder: Path) -> str:
         "95 %, from resampling patients and repeats together, the same resamples for all "
         "detectors. Detectors in the tables have seen no target-class case unless it is said.",
         _lost(results),
-        "## AUROC",
-        _overview(results),
-        "Mean over repeats with its interval. Rank: mean over the tasks." + _chance(results),
-        _corrected(results),
-        *(_one_task(results, task) for task in results.main),
     ]
+    if results.main:
+        parts += ["## AUROC", _overview(results), _corrected(results)]
+        parts += [_one_task(results, task) for task in results.main]
     if any(results.curve(task) for task in results.tables):
         parts += ["## With a few positives", *_positives(results)]
-    parts += ["## Time", _time(folder), f"midclass {__version__}."]
+    parts += ["## Time", _time(folder), _versions(folder)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -92,6 +92,7 @@ def _overview(results: Results) -> str:
     every = {name for task in tasks for name in results.tables[task]}
     shown = [n for n in every if not results.study.detectors[n].positives]
     shown.sort(key=lambda name: (results.ranks.get(name, np.inf), name))
+    several = len(shown) > 1
     best = {task: results.ordered(task)[0] for task in tasks}
     rows = []
     for name in shown:
@@ -101,39 +102,43 @@ def _overview(results: Results) -> str:
             else ""
             for task in tasks
         ]
-        rank = f"{results.ranks[name]:.1f}" if name in results.ranks else ""
-        rows.append([_bold(results.title(name), name == results.ours), *cells, rank])
-    return table(["detector", *(results.task_title(task) for task in tasks), "rank"], rows)
+        rank = [f"{results.ranks[name]:.1f}" if name in results.ranks else ""]
+        title = _bold(results.study.title(name), name == results.ours)
+        rows.append([title, *cells, *(rank if several else [])])
+    head = ["detector", *map(results.study.task_title, tasks), *(["rank"] if several else [])]
+    said = "Mean over repeats with its interval." + (" Rank: mean over the tasks." * several)
+    return f"{table(head, rows)}\n\n{said}{_chance(results)}"
 
 
 def _one_task(results: Results, task: str) -> str:
-    compared, ours = results.compared[task], results.title(results.ours)
-    not_assessed = results.not_assessed(task)
-    out = not_assessed.given + not_assessed.target > 0
+    compared, ours = results.compared[task], results.study.title(results.ours)
+    out, names = results.not_assessed(task), results.ordered(task)
+    several = names != [results.ours]
     rows = []
-    for name in results.ordered(task):
+    for name in names:
         figures = [_text(compared.estimate(name, figure)) for figure in comparison.FIGURES]
         spread = compared.estimate(name).spread  # of one repeat there is none
         sd = "" if np.isnan(spread) else _figure(spread)
         alarms = _alarms(results.tables[task][name])
-        against = ["", ""]
+        against = ["", ""] if several else []
         if name != results.ours:
             found = results.differences[task, name]
             low, high = _signed(found.low), _signed(found.high)
             against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
-        title = _bold(results.title(name), name == results.ours)
+        title = _bold(results.study.title(name), name == results.ours)
         alone = [_figure(results.auroc_of_assessed(task, name))] if out else []
         rows.append([title, *figures, *alone, sd, alarms, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
     head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
     head += ["AUROC of assessed cases"] if out else []
-    head += ["sd of AUROC", promised, f"AUROC of {ours} minus it", "p, corrected"]
+    head += ["sd of AUROC", promised]
+    head += [f"AUROC of {ours} minus it", "p, corrected"] if several else []
     one = next(iter(results.tables[task].values()))
     sizes = [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()]
     parts = [
-        f"## {results.task_title(task)}",
+        f"## {results.study.task_title(task)}",
         f"Test cases of each repeat, given + target class: {', '.join(sizes)}.",
-        _without_assessment(not_assessed) if out else "",
+        _without_assessment(results, task),
         table(head, rows),
         f"![AUROC of the detectors](auroc_{task}.svg)",
     ]
@@ -153,23 +158,31 @@ def _chance(results: Results) -> str:
     """Which tasks have another level of chance than .5."""
     levels = {task: results.not_assessed(task).auroc for task in results.main}
     raised = [
-        f"{_figure(level)} in {results.task_title(task)}"
+        f"{_figure(level)} in {results.study.task_title(task)}"
         for task, level in levels.items()
         if level != 0.5
     ]
     return f" Chance is .5, but {', '.join(raised)}, see there." if raised else ""
 
 
-def _without_assessment(found: NotAssessed) -> str:
+def _without_assessment(results: Results, task: str) -> str:
+    """Who scores -inf in a task, and the level of chance that it makes."""
+    found = results.not_assessed(task)
+    if not found:
+        return ""
+    ours, others = results.study.title(results.ours), map(results.study.title, found.differ)
+    who = f"{ours}, but other cases with {', '.join(others)}" if found.differ else "every detector"
+    where = f"for {ours}; the level of the others is another" if found.differ else "here"
     return (
         f"On average {found.given:.0f} cases of the given and {found.target:.0f} of the target "
-        "class show too little anatomy to be assessed and come last with every detector. That "
-        f"alone has an AUROC of {_figure(found.auroc)}, which is the level of chance here."
+        f"class show too little anatomy to be assessed and come last with {who}. That "
+        f"alone has an AUROC of {_figure(found.auroc)}, which is the level of chance {where}."
     )
 
 
 def _positives(results: Results) -> list[str]:
     """One table a task: kinds of detectors x number of positives."""
+    study = results.study
     parts = [
         "AUROC with the given number of target-class cases to learn from, the same ones for all.",
         "![AUROC over the number of positives](positives.svg)",
@@ -178,35 +191,43 @@ def _positives(results: Results) -> list[str]:
         curves = results.curve(task)
         numbers = sorted({number for points in curves.values() for number in points})
         rows = [
-            [results.kind_title(kind), *(_text(points[n]) if n in points else "" for n in numbers)]
+            [study.kind_title(kind), *(_text(points[n]) if n in points else "" for n in numbers)]
             for kind, points in curves.items()
         ]
         if rows:
-            head = [results.task_title(task), *map(str, numbers)]
-            parts.append(table(head, rows))
+            head = [study.task_title(task), *map(str, numbers)]
+            parts += [table(head, rows), _without_assessment(results, task)]
     return parts
 
 
 def _rows(results: Results, task: str) -> tuple[str, dict[str, Estimate], str]:
     names = results.ordered(task)
-    found = {results.title(name): results.compared[task].estimate(name) for name in names}
-    return results.task_title(task), found, results.title(results.ours)
+    found = {results.study.title(name): results.compared[task].estimate(name) for name in names}
+    return results.study.task_title(task), found, results.study.title(results.ours)
 
 
 def _lost(results: Results) -> str:
-    if not results.missing:
-        return ""
-    left = len(results.missing) - NAMED
-    more = f" and {left} more" if left > 0 else ""
-    return (
-        f"**Not complete**: {len(results.missing)} cells have no score table, and detectors that "
-        f"lack one are left out: {', '.join(results.missing[:NAMED])}{more}."
-    )
+    """What the study has and the report has not."""
+    study, missing, lines = results.study, results.missing, []
+    if missing:
+        left = len(missing) - NAMED
+        more = f" and {left} more" if left > 0 else ""
+        lines.append(
+            f"**Not complete**: {len(missing)} cells have no score table, and detectors that "
+            f"lack one are left out: {', '.join(missing[:NAMED])}{more}."
+        )
+    for task in study.tasks:
+        if task not in results.tables:
+            planned = results.ours in study.detectors_of(task)
+            why = "lacks a score table of it" if planned else "is not run on it"
+            title = study.title(results.ours)
+            lines.append(f"**Left out**: {study.task_title(task)}, because {title} {why}.")
+    return " ".join(lines)
 
 
 def _time(folder: Path) -> str:
     """What the study's log says of the time, for all and for each detector."""
-    took = {name: float(seconds) for name, seconds, error, _ in read_log(folder) if not error}
+    took = {one.name: one.seconds for one in read_log(folder) if not one.error}
     if not took:
         return "The log of the run is not there."
     spent: dict[str, list[float]] = {}
@@ -219,6 +240,14 @@ def _time(folder: Path) -> str:
         f"{sum(map(len, spent.values()))} cells took {hours:.1f} hours of one core together; "
         f"mean of a cell: {each}."
     )
+
+
+def _versions(folder: Path) -> str:
+    """Which versions computed the score tables and this page; older logs do not say."""
+    of_cell = {one.name: one.version for one in read_log(folder) if not one.error}
+    names = (f"midclass {one}" if one else "a version not in the log" for one in of_cell.values())
+    each = ", ".join(f"{count} by {name}" for name, count in sorted(Counter(names).items()))
+    return f"Score tables: {each}. " * bool(each) + f"This page: by midclass {__version__}."
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -24,16 +24,22 @@ Tables = dict[str, dict[int, ScoreTable]]
 
 
 class NotAssessed(NamedTuple):
-    """Cases that score -inf, means over the repeats.
+    """Cases to which our detector gives -inf, means over the repeats.
 
     Attributes:
         given, target: their numbers in each class.
         auroc: of telling the classes by this alone, the chance level where there are any.
+        differ: detectors that give -inf to other cases.
     """
 
     given: float
     target: float
     auroc: float
+    differ: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any, of ours or of another detector."""
+        return self.given + self.target > 0 or bool(self.differ)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Results:
         """Read the score tables under ``folder/scores`` and compare.
 
         Raises:
-            InputError: no detector ``ours``, or no task has all its repeats.
+            InputError: no detector ``ours``, no task has all its repeats, or a score table is
+                wrong.
         """
         if ours not in study.detectors:
             raise InputError(
@@ -81,8 +88,10 @@ class Results:
 
     @cached_property
     def main(self) -> list[str]:
-        """The tasks on which there is something to compare with; the others have curves alone."""
-        return [task for task in self.tables if len(self.ordered(task)) > 1]
+        """The tasks with a table of their own: not those of which a curve says all there is."""
+        alone = [task for task in self.tables if self.ordered(task)]
+        compared = [t for t in alone if len(self.ordered(t)) > 1 or not self.curve(t)]
+        return compared or alone
 
     @cached_property
     def differences(self) -> dict[tuple[str, str], Difference]:
@@ -127,7 +136,9 @@ class Results:
             counts.append([np.sum(~assessed & (table.label == label)) for label in (0, 1)])
             areas.append(0.5 if assessed.all() else auroc(table.label, assessed.astype(float)))
         given, target = np.mean(counts, 0).tolist()
-        return NotAssessed(given, target, float(np.mean(areas)))
+        out = {name: _not_assessed(found) for name, found in self.tables[task].items()}
+        differ = tuple(name for name, cases in out.items() if cases != out[self.ours])
+        return NotAssessed(given, target, float(np.mean(areas)), differ)
 
     def auroc_of_assessed(self, task: str, detector: str) -> float:
         """Mean AUROC over the repeats without the cases that score -inf; NaN if one class is."""
@@ -138,40 +149,23 @@ class Results:
                 areas.append(auroc(table.label[assessed], table.score[assessed]))
         return float(np.mean(areas)) if areas else float("nan")
 
-    def title(self, detector: str) -> str:
-        """The detector's name for readers."""
-        return self.study.detectors[detector].title or detector.replace("_", " ")
-
-    def kind_title(self, kind: str) -> str:
-        """The name for readers of a detector of ``curve``: the first title of its entries."""
-        entries = [one for one in self.study.detectors.values() if one.detector == kind]
-        return next((one.title for one in entries if one.title), kind.replace("_", " "))
-
-    def task_title(self, task: str) -> str:
-        """The task's name for readers."""
-        return self.study.tasks[task].title or task.replace("_", " ")
-
     def ordered(self, task: str) -> list[str]:
         """The task's detectors without positives, best first."""
         names = [name for name in self.tables[task] if not self.study.detectors[name].positives]
         return sorted(names, key=lambda name: -self.compared[task].estimate(name).value)
 
     def curve(self, task: str) -> dict[str, dict[int, Estimate]]:
-        """Detector -> number of positives -> AUROC, where the study varies the number.
+        """``Entry.kind`` -> number of positives -> AUROC, where the study varies the number.
 
-        A detector that can do without positives starts at 0 with its figure of the main table.
+        A kind that can do without positives starts at 0 with its figure of the main table.
         """
-        curves: dict[str, dict[int, Estimate]] = {}
-        for name in self.tables[task]:
-            entry = self.study.detectors[name]
-            if entry.positives:
-                kind = curves.setdefault(entry.detector, {})
-                kind[entry.positives] = self.compared[task].estimate(name)
-        for name in self.tables[task]:
-            entry = self.study.detectors[name]
-            plain = not (entry.positives or entry.only or entry.without)
-            if plain and entry.recipe == "{recipe}" and entry.detector in curves:
-                curves[entry.detector][0] = self.compared[task].estimate(name)
+        entries = {name: self.study.detectors[name] for name in self.tables[task]}
+        curves: dict[str, dict[int, Estimate]] = {
+            entry.kind: {} for entry in entries.values() if entry.positives
+        }
+        for name, entry in entries.items():
+            if entry.kind in curves:
+                curves[entry.kind][entry.positives] = self.compared[task].estimate(name)
         return {kind: dict(sorted(points.items())) for kind, points in curves.items()}
 
 
@@ -185,6 +179,21 @@ def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]
             lost = [cell for cell in cells if not table_of(folder, cell).exists()]
             missing += lost
             if not lost:
-                found = [ScoreTable.read(table_of(folder, cell)) for cell in cells]
+                found = [_read(table_of(folder, cell)) for cell in cells]
                 tables.setdefault(task, {})[name] = dict(enumerate(found))
     return tables, tuple(missing)
+
+
+def _read(path: Path) -> ScoreTable:
+    table = ScoreTable.read(path)
+    if set(table.label.tolist()) != {0, 1}:
+        raise InputError(
+            f"{path}: its cases are not of both classes (labels 0 and 1), so that there is nothing "
+            "to measure; remove it and run the study with another split"
+        )
+    return table
+
+
+def _not_assessed(tables: Mapping[int, ScoreTable]) -> dict[int, set[str]]:
+    """The cases of each repeat that score -inf."""
+    return {repeat: set(t.case_id[~np.isfinite(t.score)].tolist()) for repeat, t in tables.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -22,6 +21,8 @@ from midclass.images.prepare import Prepared
 from midclass.learning import AT_ONCE, LearningImages, Lesson, Progress
 from midclass.metrics import checked_fpr
 from midclass.recipe import Recipe
+from midclass.recipe_file import with_files
+from midclass.resolve import moved_file, reference_to, saved_class
 from midclass.types import ImageBatch
 from midclass.writing import new_folder
 
@@ -206,7 +207,7 @@ class Detector(ABC):
         tensors, facts = self.state()
         about = {
             "midclass": __version__,
-            "detector": f"{type(self).__module__}:{type(self).__qualname__}",
+            "detector": reference_to(type(self)),
             "recipe": self.recipe.to_dict(),
             "max_fpr": self.max_fpr_,
             "threshold": self.threshold_,
@@ -240,10 +241,11 @@ class Detector(ABC):
 
 
 def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
-    """Read a saved detector; runs no user code but an anatomy function of a file in ``trust``.
+    """Read a saved detector; of the user's files those in ``trust`` may run, found by their names.
 
     Raises:
-        InputError: when the folder holds no detector, or one of an unknown kind.
+        InputError: when the folder holds no detector, one of an unknown kind, or one of a file that
+            is not trusted.
     """
     from safetensors.torch import load_file
 
@@ -251,7 +253,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     try:
         about = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "weights.safetensors")
-        module, _, name = about["detector"].partition(":")
+        reference = about["detector"]
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: no saved detector here ({Path(error.filename).name} is missing); "
@@ -259,11 +261,11 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         ) from None
     except (json.JSONDecodeError, KeyError, OSError, ValueError) as error:
         raise InputError(f"{folder}: the saved detector is damaged ({error})") from None
-    if not module.startswith("midclass.detectors."):
-        raise InputError(f"{folder}: unknown kind of detector {about['detector']!r}")
-    detector: Detector = getattr(importlib.import_module(module), name)(
-        Recipe.from_dict(about["recipe"], trust)
-    )
+    kind = saved_class(reference, f"{folder}: detector", trust)
+    if not (isinstance(kind, type) and issubclass(kind, Detector)):
+        raise InputError(f"{folder}: unknown kind of detector {reference!r}")
+    fields = with_files(about["recipe"], lambda file: moved_file(file, trust))
+    detector = kind(Recipe.from_dict(fields, trust))
     detector.max_fpr_, detector.threshold_ = about["max_fpr"], about["threshold"]
     detector.calibration_ = np.array(about["calibration"], dtype=float)
     detector.cases_, detector.patients_ = about["cases"], about["patients"]

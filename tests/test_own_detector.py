@@ -1,0 +1,102 @@
+"""A detector of one's own, in one file: saved, it scores as before, where its file is trusted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midclass.detectors.base import load_detector
+from midclass.errors import InputError
+from midclass.fitting import detector_class
+from midclass.images import phantoms
+from midclass.images.cohort import Cohort
+from midclass.images.prepare import prepare
+from midclass.recipe import Recipe
+from midclass.results import ScoreTable
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+RECIPE = """\
+extends: phantoms
+name: tiny
+geometry: {size: [32, 32], field_of_view_mm: 200}
+anatomy: mine.py:all_of_it
+"""
+ANATOMY = "def all_of_it(pixels, spacing):\n    return pixels[0] >= 0\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A manifest, a recipe, and the files that detector and anatomy are in."""
+    phantoms.write(tmp_path / "data", "breast", 0, 60, 8, size=48)
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    (tmp_path / "mine.py").write_text(ANATOMY)
+    shutil.copy(EXAMPLES / "template.py", tmp_path)
+    return tmp_path
+
+
+def run(where: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """A command as typed, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "midclass", *command.split()],
+        cwd=where,
+        env={**os.environ, "MIDCLASS_CACHE": str(where / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: Path) -> None:
+    files = folder / "template.py", folder / "mine.py"
+    recipe = Recipe.load(folder / "tiny.yaml", files)
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
+    train = prepare(cohort.part("train").given_class(), recipe, cache=folder / "cache")
+    detector = detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
+    test = prepare(cohort.part("test"), recipe, cache=folder / "cache")
+    detector.save(folder / "saved")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    moved = [Path(shutil.move(file, elsewhere)) for file in files]
+    loaded = load_detector(folder / "saved", moved)
+    assert type(loaded).__name__ == "Template"
+    np.testing.assert_array_equal(loaded.score_samples(test), detector.score_samples(test))
+    fresh = prepare(cohort.part("test"), loaded.recipe, cache=folder / "other_cache")
+    np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
+
+
+def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
+    files = "--trust template.py --trust mine.py"
+    fit = "fit tiny.yaml --cohort data/manifest.csv --out saved --max-fpr 0.2"
+    done = run(folder, f"{fit} --detector template.py:Template {files}")
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()[-1].partition(" midclass ")[2]
+    assert told == f"evaluate saved --cohort data/manifest.csv {files}"
+    done = run(folder, told)
+    assert done.returncode == 0, done.stderr
+    done = run(folder, f"score saved --cohort data/manifest.csv --part test --out s.csv {files}")
+    assert done.returncode == 0, done.stderr
+    tables = [ScoreTable.read(folder / name) for name in ("saved/evaluation/scores.csv", "s.csv")]
+    assert tables[0].score.tobytes() == tables[1].score.tobytes()
+    refused = run(folder, "evaluate saved --cohort data/manifest.csv --trust mine.py --out other")
+    assert refused.returncode == 2
+    assert "template.py:Template is of a file of yours" in refused.stderr
+    assert "pass --trust template.py" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_two_trusted_files_of_one_name_are_not_taken_for_one_another(folder: Path) -> None:
+    file = folder / "template.py"
+    recipe = Recipe.load("phantoms")
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
+    train = prepare(cohort, recipe, cache=folder / "cache")
+    detector_class(f"{file}:Template", [file])(recipe).fit(train, max_fpr=0.2).save(folder / "d")
+    (folder / "copy").mkdir()
+    both = [file, Path(shutil.copy(file, folder / "copy"))]
+    with pytest.raises(InputError, match=r"2 trusted files are called template\.py"):
+        load_detector(folder / "d", both)

@@ -1,0 +1,283 @@
+"""Mistakes of a study: named with their place, before any work where they can be seen then."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from midclass import study
+from midclass.errors import InputError
+from midclass.images import phantoms
+from midclass.recipe import Recipe
+from midclass.results import ScoreTable
+from midclass.study_cell import Cell, cases, table_of
+from midclass.study_file import Study
+
+RECIPE = """\
+extends: phantoms
+name: tiny
+floor: 0.0
+geometry: {size: [32, 32], field_of_view_mm: 200}
+budget: {steps: 2, batch: 8, width: 8, checkpoints: 1}
+"""
+STUDY = """\
+name: tiny
+repeats: 2
+max_fpr: 0.2
+common: {}
+tasks:
+  breast: {recipe: tiny.yaml, cohort: data/manifest.csv}
+detectors:
+  pca: {detector: pca}
+  middle_class:
+"""
+BREAST = "breast: {recipe: tiny.yaml, cohort: data/manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mistakes")
+    phantoms.write(folder / "data", "breast", 0, 40, 8, size=48)
+    (folder / "tiny.yaml").write_text(RECIPE)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A study file of its own, its data, and no results."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def write(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The study file with changes."""
+    text = STUDY
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    (folder / "study.yaml").write_text(text)
+    return folder / "study.yaml"
+
+
+def cells(folder: Path, *changes: tuple[str, str], trust: tuple[Path, ...] = ()) -> list[Cell]:
+    return Study.load(write(folder, *changes)).cells(folder, trust)
+
+
+def own(folder: Path, name: str, learn: str = "", score: str = "") -> Cell:
+    """The first cell, with a detector of one's own that derives from PCA."""
+    methods = {"learn": learn, "score": score}
+    heads = {"learn": "self, lesson", "score": "self, images"}
+    text = "import torch\n\nfrom midclass.detectors.pca import PCA\n\n\nclass Own(PCA):\n"
+    for method, body in methods.items():
+        if body:
+            text += f"    def {method}({heads[method]}):\n        {body}\n"
+    file = folder / name
+    file.write_text(text)
+    return replace(cells(folder)[0], module=f"{file}:Own", trust=(file,))
+
+
+def relabelled(folder: Path, part: str, label: str) -> None:
+    """Give all cases of a part one label."""
+    manifest = folder / "data" / "manifest.csv"
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["label"] = label if row["split"] == part else row["label"]
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (BREAST, f'{BREAST}, split: "repeat_{{repeats}}"', "no column 'repeat_{repeats}'"),
+        (BREAST, f"{BREAST}, known_patients: 0.95", "lower known_patients, which is 0.95"),
+        ("pca: {", "few: {positives: 99}\n  pca: {", "few asks for 99 positives, there are"),
+        ("data/manifest", "data/manifests", "manifests.csv"),
+    ],
+)
+def test_a_mistake_in_the_data_is_found_before_any_cell(
+    folder: Path, old: str, new: str, message: str
+) -> None:
+    file = write(folder, (old, new))
+    with pytest.raises(InputError) as caught:
+        study.study(file, folder, out=folder / "out")
+    assert message in str(caught.value)
+    assert f"{file}: tasks.breast: {folder}/data/manifest" in str(caught.value)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "label", "message"),
+    [
+        ("train", "1", "cases to learn from is of the given class (label 0)"),
+        ("test", "0", "cases to score is of the target class (label 1)"),
+        ("test", "1", "cases to score is of the given class (label 0)"),
+    ],
+)
+def test_a_class_that_is_not_there_is_found_before_any_cell(
+    folder: Path, part: str, label: str, message: str
+) -> None:
+    relabelled(folder, part, label)
+    with pytest.raises(InputError, match=r"tasks\.breast") as caught:
+        study.study(write(folder), folder, out=folder / "out")
+    assert message in str(caught.value)
+
+
+def test_data_are_read_once_for_all_cells_on_the_same_cases_and_not_where_all_are_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Cell] = []
+    monkeypatch.setattr(study, "cases", read.append)
+    monkeypatch.setattr(study, "run", lambda *_, **__: [])
+    few = ("pca: {", "few: {positives: 3}\n  more: {positives: 4}\n  pca: {")
+    file = write(folder, few)
+    study.study(file, folder)
+    assert [cell.positives for cell in read] == [4]
+    table = ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [0.0, 1.0])
+    for cell in Study.load(file).cells(folder):
+        table.write(table_of(folder, cell.name))
+    assert study.study(file, folder)
+    assert len(read) == 1
+
+
+def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = own(folder, "own.py", learn="torch.zeros(2) @ torch.zeros(3)")
+    (outcome,) = study.run([broken], folder / "out", cache=folder / "cache")
+    assert outcome.error.startswith("RuntimeError: ")
+    assert outcome.error.endswith(" (own.py:8)")
+    assert f"failed: breast/pca/0: {outcome.error}" in capsys.readouterr().err
+    left = folder / "out" / "work" / "breast" / "pca" / "0" / "error.txt"
+    assert "torch.zeros(2) @ torch.zeros(3)" in left.read_text()
+    assert "Traceback" in left.read_text()
+    (outcome,) = study.run([cells(folder)[0]], folder / "out", cache=folder / "cache")
+    assert outcome.error == ""
+    assert not (folder / "out" / "work").exists()
+
+
+def test_a_constant_score_is_an_error_and_not_an_auroc_of_a_half(folder: Path) -> None:
+    score = "return torch.full((len(images.pixels),), 0.25), images.pixels"
+    constant = own(folder, "constant.py", score=score)
+    (outcome,) = study.run([constant], folder / "out", cache=folder / "cache")
+    assert "have the score 0.25, which tells nothing" in outcome.error
+    assert not table_of(folder / "out", constant.name).exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("common: {}", "common: {budget: {step: 2}}", "common: budget: no field 'step'"),
+        (BREAST, f"{BREAST}, change: {{sham: 3}}", "tasks.breast.change: sham is 3"),
+        ("pca}", "pca, change: {flor: 0}}", "detectors.pca.change: no field 'flor'"),
+        (
+            "common: {}",
+            "common: {nuisance: {rotaton_deg: 3}}",
+            "common: nuisance: no argument 'rotaton_deg'",
+        ),
+        ("common: {}", "common: {anatomy: 'own.py:no'}", "common: anatomy: no such file"),
+        ("common: {}", "common: {middle_classes:}", "common: middle_classes is None"),
+    ],
+)
+def test_a_mistake_in_a_change_is_named_by_its_place_in_the_study_file(
+    folder: Path, old: str, new: str, place: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        cells(folder, (old, new))
+    assert str(caught.value).startswith(f"{folder / 'study.yaml'}: {place}")
+    assert "tiny.yaml" not in str(caught.value)
+
+
+def test_a_mistake_in_a_recipe_is_named_by_the_recipe(folder: Path) -> None:
+    (folder / "tiny.yaml").write_text(RECIPE + "nuisance: {rotaton_deg: 3}\n")
+    with pytest.raises(InputError) as caught:
+        cells(folder, ("common: {}", "common: {sham: 0.5}"))
+    assert str(caught.value).startswith(f"{folder / 'tiny.yaml'}: nuisance: no argument")
+
+
+def test_files_in_a_change_are_relative_to_the_study_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mine.py").write_text("def all_of_it(pixels, spacing):\n    return pixels[0] >= 0\n")
+    changes = "change: {anatomy: 'mine.py:all_of_it', budget: {pretrained: weights.pt}}"
+    shipped = BREAST.replace("tiny.yaml", "phantoms")
+    mine = (BREAST, f"{shipped}, {changes}")
+    monkeypatch.chdir(folder.parent)
+    file = write(folder, mine)
+    relative = Path(os.path.relpath(file))
+    cell = Study.load(relative).cells(folder, (folder / "mine.py",))[0]
+    recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
+    assert recipe.anatomy_function().__name__ == "all_of_it"
+    assert recipe.budget.pretrained == str(folder / "weights.pt")
+
+
+def test_a_detector_of_an_installed_package_is_no_path(folder: Path) -> None:
+    package = ("detector: pca", "detector: 'midclass.detectors.pca:PCA'")
+    cell = cells(folder, package)[0]
+    assert cell.module == cell.absolute().module == "midclass.detectors.pca:PCA"
+
+
+def test_a_manifest_may_have_its_images_in_another_folder(folder: Path) -> None:
+    (folder / "lists").mkdir()
+    shutil.copy(folder / "data" / "manifest.csv", folder / "lists")
+    lists = BREAST.replace("data/", "lists/")
+    cell = cells(folder, (BREAST, f"{lists}, root: data"))[0]
+    train, _ = cases(cell)
+    assert (folder / "data") in train[0].path.parents
+    without = cells(folder, (BREAST, lists))[0]
+    assert without.settings == cells(folder)[0].settings != cell.settings
+    assert cell.absolute().settings == cell.settings
+    with pytest.raises(InputError, match="no such file"):
+        cases(without)
+
+
+def test_a_detector_with_nothing_behind_it_changes_nothing(folder: Path) -> None:
+    assert Study.load(write(folder)).detectors["middle_class"].detector == "middle_class"
+    write(folder, ("tasks:\n  breast: {recipe: tiny.yaml, cohort: data/manifest.csv}", "tasks: {}"))
+    with pytest.raises(InputError, match="tasks"):
+        Study.load(folder / "study.yaml")
+
+
+def test_a_file_is_no_place_for_results(folder: Path) -> None:
+    (folder / "out").write_text("")
+    with pytest.raises(InputError, match=r"out: is a file; give a folder with --out"):
+        study.study(write(folder), folder, out=folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("pca}", "pca, title: middle class}", "detectors.pca and detectors.middle_class"),
+        ("middle_class:", "a_b: {}\n  a-b: {title: a b}", "detectors.a_b and detectors.a-b"),
+        (
+            "middle_class:",
+            "few: {positives: 2}\n  few_other: {positives: 2, without: [x]}",
+            "detectors.few and detectors.few_other",
+        ),
+        (
+            BREAST,
+            "b_c: {recipe: tiny.yaml, cohort: a, title: breast}\n  " + BREAST,
+            "tasks.b_c and tasks.breast",
+        ),
+    ],
+)
+def test_two_rows_of_one_title_are_refused(folder: Path, old: str, new: str, names: str) -> None:
+    with pytest.raises(InputError, match="would both be called") as caught:
+        Study.load(write(folder, (old, new)))
+    assert names in str(caught.value)
+
+
+def test_numbers_of_positives_of_one_detector_may_share_a_title(folder: Path) -> None:
+    entries = (
+        "middle_class: {title: ours}\n  few: {title: ours, positives: 2}\n  more: {positives: 4}"
+    )
+    loaded = Study.load(write(folder, ("middle_class:", entries)))
+    assert loaded.kind_title(loaded.detectors["more"].kind) == "ours"
