@@ -19,6 +19,7 @@ from midclass.detectors.base import Detector
 from midclass.detectors.deep_svdd import LEAST, DeepSVDD, refuse_collapse
 from midclass.detectors.denoising_autoencoder import DenoisingAutoEncoder, coarse_noise
 from midclass.detectors.ganomaly import GANomaly
+from midclass.detectors.intensity import Intensity
 from midclass.detectors.mahalanobis import Mahalanobis
 from midclass.detectors.nearest_neighbour import NEIGHBOURS, NearestNeighbour
 from midclass.detectors.one_class_svm import NU, OneClassSVM
@@ -35,10 +36,10 @@ LEARNED = {
     AutoEncoder: (60, 0.9),
     DenoisingAutoEncoder: (60, 0.9),
     DeepSVDD: (100, 0.85),
-    GANomaly: (200, 0.75),
+    GANomaly: (300, 0.8),
 }
 """Steps, and the least AUROC after them: the order of the papers' figures on digits."""
-ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, *LEARNED)
+ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, Intensity, *LEARNED)
 
 
 def recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:
@@ -116,7 +117,8 @@ def test_a_feature_that_hardly_varies_does_not_outweigh_the_others() -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given: Prepared) -> None:
-    detector = fitted(kind, given, steps=4)
+    """But for the image's mean and spread, where it is standardised."""
+    detector = fitted(kind, given, steps=4, standardise=False)
     images = discs(4, seed=1)
     task = recipe("anatomy.foreground")
     plain = prepare_array(images, task, spacing_mm=1.0)

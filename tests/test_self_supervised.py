@@ -13,7 +13,7 @@ import torch
 from midclass import evaluation
 from midclass.detectors import nsa, perturbation
 from midclass.detectors.base import Detector, load_detector
-from midclass.detectors.constrained import ConstrainedFeatures
+from midclass.detectors.constrained import Coded, ConstrainedFeatures, error
 from midclass.detectors.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.nsa import NaturalSynthetic
@@ -254,6 +254,15 @@ class TestPerturbations:
         monkeypatch.setattr(perturbation, "NOISE", (0.0, 0.0))
         assert torch.equal(perturbation.noisy(images, seeded()), images.pixels)
 
+    def test_what_is_outside_the_anatomy_stays(self) -> None:
+        images = example_batch(n=8)
+        kinds = torch.arange(8) % len(perturbation.PERTURBATIONS)
+        pixels = perturbation.perturbed(images, kinds, seeded())
+        outside = ~images.anatomy.expand_as(pixels)
+        assert torch.equal(pixels[outside], images.pixels[outside])
+        changed = ((pixels - images.pixels).abs() > 0.01).flatten(1).any(1)
+        assert changed.all()
+
 
 class TestNaturalSynthetic:
     def test_nothing_changes_where_nothing_is_foreign_or_outside_the_anatomy(self) -> None:
@@ -293,6 +302,15 @@ def test_codes_have_unit_length_and_do_not_see_the_exposure() -> None:
     torch.testing.assert_close(coded.code.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(coded.code, brighter.code, rtol=1e-2, atol=1e-3)
     assert coded.made.shape == images.shape
+
+
+def test_a_reconstruction_is_judged_inside_the_anatomy() -> None:
+    anatomy = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    anatomy[..., :4] = True
+    made = torch.where(anatomy, 1.0, 50.0)
+    wanted = torch.stack([torch.zeros(1, 8, 8), torch.full((1, 8, 8), 3.0)])
+    found = error(Coded(torch.zeros(2, 4), wanted, made), anatomy)
+    torch.testing.assert_close(found, torch.tensor([1.0, 4.0]))
 
 
 class TestSupervised:

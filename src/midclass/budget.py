@@ -22,7 +22,8 @@ class Budget(BaseModel):
         blocks: residual blocks per stage.
         pretrained: file with the weights of a ResNet-18, for the detectors that compare features
             (nearest_neighbour, mahalanobis); the others train their own network.
-        standardise: the network gives each image mean 0 and variance 1 at its entrance.
+        standardise: each image gets mean 0 and variance 1 before a network, or another detector,
+            looks at it.
 
     >>> Budget(steps=300).steps, Budget().batch
     (300, 32)

@@ -92,7 +92,8 @@ def fit(
         place.fit(model, prepared, max_fpr, progress, known)
     tell_fit(model, time.monotonic() - started)
     say(f"{'saved':<16} {out}")
-    say(f"{'next':<16} midclass evaluate {out} {source.options()}")
+    trusted = "".join(f" --trust {file}" for file in trust)
+    say(f"{'next':<16} midclass evaluate {out} {source.options()}{trusted}")
     return out
 
 

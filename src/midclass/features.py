@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.budget import Budget
-from midclass.networks import Network, seeded
+from midclass.networks import Network, scaled, seeded
 from midclass.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
@@ -18,24 +18,20 @@ SIDE = 32
 
 
 def inside(batch: ImageBatch, standardise: bool) -> Tensor:
-    """Pixels as every baseline sees them: ``(n, c, *spatial)``, 0 outside the anatomy.
+    """Pixels scaled as for the method's network, 0 outside the anatomy: ``(n, c, *spatial)``.
+
+    Not standardised by the anatomy's own mean and variance: disease that fills a lung changes
+    both, and what is left would say nothing of it.
 
     Args:
         batch: images and their anatomy.
-        standardise: mean 0 and variance 1 inside the anatomy of each image; otherwise the fixed
-            scale of ``networks.Network``, [0, 1] to [-2, 2].
+        standardise: see ``networks.scaled``.
 
     >>> batch = ImageBatch.of(torch.rand(2, 1, 8, 8))
-    >>> [round(float(x), 3) for x in inside(batch, True).std((1, 2, 3), correction=0)]
+    >>> [round(float(x), 3) for x in inside(batch, True).std((1, 2, 3))]
     [1.0, 1.0]
     """
-    if not standardise:
-        return (batch.pixels - 0.5) * 4 * batch.anatomy
-    axes = tuple(range(1, batch.pixels.ndim))
-    mean = mean_inside(batch.pixels, batch.anatomy).view(-1, *(1,) * len(axes))
-    centred = (batch.pixels - mean) * batch.anatomy
-    variance = mean_inside(centred.square(), batch.anatomy).view_as(mean)
-    return centred / variance.sqrt().clamp_min(1e-3)
+    return scaled(batch.pixels, standardise) * batch.anatomy
 
 
 def mean_inside(values: Tensor, share: Tensor) -> Tensor:

@@ -108,12 +108,7 @@ class Network(nn.Module):
 
     def entrance(self, pixels: Tensor) -> Tensor:
         """Pixels as the first convolution sees them."""
-        if not self.settings["standardise"]:
-            return (pixels - 0.5) * 4
-        flat = pixels.flatten(1)
-        shape = (-1, *(1,) * (pixels.ndim - 1))
-        mean, std = flat.mean(1).view(shape), flat.std(1).clamp_min(1e-3).view(shape)
-        return (pixels - mean) / std
+        return scaled(pixels, bool(self.settings["standardise"]))
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Feature maps of the last three stages, at 1/4, 1/8 and 1/16 of the resolution."""
@@ -122,6 +117,22 @@ class Network(nn.Module):
         second = net.layer2(first)
         third = net.layer3(second)
         return [second, third, net.layer4(third)]
+
+
+def scaled(pixels: Tensor, standardise: bool) -> Tensor:
+    """Values in [0, 1] as a network, or any other detector, sees them: ``(n, c, *spatial)``.
+
+    Args:
+        pixels: ``(n, c, *spatial)``.
+        standardise: mean 0 and variance 1 over the whole of each image, with its channels;
+            otherwise a fixed scale, [0, 1] to [-2, 2].
+    """
+    if not standardise:
+        return (pixels - 0.5) * 4
+    flat = pixels.flatten(1)
+    shape = (-1, *(1,) * (pixels.ndim - 1))
+    mean, std = flat.mean(1).view(shape), flat.std(1).clamp_min(1e-3).view(shape)
+    return (pixels - mean) / std
 
 
 def _resized(x: Tensor, spatial: torch.Size) -> Tensor:

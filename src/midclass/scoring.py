@@ -17,6 +17,9 @@ NAMES = ("log_odds", "change", "distance")
 CLEARLY = 0.05
 """A better AUROC on a hundred held-out images; its standard error there is about .03."""
 
+USABLE = 0.5 + CLEARLY
+"""An AUROC by which something may be chosen; nothing can be learned from one at chance."""
+
 
 def log_odds(logits: Tensor) -> Tensor:
     """Log-odds of any middle class against the given class: ``(n, K + 1)`` to ``(n,)``."""
@@ -90,7 +93,8 @@ class Combination:
 
         Returns:
             The combination, and the AUROC of every candidate. All three together are kept unless
-            one alone is better by ``CLEARLY``: their mean is the steadier over training.
+            one alone is better by ``CLEARLY``, and better than chance by as much: their mean is the
+            steadier over training, and figures at chance differ by chance.
         """
         centre = np.median(given, axis=0)
         spread = 1.4826 * np.median(np.abs(given - centre), axis=0)
@@ -101,6 +105,8 @@ class Combination:
         both = np.concatenate([given, middle])
         figures = [auroc(label, each(both)) for each in made]
         best = max(range(len(made)), key=lambda i: figures[i] + (CLEARLY if i == 0 else 0.0))
+        if figures[best] < USABLE:
+            best = 0
         named = {"+".join(each.chosen): figure for each, figure in zip(made, figures, strict=True)}
         return made[best], named
 

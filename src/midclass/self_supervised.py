@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from midclass.acquisition import acquired
+from midclass.budget import Budget
 from midclass.detectors.base import Detector
 from midclass.learning import LearningImages, Lesson
 from midclass.networks import Network, Output, seeded, under, weights_of, with_weights
@@ -24,6 +25,9 @@ REFERENCE = 600
 
 class SelfSupervised(Detector):
     """One network, trained on a task that is made of given-class images and needs no label.
+
+    It looks at the whole image, like that of the method; what a subclass does to an image, it does
+    inside the anatomy, except for turning it.
 
     Geometry, anatomy, intensity, nuisance (as augmentation) and budget are the recipe's, its middle
     classes are ignored. As many images go through the network in a step as in the method's
@@ -53,6 +57,10 @@ class SelfSupervised(Detector):
         """What scoring needs to know of the given class, from images seen through the nuisance."""
         return {}
 
+    def budget(self) -> Budget:
+        """What the training may spend: the recipe's."""
+        return self.recipe.budget
+
     def build(self, channels: int, dims: int) -> nn.Module:
         """The network before training: the one of the recipe's budget."""
         return Network.of_budget(self.recipe.budget, self.outputs(), channels, dims)
@@ -63,7 +71,7 @@ class SelfSupervised(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Train on the task, keep the best checkpoint and describe the given class."""
-        budget, given = self.recipe.budget, self.images(lesson.train)
+        budget, given = self.budget(), self.images(lesson.train)
         self.shape_ = (lesson.train.pixels.shape[1], lesson.train.pixels.ndim - 2)
         self.network_ = seeded(lambda: self.build(*self.shape_), lesson.seed).to(self.device)
         count = max(1, 2 * budget.batch // self.copies)
@@ -92,7 +100,8 @@ class SelfSupervised(Detector):
     def validate(self, network: nn.Module, held_out: LearningImages, seed: int) -> float:
         """Minus the task's loss on held-out given-class images; no label enters."""
         rng = torch.Generator().manual_seed(seed)
-        losses = held_out.collect(lambda batch: self.task(network, batch, rng).reshape(1))
+        # Once for each image, so that a small last batch does not count as much as a full one.
+        losses = held_out.collect(lambda batch: self.task(network, batch, rng).expand(len(batch)))
         return -float(losses.mean())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -43,17 +44,19 @@ class History:
     loss: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
 
-    def best(self, clearly: float = 0.0) -> int:
+    def best(self, clearly: float = 0.0, least: float = -math.inf) -> int:
         """Index of the chosen checkpoint: the last one, unless another is better.
 
         Args:
             clearly: by how much it must be better. The best of several figures that differ by
                 chance would be a draw of lots, and networks that have learned for longer are
                 better on average.
+            least: figure that another must have, to say anything.
         """
         last = len(self.step) - 1
         best = max(range(len(self.step)), key=lambda i: (self.validation[i], i))
-        return best if self.validation[best] > self.validation[last] + clearly else last
+        enough = max(self.validation[last] + clearly, least)
+        return best if self.validation[best] > enough else last
 
 
 def train(
@@ -101,6 +104,15 @@ def train(
     return run.history, run.states
 
 
+def with_short_average(budget: Budget) -> Budget:
+    """The budget with a moving average of the weights over a tenth of the steps at most.
+
+    What is left in it of the first weights (13 % after 200 steps of ``ema`` .99) hardly moves a
+    classifier, but spoils a reconstruction.
+    """
+    return budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
+
+
 def train_on_given(
     network: nn.Module,
     wrong: Wrong,
@@ -115,16 +127,14 @@ def train_on_given(
     """Train on given-class images alone, and leave the network with its best weights.
 
     The checkpoint is the one that is least wrong on held-out given-class images; they are judged
-    as they are, with the same random numbers every time. The moving average of the weights spans
-    a tenth of the steps at most: what is left in it of the first weights (13 % after 200 steps of
-    ``ema`` .99) hardly moves a classifier, but spoils a reconstruction.
+    as they are, with the same random numbers every time.
 
     Args:
         network: trained in place.
         wrong: how wrong the network is on each image.
         given: images to learn from; they are seen through the nuisance.
         held_out: images of the given class to judge with.
-        budget: steps, learning rate and the like.
+        budget: steps, learning rate and the like; see ``with_short_average``.
         lesson: its seed, workdir and progress, see ``train``.
         judged_by: in place of ``wrong`` for the held-out images.
         exact: compute in float32 throughout, not in bfloat16.
@@ -133,7 +143,7 @@ def train_on_given(
         The history as JSON; its validation figures are minus the mean of ``judged_by``.
     """
     judge = judged_by or wrong
-    shorter = budget.model_copy(update={"ema": min(budget.ema, max(0.0, 1 - 10 / budget.steps))})
+    budget = with_short_average(budget)
 
     def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
         batch = given.draw_acquired(2 * budget.batch, rng)  # as many as the method looks at
@@ -148,7 +158,7 @@ def train_on_given(
         network,
         loss,
         validate,
-        shorter,
+        budget,
         seed=lesson.seed,
         workdir=lesson.workdir,
         progress=lesson.progress,

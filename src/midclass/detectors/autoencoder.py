@@ -16,8 +16,8 @@ class AutoEncoder(Reconstruction):
 
     Baur et al., "Autoencoders for unsupervised anomaly segmentation in brain MR images: a
     comparative study", Medical Image Analysis 69:101952, 2021. Ours: the architecture (32 numbers
-    in the bottleneck, weights about as many as the method's network has); pixels standardised
-    inside the anatomy, 0 outside, and errors counted inside alone; the nuisance.
+    in the bottleneck, weights about as many as the method's network has); pixels scaled as
+    the budget says, 0 outside the anatomy, and errors counted inside alone; the nuisance.
     """
 
     def build(self, channels: int, spatial: tuple[int, ...]) -> ConvAutoEncoder:

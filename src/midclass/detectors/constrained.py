@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midclass.budget import Budget
+from midclass.features import mean_inside
 from midclass.learning import AT_ONCE
 from midclass.networks import Network
 from midclass.self_supervised import SelfSupervised
-from midclass.training import precision
+from midclass.training import precision, with_short_average
 from midclass.types import ImageBatch
 
 CODE = 16
@@ -30,13 +32,17 @@ class ConstrainedFeatures(SelfSupervised):
 
     Ours: everything else. The encoder is the recipe's backbone; codes have unit length, because
     otherwise the constraint is met by making them small; the spread is their mean squared distance
-    from the batch's mean; the score is reconstruction error plus distance from the given class's
-    mean code, each in standard deviations of the given class.
+    from the batch's mean; the score is the reconstruction error inside the anatomy plus the
+    distance from the given class's mean code, each in standard deviations of the given class.
     """
 
     def outputs(self) -> int:
         """The class head is not used."""
         return 1
+
+    def budget(self) -> Budget:
+        """The recipe's, with an average of the weights that suits a reconstruction."""
+        return with_short_average(self.recipe.budget)
 
     def build(self, channels: int, dims: int) -> nn.Module:
         """An autoencoder around the recipe's backbone."""
@@ -46,23 +52,23 @@ class ConstrainedFeatures(SelfSupervised):
 
     def task(self, network: nn.Module, images: ImageBatch, rng: torch.Generator) -> Tensor:
         """Mean squared error of the reconstruction and spread of the codes."""
-        pixels = self.acquired(images, rng).pixels
-        with precision(pixels.device):
-            coded: Coded = network(pixels)
+        seen = self.acquired(images, rng)
+        with precision(seen.pixels.device):
+            coded: Coded = network(seen.pixels)
         code = coded.code.float()
         spread = (code - code.mean(0)).square().sum(1).mean()
-        return error(coded).mean() + TIGHTNESS * spread
+        return error(coded, seen.anatomy).mean() + TIGHTNESS * spread
 
     def describe(self, given: ImageBatch) -> dict[str, Tensor]:
         """The mean code, and mean and standard deviation of the two scores."""
-        coded = [self.network_(part.pixels) for part in given.split(AT_ONCE)]
-        centre = torch.cat([one.code for one in coded]).mean(0)
-        both = torch.cat([_both(one, centre) for one in coded])
+        coded = [(self.network_(part.pixels), part.anatomy) for part in given.split(AT_ONCE)]
+        centre = torch.cat([one.code for one, _ in coded]).mean(0)
+        both = torch.cat([_both(one, anatomy, centre) for one, anatomy in coded])
         return {"centre": centre, "mean": both.mean(0), "std": both.std(0).clamp_min(1e-6)}
 
     def score(self, images: ImageBatch) -> tuple[Tensor, None]:
         """Sum of both scores in units of the given class."""
-        both = _both(self.network_(images.pixels), self.given_["centre"])
+        both = _both(self.network_(images.pixels), images.anatomy, self.given_["centre"])
         return ((both - self.given_["mean"]) / self.given_["std"]).sum(1), None
 
 
@@ -100,11 +106,11 @@ class Autoencoder(nn.Module):
         return Coded(code, wanted, functional.interpolate(made, size=pixels.shape[2:]))
 
 
-def error(coded: Coded) -> Tensor:
-    """Mean squared error of each reconstruction: ``(n,)``."""
-    return (coded.made.float() - coded.wanted).square().flatten(1).mean(1)
+def error(coded: Coded, anatomy: Tensor) -> Tensor:
+    """Mean squared error of each reconstruction inside its anatomy: ``(n,)``."""
+    return mean_inside((coded.made.float() - coded.wanted).square(), anatomy)
 
 
-def _both(coded: Coded, centre: Tensor) -> Tensor:
+def _both(coded: Coded, anatomy: Tensor, centre: Tensor) -> Tensor:
     """Reconstruction error and squared distance from the centre: ``(n, 2)``."""
-    return torch.stack([error(coded), (coded.code - centre).square().sum(1)], 1)
+    return torch.stack([error(coded, anatomy), (coded.code - centre).square().sum(1)], 1)

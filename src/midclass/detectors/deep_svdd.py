@@ -29,7 +29,7 @@ class DeepSVDD(Detector):
     Ruff et al., "Deep one-class classification", ICML 2018: weights from an autoencoder, no bias
     terms and no affine batch norm, a centre that is fixed at the mean of the first features,
     weight decay. Ours: half of the budget's steps go to the autoencoder; the architecture;
-    pixels standardised inside the anatomy, 0 outside; training images are seen through the
+    pixels scaled as the budget says, 0 outside the anatomy; training images are seen through the
     nuisance; AdamW. The checkpoint is the one with the least distance on ``select``.
     """
 

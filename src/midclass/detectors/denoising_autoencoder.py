@@ -14,7 +14,7 @@ from midclass.types import ImageBatch
 CELL = 8
 """Pixels between independent values of the noise: theirs is 16 x 16 values for 128 x 128."""
 SIGMA = 1.0
-"""Of the noise, in standard deviations inside the anatomy."""
+"""Of the noise: a standard deviation of the image, or a quarter of the fixed scale's range."""
 
 
 class DenoisingAutoEncoder(Reconstruction):
@@ -22,10 +22,11 @@ class DenoisingAutoEncoder(Reconstruction):
 
     Kascenas, Pugeault and O'Neil, "Denoising autoencoders for unsupervised anomaly detection in
     brain MRI", MIDL 2022. Theirs: noise of low resolution, randomly placed, skips, squared error
-    inside the anatomy. Ours: the noise's strength in units of the tissue (theirs is .2 of the
-    range of intensities), batch in place of group norm, weights about as many as the method's
-    network has, and the nuisance; no median filter, since images are scored and not voxels. The
-    checkpoint is the one with the least error on ``select`` with noise.
+    inside the anatomy as the loss. Ours: the noise's strength (theirs is .2 of the range of
+    intensities), the mean of the same squares as the score (theirs is of absolute errors, with the
+    anatomy's rim left out and a median filter, because they score voxels), batch in place of group
+    norm, weights about as many as the method's network has, and the nuisance. The checkpoint is the
+    one with the least error on ``select`` with noise.
     """
 
     def build(self, channels: int, spatial: tuple[int, ...]) -> UNet:

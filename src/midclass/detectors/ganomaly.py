@@ -28,7 +28,7 @@ class GANomaly(Detector):
     discriminator's features, mean absolute distance of the codes as score. Ours: generator and
     discriminator step at the same time, in one optimiser, each with the gradient of its own loss
     alone; the architecture (32 numbers a code; generator about as large as the method's network);
-    pixels standardised inside the anatomy, 0 outside; the nuisance. The checkpoint is the one
+    pixels scaled as the budget says, 0 outside the anatomy; the nuisance. The checkpoint is the one
     with the least reconstruction error on ``select``.
     """
 

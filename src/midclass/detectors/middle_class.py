@@ -16,7 +16,7 @@ from midclass.images.prepare import Prepared
 from midclass.learning import AT_ONCE, Lesson
 from midclass.middle import MiddleClasses
 from midclass.networks import Network, Output, seeded, weights_of, with_weights
-from midclass.scoring import CLEARLY, Combination, GivenClass, log_odds, top_change
+from midclass.scoring import CLEARLY, USABLE, Combination, GivenClass, log_odds, top_change
 from midclass.training import batch_loss
 from midclass.training import train as train_network
 from midclass.types import ImageBatch
@@ -70,7 +70,7 @@ class MiddleClassDetector(Detector):
             workdir=lesson.workdir,
             progress=lesson.progress,
         )
-        best = history.best(CLEARLY)
+        best = history.best(CLEARLY, USABLE)
         self.network_.load_state_dict(states[best])
         chosen = judge.choose(self.network_)
         self.given_, self.combination_ = chosen.given, chosen.combination

@@ -25,8 +25,8 @@ class OneClassSVM(Detector):
     Computation 13:1443, 2001. As in Ruff et al., ICML 2018, it works on principal components of
     the pixels and ``nu`` is .1; they chose the kernel's width on test images, here it is
     scikit-learn's ``scale``. Ours: pixels are means over a grid of at most 32 x 32 cells,
-    standardised inside the anatomy, 0 outside; training images are learned from as they are and
-    once through the nuisance. Nothing is chosen, so ``select`` is not used.
+    scaled as the budget says, 0 outside the anatomy; training images are learned from as they are
+    and once through the nuisance. Nothing is chosen, so ``select`` is not used.
     """
 
     makes_heat_maps = False

@@ -22,10 +22,10 @@ class PCA(Detector):
 
     The oldest of reconstruction methods (Jackson and Mudholkar, "Control procedures for residuals
     associated with principal component analysis", Technometrics 21:341, 1979). Ours: pixels are
-    means over a grid of at most 32 x 32 cells, standardised inside the anatomy, 0 outside; the
-    score is the mean squared error inside the anatomy and the heat map the error; training images
-    are learned from as they are and once through the nuisance. Nothing is chosen, so ``select``
-    is not used.
+    means over a grid of at most 32 x 32 cells, scaled as the budget says, 0 outside the anatomy;
+    the score is the mean squared error inside the anatomy and the heat map the error; training
+    images are learned from as they are and once through the nuisance. Nothing is chosen, so
+    ``select`` is not used.
     """
 
     def learn(self, lesson: Lesson) -> None:

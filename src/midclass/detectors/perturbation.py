@@ -26,9 +26,9 @@ class ImagePerturbation(SelfSupervised):
     with "simple but effective perturbing operations applied to images"; this follows its abstract.
 
     Ours: the four operations (noise, blur, shuffled blocks, inverted intensity) and their ranges,
-    one class for each beside the given class, the score (log-odds of any perturbation), network,
-    augmentation and budget. The operations know nothing of disease: this is what the middle classes
-    of a recipe replace.
+    inside the anatomy alone, one class for each beside the given class, the score (log-odds of any
+    perturbation), network, augmentation and budget. The operations know nothing of disease: this is
+    what the middle classes of a recipe replace.
     """
 
     copies = 2
@@ -41,10 +41,7 @@ class ImagePerturbation(SelfSupervised):
         """Cross-entropy of n images and of the same n perturbed, seen through the nuisance."""
         kinds = torch.randperm(len(images), generator=rng) % len(PERTURBATIONS)
         kinds = kinds.to(images.pixels.device)
-        pixels = images.pixels.clone()
-        for kind, perturb in enumerate(PERTURBATIONS):
-            pixels[kinds == kind] = perturb(images[kinds == kind], rng)
-        both = ImageBatch.joined([images, images.with_pixels(pixels)])
+        both = ImageBatch.joined([images, images.with_pixels(perturbed(images, kinds, rng))])
         label = torch.cat([torch.zeros_like(kinds), kinds + 1])
         logits = forward(network, self.acquired(both, rng).pixels).logits
         return functional.cross_entropy(logits.float(), label)
@@ -52,6 +49,18 @@ class ImagePerturbation(SelfSupervised):
     def score(self, images: ImageBatch) -> tuple[Tensor, None]:
         """Log-odds of any perturbation."""
         return log_odds(self.network_(images.pixels).logits), None
+
+
+def perturbed(images: ImageBatch, kinds: Tensor, rng: torch.Generator) -> Tensor:
+    """Pixels of each image after the perturbation of its number, inside the anatomy alone.
+
+    Noise or inversion of an empty background would give itself away without the tissue.
+    """
+    pixels = images.pixels.clone()
+    for kind, perturb in enumerate(PERTURBATIONS):
+        chosen = images[kinds == kind]
+        pixels[kinds == kind] = torch.where(chosen.anatomy, perturb(chosen, rng), chosen.pixels)
+    return pixels
 
 
 def noisy(images: ImageBatch, rng: torch.Generator) -> Tensor:
