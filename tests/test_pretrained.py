@@ -1,7 +1,8 @@
-"""Features of a pretrained network: the weights of torchvision's ResNet-18, from a file."""
+"""Features of a pretrained network: ResNet-18 or EfficientNet-Lite0, its weights from a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +17,33 @@ from midclass.detectors.mahalanobis import Mahalanobis
 from midclass.detectors.nearest_neighbour import NearestNeighbour
 from midclass.errors import InputError
 from midclass.images.prepare import prepare_array
-from midclass.pretrained import PretrainedNetwork
+from midclass.pretrained import SIDE, PretrainedNetwork
 from midclass.recipe import Recipe
 
 
-def resnet18() -> dict[str, Tensor]:
-    """Random weights under torchvision's names, written down from its documentation."""
-    rng = torch.Generator().manual_seed(0)
-    weights: dict[str, Tensor] = {}
+class Weights(dict[str, Tensor]):
+    """Random weights under the names of a file."""
 
-    def conv(name: str, out: int, into: int, side: int) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = torch.Generator().manual_seed(0)
+
+    def conv(self, name: str, out: int, into: int, side: int) -> None:
         scale = (2 / (into * side**2)) ** 0.5
-        weights[f"{name}.weight"] = scale * torch.randn(out, into, side, side, generator=rng)
+        self[f"{name}.weight"] = scale * torch.randn(out, into, side, side, generator=self.rng)
 
-    def norm(name: str, n: int) -> None:
-        weights[f"{name}.weight"] = 1 + 0.1 * torch.randn(n, generator=rng)
-        weights[f"{name}.bias"] = 0.1 * torch.randn(n, generator=rng)
-        weights[f"{name}.running_mean"] = 0.1 * torch.randn(n, generator=rng)
-        weights[f"{name}.running_var"] = 1 + torch.rand(n, generator=rng)
-        weights[f"{name}.num_batches_tracked"] = torch.tensor(1)
+    def norm(self, name: str, n: int) -> None:
+        self[f"{name}.weight"] = 1 + 0.1 * torch.randn(n, generator=self.rng)
+        self[f"{name}.bias"] = 0.1 * torch.randn(n, generator=self.rng)
+        self[f"{name}.running_mean"] = 0.1 * torch.randn(n, generator=self.rng)
+        self[f"{name}.running_var"] = 1 + torch.rand(n, generator=self.rng)
+        self[f"{name}.num_batches_tracked"] = torch.tensor(1)
 
+
+def resnet18() -> dict[str, Tensor]:
+    """Under torchvision's names, written down from its documentation."""
+    weights = Weights()
+    conv, norm = weights.conv, weights.norm
     conv("conv1", 64, 3, 7)
     norm("bn1", 64)
     into = 64
@@ -54,7 +62,71 @@ def resnet18() -> dict[str, Tensor]:
     return weights
 
 
-def last_stage(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+BLOCKS = [  # expansion, channels, repeats, stride, kernel: Table 1 of Tan and Le, ICML 2019
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+]
+
+
+def blocks() -> Iterator[tuple[int, int, int, int, int]]:
+    """Channels in, between and out, stride and kernel of each block."""
+    into = 32
+    for expansion, out, repeats, stride, kernel in BLOCKS:
+        for _ in range(repeats):
+            yield into, expansion * into, out, stride, kernel
+            into, stride = out, 1
+
+
+def lite0() -> dict[str, Tensor]:
+    """Under the names of EfficientNet-PyTorch."""
+    weights = Weights()
+    weights.conv("_conv_stem", 32, 3, 3)
+    weights.norm("_bn0", 32)
+    for i, (into, between, out, _, kernel) in enumerate(blocks()):
+        name = f"_blocks.{i}"
+        if into != between:
+            weights.conv(f"{name}._expand_conv", between, into, 1)
+            weights.norm(f"{name}._bn0", between)
+        weights.conv(f"{name}._depthwise_conv", between, 1, kernel)
+        weights.norm(f"{name}._bn1", between)
+        weights.conv(f"{name}._project_conv", out, between, 1)
+        weights.norm(f"{name}._bn2", out)
+    weights.conv("_conv_head", 1280, 320, 1)
+    weights.norm("_bn1", 1280)
+    weights["_fc.weight"], weights["_fc.bias"] = torch.zeros(1000, 1280), torch.zeros(1000)
+    return weights
+
+
+def last_of_lite0(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """EfficientNet-Lite0 without a library's network: no squeeze, ReLU6, TensorFlow's padding."""
+
+    def step(x: Tensor, conv: str, bn: str, stride: int = 1, groups: int = 1) -> Tensor:
+        kernel = weights[f"{conv}.weight"]
+        over = max(kernel.shape[-1] - stride, 0)  # of an image that the stride divides
+        x = functional.pad(x, [over // 2, over - over // 2] * 2)
+        x = functional.conv2d(x, kernel, stride=stride, groups=groups)
+        kinds = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(x, *(weights[f"{bn}.{kind}"] for kind in kinds), eps=1e-3)
+
+    x = functional.relu6(step(x, "_conv_stem", "_bn0", 2))
+    for i, (into, between, out, stride, _) in enumerate(blocks()):
+        name, y = f"_blocks.{i}", x
+        if into != between:
+            y = functional.relu6(step(y, f"{name}._expand_conv", f"{name}._bn0"))
+        y = functional.relu6(
+            step(y, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=between)
+        )
+        y = step(y, f"{name}._project_conv", f"{name}._bn2")
+        x = x + y if stride == 1 and into == out else y
+    return x
+
+
+def last_of_resnet18(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     """ResNet-18 as the paper has it, without a library's network."""
 
     def norm(x: Tensor, name: str) -> Tensor:
@@ -99,33 +171,53 @@ def images(n: int, stripes: float = 0.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
+@pytest.mark.parametrize(("make", "last"), [(resnet18, last_of_resnet18), (lite0, last_of_lite0)])
 def test_the_network_is_that_of_the_paper_with_the_file_s_weights(
-    tmp_path: Path, name: str
+    tmp_path: Path,
+    name: str,
+    make: Callable[[], dict[str, Tensor]],
+    last: Callable[[dict[str, Tensor], Tensor], Tensor],
 ) -> None:
-    weights = resnet18()
-    save_file(weights, tmp_path / name) if name.endswith("rs") else torch.save(
-        weights, tmp_path / name
-    )
-    grey = torch.rand(2, 1, 64, 64)
+    weights = make()
+    if name.endswith("safetensors"):
+        save_file(weights, tmp_path / name)
+    else:
+        torch.save(dict(weights), tmp_path / name)
+    grey = torch.rand(2, 1, 192, 224)
     with torch.inference_mode():
         stages = PretrainedNetwork.load(tmp_path / name).stages(grey)
-        expected = last_stage(weights, grey.expand(-1, 3, -1, -1))
+        expected = last(weights, grey.expand(-1, 3, -1, -1))
     torch.testing.assert_close(stages[-1], expected, rtol=1e-4, atol=1e-4)
-    assert [stage.shape[-1] for stage in stages] == [8, 4, 2]
+    assert [tuple(stage.shape[2:]) for stage in stages] == [(24, 28), (12, 14), (6, 7)]
 
 
+def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> None:
+    save_file(resnet18(), tmp_path / "weights.safetensors")
+    network = PretrainedNetwork.load(tmp_path / "weights.safetensors")
+    small = torch.rand(1, 1, 64, 96)
+    large = functional.interpolate(small, size=(SIDE, SIDE * 3 // 2), mode="bilinear")
+    with torch.inference_mode():
+        for one, other in zip(network.stages(small), network.stages(large), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("make", [resnet18, lite0])
 @pytest.mark.parametrize("kind", [NearestNeighbour, Mahalanobis])
 def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
-    tmp_path: Path, kind: type[NearestNeighbour | Mahalanobis]
+    tmp_path: Path,
+    kind: type[NearestNeighbour | Mahalanobis],
+    make: Callable[[], dict[str, Tensor]],
 ) -> None:
     file = tmp_path / "weights.safetensors"
-    save_file(resnet18(), file)
-    task = recipe(pretrained=str(file))
+    save_file(make(), file)
+    task = recipe(pretrained=str(file), standardise=False)
     detector = kind(task).fit(prepare_array(images(60), task), max_fpr=0.1)
     plain = kind(recipe()).fit(prepare_array(images(60), recipe()), max_fpr=0.1)
     test = prepare_array(np.concatenate([images(20), images(21, stripes=0.3)]), task)
     scores = detector.score_samples(test)
     assert scores[20:].min() > scores[:20].max()
+    standardised = PretrainedNetwork.load(file).settings["standardise"]
+    assert (standardised, detector.network_.settings["standardise"]) == (True, False)
     assert not np.allclose(scores, plain.score_samples(test))  # another network
     detector.save(tmp_path / "saved")
     file.unlink()
@@ -135,7 +227,8 @@ def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
 def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
     weights = resnet18()
     save_file({**weights, "layer2.0.conv1.weight": torch.zeros(3)}, tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match=r"layer2.0.conv1.weight should have .*there is \(3,\)"):
+    wrong = r"as ResNet18 layer2.0.conv1.weight should have .*there is \(3,\); as EfficientNetL.*"
+    with pytest.raises(InputError, match=wrong):
         PretrainedNetwork.load(tmp_path / "a.safetensors")
     (tmp_path / "b.safetensors").write_text("no weights")
     for name in ("b.safetensors", "none.pth"):

@@ -17,6 +17,7 @@ from midclass.recipe import Recipe
 from midclass.results import ScoreTable
 from midclass.study_cell import Cell, cases, table_of
 from midclass.study_file import Study
+from midclass.study_log import Outcome, add_to_log, read_log
 
 RECIPE = """\
 extends: phantoms
@@ -112,6 +113,24 @@ def test_a_mistake_in_the_data_is_found_before_any_cell(
     assert message in str(caught.value)
     assert f"{file}: tasks.breast: {folder}/data/manifest" in str(caught.value)
     assert not (folder / "out").exists()
+
+
+def test_weights_that_are_not_there_are_named_before_any_cell_and_not_where_all_are_done(
+    folder: Path,
+) -> None:
+    change = "change: {budget: {pretrained: lost.pth}}"
+    file = write(folder, ("pca: {", f"near: {{detector: nearest_neighbour, {change}}}\n  pca: {{"))
+    found = rf"{file}: detectors\.near: {folder}/lost\.pth: no such file of weights"
+    with pytest.raises(InputError, match=found):
+        study.study(file, folder, out=folder / "out")
+    assert not (folder / "out").exists()
+    table = ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [0.0, 1.0])
+    for cell in Study.load(file).cells(folder):
+        table.write(table_of(folder / "out", cell.name))
+        add_to_log(folder / "out", Outcome(cell.name, 1.0, settings=f"{cell.settings}"))
+    (near,) = (one for one in read_log(folder / "out") if one.name == "breast/near/0")
+    add_to_log(folder / "out", replace(near, settings="with the weights"))
+    assert study.study(file, folder, out=folder / "out")
 
 
 @pytest.mark.parametrize(

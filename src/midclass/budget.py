@@ -20,8 +20,9 @@ class Budget(BaseModel):
         width: channels of the network's first stage; a multiple of 8, because the vectorised
             convolution of torch 2.13 (CPU, channels last) corrupts memory with fewer.
         blocks: residual blocks per stage.
-        pretrained: file with the weights of a ResNet-18, for the detectors that compare features
-            (nearest_neighbour, mahalanobis); the others train their own network.
+        pretrained: file with the weights of a ResNet-18 or an EfficientNet-Lite0, for the detectors
+            that compare features (nearest_neighbour, mahalanobis); the others train their own
+            network.
         standardise: each image gets mean 0 and variance 1 before a network, or another detector,
             looks at it.
 

@@ -43,7 +43,7 @@ class FeatureSpace(Detector):
         if budget.pretrained is None:
             network = untrained_network(shape, budget, lesson.seed)
         else:
-            network = self._pretrained(budget.pretrained, shape)
+            network = self._pretrained(budget.pretrained, budget.standardise, shape)
         self.network_ = network.to(self.device)
         rng = torch.Generator().manual_seed(lesson.seed)
         features = self.images(lesson.train).collect_twice(
@@ -65,17 +65,19 @@ class FeatureSpace(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        own = self.recipe.budget.pretrained is None
+        own, settings = self.recipe.budget.pretrained is None, facts["network"]
         network: Network | PretrainedNetwork
-        network = Network(**facts["network"]) if own else PretrainedNetwork()
+        network = Network(**settings) if own else PretrainedNetwork.of(settings)
         self.network_ = with_weights(network.to(self.device), tensors)
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)
 
-    def _pretrained(self, path: str, shape: tuple[int, ...]) -> PretrainedNetwork:
+    def _pretrained(
+        self, path: str, standardise: bool, shape: tuple[int, ...]
+    ) -> PretrainedNetwork:
         if len(shape) != 4 or shape[1] not in (1, 3):
             raise InputError(
                 f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
                 "leave it out"
             )
-        return PretrainedNetwork.load(path)
+        return PretrainedNetwork.load(path, standardise)

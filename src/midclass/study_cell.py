@@ -86,9 +86,8 @@ class Cell:
             return Path(file).name
 
         recipe = with_files(self.recipe, name_of)
-        weights = self.recipe["budget"]["pretrained"]
-        if weights is not None:
-            recipe["budget"]["pretrained"] = Path(weights).name
+        if self.weights is not None:
+            recipe["budget"]["pretrained"] = self.weights.name
         return digest(
             recipe,
             Path(self.module).name,
@@ -99,9 +98,15 @@ class Cell:
             self.known_patients,
             *_hashes(read),
             *sorted(_hashes(code)),
-            *_hashes([] if weights is None else [Path(weights)]),
+            *_hashes([] if self.weights is None else [self.weights]),
             *([] if self.root is None else [os.path.relpath(self.root, self.cohort.parent)]),
         )
+
+    @property
+    def weights(self) -> Path | None:
+        """File of a pretrained network's weights, where its recipe names one."""
+        named = self.recipe["budget"]["pretrained"]
+        return None if named is None else Path(named)
 
     @property
     def name(self) -> str:
