@@ -37,7 +37,6 @@ class Weights(dict[str, Tensor]):
         self[f"{name}.bias"] = 0.1 * torch.randn(n, generator=self.rng)
         self[f"{name}.running_mean"] = 0.1 * torch.randn(n, generator=self.rng)
         self[f"{name}.running_var"] = 1 + torch.rand(n, generator=self.rng)
-        self[f"{name}.num_batches_tracked"] = torch.tensor(1)
 
 
 def resnet18() -> dict[str, Tensor]:
@@ -191,6 +190,19 @@ def test_the_network_is_that_of_the_paper_with_the_file_s_weights(
     assert [tuple(stage.shape[2:]) for stage in stages] == [(24, 28), (12, 14), (6, 7)]
 
 
+def test_a_file_may_count_the_batches_of_its_norms_or_not(tmp_path: Path) -> None:
+    """torchvision's own file of ResNet-18 does not; a network that was saved anew does."""
+    weights = resnet18()
+    norms = [name.removesuffix("running_var") for name in weights if name.endswith("running_var")]
+    counted = {f"{name}num_batches_tracked": torch.tensor(1) for name in norms}
+    assert len(counted) == 20
+    x, stages = torch.rand(1, 3, 160, 160), []
+    for name, found in (("a", weights), ("b", weights | counted)):
+        torch.save(dict(found), tmp_path / name)
+        stages.append(PretrainedNetwork.load(tmp_path / name).stages(x)[-1])
+    torch.testing.assert_close(*stages)
+
+
 def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> None:
     save_file(resnet18(), tmp_path / "weights.safetensors")
     network = PretrainedNetwork.load(tmp_path / "weights.safetensors")
@@ -230,6 +242,9 @@ def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
     wrong = r"as ResNet18 layer2.0.conv1.weight should have .*there is \(3,\); as EfficientNetL.*"
     with pytest.raises(InputError, match=wrong):
         PretrainedNetwork.load(tmp_path / "a.safetensors")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(InputError, match=r"list\.pth: holds a list, not weights by name"):
+        PretrainedNetwork.load(tmp_path / "list.pth")
     (tmp_path / "b.safetensors").write_text("no weights")
     for name in ("b.safetensors", "none.pth"):
         with pytest.raises(InputError, match=f"{name}: no readable weights"):

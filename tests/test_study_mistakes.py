@@ -238,6 +238,22 @@ def test_files_in_a_change_are_relative_to_the_study_file(
     assert recipe.budget.pretrained == str(folder / "weights.pt")
 
 
+def test_weights_in_a_recipe_are_relative_to_the_recipe(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = "budget: {pretrained: weights.pt, "
+    (folder / "tiny.yaml").write_text(RECIPE.replace("budget: {", budget))
+    (folder / "further").mkdir()
+    (folder / "further" / "mine.yaml").write_text("extends: ../tiny.yaml\nname: mine\n")
+    monkeypatch.chdir(folder.parent)
+    for name in ("tiny.yaml", "further/mine.yaml"):
+        cell = cells(folder, ("tiny.yaml", name))[0]
+        recipe = Recipe.from_dict(cell.recipe, source=cell.source)
+        for weights in (cell.weights, recipe.weights(), cell.absolute().weights):
+            assert weights is not None
+            assert weights.resolve() == folder / "weights.pt"
+
+
 def test_a_detector_of_an_installed_package_is_no_path(folder: Path) -> None:
     package = ("detector: pca", "detector: 'midclass.detectors.pca:PCA'")
     cell = cells(folder, package)[0]

@@ -199,7 +199,8 @@ def test_a_task_without_our_scores_is_named(folder: Path) -> None:
 
 def test_the_report_says_which_versions_computed_the_tables(folder: Path) -> None:
     old = 'first/pca/0,7200,""\nfirst/pca/1,99,"",hash\nfirst/svm/0,9,bug,hash,0.0.9\n'
-    (folder / "log.csv").write_text(old + "\nsecond/pca/0,1,,hash,0.0.8\nsecond/pca/1,2")
+    gone = "first/renamed/0,3600,,hash,0.0.8\n"
+    (folder / "log.csv").write_text(f"{old}\n{gone}second/pca/0,1,,hash,0.0.8\nsecond/pca/1,2")
     report(folder / "study.yaml")
     text = (folder / "RESULTS.md").read_text()
     tables = "2 by a version not in the log, 1 by midclass 0.0.8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,10 +41,11 @@ class FeatureSpace(Detector):
         """Describe the features of the training images."""
         shape, budget = lesson.train.pixels.shape, self.recipe.budget
         network: Network | PretrainedNetwork
-        if budget.pretrained is None:
+        weights = self.recipe.weights()
+        if weights is None:
             network = untrained_network(shape, budget, lesson.seed)
         else:
-            network = self._pretrained(budget.pretrained, budget.standardise, shape)
+            network = _pretrained(weights, budget.standardise, shape)
         self.network_ = network.to(self.device)
         rng = torch.Generator().manual_seed(lesson.seed)
         features = self.images(lesson.train).collect_twice(
@@ -72,12 +74,11 @@ class FeatureSpace(Detector):
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)
 
-    def _pretrained(
-        self, path: str, standardise: bool, shape: tuple[int, ...]
-    ) -> PretrainedNetwork:
-        if len(shape) != 4 or shape[1] not in (1, 3):
-            raise InputError(
-                f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
-                "leave it out"
-            )
-        return PretrainedNetwork.load(path, standardise)
+
+def _pretrained(path: Path, standardise: bool, shape: tuple[int, ...]) -> PretrainedNetwork:
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise InputError(
+            f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
+            "leave it out"
+        )
+    return PretrainedNetwork.load(path, standardise)

@@ -73,6 +73,8 @@ class PretrainedNetwork(nn.Module):
         except Exception as error:  # torch and safetensors raise many kinds for a broken file
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: no readable weights ({reason})") from error
+        if not isinstance(weights, Mapping):
+            raise InputError(f"{path}: holds a {type(weights).__name__}, not weights by name")
         wrong = []
         for architecture in ARCHITECTURES.values():
             network = architecture(standardise)
@@ -95,6 +97,8 @@ class PretrainedNetwork(nn.Module):
         """Take the backbone's weights; "" where all are there, or what is wrong."""
         found = {}
         for name, value in self.backbone.state_dict().items():
+            if name.endswith(".num_batches_tracked"):  # older files have none; nothing reads it
+                continue
             outside = self.name_in_file(name)
             one = weights.get(outside)
             if one is None or one.shape != value.shape:
@@ -193,10 +197,10 @@ ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {
 }
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def _read(path: Path) -> object:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        return dict(load_file(path))
-    weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return load_file(path)
+    weights: object = torch.load(path, map_location="cpu", weights_only=True)
     return weights

@@ -207,6 +207,11 @@ class Recipe(_Part):
         crop = self.geometry.crop
         return None if crop is None else self._function(crop, "geometry.crop")
 
+    def weights(self) -> Path | None:
+        """The file of a pretrained network's weights, if one is named."""
+        named = self.budget.pretrained
+        return None if named is None else self._folder / named
+
     def _operator(self, one: Operator, field: str) -> Knowledge:
         def find(name: str, field: str) -> tuple[Any, str]:
             return self._resolve(name, "midclass.knowledge", field), self._where(field)
@@ -221,8 +226,12 @@ class Recipe(_Part):
         return function
 
     def _resolve(self, reference: str, shorthand: str, field: str) -> Any:
-        folder = self._source.parent if self._source else Path()
-        return resolve(reference, shorthand, self._where(field), folder, self._trust)
+        return resolve(reference, shorthand, self._where(field), self._folder, self._trust)
+
+    @property
+    def _folder(self) -> Path:
+        """To which the files that it names are relative."""
+        return self._source.parent if self._source else Path()
 
     def _where(self, field: str) -> str:
         return f"{self._source or self.name}: {field}"

@@ -100,13 +100,18 @@ def parse_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_files(value: Any, change: Callable[[str], str]) -> Any:
-    """The same values with the file of every ``file.py:Name`` as ``change`` gives it.
+    """The same values with each file that they name as ``change`` gives it.
+
+    Files are those of ``file.py:Name``, and of weights, named in a field ``pretrained``.
 
     >>> with_files({"anatomy": "mine.py:lungs", "given_class": "normal"}, lambda file: f"my/{file}")
     {'anatomy': 'my/mine.py:lungs', 'given_class': 'normal'}
     """
     if isinstance(value, dict):
-        return {key: with_files(inner, change) for key, inner in value.items()}
+        return {
+            key: change(inner) if key == "pretrained" and inner else with_files(inner, change)
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         return [with_files(inner, change) for inner in value]
     file, _, name = value.rpartition(":") if isinstance(value, str) else ("", "", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from midclass.console import bar, note, say
@@ -81,15 +81,16 @@ def run(
     _refuse_other_settings(cells, folder)
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     outcomes: list[Outcome] = []
-    for outcome in engine_of(engine)(missing, folder, cache, jobs):
-        outcomes.append(outcome)
-        add_to_log(folder, outcome)
-        if outcome.error:
-            note(f"failed: {outcome.name}: {outcome.error}")
-        if progress is not None:
-            failed = sum(bool(one.error) for one in outcomes)
-            text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
-            progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
+    with closing(engine_of(engine)(missing, folder, cache, jobs)) as found:
+        for outcome in found:
+            outcomes.append(outcome)
+            add_to_log(folder, outcome)
+            if outcome.error:
+                note(f"failed: {outcome.name}: {outcome.error}")
+            if progress is not None:
+                failed = sum(bool(one.error) for one in outcomes)
+                text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
+                progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
     _remove_empty(folder / "work")
     return outcomes
 

@@ -64,30 +64,28 @@ class Cell:
         """The same with paths that mean the same in any folder."""
         return replace(
             self,
-            module=with_files(self.module, lambda file: str(Path(file).resolve())),
-            cohort=self.cohort.resolve(),
-            source=self.source.resolve(),
-            trust=tuple(path.resolve() for path in self.trust),
-            root=self.root and self.root.resolve(),
+            module=with_files(self.module, lambda file: str(Path(file).absolute())),
+            cohort=self.cohort.absolute(),  # not resolved: files beside a link are not its target's
+            source=self.source.absolute(),
+            trust=tuple(path.absolute() for path in self.trust),
+            root=self.root and self.root.absolute(),
         )
 
     @property
     def settings(self) -> str:
         """Hash of what its scores depend on beside the images; the same in any folder.
 
-        Of the files that may run, those that its module and its recipe name.
+        Of the files that may run and those of weights, what its module and its recipe name.
         """
         file, _, _ = (self.split or "").rpartition(":")
         read = [self.cohort, *([self.cohort.parent / file] if file else [])]
-        code = {Path(self.module.rpartition(":")[0]).resolve()}
+        named = {Path(self.module.rpartition(":")[0]).resolve()}
 
         def name_of(file: str) -> str:
-            code.add((self.source.parent / file).resolve())
+            named.add((self.source.parent / file).resolve())
             return Path(file).name
 
         recipe = with_files(self.recipe, name_of)
-        if self.weights is not None:
-            recipe["budget"]["pretrained"] = self.weights.name
         return digest(
             recipe,
             Path(self.module).name,
@@ -97,8 +95,7 @@ class Cell:
             self.positives,
             self.known_patients,
             *_hashes(read),
-            *sorted(_hashes(code)),
-            *_hashes([] if self.weights is None else [self.weights]),
+            *sorted(_hashes(named)),
             *([] if self.root is None else [os.path.relpath(self.root, self.cohort.parent)]),
         )
 
@@ -106,7 +103,7 @@ class Cell:
     def weights(self) -> Path | None:
         """File of a pretrained network's weights, where its recipe names one."""
         named = self.recipe["budget"]["pretrained"]
-        return None if named is None else Path(named)
+        return None if named is None else self.source.parent / named
 
     @property
     def name(self) -> str:

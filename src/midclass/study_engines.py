@@ -6,16 +6,19 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from midclass.errors import InputError
 from midclass.study_cell import Cell, run_cell
 from midclass.study_log import Outcome
 
-Engine = Callable[[Sequence[Cell], Path, Path | None, int], Iterable[Outcome]]
+Outcomes = Generator[Outcome, None, None]
+Engine = Callable[[Sequence[Cell], Path, Path | None, int], Outcomes]
 """Takes cells, the study's folder, that of prepared images or None, and how many cells at once."""
 
 
@@ -26,7 +29,7 @@ def engine_of(name: str) -> Engine:
     return ENGINES[name]
 
 
-def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
     """Processes of this machine; started anew, because forked ones inherit torch's threads.
 
     Where a process dies, the cells that were running then are run again one at a time: alone, a
@@ -52,38 +55,49 @@ def _until_one_dies(
     died: list[Cell] = []
     whole = True
     with _pool(jobs) as pool:
-        try:
-            while running or (ahead and whole):
-                while ahead and whole and len(running) < jobs:
-                    try:
-                        one = pool.submit(run_cell, ahead[0], folder, cache)
-                    except BrokenProcessPool:  # since the last look
-                        whole = False
-                    else:
-                        running[one] = ahead.popleft()
-                for one in wait(running, return_when=FIRST_COMPLETED).done:
-                    cell = running.pop(one)
-                    try:
-                        yield one.result()
-                    except BrokenProcessPool:
-                        died.append(cell)
-                        whole = False
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while running or (ahead and whole):
+            while ahead and whole and len(running) < jobs:
+                try:
+                    one = pool.submit(run_cell, ahead[0], folder, cache)
+                except BrokenProcessPool:  # since the last look
+                    whole = False
+                else:
+                    running[one] = ahead.popleft()
+            for one in wait(running, return_when=FIRST_COMPLETED).done:
+                cell = running.pop(one)
+                try:
+                    yield one.result()
+                except BrokenProcessPool:
+                    died.append(cell)
+                    whole = False
     return died
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end at once where the block ends with an error, or this process ends.
+
+    They must not go on: they would write tables that no log speaks of, beside a study that was
+    started again.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent)
+    theirs, ours = spawn.Pipe(duplex=False)
+    with theirs, ProcessPoolExecutor(jobs, spawn, _end_with, (theirs,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            ours.close()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    ours.close()
 
 
 def _died(cell: Cell) -> Outcome:
     return Outcome(cell.name, 0.0, "its process died, perhaps for lack of memory", cell.settings)
 
 
-def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Iterator[Outcome]:
+def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
     """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
 
     One CPU a cell and as many at once as the cluster has; one of this machine has ``jobs`` CPUs.
@@ -96,7 +110,10 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
 
     started = not ray.is_initialized()
     if started:
-        ray.init(log_to_driver=False, include_dashboard=False, num_cpus=_own_cpus(jobs))
+        quiet = {"log_to_driver": False, "include_dashboard": False}
+        # Without "local", Ray would join any cluster that runs on this machine.
+        own = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": jobs}
+        ray.init(**quiet, **own)
     remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
     where = folder.resolve(), cache and cache.resolve()
     try:
@@ -113,21 +130,14 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
             ray.shutdown()
 
 
-def _own_cpus(jobs: int) -> int | None:
-    """CPUs of a cluster to start here; an address in the environment means that there is one."""
-    return None if os.environ.get("RAY_ADDRESS") else jobs
-
-
 ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}
 
 
-def _end_with_parent() -> None:
-    """A worker whose study was killed must not go on: it would write what nobody asked for."""
+def _end_with(study: Connection) -> None:
+    """End this worker when the study closes its end of the pipe, as it does when it is killed."""
 
     def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        study.poll(None)  # nothing is ever sent
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

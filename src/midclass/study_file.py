@@ -191,6 +191,10 @@ class Study(_Part):
         """The names of the detectors that are run on a task."""
         return [n for n, e in self.detectors.items() if e.tasks is None or task in e.tasks]
 
+    def names_of(self, task: str, detector: str) -> list[str]:
+        """``TASK/DETECTOR/REPEAT`` of each repeat."""
+        return [f"{task}/{detector}/{repeat}" for repeat in range(self.repeats)]
+
     def max_fpr_of(self, task: str) -> float:
         """The false-alarm rate that is promised in a task."""
         return self.tasks[task].max_fpr or self.max_fpr

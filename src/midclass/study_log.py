@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ def read_log(folder: Path) -> list[Outcome]:
     log, found = folder / LOG, []
     if not log.exists():
         return []
-    for line in log.read_text(encoding="utf-8").split("\n"):
+    whole, _, _ = log.read_text(encoding="utf-8").rpartition("\n")
+    for line in whole.split("\n"):
         with suppress(ValueError, csv.Error):
             name, seconds, error, *more = next(csv.reader([line]), [])
             settings, version = [*more, "", ""][:2]
@@ -49,8 +51,8 @@ def add_to_log(folder: Path, outcome: Outcome) -> None:
     """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
-    cut_short = log.exists() and not log.read_bytes().endswith(b"\n")
+    if log.exists():
+        os.truncate(log, log.read_bytes().rfind(b"\n") + 1)  # a line cut short
     with log.open("a", encoding="utf-8", newline="") as file:
-        file.write("\n" if cut_short else "")
         row = (outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings)
         csv.writer(file, lineterminator="\n").writerow((*row, outcome.version))

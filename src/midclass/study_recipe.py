@@ -118,7 +118,4 @@ def merged(fields: Fields, changes: Fields) -> dict[str, Any]:
 def _placed(change: Fields, folder: Path) -> dict[str, Any]:
     """Fields of a study file with the whole paths of the files that they name."""
     placed: dict[str, Any] = with_files(change, lambda file: str((folder / file).resolve()))
-    budget = placed.get("budget")
-    if isinstance(budget, dict) and isinstance(budget.get("pretrained"), str):
-        budget["pretrained"] = str((folder / budget["pretrained"]).resolve())
     return placed

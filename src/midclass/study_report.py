@@ -14,7 +14,7 @@ from midclass.console import note, say
 from midclass.metrics import false_alarm_rate
 from midclass.results import ScoreTable
 from midclass.study_file import Study
-from midclass.study_log import read_log
+from midclass.study_log import Outcome, read_log
 from midclass.study_results import Results
 from midclass.writing import write_or_check
 
@@ -82,7 +82,8 @@ def markdown(results: Results, folder: Path) -> str:
         parts += [_one_task(results, task) for task in results.main]
     if any(results.curve(task) for task in results.tables):
         parts += ["## With a few positives", *_positives(results)]
-    parts += ["## Time", _time(folder), _versions(folder)]
+    log = _log(results, folder)
+    parts += ["## Time", _time(log), _versions(log)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -225,14 +226,21 @@ def _lost(results: Results) -> str:
     return " ".join(lines)
 
 
-def _time(folder: Path) -> str:
-    """What the study's log says of the time, for all and for each detector."""
-    took = {one.name: one.seconds for one in read_log(folder) if not one.error}
-    if not took:
+def _log(results: Results, folder: Path) -> list[Outcome]:
+    """What the study's log says last of each of its cells that has a score table."""
+    ended = {one.name: one for one in read_log(folder) if not one.error}
+    study = results.study
+    cells = [c for t in study.tasks for d in study.detectors_of(t) for c in study.names_of(t, d)]
+    return [ended[name] for name in cells if name in ended and name not in results.missing]
+
+
+def _time(log: list[Outcome]) -> str:
+    """How long it took, for all and for each detector."""
+    if not log:
         return "The log of the run is not there."
     spent: dict[str, list[float]] = {}
-    for name, seconds in took.items():
-        spent.setdefault(name.split("/")[1], []).append(seconds)
+    for one in log:
+        spent.setdefault(one.name.split("/")[1], []).append(one.seconds)
     hours = sum(map(sum, spent.values())) / 3600
     slowest = sorted(spent, key=lambda name: -float(np.mean(spent[name])))
     each = ", ".join(f"{name} {np.mean(spent[name]):.0f} s" for name in slowest)
@@ -242,10 +250,11 @@ def _time(folder: Path) -> str:
     )
 
 
-def _versions(folder: Path) -> str:
+def _versions(log: list[Outcome]) -> str:
     """Which versions computed the score tables and this page; older logs do not say."""
-    of_cell = {one.name: one.version for one in read_log(folder) if not one.error}
-    names = (f"midclass {one}" if one else "a version not in the log" for one in of_cell.values())
+    names = (
+        f"midclass {one.version}" if one.version else "a version not in the log" for one in log
+    )
     each = ", ".join(f"{count} by {name}" for name, count in sorted(Counter(names).items()))
     return f"Score tables: {each}. " * bool(each) + f"This page: by midclass {__version__}."
 

@@ -175,7 +175,7 @@ def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]
     missing = []
     for task in study.tasks:
         for name in study.detectors_of(task):
-            cells = [f"{task}/{name}/{repeat}" for repeat in range(study.repeats)]
+            cells = study.names_of(task, name)
             lost = [cell for cell in cells if not table_of(folder, cell).exists()]
             missing += lost
             if not lost:
