@@ -51,7 +51,15 @@ LEARNED = (
     "deep_svdd",
     "ganomaly",
 )
-FITTED = ("one_class_svm", "pca", "nearest_neighbour", "mahalanobis", "intensity")
+FITTED = (
+    "one_class_svm",
+    "pca",
+    "nearest_neighbour",
+    "mahalanobis",
+    "nearest_neighbour_pretrained",
+    "mahalanobis_pretrained",
+    "intensity",
+)
 """Detectors that train no network."""
 Setting = tuple[str, str]
 """Learning rate, "" where there is none, and scale."""
@@ -93,7 +101,7 @@ def judged(cell: Cell, knowledge: dict[str, Any], setting: Setting) -> tuple[Tri
     rate, scale = setting
     budget = {**cell.recipe["budget"], "steps": STEPS}
     budget |= {"learning_rate": float(rate)} if rate else {}
-    budget |= {"standardise": False} if scale == "fixed" else {}
+    budget["standardise"] = scale == "recipe" and knowledge["budget"]["standardise"]
     recipe = Recipe.from_dict({**cell.recipe, "budget": budget}, source=cell.source)
     cohort = Cohort.from_manifest(cell.cohort, cell.split).part("train").given_class()
     parts = cohort.split_by_patient({"learn": 0.8, "judge": 0.2}, seed=1)
