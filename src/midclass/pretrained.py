@@ -113,7 +113,7 @@ class ResNet18(PretrainedNetwork):
     """ResNet-18 (He et al., CVPR 2016).
 
     The layers have the names that torchvision and timm give them, so a file of either fits, such as
-    that of ``timm/resnet18.tv_in1k`` (ImageNet) or of RadImageNet (Mei et al., Radiology: AI 2022).
+    that of ``timm/resnet18.tv_in1k`` (ImageNet).
     """
 
     @staticmethod

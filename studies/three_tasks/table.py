@@ -1,4 +1,4 @@
-"""Put the overview of RESULTS.md, which `midclass report` writes, into the README."""
+"""Put the overview of RESULTS.md into the project README, longer trainings into this folder's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from midclass.metrics import auroc
+from midclass.results import ScoreTable
+from midclass.study_cell import table_of
+from midclass.study_file import Study
+from midclass.study_report import table
 from midclass.writing import fill_blocks, write_or_check
 
 HERE = Path(__file__).resolve().parent
+LONGER = HERE.parent / "longer"
 README = HERE.parents[1] / "README.md"
 
 
@@ -19,13 +25,34 @@ def overview() -> str:
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
+def longer() -> str:
+    """AUROC of repeat 0 with the common budget and with that of ``studies/longer``."""
+    study = Study.load(LONGER / "study.yaml")
+    rows = []
+    for name in study.detectors:
+        cells = [f"{task}/{name}/0" for task in study.tasks]
+        moved = [f"{area(HERE, cell)} → {area(LONGER, cell)}" for cell in cells]
+        rows.append([study.title(name), *moved])
+    return table(["detector", *map(study.task_title, study.tasks)], rows)
+
+
+def area(folder: Path, cell: str) -> str:
+    """``.802``."""
+    found = ScoreTable.read(table_of(folder, cell))
+    return f"{auroc(found.label, found.score):.3f}".removeprefix("0")
+
+
 def main() -> int:
-    """Write the table, or with ``--check`` compare it."""
+    """Write the tables, or with ``--check`` compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
     check = parser.parse_args().check
-    new = fill_blocks(README.read_text(encoding="utf-8"), {"three tasks": overview()})
-    return int(not write_or_check(README, new, check=check))
+    pages = {README: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
+    same = [
+        write_or_check(page, fill_blocks(page.read_text(encoding="utf-8"), blocks), check=check)
+        for page, blocks in pages.items()
+    ]
+    return int(not all(same))
 
 
 if __name__ == "__main__":
