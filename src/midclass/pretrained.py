@@ -44,7 +44,7 @@ class PretrainedNetwork(nn.Module):
     @staticmethod
     @abstractmethod
     def build() -> nn.Module:
-        """The network, with its classifier or without."""
+        """The network without its classifier."""
 
     @abstractmethod
     def maps(self, x: Tensor) -> list[Tensor]:
@@ -167,9 +167,9 @@ class EfficientNetLite0(PretrainedNetwork):
         from monai.networks.nets.efficientnet import EfficientNet
 
         network: nn.Module = EfficientNet(list(LITE0), image_size=SIDE)
-        swishing = [part for part in network.modules() if hasattr(part, "_swish")]
-        for part in swishing:
+        for part in [one for one in network.modules() if hasattr(one, "_swish")]:
             part._swish = nn.ReLU6()
+        network._conv_head = network._bn1 = network._fc = nn.Identity()  # these only classify
         return network
 
     @staticmethod
