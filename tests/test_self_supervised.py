@@ -45,7 +45,7 @@ STEPS = {
     Rotation: 30,
     CutPaste: 60,
     ImagePerturbation: 60,
-    ConstrainedFeatures: 30,
+    ConstrainedFeatures: 60,
     NaturalSynthetic: 400,
     Weighted: 25,
     Focal: 25,
