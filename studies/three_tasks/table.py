@@ -30,7 +30,7 @@ def longer() -> str:
     study = Study.load(LONGER / "study.yaml")
     rows = []
     for name in study.detectors:
-        cells = [f"{task}/{name}/0" for task in study.tasks]
+        cells = [study.names_of(task, name)[0] for task in study.tasks]
         moved = [f"{area(HERE, cell)} → {area(LONGER, cell)}" for cell in cells]
         rows.append([study.title(name), *moved])
     return table(["detector", *map(study.task_title, study.tasks)], rows)
