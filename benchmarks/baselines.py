@@ -25,10 +25,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from midclass.fitting import detector_class
+from midclass.detectors.catalogue import detector_class
+from midclass.evaluation.metrics import auroc
 from midclass.images.prepare import prepare_array
-from midclass.metrics import auroc
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 
 DETECTORS = (
     "pca",

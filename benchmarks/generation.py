@@ -30,16 +30,16 @@ import numpy as np
 import torch
 
 import midclass.knowledge
-from midclass import sheet
 from midclass.errors import InputError
 from midclass.images import anatomy, phantoms
 from midclass.images.prepare import prepare
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
-from midclass.middle import LabelledBatch, MiddleClasses
-from midclass.networks import Network
-from midclass.recipe import Recipe
-from midclass.training import loss_of, precision
+from midclass.preview import sheet
+from midclass.recipe.recipe import Recipe
+from midclass.training.loss import loss_of, precision
+from midclass.training.middle import LabelledBatch, MiddleClasses
+from midclass.training.networks import Network
 from midclass.types import ImageBatch
 
 RECIPES = ("chest_xray", "head_ct", "mammography")

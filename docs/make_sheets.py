@@ -20,13 +20,16 @@ import PIL.ImageOps
 import torch
 
 import midclass.knowledge
-from midclass import commands, plots_sheet, sheet
+from midclass.cli.commands import show
+from midclass.cli.commands.source import prepared_with_bar
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
 from midclass.knowledge.base import Knowledge
-from midclass.recipe import Recipe
-from midclass.recipe_file import shipped
-from midclass.recipe_operator import Operator
+from midclass.preview import page, sheet
+from midclass.preview.phantoms import for_phantoms, phantom_cohort, words_of_phantoms
+from midclass.recipe.entry import Entry
+from midclass.recipe.file import shipped
+from midclass.recipe.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "sheets"
 COLUMNS, SEED, SPARE = 4, 0, 6
@@ -50,7 +53,7 @@ def operators() -> dict[str, type[Knowledge]]:
     return found
 
 
-def uses() -> Iterator[tuple[str, type[Knowledge], Operator]]:
+def uses() -> Iterator[tuple[str, type[Knowledge], Entry]]:
     """Recipe, class and entry of all shipped middle classes: tasks, then controls, then blank."""
     for name in sorted(shipped(), key=lambda name: (name == "blank", name not in tasks(), name)):
         recipe = Recipe.load(name)
@@ -62,11 +65,11 @@ def uses() -> Iterator[tuple[str, type[Knowledge], Operator]]:
                 yield name, type(built[key]), entry
 
 
-def entry_of(reference: str, kind: type[Knowledge]) -> tuple[str | None, Operator]:
+def entry_of(reference: str, kind: type[Knowledge]) -> tuple[str | None, Entry]:
     """The recipe at home with an operator, None where there is none, and how it is written."""
     home, entry = next(
         ((name, entry) for name, used, entry in uses() if used is kind),
-        (None, Operator(operator=reference)),
+        (None, Entry(operator=reference)),
     )
     home = home and home.removesuffix("_control")
     why = " ".join((kind.__doc__ or "").partition("Why:")[2].partition("Args:")[0].split())
@@ -75,13 +78,13 @@ def entry_of(reference: str, kind: type[Knowledge]) -> tuple[str | None, Operato
     )
 
 
-def with_entries(recipe: Recipe, entries: dict[str, Operator]) -> Recipe:
+def with_entries(recipe: Recipe, entries: dict[str, Entry]) -> Recipe:
     """The recipe with other middle classes, and nothing held out."""
     written = {name: entry.model_dump() for name, entry in entries.items()}
     return Recipe.from_dict({**recipe.to_dict(), "middle_classes": written, "held_out": {}})
 
 
-def clarity(entry: Operator, recipe: Recipe, prepared: Prepared) -> float:
+def clarity(entry: Entry, recipe: Recipe, prepared: Prepared) -> float:
     """Median severity on the recipe's phantoms; below 0 where the operator refuses them."""
     knowledge = with_entries(recipe, {"it": entry}).operators()["it"]
     batch = prepared.batch(prepared.assessable.nonzero()[0])
@@ -91,12 +94,12 @@ def clarity(entry: Operator, recipe: Recipe, prepared: Prepared) -> float:
         return -1.0
 
 
-def all_operators(columns: int = COLUMNS) -> dict[str, plots_sheet.Block]:
+def all_operators(columns: int = COLUMNS) -> dict[str, page.Block]:
     """Every operator once, by the recipe on whose phantoms it is shown."""
-    recipes = {name: sheet.for_phantoms(Recipe.load(name)) for name in tasks()}
+    recipes = {name: for_phantoms(Recipe.load(name)) for name in tasks()}
     with ExitStack() as stack:
         prepared = {name: phantoms_of(recipe, columns, stack) for name, recipe in recipes.items()}
-        shown: dict[str, dict[str, Operator]] = {name: {} for name in recipes}
+        shown: dict[str, dict[str, Entry]] = {name: {} for name in recipes}
         for reference, kind in operators().items():
             home, entry = entry_of(reference, kind)
             best = home or max(recipes, key=lambda n: clarity(entry, recipes[n], prepared[n]))
@@ -107,7 +110,7 @@ def all_operators(columns: int = COLUMNS) -> dict[str, plots_sheet.Block]:
                 with_entries(recipes[name], entries),
                 columns,
                 SEED,
-                sheet.words_of_phantoms(recipes[name]),
+                words_of_phantoms(recipes[name]),
             )
             for name, entries in shown.items()
             if entries
@@ -116,8 +119,8 @@ def all_operators(columns: int = COLUMNS) -> dict[str, plots_sheet.Block]:
 
 def phantoms_of(recipe: Recipe, columns: int, stack: ExitStack) -> Prepared:
     """Phantoms of a recipe, until the stack is closed."""
-    cohort = stack.enter_context(sheet.phantom_cohort(recipe, SPARE * columns, SEED))
-    return commands.prepared_with_bar(cohort, recipe, cohort.cases[0].path.parent / "cache")
+    cohort = stack.enter_context(phantom_cohort(recipe, SPARE * columns, SEED))
+    return prepared_with_bar(cohort, recipe, cohort.cases[0].path.parent / "cache")
 
 
 def shrink(path: Path) -> None:
@@ -138,11 +141,11 @@ def main() -> None:
     for old in FOLDER.glob("*.png"):
         old.unlink()
     for name in tasks():
-        commands.show(name, None, out=FOLDER / f"{name}.png", n=COLUMNS, seed=SEED)
+        show.run(name, None, out=FOLDER / f"{name}.png", n=COLUMNS, seed=SEED)
     for name, block in all_operators().items():
         summary = f"Operators of midclass.knowledge on the phantoms of {name}, and why they hold."
         out = FOLDER / f"operators_{name}.png"
-        plots_sheet.contact_sheet(out, "Knowledge operators", summary, [block])
+        page.contact_sheet(out, "Knowledge operators", summary, [block])
     for picture in FOLDER.glob("*.png"):
         shrink(picture)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from midclass.knowledge.adapter import per_image
+from midclass import per_image
 
 Range = tuple[float, float]
 

@@ -6,9 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from midclass.detectors.base import Detector
-from midclass.learning import Lesson
-from midclass.types import ImageBatch
+from midclass import Detector, ImageBatch, Lesson
 
 TOP = 0.01
 """Share of the pixels that make the score: a lesion is small."""

@@ -11,17 +11,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import midclass.cli
-from midclass.advice import advice, verdict
-from midclass.audit import audit
-from midclass.coarse import coarse
+from midclass.cli.app import app
 from midclass.errors import InputError
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare
 from midclass.knowledge._visibility import box_mean
-from midclass.probe import best_cue, probe_auroc
-from midclass.recipe import Recipe
+from midclass.preview.advice import advice, verdict
+from midclass.preview.audit import audit
+from midclass.preview.probe import best_cue, probe_auroc
+from midclass.preview.statistics import coarse
+from midclass.recipe.recipe import Recipe
 from midclass.testing import example_batch
 from midclass.types import ImageBatch
 
@@ -102,7 +102,7 @@ def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_pa
         "extends: phantoms\nname: small\ngeometry: {size: [64, 64]}\n"
     )
     result = CliRunner().invoke(
-        midclass.cli.app,
+        app,
         [
             "audit",
             str(tmp_path / "small.yaml"),

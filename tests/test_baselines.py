@@ -11,25 +11,25 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from midclass.autoencoders import ConvAutoEncoder, Size, UNet
-from midclass.budget import Budget
-from midclass.detectors import ganomaly
-from midclass.detectors.autoencoder import AutoEncoder
 from midclass.detectors.base import Detector
-from midclass.detectors.deep_svdd import LEAST, DeepSVDD, refuse_collapse
-from midclass.detectors.denoising_autoencoder import DenoisingAutoEncoder, coarse_noise
-from midclass.detectors.ganomaly import GANomaly
-from midclass.detectors.intensity import Intensity
-from midclass.detectors.mahalanobis import Mahalanobis
-from midclass.detectors.nearest_neighbour import NEIGHBOURS, NearestNeighbour
-from midclass.detectors.one_class_svm import NU, OneClassSVM
-from midclass.detectors.pca import PCA
+from midclass.detectors.baselines import ganomaly
+from midclass.detectors.baselines._features import Scale, network_features, untrained_network
+from midclass.detectors.baselines.autoencoder import AutoEncoder
+from midclass.detectors.baselines.deep_svdd import LEAST, DeepSVDD, refuse_collapse
+from midclass.detectors.baselines.denoising_autoencoder import DenoisingAutoEncoder, coarse_noise
+from midclass.detectors.baselines.ganomaly import GANomaly
+from midclass.detectors.baselines.intensity import MeanAndSpread
+from midclass.detectors.baselines.mahalanobis import Mahalanobis
+from midclass.detectors.baselines.nearest_neighbour import NEIGHBOURS, NearestNeighbour
+from midclass.detectors.baselines.one_class_svm import NU, OneClassSVM
+from midclass.detectors.baselines.pca import PCA
 from midclass.errors import InputError
-from midclass.features import Scale, network_features, untrained_network
+from midclass.evaluation.metrics import auroc
 from midclass.images.prepare import Prepared, prepare_array
-from midclass.learning import Lesson
-from midclass.metrics import auroc
-from midclass.recipe import Recipe
+from midclass.recipe.budget import Budget
+from midclass.recipe.recipe import Recipe
+from midclass.training.autoencoders import ConvAutoEncoder, Size, UNet
+from midclass.training.lesson import Lesson
 from midclass.types import ImageBatch
 
 LEARNED = {
@@ -39,7 +39,7 @@ LEARNED = {
     GANomaly: (300, 0.8),
 }
 """Steps, and the least AUROC after them: the order of the papers' figures on digits."""
-ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, Intensity, *LEARNED)
+ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, MeanAndSpread, *LEARNED)
 
 
 def recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from midclass.errors import InputError
-from midclass.images.bone import bones
-from midclass.images.read import read
+from midclass.images.anatomy.limb_xray import bones
+from midclass.images.formats.read import read
 
 
 def limb() -> tuple[np.ndarray, np.ndarray]:

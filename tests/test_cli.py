@@ -20,9 +20,10 @@ import PIL.Image
 import pytest
 from typer.testing import CliRunner, Result
 
-import midclass.cli
+import midclass
+from midclass.cli.app import app
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
-from midclass.results import ScoreTable
 
 RECIPE = """\
 extends: phantoms
@@ -57,13 +58,13 @@ def _environment() -> Iterator[None]:
 
 def run(arguments: list[str], folder: Path) -> Result:
     filled = [argument.replace("{folder}", str(folder)) for argument in arguments]
-    return CliRunner().invoke(midclass.cli.app, filled)
+    return CliRunner().invoke(app, filled)
 
 
 def test_help_and_version_need_no_heavy_library() -> None:
     code = """
 import sys
-from midclass.cli import app
+from midclass.cli.app import app
 for arguments in (["--help"], ["fit", "--help"], ["--version"]):
     try:
         app(arguments)
@@ -175,7 +176,8 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
 ) -> None:
     fit = [*FIT, "--out", "{folder}/broken"]
     with monkeypatch.context() as patch:
-        patch.setattr("midclass.commands.bar", _interrupting(at=7))  # checkpoints are at 6 and 8
+        # Checkpoints are at 6 and 8.
+        patch.setattr("midclass.cli.commands.fit.bar", _interrupting(at=7))
         stopped = run(fit, folder)
     assert stopped.exit_code == 130
     assert stopped.stderr.count("\n") == 1
@@ -186,7 +188,7 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
     assert "an interrupted fit with another seed" in other.stderr
     steps: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr("midclass.commands.bar", _interrupting(at=-1, seen=steps))
+        patch.setattr("midclass.cli.commands.fit.bar", _interrupting(at=-1, seen=steps))
         resumed = run(fit, folder)
     assert resumed.exit_code == 0, resumed.output
     assert "goes on from the last checkpoint" in resumed.stderr
@@ -201,7 +203,7 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
 def test_a_fit_interrupted_before_any_checkpoint_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midclass.commands.bar", _interrupting(at=2))
+    monkeypatch.setattr("midclass.cli.commands.fit.bar", _interrupting(at=2))
     result = run([*FIT, "--out", "{folder}/early"], folder)
     assert result.exit_code == 130
     assert "starts anew" in result.stderr

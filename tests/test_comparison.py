@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
-from midclass import metrics
-from midclass.chance import Chance
-from midclass.comparison import FIGURES, Difference, TaskComparison, holm, mean_ranks
 from midclass.errors import InputError
-from midclass.results import ScoreTable
+from midclass.evaluation import metrics
+from midclass.evaluation.comparison import FIGURES, Difference, TaskComparison, holm, mean_ranks
+from midclass.evaluation.table import ScoreTable
+from midclass.evaluation.uncertainty import Chance
 
 
 def tables(
@@ -52,7 +52,7 @@ def test_one_repeat_has_the_interval_of_the_patient_bootstrap() -> None:
 
 
 def test_a_resampled_figure_is_that_of_the_cases_repeated() -> None:
-    from midclass.comparison import _Ranked
+    from midclass.evaluation.comparison import _Ranked
 
     table = tables(0.7)[0]
     patients = np.unique(table.patient_id)
@@ -68,7 +68,7 @@ def test_a_resampled_figure_is_that_of_the_cases_repeated() -> None:
 
 @given(st.integers(0, 2**32 - 1))
 def test_the_quick_area_is_that_of_the_counts_with_ties_and_cases_not_assessed(seed: int) -> None:
-    from midclass.comparison import _Ranked
+    from midclass.evaluation.comparison import _Ranked
 
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 30))

@@ -18,7 +18,7 @@ from midclass.knowledge.focal import Focal
 from midclass.knowledge.opacity import Opacity
 from midclass.knowledge.spiculation import Spiculation
 from midclass.knowledge.transplant import Transplant
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 from midclass.testing import check_operator, example_batch
 from midclass.types import ImageBatch, Middle
 

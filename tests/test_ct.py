@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.ct import lungs
-from midclass.images.read import read
+from midclass.images.anatomy.chest_ct import lungs
+from midclass.images.formats.read import read
 
 
 def body(size: int = 180) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

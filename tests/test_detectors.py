@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import pkgutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,23 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-import midclass.detectors
-from midclass.detectors.base import Detector, load_detector
+from midclass.detectors.base import Detector
+from midclass.detectors.catalogue import detector_names
 from midclass.detectors.middle_class import MiddleClassDetector
+from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
+from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare_array
-from midclass.metrics import auroc
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 
 
 def detectors() -> list[type[Detector]]:
     """Every detector of the package: a new file is found without an edit here."""
     found = []
-    for module in pkgutil.iter_modules(midclass.detectors.__path__):
-        loaded = importlib.import_module(f"midclass.detectors.{module.name}")
-        for _, item in inspect.getmembers(loaded, inspect.isclass):
+    for module in detector_names().values():
+        for _, item in inspect.getmembers(importlib.import_module(module), inspect.isclass):
             if issubclass(item, Detector) and not inspect.isabstract(item):
                 found.append(item)
     return sorted(set(found), key=lambda item: item.__name__)

@@ -13,7 +13,7 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
 from midclass.errors import InputError
-from midclass.images.read import file_format, read
+from midclass.images.formats.read import file_format, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 

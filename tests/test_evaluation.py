@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from midclass import evaluation
 from midclass.errors import InputError
+from midclass.evaluation.report import examples, report
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
-from midclass.images.cohort import Case, Cohort
-from midclass.results import ScoreTable
-from midclass.sheet import choose
+from midclass.images.cohort import Case, Cohort, choose
+from midclass.images.identity import FITTED_WITH, fitted_with, refuse_seen
+from midclass.images.manifest import slice_numbers
 
 
 def _table(n: int = 40, **extra: NDArray[np.int64]) -> ScoreTable:
@@ -35,18 +36,16 @@ def _table(n: int = 40, **extra: NDArray[np.int64]) -> ScoreTable:
 def test_the_report_of_a_table_read_back_from_disk_is_the_same(tmp_path: Path) -> None:
     table = _table(assumed_spacing=np.ones(40, int))
     table.write(tmp_path / "scores.csv")
-    report = evaluation.report(table, 0.05)
-    assert json.dumps(report) == json.dumps(
-        evaluation.report(ScoreTable.read(tmp_path / "scores.csv"), 0.05)
-    )
-    assert report["assumed_spacing"] == 40
-    assert report["auroc_per_patient"] is not None
+    figures = report(table, 0.05)
+    assert json.dumps(figures) == json.dumps(report(ScoreTable.read(tmp_path / "scores.csv"), 0.05))
+    assert figures["assumed_spacing"] == 40
+    assert figures["auroc_per_patient"] is not None
 
 
 def test_cases_that_cannot_be_assessed_are_counted_by_class() -> None:
     table = _table()
     table.score[[0, 1, 2]] = -np.inf
-    assert evaluation.report(table, 0.05)["not_assessed"] == {"given": 2, "target": 1}
+    assert report(table, 0.05)["not_assessed"] == {"given": 2, "target": 1}
 
 
 def test_scores_are_smoothed_along_slices_only_where_slices_are_known() -> None:
@@ -59,8 +58,8 @@ def test_scores_are_smoothed_along_slices_only_where_slices_are_known() -> None:
         np.concatenate([np.array(scores)[place] for scores in (noise, noise, lesion, lesion)]),
     )
     sliced = replace(table, extra={"slice": np.tile(place.astype(float), 4)})
-    assert evaluation.report(table, 0.05)["auroc_per_patient"]["value"] == 0
-    assert evaluation.report(sliced, 0.05)["auroc_per_patient"]["value"] == 1
+    assert report(table, 0.05)["auroc_per_patient"]["value"] == 0
+    assert report(sliced, 0.05)["auroc_per_patient"]["value"] == 1
 
 
 def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
@@ -69,17 +68,17 @@ def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "m.csv"
     manifest.write_text('path, slice,class_name\na,3,"two\nlines"\n\nb,1,\nc,2,\n')
     cohort = Cohort.from_manifest(manifest)
-    assert evaluation.slice_numbers(manifest, cohort[::-1]) == pytest.approx([2, 1, 3])
+    assert slice_numbers(manifest, cohort[::-1]) == pytest.approx([2, 1, 3])
     manifest.write_text("path,slice\na,3\nb,\nc,2\n")
-    assert evaluation.slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+    assert slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
     manifest.write_text("path\na\n")
-    assert evaluation.slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+    assert slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
 
 
 def test_a_case_that_cannot_be_assessed_is_no_example() -> None:
     table = _table()
     table.score[table.label == 1] = -np.inf
-    rows = evaluation.examples(table, n=3)
+    rows = examples(table, n=3)
     assert not len(rows["hits"])
     assert not len(rows["misses"])
     assert (np.diff(table.score[rows["false alarms"]]) <= 0).all()
@@ -96,31 +95,31 @@ def _cohort(folder: Path, *contents: str, patient: str = "p") -> Cohort:
 
 def test_patients_and_images_of_the_fit_are_refused_and_named(tmp_path: Path) -> None:
     seen = _cohort(tmp_path, "one", "two", patient="seen")
-    (tmp_path / evaluation.FITTED_WITH).write_text(evaluation.fitted_with(seen))
-    evaluation.refuse_seen(tmp_path, _cohort(tmp_path, "three", patient="new"))
+    (tmp_path / FITTED_WITH).write_text(fitted_with(seen))
+    refuse_seen(tmp_path, _cohort(tmp_path, "three", patient="new"))
     with pytest.raises(InputError, match="patient seen0"):
-        evaluation.refuse_seen(tmp_path, seen)
+        refuse_seen(tmp_path, seen)
     with pytest.raises(InputError, match="image of other1 was used"):
-        evaluation.refuse_seen(tmp_path, _cohort(tmp_path, "three", "two", patient="other"))
+        refuse_seen(tmp_path, _cohort(tmp_path, "three", "two", patient="other"))
     with pytest.raises(InputError, match="is missing"):
-        evaluation.refuse_seen(tmp_path / "elsewhere", seen)
-    (tmp_path / evaluation.FITTED_WITH).write_text("{}")
+        refuse_seen(tmp_path / "elsewhere", seen)
+    (tmp_path / FITTED_WITH).write_text("{}")
     with pytest.raises(InputError, match="damaged"):
-        evaluation.refuse_seen(tmp_path, seen)
+        refuse_seen(tmp_path, seen)
 
 
 def test_rows_of_one_array_are_told_apart(tmp_path: Path) -> None:
     pixels = phantoms.make("breast", 3, 0, size=32)
     np.savez(tmp_path / "x.npz", images=pixels[[0, 1, 2, 1]])
     cases = [Case(str(i), tmp_path / "x.npz", 0, str(i), array="images", index=i) for i in range(4)]
-    (tmp_path / evaluation.FITTED_WITH).write_text(evaluation.fitted_with(Cohort(tuple(cases[:2]))))
-    evaluation.refuse_seen(tmp_path, Cohort(tuple(cases[2:3])))
+    (tmp_path / FITTED_WITH).write_text(fitted_with(Cohort(tuple(cases[:2]))))
+    refuse_seen(tmp_path, Cohort(tuple(cases[2:3])))
     with pytest.raises(InputError, match="image of 3"):
-        evaluation.refuse_seen(tmp_path, Cohort(tuple(cases[2:])))
+        refuse_seen(tmp_path, Cohort(tuple(cases[2:])))
 
 
 def test_what_is_kept_of_a_fit_names_nobody(tmp_path: Path) -> None:
-    assert "seen" not in evaluation.fitted_with(_cohort(tmp_path, "one", patient="seen"))
+    assert "seen" not in fitted_with(_cohort(tmp_path, "one", patient="seen"))
 
 
 def test_a_contact_sheet_draws_from_the_given_class_and_repeats_patients_late() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midclass.errors import InputError
-from midclass.metrics import (
+from midclass.evaluation.metrics import (
     auroc,
     average_precision,
     by_patient,

@@ -8,8 +8,8 @@ from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.deformation import Deformation
 from midclass.knowledge.focal import Focal
 from midclass.knowledge.nuisance import Nuisance
-from midclass.middle import MiddleClasses
 from midclass.testing import example_batch
+from midclass.training.middle import MiddleClasses
 from midclass.types import ImageBatch
 
 STILL = Nuisance(0, (1, 1), 0, (1, 1), (1, 1), 0, 0, 0, 0)

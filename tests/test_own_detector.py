@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midclass.detectors.base import load_detector
+from midclass.detectors.catalogue import detector_class
+from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.fitting import detector_class
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import prepare
-from midclass.recipe import Recipe
-from midclass.results import ScoreTable
+from midclass.recipe.recipe import Recipe
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RECIPE = """\

@@ -16,10 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import midclass
-from midclass.cli import app
+from midclass.cli.app import app
 from midclass.errors import InputError
 from midclass.knowledge.adapter import per_image
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 from midclass.testing import check_operator, example_batch
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

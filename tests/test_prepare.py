@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midclass.errors import InputError
-from midclass.images import cache as cached
+from midclass.images import store as cached
 from midclass.images.cohort import Case, Cohort
 from midclass.images.prepare import Prepared, prepare, prepare_array
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 
 Pixels = NDArray[np.float32]
 
@@ -229,7 +229,7 @@ def test_a_second_call_reads_no_image_and_gives_the_same_memory_map(
 ) -> None:
     seen: list[tuple[int, int]] = []
     wanted = recipe("anatomy.foreground", {"rule": "percentiles"}, **ASSUMED)
-    first = prepare(cohort, wanted, cache=tmp_path, progress=lambda i, n: seen.append((i, n)))
+    first = prepare(cohort, wanted, cache=tmp_path, progress=lambda i, n, _: seen.append((i, n)))
     forbid_reading(monkeypatch)
     second = prepare(cohort, wanted, cache=tmp_path)
     assert seen == [(i, 5) for i in range(1, 6)]
@@ -280,7 +280,7 @@ def test_an_anatomy_of_the_wrong_shape_is_refused(cohort: Cohort, tmp_path: Path
 
 
 def test_an_interrupted_preparation_leaves_nothing(cohort: Cohort, tmp_path: Path) -> None:
-    def interrupt(done: int, _: int) -> None:
+    def interrupt(done: int, *_: object) -> None:
         if done == 3:
             raise KeyboardInterrupt
 

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.detectors.base import load_detector
-from midclass.detectors.mahalanobis import Mahalanobis
-from midclass.detectors.nearest_neighbour import NearestNeighbour
+from midclass.detectors.baselines.mahalanobis import Mahalanobis
+from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
+from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.images.prepare import prepare_array
-from midclass.pretrained import SIDE, PretrainedNetwork
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
+from midclass.training.pretrained import SIDE, PretrainedNetwork
 
 
 class Weights(dict[str, Tensor]):

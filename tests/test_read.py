@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from midclass.errors import InputError
-from midclass.images.read import decode, read
+from midclass.images.formats.read import decode, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 

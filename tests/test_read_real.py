@@ -14,7 +14,7 @@ import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi
 
 from midclass.errors import InputError
-from midclass.images.read import decode, read
+from midclass.images.formats.read import decode, read
 
 pytestmark = pytest.mark.realdata
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from midclass.budget import Budget
 from midclass.errors import InputError
 from midclass.knowledge.nuisance import Nuisance
-from midclass.recipe import Geometry, Intensity, Recipe
-from midclass.recipe_file import SHIPPED, shipped
-from midclass.recipe_operator import Operator
+from midclass.recipe.budget import Budget
+from midclass.recipe.entry import Entry
+from midclass.recipe.file import SHIPPED, shipped
+from midclass.recipe.recipe import Geometry, Intensity, Recipe
 
 CONTROLS = [name for name in shipped() if name.endswith("_control")]
 
@@ -85,7 +85,7 @@ def test_the_blank_recipe_states_every_field_with_its_default() -> None:
     assert set(given["budget"]) == set(Budget.model_fields)
     assert set(given["nuisance"]) == set(vars(Nuisance()))
     explained = {field for one in given["middle_classes"].values() for field in one}
-    assert explained > set(Operator.model_fields)
+    assert explained > set(Entry.model_fields)
     recipe = Recipe.load("blank")
     required = {
         name: getattr(recipe, name)
@@ -97,9 +97,7 @@ def test_the_blank_recipe_states_every_field_with_its_default() -> None:
 
 
 def test_reading_a_recipe_needs_no_torch() -> None:
-    code = (
-        "import sys, midclass.recipe as r; r.Recipe.load('head_ct'); print('torch' in sys.modules)"
-    )
+    code = "import sys, midclass; midclass.Recipe.load('head_ct'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -145,7 +143,7 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
         (("focal.Focal", "nuisance.Nuisance"), "nuisance.Nuisance is no class derived from"),
         (("focal.Focal", "base.Knowledge"), "base.Knowledge leaves draw or render open"),
         (("anatomy.whole", "anatomy.lung"), ": anatomy: no 'lung' in midclass.images.anatomy"),
-        (("anatomy.whole", "anatomy.Mask"), ": anatomy: anatomy.Mask is no function"),
+        (("anatomy.whole", "anatomy.base"), ": anatomy: anatomy.base is no function"),
         (("given_class: normal", "name: twice"), ", line 3: is not YAML: 'name' twice"),
         (("given_class: normal", "{"), "is not YAML: "),
         ((BASE, "- a list"), ": expected fields such as 'name: ...'"),

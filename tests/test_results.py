@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midclass import metrics
 from midclass.errors import InputError
-from midclass.results import ScoreTable, summary
+from midclass.evaluation import metrics
+from midclass.evaluation.report import summary
+from midclass.evaluation.table import ScoreTable
 
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
 scores = st.floats(allow_nan=False, max_value=1.7e308)
@@ -130,7 +131,8 @@ def test_a_summary_leaves_out_unknown_cases_and_figures_without_a_threshold():
 
 
 def test_importing_the_results_is_cheap():
-    code = "import sys; import midclass.results, midclass.calibration; print(*sys.modules)"
+    modules = "midclass.evaluation.table, midclass.evaluation.conformal"
+    code = f"import sys; import {modules}; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )

@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-import midclass.cli
-from midclass.acquisition import at_strength, one_part, sides
+from midclass.cli.app import app
 from midclass.detectors.base import Detector
+from midclass.detectors.cohort_scores import STRENGTHS, nuisance_scores
 from midclass.errors import InputError
+from midclass.evaluation.metrics import false_alarm_rate, interval
+from midclass.evaluation.report import false_alarms
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import prepare
+from midclass.knowledge.acquisition import at_strength, one_part, sides
 from midclass.knowledge.nuisance import Nuisance
-from midclass.learning import Lesson
-from midclass.metrics import false_alarm_rate, interval
-from midclass.recipe import Recipe
-from midclass.results import ScoreTable
-from midclass.robustness import STRENGTHS, false_alarms, nuisance_scores
+from midclass.recipe.recipe import Recipe
 from midclass.testing import example_batch
+from midclass.training.lesson import Lesson
 from midclass.types import ImageBatch
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "nuisance"
@@ -127,7 +128,7 @@ def test_the_command_writes_a_table_of_which_the_study_makes_its_page(
 ) -> None:
     def run(*arguments: str) -> str:
         common = ["--cohort", str(folder / "manifest.csv"), "--cache", str(tmp_path / "cache")]
-        result = CliRunner().invoke(midclass.cli.app, [*arguments, *common])
+        result = CliRunner().invoke(app, [*arguments, *common])
         assert result.exit_code == 0, result.output
         return result.stdout
 

@@ -10,35 +10,37 @@ import numpy as np
 import pytest
 import torch
 
-from midclass import evaluation
-from midclass.detectors import nsa, perturbation
-from midclass.detectors.base import Detector, load_detector
-from midclass.detectors.constrained import Coded, ConstrainedFeatures, error
-from midclass.detectors.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
-from midclass.detectors.middle_class import MiddleClassDetector
-from midclass.detectors.nsa import NaturalSynthetic
-from midclass.detectors.perturbation import ImagePerturbation
-from midclass.detectors.rotation import Rotation, moves, turned
-from midclass.detectors.supervised import (
+from midclass.detectors.base import Detector
+from midclass.detectors.baselines import nsa, perturbation
+from midclass.detectors.baselines.constrained import Coded, ConstrainedFeatures, error
+from midclass.detectors.baselines.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
+from midclass.detectors.baselines.nsa import NaturalSynthetic
+from midclass.detectors.baselines.perturbation import ImagePerturbation
+from midclass.detectors.baselines.rotation import Rotation, moves, turned
+from midclass.detectors.baselines.supervised import (
     BalancedMixup,
-    Focal,
+    FocalLoss,
     Oversampling,
     Supervised,
     Weighted,
     cross_entropy,
 )
+from midclass.detectors.catalogue import detector_class
+from midclass.detectors.middle_class import MiddleClassDetector
+from midclass.detectors.storage import load_detector
+from midclass.detectors.workplace import Workplace
 from midclass.errors import InputError
-from midclass.fitting import Workplace, detector_class
+from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
+from midclass.images.identity import refuse_seen
 from midclass.images.prepare import Prepared, prepare, prepare_array
 from midclass.knowledge import _fields as fields
-from midclass.metrics import auroc
-from midclass.middle import MiddleClasses
-from midclass.networks import Network
-from midclass.recipe import Recipe
+from midclass.recipe.recipe import Recipe
 from midclass.testing import example_batch
-from midclass.training import loss_of
+from midclass.training.loss import loss_of
+from midclass.training.middle import MiddleClasses
+from midclass.training.networks import Network
 from midclass.types import ImageBatch
 
 STEPS = {
@@ -48,7 +50,7 @@ STEPS = {
     ConstrainedFeatures: 60,
     NaturalSynthetic: 400,
     Weighted: 25,
-    Focal: 25,
+    FocalLoss: 25,
     Oversampling: 25,
     BalancedMixup: 30,
 }
@@ -324,7 +326,7 @@ class TestSupervised:
 
     @pytest.mark.parametrize(
         ("kind", "share"),
-        [(Weighted, 0.1), (Focal, 0.1), (Oversampling, 0.5), (BalancedMixup, 0.1667)],
+        [(Weighted, 0.1), (FocalLoss, 0.1), (Oversampling, 0.5), (BalancedMixup, 0.1667)],
     )
     def test_labels_are_those_of_the_pixels_and_as_frequent_as_said(
         self, kind: type[Supervised], share: float
@@ -355,7 +357,7 @@ class TestSupervised:
             torch.testing.assert_close(value, (positive + negative) / 2)
 
     def test_focal_loss_forgets_what_is_classified_well(self) -> None:
-        focal, one = self.of(Focal, 0.1), torch.ones(1)
+        focal, one = self.of(FocalLoss, 0.1), torch.ones(1)
         undecided, sure = (torch.tensor([[0.0, logit]]) for logit in (0.0, math.log(9)))
         assert float(focal.loss(undecided, one)) == pytest.approx(0.25 * 0.25 * math.log(2))
         assert float(focal.loss(sure, one)) == pytest.approx(0.25 * 0.01 * -math.log(0.9))
@@ -373,12 +375,12 @@ class TestPositives:
     ) -> None:
         with pytest.raises(InputError, match="Rotation learns from the given class only"):
             Rotation(small()).fit(given, positives=positives)
-        with pytest.raises(InputError, match="Focal needs some cases of the target class"):
-            Focal(small()).fit(given)
+        with pytest.raises(InputError, match="FocalLoss needs some cases of the target class"):
+            FocalLoss(small()).fit(given)
 
     def test_positives_of_the_given_class_are_refused(self, given: Prepared) -> None:
         with pytest.raises(InputError, match="not of the target class"):
-            Focal(small()).fit(given, positives=given.subset(given.cases[:2]))
+            FocalLoss(small()).fit(given, positives=given.subset(given.cases[:2]))
 
     def test_patients_with_positives_do_not_set_the_threshold(
         self, given: Prepared, positives: Prepared
@@ -436,17 +438,17 @@ class TestPositives:
         assert place.call["cohort"] != without.call["cohort"]
         detector = detector_class("supervised.Focal")(recipe)
         place.fit(detector, prepare(given, recipe), 0.2, lambda *_: None, prepare(few, recipe))
-        evaluation.refuse_seen(tmp_path / "out", cohort.part("test").target_class()[3:])
+        refuse_seen(tmp_path / "out", cohort.part("test").target_class()[3:])
         with pytest.raises(InputError, match="was used to fit"):
-            evaluation.refuse_seen(tmp_path / "out", cohort.part("test"))
+            refuse_seen(tmp_path / "out", cohort.part("test"))
 
 
 def test_a_module_with_several_detectors_asks_which() -> None:
     assert detector_class("rotation") is Rotation
-    assert detector_class("supervised.Focal") is Focal
+    assert detector_class("supervised.Focal") is FocalLoss
     with pytest.raises(InputError, match=r"there are .*supervised\.Weighted, supervised\.Focal"):
         detector_class("supervised")
-    with pytest.raises(InputError, match=r"did you mean 'supervised\.Focal'"):
+    with pytest.raises(InputError, match=r"did you mean 'supervised\.FocalLoss'"):
         detector_class("supervised.Fokal")
     with pytest.raises(InputError, match="did you mean 'rotation'"):
         detector_class("rotatoin")

@@ -14,14 +14,14 @@ import torch
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
-import midclass.cli
-from midclass import plots_sheet, sheet
+from midclass.cli.app import app
 from midclass.errors import InputError
+from midclass.evaluation.plots import Panel
 from midclass.images.prepare import Prepared, prepare
-from midclass.plots import Panel
-from midclass.plots_sheet import Block, Row
-from midclass.recipe import Recipe
-from midclass.recipe_file import shipped
+from midclass.preview import page, phantoms, sheet
+from midclass.preview.page import Block, Strip
+from midclass.recipe.file import shipped
+from midclass.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,11 +34,11 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def prepared(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    with sheet.phantom_cohort(recipe, 12, 0) as cohort:
+    with phantoms.phantom_cohort(recipe, 12, 0) as cohort:
         return prepare(cohort, recipe, cache=tmp_path_factory.mktemp("cache"))
 
 
-def severities(row: Row) -> list[float]:
+def severities(row: Strip) -> list[float]:
     return [float(panel.text.removeprefix("severity ")) for panel in row.panels]
 
 
@@ -101,7 +101,7 @@ def block(rows: int = 1, columns: int = 2, why: str = "Because.") -> Block:
     heat[8:16, 8:16] = 1
     given = [Panel(rng.random((1, 24, 32)), heat > 0, spacing_mm=(2.0, 2.0))] * columns
     made = [Panel(rng.random((1, 24, 32)), heat=heat, text="severity 0.50")] * columns
-    return Block("normal", "Phantoms", given, [Row("mass", "held out", "a.B", why, made)] * rows)
+    return Block("normal", "Phantoms", given, [Strip("mass", "held out", "a.B", why, made)] * rows)
 
 
 def drawn(path: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> Figure:
@@ -114,7 +114,7 @@ def drawn(path: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> F
 
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "savefig", spy)
-        plots_sheet.contact_sheet(path, "title", "summary", blocks)
+        page.contact_sheet(path, "title", "summary", blocks)
     return kept[0]
 
 
@@ -159,14 +159,14 @@ def test_a_long_reason_is_cut_and_never_runs_into_the_next_class(
 def test_a_sheet_is_drawn_in_the_format_of_its_name(
     tmp_path: Path, suffix: str, start: bytes
 ) -> None:  # fmt: skip
-    plots_sheet.contact_sheet(tmp_path / f"s.{suffix}", "title", "", [block()])
+    page.contact_sheet(tmp_path / f"s.{suffix}", "title", "", [block()])
     assert (tmp_path / f"s.{suffix}").read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize("name", ["sheet.gif", "sheet"])
 def test_another_format_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     out = ["show", "phantoms", "--out", str(tmp_path / name)]
-    result = CliRunner().invoke(midclass.cli.app, out)
+    result = CliRunner().invoke(app, out)
     assert result.exit_code == 2
     assert re.search(r"error: .*sheet.*: a sheet is drawn as one of \.png, \.svg", result.stderr)
 
@@ -217,7 +217,7 @@ def test_a_picture_for_the_documentation_is_made_small(
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name != "blank"])
 def test_every_shipped_recipe_can_be_shown_on_phantoms(name: str, tmp_path: Path) -> None:
-    recipe = sheet.for_phantoms(Recipe.load(name))
-    with sheet.phantom_cohort(recipe, 16, 0) as cohort:
+    recipe = phantoms.for_phantoms(Recipe.load(name))
+    with phantoms.phantom_cohort(recipe, 16, 0) as cohort:
         prepared = prepare(cohort, recipe, cache=tmp_path)
     assert prepared.assessable.sum() >= 2

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from midclass import __version__, study, study_engines
 from midclass.errors import InputError
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.images.cohort import Cohort
-from midclass.results import ScoreTable
-from midclass.study_cell import Cell, parts, table_of
-from midclass.study_file import Study
-from midclass.study_log import Outcome, add_to_log, read_log
+from midclass.study import engines
+from midclass.study.cell import Cell, parts, table_of
+from midclass.study.file import Study
+from midclass.study.log import Outcome, add_to_log, read_log
+from midclass.study.run import compute
+from midclass.version import __version__
 
 RECIPE = """\
 extends: phantoms
@@ -50,13 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.yaml").write_text(RECIPE)
     first = next(iter(study_recipe_classes(folder)))
     (folder / "study.yaml").write_text(STUDY.replace("FIRST", first))
-    outcomes = study.run(cells(folder), folder / "whole", cache=folder / "cache")
+    outcomes = compute(cells(folder), folder / "whole", cache=folder / "cache")
     assert [outcome.error for outcome in outcomes] == [""] * 4
     return folder
 
 
 def study_recipe_classes(folder: Path) -> list[str]:
-    from midclass.recipe import Recipe
+    from midclass.recipe.recipe import Recipe
 
     return list(Recipe.load(folder / "tiny.yaml").middle_classes)
 
@@ -101,7 +103,7 @@ def test_a_task_may_promise_another_false_alarm_rate_than_the_study(folder: Path
 
 
 def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
-    study.run(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
+    compute(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
     assert tables(folder / "two") == tables(folder / "whole")
 
 
@@ -125,7 +127,7 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(folder: Path) -> None
 
 def test_an_unknown_engine_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="engine 'rai' is unknown; the engines are local, ray"):
-        study.run(cells(folder), folder / "whole", engine="rai")
+        compute(cells(folder), folder / "whole", engine="rai")
 
 
 def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(folder: Path) -> None:
@@ -154,12 +156,12 @@ def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(fol
 SLOW = """\
 import time
 
-from midclass.detectors.pca import PCA
+from midclass.detectors.baselines.pca import PCA
 
 
 class Slow(PCA):
     def learn(self, lesson):
-        time.sleep(2)
+        time.sleep(5 * lesson.seed)
         super().learn(lesson)
 """
 
@@ -182,14 +184,14 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     process.send_signal(signal.SIGINT)
     process.wait()
     assert [f"scores/{one.name}.csv" for one in read_log(out)] == list(tables(out))
-    time.sleep(3)
+    time.sleep(6)  # longer than the cell that was stopped
     assert len(tables(out)) == len(read_log(out)) == 1
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
     broken = [cell for cell in cells(folder) if cell.repeat == 0]
     broken[0] = Cell(**{**vars(broken[0]), "split": "nowhere"})
-    outcomes = study.run(broken, folder / "broken", cache=folder / "cache")
+    outcomes = compute(broken, folder / "broken", cache=folder / "cache")
     assert "nowhere" in outcomes[0].error
     assert outcomes[1].error == ""
     assert list(tables(folder / "broken")) == ["scores/breast/one/0.csv"]
@@ -198,7 +200,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
 DIES = """\
 import os
 
-from midclass.detectors.pca import PCA
+from midclass.detectors.baselines.pca import PCA
 
 
 class Dies(PCA):
@@ -212,7 +214,7 @@ def test_a_cell_whose_process_dies_is_named_and_the_others_go_on(folder: Path) -
     file.write_text(DIES)
     some = [cell for cell in cells(folder) if cell.repeat == 0]
     some[0] = replace(some[0], module=f"{file}:Dies", trust=(file,))
-    outcomes = study.run(some, folder / "died", jobs=2, cache=folder / "cache")
+    outcomes = compute(some, folder / "died", jobs=2, cache=folder / "cache")
     errors = {outcome.name: outcome.error for outcome in outcomes}
     assert errors == {
         some[0].name: "its process died, perhaps for lack of memory",
@@ -253,9 +255,9 @@ def test_a_cell_whose_process_dies_does_not_make_the_rest_serial(
     some = [replace(cells(folder)[0], detector=f"d{n}") for n in range(6)]
     files = [dies, *[waits] * 5]
     some = [replace(c, module=f"{f}:No", trust=(f,)) for c, f in zip(some, files, strict=True)]
-    sizes, pool = [], study_engines._pool
-    monkeypatch.setattr(study_engines, "_pool", lambda jobs: sizes.append(jobs) or pool(jobs))
-    outcomes = study.run(some, folder / "serial", jobs=2, cache=folder / "cache")
+    sizes, pool = [], engines._pool
+    monkeypatch.setattr(engines, "_pool", lambda jobs: sizes.append(jobs) or pool(jobs))
+    outcomes = compute(some, folder / "serial", jobs=2, cache=folder / "cache")
     told = {outcome.name: outcome.error for outcome in outcomes}
     assert len(told) == len(outcomes) == 6
     assert "process died" in told.pop(some[0].name)
@@ -267,14 +269,14 @@ def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_p
     for name in ("scores", "log.csv"):
         copied = shutil.copytree if (folder / "whole" / name).is_dir() else shutil.copy
         copied(folder / "whole" / name, tmp_path / name)
-    assert study.run(cells(folder), tmp_path) == []
+    assert compute(cells(folder), tmp_path) == []
     other = [replace(cell, max_fpr=0.2) for cell in cells(folder)]
     with pytest.raises(InputError, match="4 score tables were computed with other settings") as no:
-        study.run(other, tmp_path)
+        compute(other, tmp_path)
     assert str(table_of(tmp_path, other[0].name)) in str(no.value)
     for cell in other[1:]:
         table_of(tmp_path, cell.name).unlink()
-    outcomes = study.run([*cells(folder)[:1], *other[1:2]], tmp_path, cache=folder / "cache")
+    outcomes = compute([*cells(folder)[:1], *other[1:2]], tmp_path, cache=folder / "cache")
     assert [outcome.name for outcome in outcomes] == [other[1].name]
 
 
@@ -384,7 +386,7 @@ def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(fol
 def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
     few = replace(cells(folder)[0], detector="few", positives=3, known_patients=0.5)
     none = replace(few, detector="none", positives=0)
-    outcomes = study.run([few, none], folder / "positives", cache=folder / "cache")
+    outcomes = compute([few, none], folder / "positives", cache=folder / "cache")
     assert [outcome.error for outcome in outcomes] == ["", ""]
     with_3, without = (ScoreTable.read(table_of(folder / "positives", c.name)) for c in (few, none))
     assert with_3.case_id.tolist() == without.case_id.tolist()

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from midclass import study
+from midclass.cli.commands import study
 from midclass.errors import InputError
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
-from midclass.recipe import Recipe
-from midclass.results import ScoreTable
-from midclass.study_cell import Cell, cases, table_of
-from midclass.study_file import Study
-from midclass.study_log import Outcome, add_to_log
+from midclass.recipe.recipe import Recipe
+from midclass.study.cell import Cell, cases, table_of
+from midclass.study.file import Study
+from midclass.study.log import Outcome, add_to_log
+from midclass.study.run import compute
 
 RECIPE = """\
 extends: phantoms
@@ -73,7 +74,7 @@ def own(folder: Path, name: str, learn: str = "", score: str = "") -> Cell:
     """The first cell, with a detector of one's own that derives from PCA."""
     methods = {"learn": learn, "score": score}
     heads = {"learn": "self, lesson", "score": "self, images"}
-    text = "import torch\n\nfrom midclass.detectors.pca import PCA\n\n\nclass Own(PCA):\n"
+    text = "import torch\n\nfrom midclass.detectors.baselines.pca import PCA\n\n\nclass Own(PCA):\n"
     for method, body in methods.items():
         if body:
             text += f"    def {method}({heads[method]}):\n        {body}\n"
@@ -109,7 +110,7 @@ def test_a_mistake_in_the_data_is_found_before_any_cell(
 ) -> None:
     file = write(folder, (old, new))
     with pytest.raises(InputError) as caught:
-        study.study(file, folder, out=folder / "out")
+        study.run(file, folder, out=folder / "out")
     assert message in str(caught.value)
     assert f"{file}: tasks.breast: {folder}/data/manifest" in str(caught.value)
     assert not (folder / "out").exists()
@@ -122,14 +123,14 @@ def test_weights_that_are_not_there_are_named_before_any_cell_and_not_where_all_
     file = write(folder, ("pca: {", f"near: {{detector: nearest_neighbour, {change}}}\n  pca: {{"))
     found = rf"{file}: detectors\.near: {folder}/lost\.pth: no such file of weights"
     with pytest.raises(InputError, match=found):
-        study.study(file, folder, out=folder / "out")
+        study.run(file, folder, out=folder / "out")
     assert not (folder / "out").exists()
     table = ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [0.0, 1.0])
     for cell in Study.load(file).cells(folder):
         table.write(table_of(folder / "out", cell.name))
         settings = "with the weights" if cell.weights else cell.settings
         add_to_log(folder / "out", Outcome(cell.name, 1.0, settings=settings))
-    assert study.study(file, folder, out=folder / "out")
+    assert study.run(file, folder, out=folder / "out")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_class_that_is_not_there_is_found_before_any_cell(
 ) -> None:
     relabelled(folder, part, label)
     with pytest.raises(InputError, match=r"tasks\.breast") as caught:
-        study.study(write(folder), folder, out=folder / "out")
+        study.run(write(folder), folder, out=folder / "out")
     assert message in str(caught.value)
 
 
@@ -153,16 +154,16 @@ def test_data_are_read_once_for_all_cells_on_the_same_cases_and_not_where_all_ar
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Cell] = []
-    monkeypatch.setattr(study, "cases", read.append)
-    monkeypatch.setattr(study, "run", lambda *_, **__: [])
+    monkeypatch.setattr("midclass.study.run.cases", read.append)
+    monkeypatch.setattr(study, "compute", lambda *_, **__: [])
     few = ("pca: {", "few: {positives: 3}\n  more: {positives: 4}\n  pca: {")
     file = write(folder, few)
-    study.study(file, folder)
+    study.run(file, folder)
     assert [cell.positives for cell in read] == [4]
     table = ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [0.0, 1.0])
     for cell in Study.load(file).cells(folder):
         table.write(table_of(folder, cell.name))
-    assert study.study(file, folder)
+    assert study.run(file, folder)
     assert len(read) == 1
 
 
@@ -170,14 +171,14 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = own(folder, "own.py", learn="torch.zeros(2) @ torch.zeros(3)")
-    (outcome,) = study.run([broken], folder / "out", cache=folder / "cache")
+    (outcome,) = compute([broken], folder / "out", cache=folder / "cache")
     assert outcome.error.startswith("RuntimeError: ")
     assert outcome.error.endswith(" (own.py:8)")
     assert f"failed: breast/pca/0: {outcome.error}" in capsys.readouterr().err
     left = folder / "out" / "work" / "breast" / "pca" / "0" / "error.txt"
     assert "torch.zeros(2) @ torch.zeros(3)" in left.read_text()
     assert "Traceback" in left.read_text()
-    (outcome,) = study.run([cells(folder)[0]], folder / "out", cache=folder / "cache")
+    (outcome,) = compute([cells(folder)[0]], folder / "out", cache=folder / "cache")
     assert outcome.error == ""
     assert not (folder / "out" / "work").exists()
 
@@ -185,7 +186,7 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(
 def test_a_constant_score_is_an_error_and_not_an_auroc_of_a_half(folder: Path) -> None:
     score = "return torch.full((len(images.pixels),), 0.25), images.pixels"
     constant = own(folder, "constant.py", score=score)
-    (outcome,) = study.run([constant], folder / "out", cache=folder / "cache")
+    (outcome,) = compute([constant], folder / "out", cache=folder / "cache")
     assert "have the score 0.25, which tells nothing" in outcome.error
     assert not table_of(folder / "out", constant.name).exists()
 
@@ -283,7 +284,7 @@ def test_a_detector_with_nothing_behind_it_changes_nothing(folder: Path) -> None
 def test_a_file_is_no_place_for_results(folder: Path) -> None:
     (folder / "out").write_text("")
     with pytest.raises(InputError, match=r"out: is a file; give a folder with --out"):
-        study.study(write(folder), folder, out=folder / "out")
+        study.run(write(folder), folder, out=folder / "out")
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midclass import __version__
+from midclass.cli.commands.report import run as report
 from midclass.errors import InputError
+from midclass.evaluation.metrics import auroc
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
-from midclass.metrics import auroc
-from midclass.results import ScoreTable
-from midclass.study_file import Study
-from midclass.study_report import report
-from midclass.study_results import Results
+from midclass.study.file import Study
+from midclass.study.results import Results
+from midclass.version import __version__
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STUDY = """\

@@ -11,12 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from midclass.budget import Budget
-from midclass.errors import InputError
-from midclass.knowledge.focal import Focal
-from midclass.middle import LabelledBatch, MiddleClasses
-from midclass.networks import Network
-from midclass.scoring import (
+from midclass.detectors.image_scores import (
     CLEARLY,
     NAMES,
     USABLE,
@@ -25,8 +20,14 @@ from midclass.scoring import (
     log_odds,
     top_change,
 )
+from midclass.errors import InputError
+from midclass.knowledge.focal import Focal
+from midclass.recipe.budget import Budget
 from midclass.testing import example_batch
-from midclass.training import History, batch_loss, loss_of, precision, train
+from midclass.training.loop import History, train
+from midclass.training.loss import batch_loss, loss_of, precision
+from midclass.training.middle import LabelledBatch, MiddleClasses
+from midclass.training.networks import Network
 
 CLASSES = MiddleClasses({"ball": Focal(diameter_mm=(10, 20))}, None)
 

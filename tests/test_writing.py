@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midclass.errors import InputError
-from midclass.writing import fill_blocks, new_folder, write_text_atomic
+from midclass.files import fill_blocks, new_folder, write_text_atomic
 
 plain = st.text(st.characters(exclude_characters="<"), max_size=30)
 
@@ -20,7 +20,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "scores.csv"
     write_text_atomic(path, "old")
     code = (
-        "import os, signal, sys; from midclass.writing import write_text_atomic;"
+        "import os, signal, sys; from midclass.files import write_text_atomic;"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
         "write_text_atomic(sys.argv[1], 'new' * 100000)"
     )

@@ -1,6 +1,7 @@
 """midclass: knowledge-guided one-class classification for imbalanced medical images.
 
-Public names are loaded on first use, so that ``midclass --help`` needs no torch:
+The one door for notebooks, and for operators and detectors of your own. Public names are loaded on
+first use, so that ``midclass --help`` needs no torch:
 
 >>> import midclass
 >>> recipe = midclass.Recipe.load("mammography")
@@ -19,31 +20,57 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from midclass.version import __version__
+
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector as Detector
-    from midclass.detectors.base import load_detector as load_detector
     from midclass.detectors.middle_class import MiddleClassDetector as MiddleClassDetector
+    from midclass.detectors.storage import load_detector as load_detector
     from midclass.errors import InputError as InputError
+    from midclass.evaluation.report import report as report
+    from midclass.evaluation.table import ScoreTable as ScoreTable
+    from midclass.images.cohort import Case as Case
     from midclass.images.cohort import Cohort as Cohort
     from midclass.images.prepare import prepare as prepare
     from midclass.images.prepare import prepare_array as prepare_array
+    from midclass.images.prepared import Prepared as Prepared
+    from midclass.knowledge.adapter import per_image as per_image
     from midclass.knowledge.base import Knowledge as Knowledge
-    from midclass.recipe import Recipe as Recipe
+    from midclass.recipe.recipe import Recipe as Recipe
+    from midclass.testing import check_operator as check_operator
+    from midclass.testing import example_batch as example_batch
+    from midclass.training.lesson import LearningImages as LearningImages
+    from midclass.training.lesson import Lesson as Lesson
+    from midclass.training.loop import train as train
     from midclass.types import ImageBatch as ImageBatch
-
-__version__ = "0.1.0"
+    from midclass.types import Middle as Middle
+    from midclass.types import Params as Params
+    from midclass.types import Progress as Progress
 
 _HOME = {
+    "Case": "midclass.images.cohort",
     "Cohort": "midclass.images.cohort",
     "Detector": "midclass.detectors.base",
     "ImageBatch": "midclass.types",
     "InputError": "midclass.errors",
     "Knowledge": "midclass.knowledge.base",
+    "LearningImages": "midclass.training.lesson",
+    "Lesson": "midclass.training.lesson",
+    "Middle": "midclass.types",
     "MiddleClassDetector": "midclass.detectors.middle_class",
-    "Recipe": "midclass.recipe",
-    "load_detector": "midclass.detectors.base",
+    "Params": "midclass.types",
+    "Prepared": "midclass.images.prepared",
+    "Progress": "midclass.types",
+    "Recipe": "midclass.recipe.recipe",
+    "ScoreTable": "midclass.evaluation.table",
+    "check_operator": "midclass.testing",
+    "example_batch": "midclass.testing",
+    "load_detector": "midclass.detectors.storage",
+    "per_image": "midclass.knowledge.adapter",
     "prepare": "midclass.images.prepare",
     "prepare_array": "midclass.images.prepare",
+    "report": "midclass.evaluation.report",
+    "train": "midclass.training.loop",
 }
 __all__ = ["__version__", *_HOME]
 
@@ -52,3 +79,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'midclass' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
 """``python -m midclass`` is the command ``midclass``."""
 
-from midclass.cli import main
+from midclass.cli.app import main
 
 if __name__ == "__main__":
     main()

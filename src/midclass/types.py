@@ -12,7 +12,7 @@ Conventions, everywhere:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -125,3 +125,7 @@ class Middle:
     pixels: Tensor
     change: Tensor
     severity: Tensor
+
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with (step, steps, text)."""

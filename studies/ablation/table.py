@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from midclass.metrics import auroc, by_patient
-from midclass.results import ScoreTable
-from midclass.writing import fill_blocks, write_or_check
+from midclass.evaluation.metrics import auroc, by_patient
+from midclass.evaluation.table import ScoreTable
+from midclass.files import fill_blocks, write_or_check
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"

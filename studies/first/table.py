@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from midclass.evaluation import report
-from midclass.metrics import auroc
-from midclass.results import ScoreTable
-from midclass.writing import fill_blocks, write_or_check
+from midclass.evaluation.metrics import auroc
+from midclass.evaluation.report import report
+from midclass.evaluation.table import ScoreTable
+from midclass.files import fill_blocks, write_or_check
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"

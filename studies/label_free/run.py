@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 
-from midclass import evaluation
 from midclass.detectors.base import HELD_OUT
+from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.image_scores import Combination
 from midclass.detectors.middle_class import Choice, MiddleClassDetector
 from midclass.images.cohort import Cohort
+from midclass.images.manifest import slice_numbers
 from midclass.images.prepare import prepare
-from midclass.recipe import Recipe
-from midclass.scoring import Combination
+from midclass.recipe.recipe import Recipe
 
 HERE = Path(__file__).resolve().parent
 TASKS = {
@@ -59,7 +60,7 @@ def run(task: str, repeat: int, data: Path, work: Path) -> None:
     parts = {k: given.subset(v) for k, v in given.cases.split_by_patient(HELD_OUT, repeat).items()}
     judge = detector.judge(parts["train"], parts["select"], repeat)
     prepared = prepare(test, recipe)
-    slices = evaluation.slice_numbers(data / manifest, test)
+    slices = slice_numbers(data / manifest, test)
     best = detector.history_["best"]
     for way, index in (("last_log_odds", -1), ("last_combined", -1), ("chosen", best)):
         detector.network_.load_state_dict(states[index])
@@ -67,7 +68,7 @@ def run(task: str, repeat: int, data: Path, work: Path) -> None:
         choice = alone(choice, "log_odds") if way == "last_log_odds" else choice
         detector.given_, detector.combination_ = choice.given, choice.combination
         detector.calibrate(parts["calibrate"])
-        table = evaluation.score_table(detector, prepared, slices)
+        table = score_table(detector, prepared, slices)
         table.write(HERE / "scores" / task / way / f"{repeat}.csv")
     shutil.rmtree(folder)
 

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from midclass.results import ScoreTable
-from midclass.robustness import false_alarms
-from midclass.writing import write_or_check
+from midclass.evaluation.report import false_alarms
+from midclass.evaluation.table import ScoreTable
+from midclass.files import write_or_check
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "nuisance.md"

@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from midclass.metrics import auroc
-from midclass.results import ScoreTable
-from midclass.study_cell import table_of
-from midclass.study_file import Study
-from midclass.study_report import table
-from midclass.writing import fill_blocks, write_or_check
+from midclass.evaluation.metrics import auroc
+from midclass.evaluation.table import ScoreTable
+from midclass.files import fill_blocks, write_or_check
+from midclass.study.cell import table_of
+from midclass.study.file import Study
+from midclass.study.report import table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"

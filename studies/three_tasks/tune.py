@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from midclass.study_cell import Cell
-from midclass.study_file import Study
+from midclass.study.cell import Cell
+from midclass.study.file import Study
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "tuning.csv"
@@ -90,11 +90,11 @@ def judged(cell: Cell, knowledge: dict[str, Any], setting: Setting) -> tuple[Tri
     """
     import torch
 
-    from midclass.fitting import detector_class
+    from midclass.detectors.catalogue import detector_class
+    from midclass.evaluation.metrics import auroc
     from midclass.images.cohort import Cohort
     from midclass.images.prepare import prepare
-    from midclass.metrics import auroc
-    from midclass.recipe import Recipe
+    from midclass.recipe.recipe import Recipe
     from midclass.types import ImageBatch
 
     torch.set_num_threads(1)

@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from midclass.calibration import conformal_p_values, conformal_threshold
 from midclass.errors import InputError
+from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
+from midclass.evaluation.metrics import checked_fpr
+from midclass.files import new_folder
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, LearningImages, Lesson, Progress
-from midclass.metrics import checked_fpr
-from midclass.recipe import Recipe
-from midclass.recipe_file import with_files
-from midclass.resolve import moved_file, reference_to, saved_class
-from midclass.types import ImageBatch
-from midclass.writing import new_folder
+from midclass.recipe.recipe import Recipe
+from midclass.recipe.resolve import reference_to
+from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
+from midclass.types import ImageBatch, Progress
+from midclass.version import __version__
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Detector(ABC):
     ``decision_function = score_samples - threshold_`` and ``predict`` is 1 exactly where it is
     above 0. The threshold is conformal: a case of the given class that was not used in training is
     flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
-    ``midclass.calibration``).
+    ``midclass.evaluation.conformal``).
 
     A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
@@ -151,6 +151,14 @@ class Detector(ABC):
         """1 for abnormal, 0 for given class: ``(n_cases,)``."""
         return (self.decision_function(prepared) > 0).astype(np.int64)
 
+    def promise(self) -> dict[str, float]:
+        """The promised false-alarm rate, and where the true one lies with these calibration cases.
+
+        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``.
+        """
+        low, high = promised_range(self.calibration_, threshold=self.threshold_)
+        return {"max_fpr": self.max_fpr_, "low": low, "high": high}
+
     def p_values(self, scores: FloatArray) -> FloatArray:
         """How often a held-out given-class case scores as high: ``(n,)`` for raw scores."""
         return conformal_p_values(self.calibration_, scores)
@@ -170,8 +178,8 @@ class Detector(ABC):
     def batches(self, prepared: Prepared) -> Iterator[tuple[NDArray[np.int64], ImageBatch]]:
         """The assessable samples with their rows, some at once, on the device."""
         rows = self.assessable(prepared)
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
+        for start in range(0, len(rows), FORWARD_BATCH):
+            some = rows[start : start + FORWARD_BATCH]
             yield some, prepared.batch(some).to(self.device)
 
     def images(self, prepared: Prepared) -> LearningImages:
@@ -201,8 +209,6 @@ class Detector(ABC):
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
         from safetensors.torch import save
-
-        from midclass import __version__
 
         tensors, facts = self.state()
         about = {
@@ -238,39 +244,6 @@ class Detector(ABC):
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""
         conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)
-
-
-def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
-    """Read a saved detector; of the user's files those in ``trust`` may run, found by their names.
-
-    Raises:
-        InputError: when the folder holds no detector, one of an unknown kind, or one of a file that
-            is not trusted.
-    """
-    from safetensors.torch import load_file
-
-    folder = Path(folder)
-    try:
-        about = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "weights.safetensors")
-        reference = about["detector"]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: no saved detector here ({Path(error.filename).name} is missing); "
-            "make one with `midclass fit`"
-        ) from None
-    except (json.JSONDecodeError, KeyError, OSError, ValueError) as error:
-        raise InputError(f"{folder}: the saved detector is damaged ({error})") from None
-    kind = saved_class(reference, f"{folder}: detector", trust)
-    if not (isinstance(kind, type) and issubclass(kind, Detector)):
-        raise InputError(f"{folder}: unknown kind of detector {reference!r}")
-    fields = with_files(about["recipe"], lambda file: moved_file(file, trust))
-    detector = kind(Recipe.from_dict(fields, trust))
-    detector.max_fpr_, detector.threshold_ = about["max_fpr"], about["threshold"]
-    detector.calibration_ = np.array(about["calibration"], dtype=float)
-    detector.cases_, detector.patients_ = about["cases"], about["patients"]
-    detector.restore(tensors, about["state"])
-    return detector
 
 
 def per_case(scores: FloatArray, prepared: Prepared) -> FloatArray:

@@ -9,16 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.acquisition import acquired
 from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.image_scores import (
+    CLEARLY,
+    USABLE,
+    Combination,
+    GivenClass,
+    log_odds,
+    top_change,
+)
 from midclass.errors import InputError
 from midclass.images.prepare import Prepared
-from midclass.learning import AT_ONCE, Lesson
-from midclass.middle import MiddleClasses
-from midclass.networks import Network, Output, seeded, weights_of, with_weights
-from midclass.scoring import CLEARLY, USABLE, Combination, GivenClass, log_odds, top_change
-from midclass.training import batch_loss
-from midclass.training import train as train_network
+from midclass.knowledge.acquisition import acquired
+from midclass.training.lesson import FORWARD_BATCH, Lesson
+from midclass.training.loop import train as train_network
+from midclass.training.loss import batch_loss
+from midclass.training.middle import MiddleClasses
+from midclass.training.networks import Network, Output, seeded, weights_of, with_weights
 from midclass.types import ImageBatch
 
 REFERENCE = 600
@@ -168,7 +175,7 @@ def look(network: nn.Module, batch: ImageBatch) -> Output:
 
 
 def raw_scores(output: Output, batch: ImageBatch, given: GivenClass) -> FloatArray:
-    """``(n, 3)``, columns as ``scoring.NAMES``."""
+    """``(n, 3)``, columns as ``image_scores.NAMES``."""
     columns = [
         log_odds(output.logits),
         top_change(output.change, batch.anatomy),
@@ -178,9 +185,9 @@ def raw_scores(output: Output, batch: ImageBatch, given: GivenClass) -> FloatArr
 
 
 def _scores_of(network: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
-    parts = [raw_scores(look(network, part), part, given) for part in images.split(AT_ONCE)]
+    parts = [raw_scores(look(network, part), part, given) for part in images.split(FORWARD_BATCH)]
     return np.concatenate(parts) if parts else np.empty((0, 3))
 
 
 def _features(network: nn.Module, images: ImageBatch) -> Tensor:
-    return torch.cat([look(network, part).features for part in images.split(AT_ONCE)]).cpu()
+    return torch.cat([look(network, part).features for part in images.split(FORWARD_BATCH)]).cpu()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.images.formats.read import Image, file_format, read
+from midclass.images.identity import by_size, content_hash
 from midclass.images.manifest import Case, read_manifest
-from midclass.images.read import Image, decode, file_format, read
 
 __all__ = ["Case", "Cohort"]
-
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz")
 
 
@@ -168,7 +167,7 @@ class Cohort(Sequence[Case]):
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False
     ) -> Image:
-        """Read the image of one case; see ``midclass.images.read.read``.
+        """Read the image of one case; see ``midclass.images.formats.read.read``.
 
         The spacing of the manifest goes before the one in the file (except in a volume, which
         needs a third number).
@@ -239,11 +238,11 @@ class Cohort(Sequence[Case]):
                     f"patient {case.patient_id} is in both: {first[case.patient_id].case_id} "
                     f"({self.name}) and {case.case_id} ({other.name}); keep a patient on one side"
                 )
-        mine, theirs = _by_size(self), _by_size(other)
+        mine, theirs = by_size(self), by_size(other)
         for size in sorted(mine.keys() & theirs.keys()):
-            known = {_content_hash(case): case for case in reversed(mine[size])}
+            known = {content_hash(case): case for case in reversed(mine[size])}
             for case in theirs[size]:
-                same = known.get(_content_hash(case))
+                same = known.get(content_hash(case))
                 if same is not None:
                     raise InputError(
                         f"the same image is in both: {same.case_id} ({self.name}) and "
@@ -268,17 +267,19 @@ def _looks_like_image(file: Path) -> bool:
         return False
 
 
-def _by_size(cohort: Cohort) -> dict[int, list[Case]]:
-    """Cases by file size, since only files of one size can be equal; npz rows are all at -1."""
-    by_size: dict[int, list[Case]] = {}
-    for case in cohort.cases:
-        size = -1 if case.array is not None else case.path.stat().st_size
-        by_size.setdefault(size, []).append(case)
-    return by_size
+def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
+    """At most n given-class cases at random, of as many patients as possible.
 
-
-def _content_hash(case: Case) -> bytes:
-    if case.array is None:
-        return hashlib.blake2b(case.path.read_bytes()).digest()
-    values = decode(case.path, array=case.array, index=case.index)
-    return hashlib.blake2b(f"{values.dtype} {values.shape}".encode() + values.tobytes()).digest()
+    >>> cases = [Case(name, Path(name), 0, name[0]) for name in ("a1", "a2", "b1", "b2")]
+    >>> sorted(choose(Cohort(tuple(cases)), 2, seed=0).patients)
+    ['a', 'b']
+    """
+    given = cohort.given_class()
+    order = np.random.default_rng(seed).permutation(len(given))
+    times: dict[str, int] = {}
+    turn = {}
+    for i in order:
+        patient = given.cases[i].patient_id
+        turn[int(i)] = times[patient] = times.get(patient, -1) + 1
+    chosen = sorted(turn, key=lambda i: turn[i])[:n]  # stable: at random within a turn
+    return given[chosen]

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from midclass.errors import InputError
 
 LATERALITIES = {"": "", "L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
@@ -253,3 +256,25 @@ def _check_sides(path: Path, cases: Sequence[Case]) -> None:
                 f"{path}: patient {case.patient_id} is in {known.part} (row {known.row}) and in "
                 f"{case.part} (row {case.row}); keep all rows of a patient in one part"
             )
+
+
+def slice_numbers(manifest: Path, cohort: Sequence[Case]) -> NDArray[np.float64] | None:
+    """The column ``slice`` of the manifest for each case ``(n,)``.
+
+    None where the manifest has no such column, or not a number for every case: then nothing says
+    which images of a patient are neighbours.
+    """
+    with manifest.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        header = [name.strip() for name in next(reader)]
+        if "slice" not in header:
+            return None
+        of_line, line = {}, reader.line_num + 1
+        for fields in reader:
+            of_line[line] = fields[header.index("slice")] if any(fields) else ""
+            line = reader.line_num + 1
+    try:
+        numbers = np.array([float(of_line[case.row]) for case in cohort])
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.images import cache as cached
-from midclass.images.cache import Outcome, Progress, Store
+from midclass.images import store as cached
 from midclass.images.cohort import Case, Cohort
+from midclass.images.formats.read import Image
 from midclass.images.prepared import Prepared
-from midclass.images.read import Image
 from midclass.images.sample import (
     Mask,
     Pixels,
@@ -27,9 +26,11 @@ from midclass.images.sample import (
     whole_box,
     with_channels,
 )
+from midclass.images.store import Attempt, Store
+from midclass.types import Progress
 
 if TYPE_CHECKING:
-    from midclass.recipe import AnatomyFunction, Recipe
+    from midclass.recipe.recipe import AnatomyFunction, Recipe
 
 __all__ = ["Prepared", "prepare", "prepare_array"]
 
@@ -52,8 +53,8 @@ def prepare(
     Args:
         cohort: the cases.
         recipe: geometry, anatomy and intensity.
-        cache: folder of the memory maps; by default see ``midclass.images.cache.folder``.
-        progress: called with the number of cases done and of all.
+        cache: folder of the memory maps; by default see ``midclass.images.store.folder``.
+        progress: called with the number of cases done, of all, and "".
         keep_going: put cases that fail into ``failed`` instead of raising.
 
     Raises:
@@ -95,12 +96,12 @@ def prepare_array(
             "divide by the largest possible value"
         )
     cohort, rules = _array_cohort(images, spacing_mm), _Rules(recipe)
-    outcomes = (
-        (row, rules.outcome(case, partial(Image, images[row], case.spacing_mm)))
+    attempts = (
+        (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
         for row, case in enumerate(cohort)
     )
     shape = (len(cohort), rules.geometry.channels, *rules.geometry.size)
-    return _prepared(cohort, cached.in_memory(shape, outcomes), keep_going=False)
+    return _prepared(cohort, cached.in_memory(shape, attempts), keep_going=False)
 
 
 def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohort:
@@ -142,11 +143,11 @@ def _prepared(cohort: Cohort, store: Store, keep_going: bool) -> Prepared:
     return Prepared(cohort[rows], store, rows, np.arange(len(rows)), failed)
 
 
-def _from_files(cohort: Cohort, rules: _Rules, rows: list[int]) -> Iterator[tuple[int, Outcome]]:
+def _from_files(cohort: Cohort, rules: _Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:
     """The samples of some cases, image by image, so that each is read once."""
     for row in sorted(rows, key=lambda row: (*map(str, _place(cohort[row])), row)):
         read = partial(cohort.read, row, rules.intensity.window)
-        yield row, rules.outcome(cohort[row], read)
+        yield row, rules.attempt(cohort[row], read)
 
 
 def _place(case: Case) -> tuple[object, ...]:
@@ -174,7 +175,7 @@ class _Rules:
         self.crop = recipe.crop_function()
         self._last: tuple[tuple[object, ...], _Source] | None = None
 
-    def outcome(self, case: Case, read: Callable[[], Image]) -> Outcome:
+    def attempt(self, case: Case, read: Callable[[], Image]) -> Attempt:
         """The sample of a case and whether its spacing is assumed; or why there is none."""
         try:
             source = self._source(case, read)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.cache import LARGEST, Store
 from midclass.images.cohort import Cohort
 from midclass.images.manifest import Case
+from midclass.images.store import LARGEST, Store
 
 if TYPE_CHECKING:
     from midclass.types import ImageBatch

@@ -17,7 +17,7 @@ from PIL import Image
 from midclass.errors import InputError
 
 if TYPE_CHECKING:
-    from midclass.recipe import Geometry, Intensity
+    from midclass.recipe.recipe import Geometry, Intensity
 
 Pixels: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]

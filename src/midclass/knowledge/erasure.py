@@ -12,11 +12,7 @@ from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._fields import Range
-from midclass.knowledge._visibility import (
-    box_mean,
-    noise_sigma,
-    soft_anatomy,
-)
+from midclass.knowledge._visibility import box_mean, noise_sigma, soft_anatomy
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params
 

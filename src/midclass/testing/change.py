@@ -7,7 +7,7 @@ from torch import Tensor
 
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.testing.scenes import sampled_scene
-from midclass.testing.trial import Trial
+from midclass.testing.subject import Subject
 from midclass.types import ImageBatch, Params
 
 SEEN = 0.1
@@ -26,37 +26,37 @@ is marked by the sample, such as movement, may be far more at a finer sampling.
 """
 
 
-def marks_what_it_changes(trial: Trial) -> str | None:
+def marks_what_it_changes(subject: Subject) -> str | None:
     """Nothing changes outside the change map."""
-    changed = (trial.middle.pixels != trial.batch.pixels).any(1, keepdim=True)
-    outside = changed & (trial.middle.change == 0)
+    changed = (subject.middle.pixels != subject.batch.pixels).any(1, keepdim=True)
+    outside = changed & (subject.middle.change == 0)
     return "changes pixels outside its change map" if outside.any() else None
 
 
-def stays_in_the_anatomy(trial: Trial) -> str | None:
+def stays_in_the_anatomy(subject: Subject) -> str | None:
     """No mark outside the anatomy, and no change where there is none."""
-    if (trial.middle.change > 0)[~trial.batch.anatomy].any():
+    if (subject.middle.change > 0)[~subject.batch.anatomy].any():
         return "marks pixels outside the anatomy"
-    batch = trial.batch
+    batch = subject.batch
     nowhere = ImageBatch(batch.pixels, torch.zeros_like(batch.anatomy), batch.spacing_mm)
-    for params in (trial.params, trial.draw(nowhere)):
-        middle = trial.apply(nowhere, params)
+    for params in (subject.params, subject.draw(nowhere)):
+        middle = subject.apply(nowhere, params)
         if not torch.equal(middle.pixels, batch.pixels) or middle.severity.any():
             return "changes images without anatomy, or calls them severe"
     return None
 
 
-def changes_most_images(trial: Trial) -> str | None:
+def changes_most_images(subject: Subject) -> str | None:
     """At least half of the images change at all; how much, severity says."""
-    share = float((_difference(trial).flatten(1).amax(1) > 0).float().mean())
+    share = float((_difference(subject).flatten(1).amax(1) > 0).float().mean())
     return None if share >= 0.5 else f"leaves most images as they are (it changes {share:.0%})"
 
 
-def marks_tightly(trial: Trial) -> str | None:
+def marks_tightly(subject: Subject) -> str | None:
     """A good part of what is marked can be seen to have changed."""
-    sigma = tissue_sigma(trial.batch).view(-1, *(1,) * (trial.batch.pixels.ndim - 1))
-    marked = trial.middle.change > 0.1
-    seen = (_difference(trial) > SEEN * sigma) & marked
+    sigma = tissue_sigma(subject.batch).view(-1, *(1,) * (subject.batch.pixels.ndim - 1))
+    marked = subject.middle.change > 0.1
+    seen = (_difference(subject) > SEEN * sigma) & marked
     share = float(seen.sum() / marked.sum().clamp_min(1))
     if marked.any() and share < LEAST_SEEN:
         return (
@@ -66,19 +66,19 @@ def marks_tightly(trial: Trial) -> str | None:
     return None
 
 
-def works_in_mm(trial: Trial) -> str | None:
+def works_in_mm(subject: Subject) -> str | None:
     """One scene at two samplings is changed over the same area."""
-    most, n = (64, 16) if len(trial.batch.spatial) == 2 else (20, 8)
-    size = [min(side, most) for side in trial.batch.spatial]
-    spacing = trial.batch.spacing_mm.mean(0).tolist()
-    channels = trial.batch.pixels.shape[1]
-    coarse = sampled_scene(size, spacing, n, channels, trial.seed)
+    most, n = (64, 16) if len(subject.batch.spatial) == 2 else (20, 8)
+    size = [min(side, most) for side in subject.batch.spatial]
+    spacing = subject.batch.spacing_mm.mean(0).tolist()
+    channels = subject.batch.pixels.shape[1]
+    coarse = sampled_scene(size, spacing, n, channels, subject.seed)
     fine = sampled_scene(
-        [2 * side for side in size], [mm / 2 for mm in spacing], n, channels, trial.seed
+        [2 * side for side in size], [mm / 2 for mm in spacing], n, channels, subject.seed
     )
-    drawn, redrawn = trial.draw(coarse), trial.draw(fine)
-    before = _area_mm(trial, coarse, drawn)
-    after = _area_mm(trial, fine, _carried(drawn, redrawn))
+    drawn, redrawn = subject.draw(coarse), subject.draw(fine)
+    before = _area_mm(subject, coarse, drawn)
+    after = _area_mm(subject, fine, _carried(drawn, redrawn))
     ratio = _ratio(before, after)
     if ratio < LEAST_AREA:
         return (
@@ -111,12 +111,12 @@ def _carried(drawn: Params, redrawn: Params) -> Params:
     }
 
 
-def _area_mm(trial: Trial, batch: ImageBatch, params: Params) -> Tensor:
+def _area_mm(subject: Subject, batch: ImageBatch, params: Params) -> Tensor:
     """``(n,)`` mm^d."""
-    change = trial.apply(batch, params).change
+    change = subject.apply(batch, params).change
     return change.flatten(1).sum(1) * batch.spacing_mm.prod(1)
 
 
-def _difference(trial: Trial) -> Tensor:
+def _difference(subject: Subject) -> Tensor:
     """``(n, 1, *spatial)``."""
-    return (trial.middle.pixels - trial.batch.pixels).abs().amax(1, keepdim=True)
+    return (subject.middle.pixels - subject.batch.pixels).abs().amax(1, keepdim=True)

@@ -10,10 +10,10 @@ from midclass.errors import InputError
 from midclass.knowledge.base import Knowledge
 from midclass.testing import change, form, randomness, seams, severity
 from midclass.testing.scenes import example_batch
-from midclass.testing.trial import Trial
+from midclass.testing.subject import Subject
 from midclass.types import ImageBatch
 
-Check = Callable[[Trial], str | None]
+Check = Callable[[Subject], str | None]
 """None where the promise is kept, else what is broken, as the end of a sentence."""
 
 PROMISES: dict[str, tuple[Check, ...]] = {
@@ -63,12 +63,12 @@ class Finding:
 
 def findings(operator: Knowledge, batch: ImageBatch, seed: int = 0) -> list[Finding]:
     """Every promise, checked on one batch."""
-    trial, found = Trial(operator, batch, seed), list[Finding]()
+    subject, found = Subject(operator, batch, seed), list[Finding]()
     for promise, checks in PROMISES.items():
         if any(f.promise in NEEDED and f.state != "ok" for f in found):
             found.append(Finding(promise, "not checked"))
         else:
-            found.append(_finding(promise, checks, trial))
+            found.append(_finding(promise, checks, subject))
     return found
 
 
@@ -91,10 +91,10 @@ def check_operator(operator: Knowledge, batch: ImageBatch | None = None, seed: i
                 raise AssertionError(f"{name} {finding.text}") from finding.error
 
 
-def _finding(promise: str, checks: tuple[Check, ...], trial: Trial) -> Finding:
+def _finding(promise: str, checks: tuple[Check, ...], subject: Subject) -> Finding:
     try:
         for check in checks:
-            broken = check(trial)
+            broken = check(subject)
             if broken:
                 return Finding(promise, "broken", broken)
     except InputError as refusal:

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.testing.scenes import example_batch
-from midclass.testing.trial import Trial
+from midclass.testing.subject import Subject
 from midclass.types import ImageBatch, Middle
 
 SOURCE = re.compile(r"\b(1[89]|20)\d\d\b|\b10\.\d{4,}/\S|\([^)]*[A-Z][^)]+\)")
 """A year, a DOI or a reference in parentheses."""
 
 
-def says_why(trial: Trial) -> str | None:
+def says_why(subject: Subject) -> str | None:
     """The docstring says why the knowledge holds, and from where that is known."""
-    why = (type(trial.operator).__doc__ or "").partition("Why:")[2]
+    why = (type(subject.operator).__doc__ or "").partition("Why:")[2]
     if len(why.split()) < 10:
         return "has no docstring with 'Why: ...' and a source"
     if not SOURCE.search(why):
@@ -26,22 +26,22 @@ def says_why(trial: Trial) -> str | None:
     return None
 
 
-def keeps_form(trial: Trial) -> str | None:
+def keeps_form(subject: Subject) -> str | None:
     """Shape, float32, finite and in [0, 1]."""
-    return _wrong_form(trial.batch, trial.middle)
+    return _wrong_form(subject.batch, subject.middle)
 
 
-def draws_rows(trial: Trial) -> str | None:
+def draws_rows(subject: Subject) -> str | None:
     """Every tensor of the draw has a row for each image, so that a draw can be cut."""
-    for name, values in trial.params.items():
-        if values.ndim == 0 or len(values) != len(trial.batch):
+    for name, values in subject.params.items():
+        if values.ndim == 0 or len(values) != len(subject.batch):
             return f"draws {name} without a row per image"
     return None
 
 
-def takes_every_image(trial: Trial) -> str | None:
+def takes_every_image(subject: Subject) -> str | None:
     """2-D and 3-D, grey and RGB, and sides of different length."""
-    spacing = float(trial.batch.spacing_mm.amax())
+    spacing = float(subject.batch.spacing_mm.amax())
     for size in ((28, 36), (12, 16, 20)):
         for channels in (1, 3):
             what = f"{len(size)}-D images of {channels} channel{'s' * (channels > 1)}"
@@ -49,7 +49,7 @@ def takes_every_image(trial: Trial) -> str | None:
                 len(size), 2, channels, size=size, spacing_mm=(0.8 * spacing, spacing)
             )
             try:
-                wrong = _wrong_form(batch, trial.apply(batch, trial.draw(batch)))
+                wrong = _wrong_form(batch, subject.apply(batch, subject.draw(batch)))
             except InputError:
                 raise
             except Exception as error:  # an operator can raise anything

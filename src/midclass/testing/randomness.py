@@ -9,70 +9,70 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from midclass.testing.trial import Trial, copied
+from midclass.testing.subject import Subject, copied
 from midclass.types import Middle, Params, of_rows
 
 HALF_A_GREY_LEVEL = 1 / 510
 """Sums over one image and over many differ in the last bits; nobody can see so much."""
 
 
-def keeps_its_input(trial: Trial) -> str | None:
+def keeps_its_input(subject: Subject) -> str | None:
     """Neither the images nor the draw are written to."""
-    batch, drawn = copied(trial.batch), {name: v.clone() for name, v in trial.params.items()}
-    trial.operator.apply(batch, drawn)
-    trial.operator.sham(batch, drawn)
-    trial.operator.draw(batch, torch.Generator().manual_seed(trial.seed))
+    batch, drawn = copied(subject.batch), {name: v.clone() for name, v in subject.params.items()}
+    subject.operator.apply(batch, drawn)
+    subject.operator.sham(batch, drawn)
+    subject.operator.draw(batch, torch.Generator().manual_seed(subject.seed))
     for name in ("pixels", "anatomy", "spacing_mm"):
-        if not torch.equal(getattr(batch, name), getattr(trial.batch, name)):
+        if not torch.equal(getattr(batch, name), getattr(subject.batch, name)):
             return f"changes its input: {name}"
-    return None if _equal(drawn, trial.params) else "changes its input: the draw"
+    return None if _equal(drawn, subject.params) else "changes its input: the draw"
 
 
-def repeats(trial: Trial) -> str | None:
+def repeats(subject: Subject) -> str | None:
     """The same draw gives the same result on every call."""
     with _global_seeds_kept():  # what comes from global seeds is found by another promise
         _seed_globally(0)
-        drawn = trial.draw()
+        drawn = subject.draw()
         results = []
         for _ in range(2):
             _seed_globally(1)
-            results.append(trial.apply(params=drawn))
+            results.append(subject.apply(params=drawn))
         _seed_globally(0)
-        redrawn = trial.draw()
+        redrawn = subject.draw()
     if not _same(results[0], results[1], 0.0):
         return "gives another result on a second call with the same draw"
     return None if _equal(drawn, redrawn) else "draws otherwise on a second call with the same seed"
 
 
-def uses_its_generator_alone(trial: Trial) -> str | None:
+def uses_its_generator_alone(subject: Subject) -> str | None:
     """Global random numbers are neither used nor advanced, and the generator is used."""
     with _global_seeds_kept():
         found, advanced = [], False
         for seed in (1, 2):
             _seed_globally(seed)
             before = _global_states()
-            params = trial.draw()
-            found.append((params, trial.apply(params=params)))
+            params = subject.draw()
+            found.append((params, subject.apply(params=params)))
             advanced |= _global_states() != before
     (one, first), (other, second) = found
     if not (_equal(one, other) and _same(first, second, 0.0)):
         return "uses random numbers from outside its generator"
     if advanced:
         return "advances the global random numbers of torch, numpy or random"
-    if _equal(one, trial.draw(seed=trial.seed + 1)):
+    if _equal(one, subject.draw(seed=subject.seed + 1)):
         return "draws the same from every generator"
     return None
 
 
-def treats_images_alone(trial: Trial) -> str | None:
+def treats_images_alone(subject: Subject) -> str | None:
     """An image comes out the same alone, in a half of the batch and in the batch."""
-    n = len(trial.batch)
+    n = len(subject.batch)
     parts = [slice(row, row + 1) for row in range(n)] + [slice(0, n // 2), slice(n // 2, n)]
     for part in parts:
-        if len(trial.batch[part]) == 0:
+        if len(subject.batch[part]) == 0:
             continue
-        alone = trial.apply(trial.batch[part], of_rows(trial.params, part))
-        whole = trial.middle
+        alone = subject.apply(subject.batch[part], of_rows(subject.params, part))
+        whole = subject.middle
         there = Middle(whole.pixels[part], whole.change[part], whole.severity[part])
         if not _same(alone, there, HALF_A_GREY_LEVEL):
             return "treats an image differently alone and in a batch"

@@ -7,6 +7,8 @@ given class is no cue, so shams must look untouched.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge._visibility import box_mean
-from midclass.probe import linear
 from midclass.testing.scenes import example_batch
-from midclass.testing.trial import Trial
+from midclass.testing.subject import Subject
 from midclass.types import ImageBatch
 
 HIGHEST_AUROC = 0.65
@@ -27,22 +28,22 @@ IMAGES = 96
 SIDE = 48
 
 
-def shams_are_quiet(trial: Trial) -> str | None:
+def shams_are_quiet(subject: Subject) -> str | None:
     """A sham keeps its form and changes less than the operator does."""
-    sham = trial.operator.sham(trial.batch, trial.params)
-    if sham.shape != trial.batch.pixels.shape:
+    sham = subject.operator.sham(subject.batch, subject.params)
+    if sham.shape != subject.batch.pixels.shape:
         return "has a sham of another shape"
-    change = (trial.middle.pixels - trial.batch.pixels).square().sum()
-    if (sham - trial.batch.pixels).square().sum() > change:
+    change = (subject.middle.pixels - subject.batch.pixels).square().sum()
+    if (sham - subject.batch.pixels).square().sum() > change:
         return "has a sham that changes more than the operator"
     return None
 
 
-def shams_have_no_seams(trial: Trial) -> str | None:
+def shams_have_no_seams(subject: Subject) -> str | None:
     """Shams are not told from untouched images by their gradients at three scales."""
-    scenes = _scenes(trial)
+    scenes = _scenes(subject)
     half = scenes[:IMAGES]
-    sham = trial.operator.sham(half, trial.draw(half))
+    sham = subject.operator.sham(half, subject.draw(half))
     if torch.equal(sham, half.pixels):
         return None
     auroc = probe(sham, scenes[IMAGES:].pixels)
@@ -61,16 +62,16 @@ def probe(sham: Tensor, untouched: Tensor) -> float:
     return float(cross_val_score(linear(), features, label, cv=4, scoring="roc_auc").mean())
 
 
-def _scenes(trial: Trial) -> ImageBatch:
+def _scenes(subject: Subject) -> ImageBatch:
     """2-D images (3-D ones would take long), alike left and right, and blurred as detectors blur.
 
     On noise that is independent from sample to sample any resampling shows: no seam, but
     interpolation, which the nuisance does to every image. Alike left and right, because organs
     nearly are, and a sham may take the tissue that corresponds on the other side.
     """
-    mm, channels = float(trial.batch.spacing_mm.mean()), trial.batch.pixels.shape[1]
+    mm, channels = float(subject.batch.spacing_mm.mean()), subject.batch.pixels.shape[1]
     batch = example_batch(
-        2, 2 * IMAGES, channels, trial.seed, size=(SIDE, SIDE), spacing_mm=(mm, mm)
+        2, 2 * IMAGES, channels, subject.seed, size=(SIDE, SIDE), spacing_mm=(mm, mm)
     )
     blurred = box_mean(batch.pixels, 3)
     return batch.with_pixels((blurred + blurred.flip(-1)) / 2)
@@ -88,3 +89,13 @@ def _statistics(pixels: Tensor) -> NDArray[np.float32]:
             at = [round(q * (ordered.shape[1] - 1)) for q in (0.05, 0.5, 0.95, 0.99, 1.0)]
             found.append(ordered[:, at])
     return np.asarray(torch.cat(found, 1).clamp_min(1e-6).log().numpy(), np.float32)
+
+
+def linear() -> Any:
+    """An unfitted logistic regression on standardised statistics, whose classes weigh the same."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced")
+    return make_pipeline(StandardScaler(), model)

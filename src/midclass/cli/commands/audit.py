@@ -1,0 +1,122 @@
+"""The command ``audit``: figures as a table, what to change in words, and all of it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.console import bar, new_table, note, say, show_table
+from midclass.cli.options import DEFAULTS, Options
+from midclass.errors import InputError
+from midclass.files import write_text_atomic
+from midclass.images.cohort import Cohort, choose
+from midclass.preview.advice import advice, verdict
+from midclass.preview.audit import audit
+from midclass.preview.phantoms import for_phantoms, phantom_cohort
+from midclass.recipe.recipe import Recipe
+
+
+def run(
+    recipe_name: str,
+    source: Source | None,
+    options: Options = DEFAULTS,
+    *,
+    out: Path | None = None,
+    n: int = 200,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Audit a recipe on given-class images of a cohort, or on phantoms; returns the figures."""
+    if out is not None and out.is_dir():
+        raise InputError(f"{out}: is a folder; give a file with --out")
+    recipe = Recipe.load(recipe_name, options.trust)
+    recipe.check()
+    if source is None:
+        recipe = for_phantoms(recipe)
+        with phantom_cohort(recipe, n, seed) as cohort:
+            figures = _figures(recipe, cohort, seed, cohort.cases[0].path.parent / "cache")
+    else:
+        cohort = choose(source.cohort("train"), n, seed)
+        figures = _figures(recipe, cohort, seed, options.cache)
+    figures["cohort"] = "phantoms" if source is None else cohort.name
+    _tell(figures)
+    if out is not None:
+        write_text_atomic(out, json.dumps(figures, indent=1))
+        say(f"saved: {out}")
+    return figures
+
+
+def _figures(recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None) -> dict[str, Any]:
+    if not len(cohort):
+        raise InputError(f"{cohort.name}: no case of the given class (label 0) to look at")
+    prepared = prepared_with_bar(cohort, recipe, cache, keep_going=True)
+    for case, reason in prepared.failed:
+        note(f"failed: {case.case_id}: {reason}")
+    with bar("auditing") as progress:
+        figures = audit(prepared, recipe, seed, progress)
+    return {
+        "recipe": recipe.name,
+        "seed": seed,
+        "failed": len(prepared.failed),
+        **figures,
+        "advice": advice(figures, recipe.geometry.view),
+    }
+
+
+def _tell(figures: Mapping[str, Any]) -> None:
+    """A table of the middle classes, three lines on anatomy and nuisance, and the advice."""
+    table = new_table()
+    for column in ("middle class", "AUROC", "best cue alone", "too faint", "severity", "covers"):
+        table.add_column(column, justify="left" if column[0] in "mb" else "right")
+    table.add_column("verdict")
+    for name, found in figures["classes"].items():
+        cue = found["cue"]
+        table.add_row(
+            escape(name),
+            _number(found["auroc"]),
+            f"{cue['auroc']:.2f} {cue['statistic']}" if cue else "-",
+            _percent(found["too_faint"]),
+            _number(found["severity"]),
+            _percent(found["covers"]),
+            verdict(found),
+        )
+    show_table(table)
+    say("AUROC: of coarse statistics that cannot see what an image shows; covers: of the anatomy")
+    _tell_rest(figures)
+    if not figures["advice"]:
+        say("nothing needs to change")
+    for number, text in enumerate(figures["advice"], start=1):
+        say(f"{number}. {text}")
+
+
+def _tell_rest(figures: Mapping[str, Any]) -> None:
+    anatomy, nuisance = figures["anatomy"], figures["nuisance"]
+    covers = anatomy["covers"]
+    say(
+        f"{'images':<10} {figures['images']} of {figures['patients']} patients, {figures['cohort']}"
+    )
+    say(
+        f"{'anatomy':<10} covers {covers['median']:.0%} of the image ({covers['low']:.0%} to "
+        f"{covers['high']:.0%}); {anatomy['none']:.0%} of the images show none, "
+        f"{anatomy['little']:.0%} little"
+    )
+    if nuisance is not None:
+        rates = ", ".join(
+            f"{one['false_alarms']:.0%} at {one['strength']:g}" for one in nuisance["strengths"]
+        )
+        say(
+            f"{'nuisance':<10} false alarms of a quick detector set to 5 %, by strength of the "
+            f"recipe's nuisance: {rates}"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"

@@ -1,0 +1,130 @@
+"""The command ``evaluate``: figures and pictures of a detector on labelled, unseen images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.console import cases_in_words, new_table, notes, say, show_table
+from midclass.cli.options import DEFAULTS, Options
+from midclass.detectors.base import Detector
+from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.storage import load_detector
+from midclass.errors import InputError
+from midclass.evaluation import plots
+from midclass.evaluation.report import examples, report
+from midclass.evaluation.table import ScoreTable
+from midclass.files import new_folder, refuse_existing
+from midclass.images.identity import refuse_seen
+from midclass.images.manifest import slice_numbers
+from midclass.images.prepare import Prepared
+
+
+def run(
+    folder: Path, source: Source, options: Options = DEFAULTS, *, out: Path | None = None
+) -> dict[str, Any]:
+    """Score a labelled cohort, write table, summary and pictures, and print the figures."""
+    out = out or folder / "evaluation"
+    refuse_existing(out, options.overwrite)
+    detector = load_detector(folder, options.trust)
+    cohort = source.cohort("test")
+    for label, name in enumerate(("given", "target")):
+        if label not in cohort.labels:
+            raise InputError(f"{cohort.name}: no case of the {name} class (label {label})")
+    refuse_seen(folder, cohort)
+    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    slices = slice_numbers(source.manifest, cohort)
+    with new_folder(out, overwrite=options.overwrite) as temporary:
+        score_table(detector, prepared, slices).write(temporary / "scores.csv")
+        table = ScoreTable.read(temporary / "scores.csv")
+        with notes():
+            figures = report(table, detector.max_fpr_)
+        figures |= {"detector": str(folder), "cohort": cohort.name, "promised": detector.promise()}
+        text = json.dumps(figures, indent=1)
+        (temporary / "summary.json").write_text(text, encoding="utf-8")
+        title = f"{detector.recipe.name}: {detector.recipe.target_class}"
+        plots.roc(temporary / "roc.png", title, table, figures)
+        if detector.makes_heat_maps:
+            groups = _examples(detector, prepared, table)
+            plots.heat_maps(temporary / "heat_maps.png", title, groups)
+    _tell(figures)
+    pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
+    say(f"saved: {out} (scores.csv, summary.json, {pictures})")
+    return figures
+
+
+def _examples(
+    detector: Detector, prepared: Prepared, table: ScoreTable
+) -> dict[str, list[plots.Panel]]:
+    """Hits, misses and false alarms with their heat maps."""
+    groups: dict[str, list[plots.Panel]] = {}
+    p_value = table.extra["p_value"]
+    for name, rows in examples(table).items():
+        if not len(rows):
+            groups[name] = []
+            continue
+        some = prepared.subset(prepared.cases[rows])
+        maps = detector.heat_maps(some)
+        batch_rows = [int(np.flatnonzero(some.case_index == k)[0]) for k in range(len(rows))]
+        groups[name] = [
+            plots.Panel(
+                some.pixels[i] / 65535,
+                some.anatomy[i, 0],
+                maps[i],
+                f"{_short(table.case_id[row])}  {table.class_name[row]}\n"
+                f"score {table.score[row]:.2f}   p {p_value[row]:.3f}",
+            )
+            for i, row in zip(batch_rows, rows, strict=True)
+        ]
+    return groups
+
+
+def _short(case_id: str, length: int = 22) -> str:
+    """The end of a long name, where names of files differ."""
+    return case_id if len(case_id) <= length else f"…{case_id[1 - length :]}"
+
+
+def _tell(figures: Mapping[str, Any]) -> None:
+    """The figures of an evaluation as a table."""
+    table = new_table()
+    for column in ("", "value", "95 % interval"):
+        table.add_column(column, justify="left" if not column else "right")
+
+    def row(name: str, figure: Mapping[str, float] | None) -> None:
+        if figure is not None:
+            low_high = f"{figure['low']:.3f} to {figure['high']:.3f}"
+            table.add_row(name, f"{figure['value']:.3f}", low_high)
+
+    row("AUROC", figures["auroc"])
+    row("AUROC per patient", figures["auroc_per_patient"])
+    row("average precision", figures["average_precision"])
+    row("sensitivity at the threshold", figures["sensitivity"])
+    row("false-alarm rate, measured", figures["false_alarm_rate"])
+    promised = figures["promised"]
+    table.add_row(
+        "false-alarm rate, promised",
+        f"{promised['max_fpr']:.3f}",
+        f"{promised['low']:.3f} to {promised['high']:.3f}",
+    )
+    for name, area in sorted(figures["auroc_per_class"].items()):
+        table.add_row(f"AUROC of {escape(name)}", f"{area:.3f}", "")
+    show_table(table)
+    cases, patients = figures["cases"], figures["patients"]
+    say(
+        f"{cases['given']} given-class and {cases['target']} target-class cases "
+        f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
+    )
+    missing = figures["not_assessed"]
+    if any(missing.values()):
+        say(
+            f"not assessed: {missing['given']} given-class and {missing['target']} target-class "
+            "cases, counted with the lowest score"
+        )
+    if figures["assumed_spacing"]:
+        say(f"spacing was assumed by the recipe for {cases_in_words(figures['assumed_spacing'])}")

@@ -1,0 +1,87 @@
+"""The command ``fit``: learn from given-class images, and save a detector."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.console import bar, cases_in_words, note, say
+from midclass.cli.options import DEFAULTS, Options
+from midclass.detectors.base import Detector
+from midclass.detectors.catalogue import detector_class
+from midclass.detectors.workplace import Workplace
+from midclass.errors import InputError
+from midclass.files import refuse_existing
+from midclass.recipe.recipe import Recipe
+
+
+def run(
+    recipe_name: str,
+    source: Source,
+    options: Options = DEFAULTS,
+    *,
+    out: Path | None = None,
+    seed: int = 0,
+    max_fpr: float = 0.05,
+    detector: str = "middle_class",
+    positives: int = 0,
+) -> Path:
+    """Fit a detector on the given class of a cohort and save it; returns its folder.
+
+    With positives it learns from so many of the cohort's target-class cases too.
+    """
+    started = time.monotonic()
+    recipe = Recipe.load(recipe_name, options.trust)
+    out = out or Path("runs") / recipe.name
+    refuse_existing(out, options.overwrite)
+    recipe.check()
+    cohort = source.cohort("train")
+    given = cohort.given_class()
+    if not len(given):
+        raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
+    model = detector_class(detector, options.trust)(recipe)
+    model.check_number_of_positives(positives)
+    few = cohort.some_of_target_class(positives, seed)
+    place = Workplace(out, recipe, given, seed, detector, options.trust, few)
+    if place.open(overwrite=options.overwrite):
+        note(f"goes on from the last checkpoint, in {place.folder}")
+    if aside := len(cohort) - len(given) - len(few):
+        note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
+    prepared = prepared_with_bar(given, recipe, options.cache)
+    known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
+    with bar(f"fitting {recipe.name}") as progress:
+        place.fit(model, prepared, max_fpr, progress, known)
+    _tell(model, time.monotonic() - started)
+    say(f"{'saved':<16} {out}")
+    trusted = "".join(f" --trust {file}" for file in options.trust)
+    say(f"{'next':<16} midclass evaluate {out} {source.as_options()}{trusted}")
+    return out
+
+
+def _tell(detector: Detector, seconds: float) -> None:
+    """What a fit used and chose, and what it promises."""
+    uses = {"train": "learned from", "select": "chose with", "calibrate": "calibrated with"}
+    for part, use in uses.items():
+        cases, patients = cases_in_words(detector.cases_[part]), detector.patients_[part]
+        say(f"{use:<16} {cases} of {patients} patients")
+    history = getattr(detector, "history_", None)  # a baseline without checkpoints has none
+    if history is not None:
+        best, figures = history["best"], history["validation"]
+        say(
+            f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}, chosen "
+            f"without labels: AUROC {figures[best]:.3f} on held-out middle classes "
+            f"(last step: {figures[-1]:.3f})"
+        )
+    rate = detector.promise()
+    say(f"{'threshold':<16} {detector.threshold_:.4g}")
+    say(
+        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
+        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %)"
+    )
+    say(f"{'time':<16} {_duration(seconds)}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,70 @@
+"""The command ``nuisance``: false alarms of a detector under each single nuisance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.console import bar, new_table, say, show_table
+from midclass.cli.options import DEFAULTS, Options
+from midclass.detectors.cohort_scores import nuisance_scores
+from midclass.detectors.storage import load_detector
+from midclass.errors import InputError
+from midclass.evaluation.report import false_alarms
+from midclass.evaluation.table import ScoreTable
+from midclass.files import refuse_existing_file
+from midclass.images.cohort import choose
+from midclass.images.identity import refuse_seen
+
+
+def run(
+    folder: Path,
+    source: Source,
+    options: Options = DEFAULTS,
+    *,
+    out: Path = Path("nuisance.csv"),
+    n: int = 150,
+    seed: int = 0,
+) -> ScoreTable:
+    """Score at most n given-class test cases, of as many patients as possible; write the table."""
+    refuse_existing_file(out, options.overwrite)
+    detector = load_detector(folder, options.trust)
+    cohort = choose(source.cohort("test"), n, seed)
+    if not len(cohort):
+        raise InputError(f"{source.manifest}: no case of the given class (label 0) to score")
+    refuse_seen(folder, cohort)
+    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    with bar("scoring") as progress:
+        table = nuisance_scores(detector, prepared, seed, progress)
+    table.write(out)
+    _tell(table, detector.max_fpr_)
+    say(f"saved: {out}")
+    return table
+
+
+def _tell(table: ScoreTable, max_fpr: float) -> None:
+    rates = false_alarms(table)
+    still = rates.pop("none")[0.0]
+    strengths = sorted({strength for row in rates.values() for strength in row})
+    shown = new_table()
+    shown.add_column("nuisance")
+    for strength in strengths:
+        shown.add_column(f"x {strength:g}", justify="right")
+    shown.add_column("95 % interval at 1", justify="right")
+    for part, row in rates.items():
+        usual = row[1.0]
+        shown.add_row(
+            part,
+            *(f"{row[strength]['value']:.1%}" for strength in strengths),
+            f"{usual['low']:.1%} to {usual['high']:.1%}",
+        )
+    show_table(shown)
+    patients = len(set(table.patient_id))
+    say(
+        f"false alarms of {len(table.case_id)} given-class cases of {patients} patients, by "
+        "strength (1 is the extreme of the recipe's range)"
+    )
+    say(
+        f"without nuisance {still['value']:.1%} ({still['low']:.1%} to {still['high']:.1%}); "
+        f"promised at most {max_fpr:.1%}"
+    )

@@ -1,0 +1,57 @@
+"""The command ``report``: RESULTS.md and the figures of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midclass.cli.console import note, say
+from midclass.evaluation.comparison import Estimate
+from midclass.files import write_or_check
+from midclass.study import plots
+from midclass.study.file import Study
+from midclass.study.report import markdown
+from midclass.study.results import Results
+
+
+def run(
+    file: Path, *, out: Path | None = None, ours: str = "middle_class", check: bool = False
+) -> bool:
+    """Write ``RESULTS.md`` and its figures; with ``check`` only compare, False where it differs.
+
+    Args:
+        file: the study file.
+        out: folder with ``scores/``, by default that of the file.
+        ours: the detector that the others are compared with.
+        check: write nothing.
+    """
+    folder = out or file.parent
+    results = Results.of(Study.load(file), folder, ours)
+    text, path = markdown(results, folder), folder / "RESULTS.md"
+    if not check:
+        _draw(results, folder)
+    same = write_or_check(path, text, check=check)
+    if not same:
+        note(f"{path} does not say what the score tables say; write it with midclass report")
+    elif not check:
+        say(f"saved: {path}")
+    return same
+
+
+def _draw(results: Results, folder: Path) -> None:
+    for task in results.main:
+        chance = results.not_assessed(task).auroc
+        plots.areas(folder / f"auroc_{task}.svg", *_rows(results, task), chance)
+    study = results.study
+    curves = {
+        study.task_title(task): {study.kind_title(k): v for k, v in results.curve(task).items()}
+        for task in results.tables
+        if results.curve(task)
+    }
+    if curves:
+        plots.curves(folder / "positives.svg", curves)
+
+
+def _rows(results: Results, task: str) -> tuple[str, dict[str, Estimate], str]:
+    names = results.ordered(task)
+    found = {results.study.title(name): results.compared[task].estimate(name) for name in names}
+    return results.study.task_title(task), found, results.study.title(results.ours)

@@ -1,0 +1,46 @@
+"""The command ``show``: a contact sheet of a recipe's knowledge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.console import say
+from midclass.cli.options import DEFAULTS, Options
+from midclass.images.cohort import Cohort, choose
+from midclass.preview import page, phantoms, sheet
+from midclass.recipe.recipe import Recipe
+
+SPARE = 4
+"""Candidates for each image shown: some show no anatomy, and operators take from neighbours."""
+
+
+def run(
+    recipe_name: str,
+    source: Source | None,
+    options: Options = DEFAULTS,
+    *,
+    out: Path = Path("sheet.png"),
+    n: int = 6,
+    seed: int = 0,
+) -> None:
+    """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
+    page.check_format(out)
+    recipe = Recipe.load(recipe_name, options.trust)
+    recipe.check()
+
+    def draw(cohort: Cohort, cache: Path | None, images: str) -> None:
+        prepared = prepared_with_bar(cohort, recipe, cache)
+        block = sheet.block(prepared, recipe, n, seed, images)
+        title = f"{recipe.name}: {recipe.target_class}"
+        page.contact_sheet(out, title, recipe.summary, [block])
+
+    if source is None:
+        recipe = phantoms.for_phantoms(recipe)
+        with phantoms.phantom_cohort(recipe, SPARE * n, seed) as cohort:
+            scratch = cohort.cases[0].path.parent / "cache"
+            draw(cohort, scratch, phantoms.words_of_phantoms(recipe))
+    else:
+        cohort = choose(source.cohort("train"), SPARE * n, seed)
+        draw(cohort, options.cache, f"Images of {source.manifest.resolve().parent.name}")
+    say(f"saved: {out}")

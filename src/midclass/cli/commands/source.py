@@ -1,0 +1,64 @@
+"""Source: which cases a command works on, named by its options."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from midclass.cli.console import bar
+from midclass.errors import InputError
+from midclass.images.cohort import Cohort
+from midclass.images.prepare import Prepared, prepare
+from midclass.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which cases: a manifest, the column of its split, the part, and where its paths start."""
+
+    manifest: Path
+    split: str | None = None
+    part: str | None = None
+    root: Path | None = None
+
+    def cohort(self, default_part: str) -> Cohort:
+        """The cases of the part; all cases where there are no parts and none is asked for."""
+        cohort = Cohort.from_manifest(self.manifest, self.split, root=self.root)
+        if self.part is None and not cohort.parts:
+            return cohort
+        return cohort.part(self.part or default_part)
+
+    def as_options(self) -> str:
+        """The options that name the same manifest and split on the command line."""
+        split = f" --split {self.split}" if self.split else ""
+        root = f" --root {self.root}" if self.root else ""
+        return f"--cohort {self.manifest}{split}{root}"
+
+
+def cases_to_score(
+    files: Collection[Path],
+    manifest: Path | None,
+    split: str | None = None,
+    part: str | None = None,
+    root: Path | None = None,
+) -> Cohort:
+    """The cases of files or of a manifest, all of them where no part is named.
+
+    Raises:
+        InputError: neither or both are given.
+    """
+    if bool(files) == (manifest is not None):
+        raise InputError("give either FILES or --cohort MANIFEST to score")
+    if manifest is None:
+        return Cohort.from_files(files)
+    cohort = Cohort.from_manifest(manifest, split, root=root)
+    return cohort if part is None else cohort.part(part)
+
+
+def prepared_with_bar(
+    cohort: Cohort, recipe: Recipe, cache: Path | None = None, *, keep_going: bool = False
+) -> Prepared:
+    """``prepare`` with a progress bar."""
+    with bar("preparing images") as progress:
+        return prepare(cohort, recipe, cache=cache, progress=progress, keep_going=keep_going)

@@ -1,0 +1,60 @@
+"""The command ``study``: compute what is missing of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midclass.cli.console import bar, note, say
+from midclass.cli.options import DEFAULTS, Options
+from midclass.files import refuse_existing
+from midclass.study.cell import ERROR, table_of
+from midclass.study.file import Study
+from midclass.study.run import check_cases, check_weights, compute
+
+
+def run(
+    file: Path,
+    data: Path,
+    options: Options = DEFAULTS,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    engine: str = "local",
+) -> bool:
+    """Compute what is missing of a study; True where every cell has its score table.
+
+    Args:
+        file: the study file.
+        data: folder to which its manifests are relative.
+        options: files that may run, and the folder of prepared images.
+        out: folder of the results, by default that of the file.
+        jobs, engine: see ``midclass.study.run``.
+
+    Raises:
+        InputError: a mistake in the study file, a recipe, a manifest or a split.
+    """
+    cells, folder = Study.load(file).cells(data, options.trust), out or file.parent
+    refuse_existing(folder, overwrite=True)
+    missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
+    check_weights(missing, file)
+    check_cases(missing, file)
+    say(f"{len(cells)} cells, {len(cells) - len(missing)} done before")
+    try:
+        with bar(file.stem) as progress:
+            outcomes = compute(
+                cells,
+                folder,
+                jobs=jobs,
+                engine=engine,
+                cache=options.cache,
+                progress=progress,
+                tell=note,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the same command goes on; results are in {folder}") from None
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    if failed:
+        note(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
+    done = sum(table_of(folder, cell.name).exists() for cell in cells)
+    say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
+    return done == len(cells)

@@ -1,0 +1,68 @@
+"""Console: progress on stderr, and results as people read them on stdout."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_STDERR = Console(stderr=True)
+"""One for notes and bars: a note goes above the bar that is shown."""
+
+
+def say(text: str) -> None:
+    """One line of a result."""
+    Console(highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def note(text: str) -> None:
+    """One line beside the result, on stderr."""
+    _STDERR.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def new_table() -> Table:
+    """An empty table without lines, as all commands show it."""
+    return Table(box=None, pad_edge=False, header_style="bold")
+
+
+def show_table(table: Table) -> None:
+    """A table of a result."""
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar with the time left, where stderr is a terminal: call it (done, all, text)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    shown = _STDERR.is_terminal
+    with Progress(*columns, console=_STDERR, disable=not shown, transient=True) as progress:
+        task = progress.add_task(escape(what), total=None, note="")
+        yield lambda done, total, text: progress.update(
+            task, completed=done, total=total, note=text
+        )
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Warnings as notes of one line, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        note(f"note: {text}")
+
+
+def cases_in_words(count: int) -> str:
+    """``1 case``, ``2 cases``."""
+    return f"{count} case" if count == 1 else f"{count} cases"

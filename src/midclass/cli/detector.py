@@ -1,0 +1,137 @@
+"""Commands on detectors: ``fit``, ``score``, ``evaluate``, ``nuisance``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midclass.cli.options import (
+    Cache,
+    DetectorFolder,
+    Manifest,
+    Options,
+    Out,
+    Overwrite,
+    Part,
+    RecipeName,
+    Root,
+    Seed,
+    Split,
+    Trust,
+)
+
+# Bodies import what they need, so that --help needs neither torch nor matplotlib.
+
+
+def fit(
+    recipe: RecipeName,
+    cohort: Manifest,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Out = None,
+    seed: Seed = 0,
+    max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
+    detector: Annotated[str, typer.Option(help="The method or a baseline.")] = "middle_class",
+    positives: Annotated[
+        int, typer.Option(min=0, help="Learn from so many target-class cases of the part too.")
+    ] = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Learn from given-class images; save a detector.
+
+    Uses cases with label 0, and as many with label 1 as asked for. Interrupted, the same command
+    goes on from its last checkpoint.
+    """
+    from midclass.cli.commands import fit
+    from midclass.cli.commands.source import Source
+
+    fit.run(
+        recipe,
+        Source(cohort, split, part, root),
+        Options.of(trust, cache, overwrite),
+        out=out,
+        seed=seed,
+        max_fpr=max_fpr,
+        detector=detector,
+        positives=positives,
+    )
+
+
+def score(
+    detector: DetectorFolder,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILES]...", help="Images or folders of them.")
+    ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Manifest instead of files; needs no labels.")
+    ] = None,
+    split: Split = None,
+    part: Annotated[str | None, typer.Option(help="Part of the split; by default all.")] = None,
+    root: Root = None,
+    out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("scores.csv"),
+    heat_maps: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
+    ] = None,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score images of unknown class.
+
+    Files that cannot be read are listed at the end, and the exit code is then 1.
+    """
+    from midclass.cli.commands import score
+    from midclass.cli.commands.source import cases_to_score
+
+    cases = cases_to_score(files or (), cohort, split, part, root)
+    options = Options.of(trust, cache, overwrite)
+    if not score.run(detector, cases, options, out=out, heat_maps=heat_maps):
+        raise typer.Exit(1)
+
+
+def evaluate(
+    detector: DetectorFolder,
+    cohort: Manifest,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Out = None,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure a detector on labelled, unseen images.
+
+    Patients and images that it was fitted with are refused.
+    """
+    from midclass.cli.commands import evaluate
+    from midclass.cli.commands.source import Source
+
+    source = Source(cohort, split, part, root)
+    evaluate.run(detector, source, Options.of(trust, cache, overwrite), out=out)
+
+
+def nuisance(
+    detector: DetectorFolder,
+    cohort: Manifest,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("nuisance.csv"),
+    n: Annotated[int, typer.Option("--n", min=2, help="Number of cases at most.")] = 150,
+    seed: Seed = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Count a detector's false alarms under each single nuisance."""
+    from midclass.cli.commands import nuisance
+    from midclass.cli.commands.source import Source
+
+    source = Source(cohort, split, part, root)
+    nuisance.run(detector, source, Options.of(trust, cache, overwrite), out=out, n=n, seed=seed)

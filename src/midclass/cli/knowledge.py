@@ -1,0 +1,77 @@
+"""Commands on knowledge, before any training: ``show``, ``check``, ``audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midclass.cli.options import (
+    Cache,
+    GivenImages,
+    Options,
+    Part,
+    RecipeName,
+    Root,
+    Seed,
+    Split,
+    Trust,
+)
+
+# Bodies import what they need, so that --help needs neither torch nor matplotlib.
+
+
+def show(
+    recipe: RecipeName,
+    manifest: Annotated[
+        Path | None, typer.Argument(metavar="[MANIFEST]", help="The same as --cohort.")
+    ] = None,
+    cohort: GivenImages = None,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[Path, typer.Option(help="A .png, .svg or .pdf to write.")] = Path("sheet.png"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 6,
+    seed: Seed = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+) -> None:
+    """Draw what a recipe makes of given-class images."""
+    from midclass.cli.commands import show
+    from midclass.cli.commands.source import Source
+
+    where = cohort or manifest
+    source = None if where is None else Source(where, split, part, root)
+    show.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)
+
+
+def check(recipe: RecipeName, trust: Trust = None, seed: Seed = 0) -> None:
+    """Check that a recipe's operators keep what every operator promises.
+
+    Prints a table, and a line for each broken promise; the exit code is then 1.
+    """
+    from midclass.cli.commands import check
+
+    if not check.run(recipe, Options.of(trust), seed=seed):
+        raise typer.Exit(1)
+
+
+def audit(
+    recipe: RecipeName,
+    cohort: GivenImages = None,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    n: Annotated[int, typer.Option("--n", min=20, help="Number of images at most.")] = 200,
+    seed: Seed = 0,
+    trust: Trust = None,
+    cache: Cache = None,
+) -> None:
+    """Ask before training whether a recipe's knowledge is usable."""
+    from midclass.cli.commands import audit
+    from midclass.cli.commands.source import Source
+
+    source = None if cohort is None else Source(cohort, split, part, root)
+    audit.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)

@@ -1,0 +1,69 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+RecipeName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A shipped recipe by name, or a .yaml file.")
+]
+DetectorFolder: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="DETECTOR", help="Folder written by fit.")
+]
+Manifest: TypeAlias = Annotated[
+    Path, typer.Option("--cohort", help="Manifest: a CSV file with a case a row.")
+]
+GivenImages: TypeAlias = Annotated[
+    Path | None, typer.Option("--cohort", help="Manifest; generated phantoms without one.")
+]
+Split: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Column with the parts of a split, or FILE.csv:COLUMN beside the manifest."),
+]
+Part: TypeAlias = Annotated[
+    str | None, typer.Option(help="Part of the split; by default train to fit, test to evaluate.")
+]
+Root: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder to which the manifest's paths are relative.")
+]
+Out: TypeAlias = Annotated[Path | None, typer.Option(help="Folder to write.")]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Cache: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Folder of prepared images; by default $MIDCLASS_CACHE or the user's cache."),
+]
+Trust: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(help="A .py file of yours that is named and may run; may be repeated."),
+]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What most commands share.
+
+    Attributes:
+        trust: files of the user's that may run.
+        cache: folder of prepared images; None is the default one.
+        overwrite: replace what is there.
+    """
+
+    trust: tuple[Path, ...] = ()
+    cache: Path | None = None
+    overwrite: bool = False
+
+    @classmethod
+    def of(
+        cls, trust: Sequence[Path] | None, cache: Path | None = None, overwrite: bool = False
+    ) -> Options:
+        """Of the command line, where an option that was not given is None."""
+        return cls(tuple(trust or ()), cache, overwrite)
+
+
+DEFAULTS = Options()

@@ -1,0 +1,1 @@
+"""Published methods and controls to compare with."""

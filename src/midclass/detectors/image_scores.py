@@ -1,0 +1,118 @@
+"""Scores worth having: what a trained network says of an image, as one number each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midclass.evaluation.metrics import auroc
+
+NAMES = ("log_odds", "change", "distance")
+"""The scores, in the order of the columns of a score matrix."""
+
+CLEARLY = 0.05
+"""A better AUROC on a hundred held-out images; its standard error there is about .03."""
+
+USABLE = 0.5 + CLEARLY
+"""An AUROC by which something may be chosen; nothing can be learned from one at chance."""
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log-odds of any middle class against the given class: ``(n, K + 1)`` to ``(n,)``."""
+    return logits[:, 1:].logsumexp(1) - logits[:, 0]
+
+
+def top_change(change: Tensor, anatomy: Tensor, share: float = 0.002) -> Tensor:
+    """Mean of the highest logits of the change map inside the anatomy: ``(n,)``.
+
+    Args:
+        change: logits ``(n, 1, *spatial)``.
+        anatomy: bool, same shape.
+        share: of the image's samples that count as the highest.
+    """
+    inside = change.masked_fill(~anatomy, -20.0).flatten(1)
+    return inside.topk(max(1, round(share * inside.shape[1])), dim=1).values.mean(1)
+
+
+@dataclass(frozen=True)
+class GivenClass:
+    """Where the features of the given class lie: their mean and inverse covariance.
+
+    The Mahalanobis distance to it is small for what training has seen (Lee et al., NeurIPS 2018);
+    the covariance is shrunk (Ledoit and Wolf, J Multivariate Analysis 88:365, 2004), because
+    there may be fewer images than features.
+    """
+
+    mean: Tensor  # (f,)
+    inverse: Tensor  # (f, f)
+
+    @classmethod
+    def of(cls, features: Tensor) -> GivenClass:
+        """Fit to ``(n, f)`` features of the given class."""
+        from sklearn.covariance import LedoitWolf
+
+        fitted = LedoitWolf().fit(features.double().numpy())
+        return cls(
+            torch.from_numpy(fitted.location_).float(), torch.from_numpy(fitted.precision_).float()
+        )
+
+    def distance(self, features: Tensor) -> Tensor:
+        """``(n,)`` Mahalanobis distances."""
+        from_mean = features.double() - self.mean.double()
+        squared = (from_mean @ self.inverse.double() * from_mean).sum(1)
+        return squared.clamp_min(0).sqrt().float()
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One score out of several: the mean of those chosen, each in units of the given class.
+
+    ``score = mean over the chosen of asinh((raw - centre) / spread)``; centre and spread (median,
+    and 1.4826 median absolute deviations) are those of given-class images held out of training.
+    The inverse hyperbolic sine grows like a logarithm, so that an outlier of one score (bone in a
+    slice of the skull base is 40 spreads off) does not outvote the others, nor one slice a patient.
+    """
+
+    chosen: tuple[str, ...]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+
+    @classmethod
+    def choose(
+        cls, given: NDArray[np.float64], middle: NDArray[np.float64]
+    ) -> tuple[Combination, dict[str, float]]:
+        """Take the combination that best tells held-out given from held-out middle classes.
+
+        Args:
+            given: ``(n, 3)`` scores of given-class images, columns as ``NAMES``.
+            middle: ``(m, 3)`` scores of middle classes made of them.
+
+        Returns:
+            The combination, and the AUROC of every candidate. All three together are kept unless
+            one alone is better by ``CLEARLY``, and better than chance by as much: their mean is the
+            steadier over training, and figures at chance differ by chance.
+        """
+        centre = np.median(given, axis=0)
+        spread = 1.4826 * np.median(np.abs(given - centre), axis=0)
+        spread = np.maximum(spread, 1e-6)
+        candidates = [NAMES, *((name,) for name in NAMES)]
+        made = [cls(names, tuple(centre.tolist()), tuple(spread.tolist())) for names in candidates]
+        label = np.repeat([0, 1], [len(given), len(middle)])
+        both = np.concatenate([given, middle])
+        figures = [auroc(label, each(both)) for each in made]
+        best = max(range(len(made)), key=lambda i: figures[i] + (CLEARLY if i == 0 else 0.0))
+        if figures[best] < USABLE:
+            best = 0
+        named = {"+".join(each.chosen): figure for each, figure in zip(made, figures, strict=True)}
+        return made[best], named
+
+    def __call__(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``(n, 3)`` scores to ``(n,)``."""
+        relative = (raw - np.array(self.centre)) / np.array(self.spread)
+        columns = [NAMES.index(name) for name in self.chosen]
+        combined: NDArray[np.float64] = np.arcsinh(relative[:, columns]).mean(1)
+        return combined

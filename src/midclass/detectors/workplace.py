@@ -1,0 +1,144 @@
+"""Fitting into a folder: refuses before any work, goes on after an interruption, appears whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midclass.errors import InputError
+from midclass.files import digest, new_folder, write_text_atomic
+from midclass.images.cohort import Case, Cohort
+from midclass.images.identity import FITTED_WITH, fitted_with
+from midclass.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
+    from midclass.images.prepare import Prepared
+    from midclass.types import Progress
+
+
+NO_CASES = Cohort(())
+"""The positives of a fit that has none."""
+STATE = "training.pt"
+"""File of a training's state; it appears at the first checkpoint."""
+
+
+class Workplace:
+    """The folder ``OUT.part`` beside ``OUT``: what an interrupted fit needs to go on.
+
+    Args:
+        out: where the detector will be.
+        recipe: with which it is fitted.
+        cohort: the cases it is fitted with.
+        seed: of the fit.
+        detector: name of its module.
+        trust: files of the user's that may run; a change in them is another fit.
+        positives: the target-class cases it is fitted with, if any.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        recipe: Recipe,
+        cohort: Cohort,
+        seed: int,
+        detector: str,
+        trust: Collection[Path] = (),
+        positives: Cohort = NO_CASES,
+    ) -> None:
+        self.out = out
+        self.folder = out.with_name(f"{out.name}.part")
+        self.call: dict[str, Any] = {
+            "recipe": digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
+            "cohort": digest(*map(_identity, (*cohort, *positives))),
+            "seed": seed,
+            "detector": detector,
+        }
+
+    def open(self, *, overwrite: bool) -> bool:
+        """Refuse what another fit left, or with ``overwrite`` remove it; is there a state?
+
+        Raises:
+            InputError: the folder holds the state of another fit.
+        """
+        if not self.folder.exists():
+            return False
+        try:
+            left = json.loads((self.folder / "call.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            left = {}
+        other = [name for name, value in self.call.items() if left.get(name) != value]
+        if other and overwrite:
+            shutil.rmtree(self.folder)
+        elif other:
+            raise InputError(
+                f"{self.folder}: holds an interrupted fit with another {' and '.join(other)}; "
+                "repeat that one, give another --out, or --overwrite to start anew"
+            )
+        return self.has_state
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a checkpoint was reached, of any of the detector's trainings."""
+        return any(self.folder.rglob(STATE))
+
+    def fit(
+        self,
+        detector: Detector,
+        given: Prepared,
+        max_fpr: float,
+        progress: Progress,
+        positives: Prepared | None = None,
+    ) -> Detector:
+        """Fit and save; the state is removed at the end, and where it can be of no use.
+
+        Raises:
+            InputError: from ``Detector.fit``.
+            KeyboardInterrupt: with a message on how to go on.
+        """
+        missing = [folder for folder in self.folder.parents if not folder.exists()]
+        write_text_atomic(self.folder / "call.json", json.dumps(self.call))
+        try:
+            detector.fit(
+                given,
+                positives=positives,
+                seed=self.call["seed"],
+                max_fpr=max_fpr,
+                workdir=self.folder,
+                progress=progress,
+            )
+            with new_folder(self.out, overwrite=True) as temporary:
+                detector.save(temporary)
+                few = () if positives is None else (positives.cases,)
+                known = fitted_with(given.cases, *few)
+                (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
+        except KeyboardInterrupt:
+            if self.has_state:
+                raise KeyboardInterrupt(
+                    f"the same command goes on from the last checkpoint, kept in {self.folder}"
+                ) from None
+            self._discard(missing)
+            raise KeyboardInterrupt(
+                "no checkpoint was reached; the same command starts anew"
+            ) from None
+        except InputError:
+            self._discard(missing)
+            raise
+        self._discard([])
+        return detector
+
+    def _discard(self, made: Sequence[Path]) -> None:
+        """Remove the folder, and those above it that were made for it."""
+        shutil.rmtree(self.folder)
+        for folder in made:
+            folder.rmdir()
+
+
+def _identity(case: Case) -> list[Any]:
+    status = case.path.stat()
+    where = [case.array, case.index, case.frame, case.centre, case.spacing_mm, case.laterality]
+    who = [case.case_id, case.patient_id, case.label]
+    return [*who, str(case.path.resolve()), status.st_size, status.st_mtime_ns, *where]

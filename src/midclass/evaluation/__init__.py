@@ -1,0 +1,1 @@
+"""Score tables and every figure made of them."""

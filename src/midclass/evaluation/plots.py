@@ -1,0 +1,265 @@
+"""Plots: ROC curve and heat maps, as files; with ``plots_sheet`` the only ones with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from midclass.evaluation.table import ScoreTable
+
+OUTLINE, ACCENT, GREY = "#56B4E9", "#D55E00", "#666666"  # Okabe and Ito, safe for colour-blind eyes
+HEAT = "inferno"
+DPI = 100
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image to show.
+
+    Attributes:
+        pixels: ``(c, h, w)`` in [0, 1].
+        anatomy: bool ``(h, w)``, drawn as an outline; None for no outline.
+        heat: ``(h, w)`` in [0, 1], laid over the image; None for the image alone.
+        text: stands in the image.
+        spacing_mm: ``(rows, cols)``, draws a scale bar; None for none.
+    """
+
+    pixels: FloatArray
+    anatomy: NDArray[np.bool_] | None = None
+    heat: FloatArray | None = None
+    text: str = ""
+    spacing_mm: tuple[float, float] | None = None
+
+
+def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> None:
+    """The ROC curve, the operating point with its intervals, and the promised rate.
+
+    Args:
+        path: of the PNG.
+        title: above the curve.
+        table: scores of both classes.
+        figures: what ``report`` says of the table.
+    """
+    figure = Figure((5.4, 5.4), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    false_alarms, found = _curve(table)
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    axes.plot(false_alarms, found, color="#0072B2", lw=2)
+    axes.axvline(figures["max_fpr"], color=GREY, lw=0.8, ls="--")
+    axes.text(figures["max_fpr"] + 0.01, 0.01, "promised", color=GREY, fontsize=8)
+    lines = [f"AUROC {interval_text(figures['auroc'])}"]
+    alarm, hit = figures["false_alarm_rate"], figures["sensitivity"]
+    if alarm is not None and hit is not None:
+        x, y = alarm["value"], hit["value"]
+        axes.errorbar(
+            x,
+            y,
+            xerr=[[x - alarm["low"]], [alarm["high"] - x]],
+            yerr=[[y - hit["low"]], [hit["high"] - y]],
+            fmt="o",
+            color=ACCENT,
+            ms=6,
+            lw=1.2,
+            capsize=3,
+        )
+        lines += [
+            "at the threshold:",
+            f"   sensitivity {interval_text(hit)}",
+            f"   false-alarm rate {interval_text(alarm)}",
+            f"   promised at most {figures['max_fpr']:g}",
+        ]
+    axes.text(0.42, 0.06, "\n".join(lines), va="bottom", fontsize=9, linespacing=1.5)
+    axes.set(
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+        aspect="equal",
+        xlabel="false-alarm rate (given class flagged)",
+        ylabel="sensitivity (target class flagged)",
+    )
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> None:
+    """Examples in named groups, one group a row: each image with outline, and its heat map.
+
+    All heat maps share one scale, named in the title: transparent at the usual heat of these
+    images (the median inside the anatomy), opaque at the highest.
+    """
+    shown = [panel for panels in groups.values() for panel in panels]
+    low, high = heat_scale(shown)
+    title = f"{title}   (heat from {low:.2f}, transparent, to {high:.2f})"
+    across = max(1, *(len(panels) for panels in groups.values()))
+    height, width = shown[0].pixels.shape[1:] if shown else (1, 1)
+    cell, text, top, left = 1.75, 0.5, 0.35, 0.3  # inches
+    tall = [cell * height / width if panels else 0.4 for panels in groups.values()]
+    size = (max(2 * cell * across, 6.0) + left, sum(tall) + text * len(groups) + top)
+    figure = Figure(size, dpi=DPI)
+    figure.suptitle(title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11)
+    axes = figure.subplots(
+        len(groups), 2 * across, squeeze=False, gridspec_kw={"height_ratios": tall}
+    )
+    between = text * len(groups) / sum(tall)  # of the mean height of a row
+    top_edge = 1 - (top + text) / size[1]
+    figure.subplots_adjust(left / size[0], 0.05 / size[1], 0.995, top_edge, 0.03, between)
+    for row, (name, panels) in zip(axes, groups.items(), strict=True):
+        row[0].set_ylabel(name, fontsize=10 if panels else 8)
+        if not panels:
+            row[0].text(0.05, 0.5, "none", transform=row[0].transAxes, fontsize=9, color=GREY)
+        for i in range(across):
+            panel = panels[i] if i < len(panels) else None
+            show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
+            if panel is not None:
+                row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3)
+            show_panel(row[2 * i + 1], panel and _scaled(panel, (low, high)))
+    save(figure, path)
+
+
+def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -> None:
+    """One image and its heat map side by side, at least 384 pixels high, without any text.
+
+    The heat map is transparent at the first number of the scale and opaque at the second.
+    """
+    import PIL.Image
+
+    image = _rgb(panel.pixels)
+    both = np.concatenate([image, _over(image, _scaled(panel, scale).heat)], axis=1)
+    times = -(-384 // image.shape[0])
+    picture = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
+    size = picture.width * times, picture.height * times
+    picture.resize(size, PIL.Image.Resampling.BILINEAR).save(path)
+
+
+def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
+    """A figure with its interval, for people.
+
+    >>> interval_text({"value": 0.5, "low": 0.41, "high": 0.59})
+    '0.500 (0.410 to 0.590)'
+    """
+    value, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def heat_scale(panels: Sequence[Panel]) -> tuple[float, float]:
+    """The median of all heat maps inside the anatomy, and the highest value."""
+    inside = [
+        panel.heat[slice(None) if panel.anatomy is None else panel.anatomy].ravel()
+        for panel in panels
+        if panel.heat is not None
+    ]
+    values = np.concatenate([*inside, np.empty(0)])
+    if not len(values):
+        return 0.0, 1.0
+    low = float(np.median(values))
+    return low, max(float(values.max()), low + 0.01)
+
+
+def _scaled(panel: Panel, scale: tuple[float, float]) -> Panel:
+    """The image and its heat map on a scale, without anything else."""
+    low, high = scale
+    heat = None if panel.heat is None else (panel.heat - low) / (high - low)
+    return Panel(panel.pixels, heat=heat)
+
+
+def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
+    """One image with all that belongs to it; None leaves the place empty.
+
+    Args:
+        axes: where.
+        panel: what.
+        opacity: of the heat map where it is 1.
+    """
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    if panel is None:
+        return
+    image = _rgb(panel.pixels)
+    axes.imshow(_over(image, panel.heat, opacity), interpolation="bilinear")
+    if panel.anatomy is not None and panel.anatomy.any() and not panel.anatomy.all():
+        axes.contour(panel.anatomy, levels=[0.5], colors=[OUTLINE], linewidths=0.9)
+    outlined = [withStroke(linewidth=2, foreground="black")]
+    if panel.text:
+        axes.text(
+            *(0.03, 0.97, panel.text),
+            transform=axes.transAxes,
+            va="top",
+            color="white",
+            fontsize=8,
+            path_effects=outlined,
+        )
+    if panel.spacing_mm is not None:
+        _scale_bar(axes, image.shape[:2], panel.spacing_mm[1])
+
+
+def _scale_bar(axes: Axes, shape: tuple[int, ...], spacing_mm: float) -> None:
+    """A round length of about a quarter of the image's width."""
+    height, width = shape
+    about = width * spacing_mm / 4
+    ten = 10 ** np.floor(np.log10(about))
+    length_mm = max(n * ten for n in (1, 2, 5) if n * ten <= about)
+    right, y = 0.96 * width, 0.95 * height
+    left = right - length_mm / spacing_mm
+    axes.plot([left, right], [y, y], color="black", lw=4, solid_capstyle="butt")
+    axes.plot([left, right], [y, y], color="white", lw=2, solid_capstyle="butt")
+    axes.text(
+        right,
+        y - 0.025 * height,
+        f"{length_mm:g} mm",
+        color="white",
+        fontsize=7,
+        ha="right",
+        va="bottom",
+        path_effects=[withStroke(linewidth=2, foreground="black")],
+    )
+
+
+def _rgb(pixels: FloatArray) -> FloatArray:
+    """``(c, h, w)`` as ``(h, w, 3)``: grey or colour, always on the same scale from 0 to 1."""
+    clipped = np.clip(np.moveaxis(np.asarray(pixels, np.float64), 0, -1), 0, 1)
+    return clipped if clipped.shape[-1] == 3 else clipped[..., :1].repeat(3, -1)
+
+
+def _over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> FloatArray:
+    """The image with a heat map over it, the more opaque the hotter."""
+    from matplotlib import colormaps
+
+    if heat is None:
+        return image
+    strength = np.clip(heat, 0, 1)[..., None]
+    colour = colormaps[HEAT](0.25 + 0.7 * strength[..., 0])[..., :3]
+    return np.asarray(image + opacity * strength * (colour - image))
+
+
+def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
+    """False-alarm rate and sensitivity at every distinct score, from the highest down."""
+    known = table.label >= 0
+    _, place = np.unique(-table.score[known], return_inverse=True)
+    counts = [
+        np.bincount(place[table.label[known] == y], minlength=place.max() + 1) for y in (0, 1)
+    ]
+    shares = [np.concatenate([[0], np.cumsum(count) / count.sum()]) for count in counts]
+    return shares[0], shares[1]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, in the format that the file's name ends in; the same bytes every time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
+    with mpl.rc_context({"svg.hashsalt": "midclass"}):
+        figure.savefig(path, metadata={dated: None} if dated else None)

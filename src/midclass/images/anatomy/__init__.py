@@ -1,0 +1,8 @@
+"""Anatomy: where in an image disease can be; recipes name these functions ``anatomy.NAME``."""
+
+from midclass.images.anatomy.base import foreground, whole
+from midclass.images.anatomy.chest_xray import lungs
+from midclass.images.anatomy.head_ct import intracranial
+from midclass.images.anatomy.mammogram import breast
+
+__all__ = ["breast", "foreground", "intracranial", "lungs", "whole"]

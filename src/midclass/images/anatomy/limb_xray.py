@@ -1,0 +1,70 @@
+"""Bone: anatomy of bones in X-rays of limbs, by brightness against the soft tissue around them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from midclass.errors import InputError
+from midclass.images.anatomy.base import Mask, Pixels, Spacing, foreground
+
+_AROUND_MM = 25.0
+"""Bone is brighter than the mean of the limb over about twice this width."""
+_LEAST_MM2 = 400.0
+"""The smallest part that counts as a bone: those of the hand and foot are larger."""
+
+_PENUMBRA_MM = 14.0
+"""A shutter's edge is blurred: this much of the image beside it is not trusted."""
+
+
+def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+    """Long bones and joints in an X-ray of a limb (2-D), without shutters and soft tissue.
+
+    Shutters are even areas that touch the image's border. Bone is what is brighter than the limb
+    around it (normalised mean over 5 cm), closed over 4 mm so that a lytic lesion does not fall
+    out, in parts of at least 4 cm2. Where no bone stands out it is the whole limb.
+
+    Args:
+        pixels: float32 ``(c, h, w)`` in [0, 1], bone bright.
+        spacing_mm: two numbers.
+
+    Raises:
+        InputError: the image is not 2-D, or the spacing does not fit.
+    """
+    grey = np.asarray(pixels.mean(axis=0, dtype=np.float32))
+    if grey.ndim != 2 or len(spacing_mm) != 2 or min(spacing_mm) <= 0:
+        raise InputError(
+            f"anatomy bones takes 2-D images with two spacings > 0, got shape {pixels.shape} and "
+            f"spacing {spacing_mm}; use anatomy.foreground"
+        )
+    shut = _shutters(grey, spacing_mm)
+    limb = foreground(np.where(shut, 0, grey)[None], spacing_mm) & ~shut
+    inside = limb.astype(np.float32)
+    sigma = [_AROUND_MM / s for s in spacing_mm]
+    around = ndi.gaussian_filter(grey * inside, sigma) / np.maximum(
+        ndi.gaussian_filter(inside, sigma), 1e-3
+    )
+    smooth = ndi.gaussian_filter(grey, [0.7 / s for s in spacing_mm])
+    bright = limb & (smooth > around + 0.02)
+    step = max(1, round(2.0 / min(spacing_mm)))
+    closed = ndi.binary_closing(ndi.binary_opening(bright, iterations=step), iterations=2 * step)
+    labels, _ = ndi.label(closed & limb)
+    sizes = np.bincount(labels.ravel()) * math.prod(spacing_mm)
+    sizes[0] = 0
+    found = ndi.binary_fill_holes((sizes >= _LEAST_MM2)[labels]) & limb
+    return np.asarray(found) if found.any() else limb
+
+
+def _shutters(grey: Pixels, spacing_mm: Spacing) -> Mask:
+    """Bright even areas that touch the border: collimator blades, or film that was masked."""
+    width = [max(3, round(3.0 / s)) for s in spacing_mm]
+    mean = ndi.uniform_filter(grey, width)
+    spread = np.sqrt(np.maximum(ndi.uniform_filter(grey * grey, width) - mean * mean, 0))
+    labels, _ = ndi.label((spread < 0.004) & (grey > 0.6))
+    edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
+    even = np.isin(labels, edge[edge > 0])
+    if not even.any():
+        return even
+    return np.asarray(ndi.distance_transform_edt(~even, sampling=spacing_mm) <= _PENUMBRA_MM)

@@ -1,0 +1,218 @@
+"""Reading: one file -> pixels in [0, 1] and spacing, for PNG, JPEG, TIFF, DICOM, NIfTI and npz.
+
+The format is found by content, never by the name alone, and nothing is silently put in the place
+of what cannot be read: every failure is an ``InputError`` that names the file and the reason.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.errors import InputError
+from midclass.images.formats import dicom, nifti, npz, raster
+from midclass.images.formats.raw import (
+    Raw,
+    Values,
+    one_line,
+)
+
+RASTER_FORMATS = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+HEAD_BYTES = 352  # as far as the magic number of NIfTI-1
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image, or one volume, as it comes out of a file.
+
+    Attributes:
+        pixels: float32 ``(c, *spatial)`` in [0, 1]; ``c`` is 1 (grey) or 3 (red, green, blue).
+        spacing_mm: one number per spatial axis, ``(rows, cols)`` or ``(d, rows, cols)``; None
+            where the file does not tell (PNG, JPEG and TIFF never do: their resolution tags are
+            for printers).
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, ...] | None
+
+
+def read(
+    path: str | Path,
+    *,
+    array: str | None = None,
+    index: int | None = None,
+    frame: int | None = None,
+    window: tuple[float, float] | None = None,
+    volume: bool = False,
+) -> Image:
+    """Read one image from a file of any known format.
+
+    What becomes 0 and 1: the given window; else the VOI LUT or first window of a DICOM file, or the
+    display range of a NIfTI header; else the range which the stored bits can hold; else, for float
+    data and NIfTI, the lowest and highest value of the file. Values outside are clipped.
+
+    * PNG, JPEG, TIFF: alpha is laid over black; palettes become RGB; colour of 16 bits is read
+      with 8; an orientation tag is not applied.
+    * DICOM: after the modality LUT; MONOCHROME1 is inverted, so that a high value is bright;
+      palette and YBR become RGB; spacing from PixelSpacing, else ImagerPixelSpacing (at the
+      detector).
+    * NIfTI: axial slices from feet to head, each as a radiologist looks at it: the patient's
+      right on the left of the image, the front on top. Oblique volumes are not resampled.
+    * npz (MedMNIST): arrays ``(n, h, w)``, ``(n, h, w, 3)`` or, for volumes, ``(n, d, h, w)``.
+
+    Args:
+        path: the file.
+        array: npz only, the name of the array.
+        index: npz: the row of the array. NIfTI with a time axis: the time point.
+        frame: which frame of a multi-frame DICOM or TIFF file, or slice of a volume. A file with
+            several is an error without it, unless ``volume`` is set.
+        window: ``(low, high)`` in the file's units after rescale, for example Hounsfield units;
+            overrides what the file says.
+        volume: read all frames of a DICOM, NIfTI or npz volume as ``(c, d, rows, cols)``.
+
+    Raises:
+        InputError: the file is missing, damaged, of an unknown format or holds NaN or infinite
+            values, or the arguments do not fit to it.
+
+    >>> import tempfile
+    >>> import PIL.Image
+    >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+    ...     PIL.Image.new("L", (3, 2), color=51).save(file.name)
+    ...     image = read(file.name)
+    >>> image.pixels.shape, round(float(image.pixels.max()), 6), image.spacing_mm
+    ((1, 2, 3), 0.2, None)
+    """
+    path = Path(path)
+    kind = file_format(path)
+    _check_arguments(path, kind, array, index, frame, window, volume)
+    with _failures_name(path):
+        if kind == "DICOM":
+            raw = dicom.read_dicom(path, frame=frame, window=window, volume=volume)
+        elif kind == "NIfTI":
+            raw = nifti.read_nifti(
+                path, frame=frame, time_point=index, window=window, volume=volume
+            )
+        elif kind == "npz":
+            values = npz.stored_values(path, array, index)
+            raw = npz.read_npz(path, values, frame, window, volume)
+        else:
+            raw = raster.read_raster(path, kind, frame, window)
+        return Image(_to_unit_range(path, raw), raw.spacing_mm)
+
+
+def decode(path: str | Path, *, array: str | None = None, index: int | None = None) -> Values:
+    """The values of a file exactly as stored: what two encodings of one image have in common.
+
+    All frames of a DICOM file (YBR as RGB, palettes as indices), the scaled array of a NIfTI file
+    in its own axis order, one row of an npz array, the first page of a TIFF file.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    _check_arguments(path, kind, array, None if kind == "NIfTI" else index)
+    with _failures_name(path):
+        if kind == "DICOM":
+            return dicom.stored_values(path)
+        if kind == "NIfTI":
+            return nifti.stored_values(path)
+        if kind == "npz":
+            return npz.stored_values(path, array, index)
+        return raster.stored_values(path, kind)
+
+
+def file_format(path: str | Path) -> str:
+    """``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"DICOM"``, ``"NIfTI"`` or ``"npz"``, by content.
+
+    Raises:
+        InputError: no such file, a folder, an empty file, or none of these formats.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    with _failures_name(path):
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path) as unpacked:
+                head = unpacked.read(HEAD_BYTES)
+    if not head:
+        raise InputError(f"{path}: is empty")
+    if dicom.is_dicom(head):  # first: the preamble of a DICOM file may look like a TIFF
+        return "DICOM"
+    if nifti.is_nifti(head):
+        return "NIfTI"
+    if head[:4] == b"PK\x03\x04":
+        return "npz"
+    for magic, kind in RASTER_FORMATS.items():
+        if head.startswith(magic):
+            return kind
+    raise InputError(
+        f"{path}: its content is none of PNG, JPEG, TIFF, DICOM (with file meta), NIfTI, npz"
+    )
+
+
+def _check_arguments(
+    path: Path,
+    kind: str,
+    array: str | None,
+    index: int | None,
+    frame: int | None = None,
+    window: tuple[float, float] | None = None,
+    volume: bool = False,
+) -> None:
+    if array is not None and kind != "npz":
+        raise InputError(f"{path}: array {array!r} was named, but this is {kind}, not npz")
+    if index is not None and kind not in ("npz", "NIfTI"):
+        raise InputError(f"{path}: index {index} was named, but this is {kind}; use frame")
+    if volume and kind in RASTER_FORMATS.values():
+        raise InputError(f"{path}: {kind} holds no volume; use DICOM, NIfTI or npz")
+    if volume and frame is not None:
+        raise InputError(f"{path}: frame {frame} and volume exclude each other")
+    if window is not None and not (np.isfinite(window).all() and window[0] < window[1]):
+        raise InputError(f"{path}: window {window}, expected (low, high) with low < high")
+
+
+@contextmanager
+def _failures_name(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into an error that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path}: is truncated or damaged: {one_line(error)}") from error
+    except Exception as error:  # damaged files make decoders fail in unforeseeable ways
+        raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
+    values = np.asarray(raw.values, dtype=np.float64)
+    broken = int(values.size - np.isfinite(values).sum())
+    if broken:
+        raise InputError(
+            f"{path}: {broken} of {values.size} values are NaN or infinite; "
+            "write the file again with numbers there"
+        )
+    if raw.low == raw.high:  # one value only, or a window of no width: a threshold
+        pixels = (values > raw.low).astype(np.float32)
+    else:
+        pixels = ((values - raw.low) / (raw.high - raw.low)).clip(0, 1).astype(np.float32)
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0) if raw.colour else pixels[None])

@@ -1,0 +1,5 @@
+"""Generated breast, head and chest phantoms with lesions: the offline default of demo and tests."""
+
+from midclass.images.phantoms.set import KINDS, make, write
+
+__all__ = ["KINDS", "make", "write"]

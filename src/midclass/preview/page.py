@@ -1,0 +1,168 @@
+"""Contact sheet: given-class images above what each operator makes of them, faint to clear."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from midclass.errors import InputError
+from midclass.evaluation.plots import OUTLINE, Panel, save, show_panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".png", ".svg", ".pdf")
+SURROUND, BRIGHT, DIM, ACCENT = (
+    "#111111",
+    "#FFFFFF",
+    "#A8A8A8",
+    "#FF9F43",
+)  # dark, as films are read
+LABEL, TILE, GAP, BETWEEN, EDGE = 2.15, 1.35, 0.03, 0.13, 0.1  # inches
+TOP, LINE, LETTERS = 0.62, 0.135, 37  # header, a line of small text, letters in one
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One middle class.
+
+    Attributes:
+        name: of the middle class.
+        kind: such as ``"middle class"``.
+        made_of: its operators.
+        why: why it holds.
+        panels: one for each given-class image: what was made of it, with the change map as heat.
+    """
+
+    name: str
+    kind: str
+    made_of: str
+    why: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Given-class images, one a column, and the middle classes made of them.
+
+    Attributes:
+        name: of the given class.
+        about: what the images are.
+        given: the images as they are.
+        rows: the middle classes.
+    """
+
+    name: str
+    about: str
+    given: Sequence[Panel]
+    rows: Sequence[Strip]
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file that cannot be drawn, before any work.
+
+    Raises:
+        InputError: not one of ``FORMATS``.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: a sheet is drawn as one of {', '.join(FORMATS)}; change --out")
+
+
+def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block]) -> None:
+    """Draw blocks below each other.
+
+    Every middle class is two strips: what was made of the images, untouched by any drawing; and
+    the given-class images again, with what changed tinted and outlined.
+    """
+    page = _Page(title, summary, blocks)
+    for block in blocks:
+        page.label(block.name, "given class", "", block.about, 1)
+        page.strip(block.given)
+        for row in block.rows:
+            page.top += BETWEEN
+            page.label(row.name, row.kind, row.made_of, row.why, 2)
+            page.strip([replace(panel, heat=None) for panel in row.panels])
+            before = zip(block.given, row.panels, strict=True)
+            page.strip([Panel(given.pixels, heat=made.heat) for given, made in before])
+        page.top += 2 * BETWEEN
+    save(page.figure, path)
+
+
+class _Page:
+    """A figure that is filled from its top, in inches."""
+
+    def __init__(self, title: str, summary: str, blocks: Sequence[Block]) -> None:
+        columns = max(len(block.given) for block in blocks)
+        height, width = blocks[0].given[0].pixels.shape[1:]
+        self.tall = TILE * height / width
+        strips = [1 + 2 * len(block.rows) for block in blocks]
+        between = [len(block.rows) + 2 for block in blocks]
+        self.size = (
+            EDGE + LABEL + columns * (TILE + GAP) - GAP + EDGE,
+            TOP + sum(strips) * (self.tall + GAP) + (sum(between) - 2) * BETWEEN + EDGE,
+        )
+        self.figure = Figure(self.size, dpi=120, facecolor=SURROUND)
+        self.top = EDGE
+        self._text(EDGE, 0.0, title, fontsize=12, weight="bold")
+        letters = int(self.size[0] / 0.07)
+        self._text(
+            EDGE, 0.25, textwrap.shorten(summary, letters, placeholder=" …"), fontsize=8, color=DIM
+        )
+        self.top = TOP
+
+    def strip(self, panels: Sequence[Panel]) -> None:
+        """A row of tiles."""
+        for j, panel in enumerate(panels):
+            left = EDGE + LABEL + j * (TILE + GAP)
+            axes = self._axes(left, self.top, TILE, self.tall)
+            show_panel(axes, panel, opacity=0.35)
+            if panel.heat is not None and panel.heat.any():
+                half = [panel.heat.max() / 2]
+                axes.contour(panel.heat, levels=half, colors=[ACCENT], linewidths=0.7)
+        self.top += self.tall + GAP
+
+    def label(self, name: str, kind: str, made_of: str, why: str, strips: int) -> None:
+        """What stands left of the next strips; as much of it as there is room for."""
+        parts = [textwrap.wrap(text, LETTERS) for text in (kind, made_of, why)]
+        room = int((strips * (self.tall + GAP) - 0.22) / LINE) - (strips > 1)
+        self._text(EDGE, 0.0, name, fontsize=9, weight="bold")
+        y = 0.2
+        for lines, color in zip(parts, (OUTLINE, DIM, BRIGHT), strict=True):
+            shown = lines[: max(room, 0)]
+            if len(shown) < len(lines) and shown:
+                shown[-1] = shown[-1][: LETTERS - 2] + " …"
+            for line in shown:
+                self._text(EDGE, y, line, fontsize=7, color=color)
+                y += LINE
+            room -= len(lines)
+        if strips > 1:
+            bottom = strips * (self.tall + GAP) - GAP - LINE
+            self._text(EDGE, bottom, "before, and where it changed", fontsize=7, color=ACCENT)
+
+    def _text(
+        self,
+        left: float,
+        down: float,
+        text: str,
+        *,
+        fontsize: float,
+        color: str = BRIGHT,
+        weight: str = "normal",
+        ha: str = "left",
+    ) -> None:
+        x, y = left / self.size[0], 1 - (self.top + down) / self.size[1]
+        self.figure.text(x, y, text, fontsize=fontsize, color=color, weight=weight, ha=ha, va="top")
+
+    def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        across, down = self.size
+        axes = self.figure.add_axes(
+            (left / across, 1 - (top + height) / down, width / across, height / down)
+        )
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        return axes

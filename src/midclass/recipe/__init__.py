@@ -1,0 +1,1 @@
+"""Recipes: one task as YAML, checked and resolved."""

@@ -1,0 +1,1 @@
+"""Studies: tasks x detectors x repeats, and their report."""

@@ -1,0 +1,230 @@
+"""Study cells: one detector on one repeat of one task, as a process gets it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from midclass.errors import InputError
+from midclass.files import digest, write_text_atomic
+from midclass.recipe.file import with_files
+from midclass.study.log import Outcome
+
+if TYPE_CHECKING:
+    from midclass.images.cohort import Cohort
+
+ERROR = "error.txt"
+"""In ``work/CELL``: the traceback of a cell that failed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One detector on one repeat of one task: what a process needs to compute its score table.
+
+    Attributes:
+        task, detector, repeat: where its score table lies.
+        recipe: fields of the recipe.
+        module: of the detector.
+        cohort: path of the manifest.
+        split: column, or None.
+        max_fpr: promised false-alarm rate.
+        source: the recipe's file, to which the files that it names are relative.
+        trust: files of the user's that may run.
+        positives: number of target-class cases to learn from.
+        known_patients: see ``Task``.
+        root: folder to which the manifest's paths are relative, by default the manifest's.
+    """
+
+    task: str
+    detector: str
+    repeat: int
+    recipe: dict[str, Any]
+    module: str
+    cohort: Path
+    split: str | None
+    max_fpr: float
+    source: Path
+    trust: tuple[Path, ...] = ()
+    positives: int = 0
+    known_patients: float = 0.0
+    root: Path | None = None
+
+    def absolute(self) -> Cell:
+        """The same with paths that mean the same in any folder."""
+        return replace(
+            self,
+            module=with_files(self.module, lambda file: str(Path(file).absolute())),
+            cohort=self.cohort.absolute(),  # not resolved: files beside a link are not its target's
+            source=self.source.absolute(),
+            trust=tuple(path.absolute() for path in self.trust),
+            root=self.root and self.root.absolute(),
+        )
+
+    @property
+    def settings(self) -> str:
+        """Hash of what its scores depend on beside the images; the same in any folder.
+
+        Of the files that may run and those of weights, what its module and its recipe name.
+        """
+        file, _, _ = (self.split or "").rpartition(":")
+        read = [self.cohort, *([self.cohort.parent / file] if file else [])]
+        named = {Path(self.module.rpartition(":")[0]).resolve()}
+
+        def name_of(file: str) -> str:
+            named.add((self.source.parent / file).resolve())
+            return Path(file).name
+
+        recipe = with_files(self.recipe, name_of)
+        return digest(
+            recipe,
+            Path(self.module).name,
+            self.split,
+            self.max_fpr,
+            self.repeat,
+            self.positives,
+            self.known_patients,
+            *_hashes(read),
+            *sorted(_hashes(named)),
+            *([] if self.root is None else [os.path.relpath(self.root, self.cohort.parent)]),
+        )
+
+    @property
+    def weights(self) -> Path | None:
+        """File of a pretrained network's weights, where its recipe names one."""
+        named = self.recipe["budget"]["pretrained"]
+        return None if named is None else self.source.parent / named
+
+    @property
+    def name(self) -> str:
+        """``TASK/DETECTOR/REPEAT``."""
+        return f"{self.task}/{self.detector}/{self.repeat}"
+
+
+def _hashes(files: Iterable[Path]) -> list[str]:
+    return [sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+
+
+def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
+    """Fit the cell's detector, score its test cases and write the score table.
+
+    One thread, so that the bytes do not depend on how many cells run at once. An interrupted
+    training goes on from its last checkpoint, kept in ``FOLDER/work`` under the cell's settings.
+    Errors are caught and told, so that the other cells go on; the traceback is in ``error.txt``
+    there until the cell succeeds.
+    """
+    started, wrong, settings = time.monotonic(), "", ""
+    try:
+        settings = cell.settings
+        _score(cell, folder, cache, folder / "work" / cell.name / settings)
+    except Exception as error:  # one cell must not end the others, whatever went wrong in it
+        wrong = _one_line(error, cell.trust)
+        with suppress(OSError):  # a full disk must not either
+            write_text_atomic(folder / "work" / cell.name / ERROR, traceback.format_exc())
+    return Outcome(cell.name, time.monotonic() - started, wrong, settings)
+
+
+def _one_line(error: Exception, trust: Collection[Path]) -> str:
+    """What went wrong; of a bug also where: in the user's file, if it was on the way there."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, InputError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    files = {str(path.resolve()) for path in trust}
+    own = [frame for frame in frames if frame.filename in files]
+    last = (own or frames)[-1]
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
+
+
+def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
+    import torch
+
+    from midclass.detectors.catalogue import detector_class
+    from midclass.detectors.cohort_scores import score_table
+    from midclass.images.manifest import slice_numbers
+    from midclass.images.prepare import prepare
+    from midclass.recipe.recipe import Recipe
+
+    torch.set_num_threads(1)
+    recipe = Recipe.from_dict(cell.recipe, cell.trust, cell.source)
+    train, test = cases(cell)
+    positives = train.some_of_target_class(cell.positives, cell.repeat)
+    detector = detector_class(cell.module, cell.trust)(recipe)
+    detector.fit(
+        prepare(train.given_class(), recipe, cache=cache),
+        positives=prepare(positives, recipe, cache=cache) if len(positives) else None,
+        seed=cell.repeat,
+        max_fpr=cell.max_fpr,
+        workdir=work,
+    )
+    slices = slice_numbers(cell.cohort, test)
+    table = score_table(detector, prepare(test, recipe, cache=cache), slices)
+    assessed = table.score[np.isfinite(table.score)]
+    if len(assessed) > 1 and np.ptp(assessed) == 0:
+        raise InputError(
+            f"all {len(assessed)} test cases that can be assessed have the score {assessed[0]:g}, "
+            "which tells nothing; look at what the detector computes, or give it more steps"
+        )
+    table.write(table_of(folder, cell.name))
+    shutil.rmtree(work.parent, ignore_errors=True)  # also what other settings left
+
+
+def cases(cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score, read and checked.
+
+    Raises:
+        InputError: the manifest is wrong, a class or the asked positives are not there, or a
+            patient or an image is on both sides.
+    """
+    from midclass.images.cohort import Cohort
+
+    train, test = parts(Cohort.from_manifest(cell.cohort, cell.split, root=cell.root), cell)
+    where = f"{cell.cohort}" + (f", split {cell.split}" if cell.split else "")
+    if not len(train.given_class()):
+        raise InputError(
+            f"{where}: none of {len(train)} cases to learn from is of the given class (label 0); "
+            "put some into the part train"
+        )
+    for label, name in enumerate(("given", "target")):
+        if label not in test.labels:
+            share = cell.known_patients
+            how = f"lower known_patients, which is {share:g}" if share else "take another split"
+            raise InputError(
+                f"{where}: none of {len(test)} cases to score is of the {name} class (label "
+                f"{label}), which leaves nothing to measure; {how}"
+            )
+    if cell.positives > (there := len(train.target_class())):
+        raise InputError(
+            f"{where}: {cell.detector} asks for {cell.positives} positives, there are {there} "
+            "target-class cases (label 1) to learn from; lower positives, or give the task more "
+            "known_patients"
+        )
+    train.check_no_leak(test)
+    return train, test
+
+
+def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
+    """The cases to learn from and those to score; see ``Task.known_patients``."""
+    train, test = cohort.part("train"), cohort.part("test")
+    target = test.target_class().patients
+    count = round(cell.known_patients * len(target))
+    if not count:
+        return train, test
+    known = set(np.random.default_rng(cell.repeat).permutation(target)[:count].tolist())
+    learn = np.array([c.part == "train" or c.patient_id in known for c in cohort])
+    score = np.array([c.part == "test" and c.patient_id not in known for c in cohort])
+    return cohort[learn], cohort[score]
+
+
+def table_of(folder: Path, cell: str) -> Path:
+    """``FOLDER/scores/TASK/DETECTOR/REPEAT.csv`` of the cell with this name."""
+    return folder / "scores" / f"{cell}.csv"

@@ -1,0 +1,143 @@
+"""Engines: what computes the cells of a study, processes of this machine or a Ray cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from midclass.errors import InputError
+from midclass.study.cell import Cell, run_cell
+from midclass.study.log import Outcome
+
+Outcomes = Generator[Outcome, None, None]
+Engine = Callable[[Sequence[Cell], Path, Path | None, int], Outcomes]
+"""Takes cells, the study's folder, that of prepared images or None, and how many cells at once."""
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of this name; an InputError where there is none."""
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown; the engines are {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def _local(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
+    """Processes of this machine; started anew, because forked ones inherit torch's threads.
+
+    Where a process dies, the cells that were running then are run again one at a time: alone, a
+    cell may have enough memory, and if it has not, it is known which one it is. The others go on
+    together.
+    """
+    ahead = deque(cells)
+    while ahead:
+        running = yield from _until_one_dies(ahead, folder, cache, jobs)
+        for cell in running:
+            with _pool(1) as pool:
+                try:
+                    yield pool.submit(run_cell, cell, folder, cache).result()
+                except BrokenProcessPool:
+                    yield _died(cell)
+
+
+def _until_one_dies(
+    ahead: deque[Cell], folder: Path, cache: Path | None, jobs: int
+) -> Generator[Outcome, None, list[Cell]]:
+    """Take cells from the queue, ``jobs`` at once; returns those that ran when a process died."""
+    running: dict[Future[Outcome], Cell] = {}
+    died: list[Cell] = []
+    whole = True
+    with _pool(jobs) as pool:
+        while running or (ahead and whole):
+            while ahead and whole and len(running) < jobs:
+                try:
+                    one = pool.submit(run_cell, ahead[0], folder, cache)
+                except BrokenProcessPool:  # since the last look
+                    whole = False
+                else:
+                    running[one] = ahead.popleft()
+            for one in wait(running, return_when=FIRST_COMPLETED).done:
+                cell = running.pop(one)
+                try:
+                    yield one.result()
+                except BrokenProcessPool:
+                    died.append(cell)
+                    whole = False
+    return died
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end at once where the block ends with an error, or this process ends.
+
+    They must not go on: they would write tables that no log speaks of, beside a study that was
+    started again.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    theirs, ours = spawn.Pipe(duplex=False)
+    with theirs, ProcessPoolExecutor(jobs, spawn, _end_with, (theirs,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            ours.close()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    ours.close()
+
+
+def _died(cell: Cell) -> Outcome:
+    return Outcome(cell.name, 0.0, "its process died, perhaps for lack of memory", cell.settings)
+
+
+def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
+    """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
+
+    One CPU a cell and as many at once as the cluster has; one of this machine has ``jobs`` CPUs.
+    Every worker needs midclass and the data under the same paths, and writes to the same folder.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("engine ray needs Ray: pip install 'midclass[ray]'") from None
+
+    started = not ray.is_initialized()
+    if started:
+        quiet = {"log_to_driver": False, "include_dashboard": False}
+        # Without "local", Ray would join any cluster that runs on this machine.
+        own = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": jobs}
+        ray.init(**quiet, **own)
+    remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
+    where = folder.resolve(), cache and cache.resolve()
+    try:
+        started_as = {remote.remote(cell.absolute(), *where): cell for cell in cells}
+        waiting = list(started_as)
+        while waiting:
+            (done,), waiting = ray.wait(waiting)
+            try:
+                yield ray.get(done)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                yield _died(started_as[done])
+    finally:
+        if started:
+            ray.shutdown()
+
+
+ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}
+
+
+def _end_with(study: Connection) -> None:
+    """End this worker when the study closes its end of the pipe, as it does when it is killed."""
+
+    def wait() -> None:
+        study.poll(None)  # nothing is ever sent
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

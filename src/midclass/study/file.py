@@ -1,0 +1,274 @@
+"""Study files: tasks, detectors and repeats as YAML, checked and laid out as a list of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from midclass.detectors.catalogue import detector_class
+from midclass.errors import InputError
+from midclass.recipe.file import find, parse_yaml, with_files
+from midclass.recipe.recipe import Recipe
+from midclass.recipe.resolve import did_you_mean
+from midclass.study.cell import Cell
+from midclass.study.plan import Plan, named
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Task(_Part):
+    """A recipe and the cases that it is measured on.
+
+    Attributes:
+        recipe: shipped name, or a ``.yaml`` file beside the study file.
+        cohort: manifest, relative to the study's data folder.
+        root: folder to which the manifest's paths are relative, itself relative to the study's data
+            folder; by default that of the manifest.
+        split: column of the split; ``{repeat}`` becomes the number of the repeat.
+        change: fields that replace those of its recipes, for every detector alike; goes before
+            the study's ``common``. Files in both are relative to the study file.
+        title: its name for readers; by default its name in the file.
+        known_patients: share of the test part's target-class patients who are learned from and
+            not tested, drawn by the number of the repeat. For detectors with positives, where the
+            split leaves none to learn from.
+        max_fpr: promised false-alarm rate where it is another than the study's: few cases of the
+            given class cannot promise a small one.
+    """
+
+    recipe: str
+    cohort: str
+    root: str | None = None
+    split: str | None = None
+    change: dict[str, Any] = {}
+    title: str = ""
+    known_patients: float = Field(default=0.0, ge=0, lt=1)
+    max_fpr: float | None = Field(default=None, gt=0, lt=1)
+
+
+class Contender(_Part):
+    """A detector of the study, and what it changes in every task's recipe.
+
+    Attributes:
+        detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
+            ``package.module:Class`` of anything installed, or ``file.py:Class`` beside the study
+            file.
+        recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
+        change: fields of every recipe that this detector alone has otherwise, such as its learning
+            rate; goes before the task's and the study's.
+        only: the middle classes to train on; the others are left out.
+        without: middle classes to leave out.
+        tasks: the tasks it is run on; all of them by default.
+        positives: how many target-class cases of the training part it learns from too. Those of a
+            repeat are drawn by its number, the same for all detectors, and the fewer are among
+            the more.
+        title: its name for readers; by default its name in the file.
+    """
+
+    detector: str = "middle_class"
+    recipe: str = "{recipe}"
+    change: dict[str, Any] = {}
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+    positives: int = Field(default=0, ge=0)
+    title: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The same for entries that differ in positives, tasks and title alone: one curve."""
+        return self.model_dump_json(exclude={"positives", "tasks", "title"})
+
+
+class Study(_Part):
+    """Tasks x detectors x repeats; see ``studies/ablation/study.yaml`` for one to read.
+
+    Attributes:
+        name: of the study.
+        summary: one line for readers.
+        repeats: how many; repeat r trains with seed r.
+        max_fpr: promised false-alarm rate.
+        common: fields that replace those of every recipe, for every detector alike, such as
+            ``{geometry: {size: [96, 96]}, budget: {steps: 100}}``.
+        tasks: by name.
+        detectors: by name.
+    """
+
+    name: str = Field(min_length=1)
+    summary: str = ""
+    repeats: int = Field(default=5, gt=0)
+    max_fpr: float = Field(default=0.05, gt=0, lt=1)
+    common: dict[str, Any] = {}
+    tasks: dict[str, Task] = Field(min_length=1)
+    detectors: dict[str, Contender] = Field(min_length=1)
+
+    _source: Path = PrivateAttr(default=Path("study.yaml"))
+
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _nothing_said(cls, detectors: Any) -> Any:
+        """``middle_class:`` with nothing behind it changes nothing."""
+        if not isinstance(detectors, dict):
+            return detectors
+        return {name: {} if entry is None else entry for name, entry in detectors.items()}
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read and check a study file.
+
+        Raises:
+            InputError: names the file, the field and the way out.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such study file")
+        try:
+            study = cls.model_validate(parse_yaml(path))
+        except ValidationError as error:
+            raise InputError(f"{path}: {_first(error)}") from error
+        study._source = path
+        study._check_names()
+        study._check_titles()
+        return study
+
+    def _check_names(self) -> None:
+        for kind, names in (("task", self.tasks), ("detector", self.detectors)):
+            for name in names:
+                if not name.replace("_", "").replace("-", "").isalnum():
+                    raise InputError(
+                        f"{self._source}: {kind} {name!r} must be letters, digits, - and _, "
+                        "because it becomes the name of a folder"
+                    )
+        for name, entry in self.detectors.items():
+            for task in entry.tasks or ():
+                if task not in self.tasks:
+                    raise InputError(
+                        f"{self._source}: detectors.{name}.tasks: no task {task!r}"
+                        f"{did_you_mean(task, self.tasks)}; there are {', '.join(self.tasks)}"
+                    )
+
+    def _check_titles(self) -> None:
+        """Rows and lines of a report are told apart by their titles."""
+        for one, other in combinations(self.tasks, 2):
+            if self.task_title(one) == self.task_title(other):
+                self._refuse_title("tasks", one, other, self.task_title(one))
+        lines = {name: self.kind_title(entry.kind) for name, entry in self.detectors.items()}
+        for one, other in combinations(self.detectors, 2):
+            a, b = self.detectors[one], self.detectors[other]
+            points = a.kind == b.kind and a.positives != b.positives  # of one line
+            if self.title(one) == self.title(other) and not points:
+                self._refuse_title("detectors", one, other, self.title(one))
+            if a.positives and b.positives and a.kind != b.kind and lines[one] == lines[other]:
+                self._refuse_title("detectors", one, other, lines[one])
+
+    def _refuse_title(self, part: str, one: str, other: str, title: str) -> None:
+        raise InputError(
+            f"{self._source}: {part}.{one} and {part}.{other} would both be called {title!r} in "
+            "the report; give each a title"
+        )
+
+    def title(self, detector: str) -> str:
+        """A detector's name for readers."""
+        return self.detectors[detector].title or detector.replace("_", " ")
+
+    def kind_title(self, kind: str) -> str:
+        """The name for readers of entries of one kind: the first title, or what they share."""
+        entries = {name: one for name, one in self.detectors.items() if one.kind == kind}
+        titles = [one.title for one in entries.values() if one.title]
+        titles += [self.title(name) for name, one in entries.items() if not one.positives]
+        return [*titles, next(iter(entries.values())).detector.replace("_", " ")][0]
+
+    def task_title(self, task: str) -> str:
+        """A task's name for readers."""
+        return self.tasks[task].title or task.replace("_", " ")
+
+    def detectors_of(self, task: str) -> list[str]:
+        """The names of the detectors that are run on a task."""
+        return [n for n, e in self.detectors.items() if e.tasks is None or task in e.tasks]
+
+    def names_of(self, task: str, detector: str) -> list[str]:
+        """``TASK/DETECTOR/REPEAT`` of each repeat."""
+        return [f"{task}/{detector}/{repeat}" for repeat in range(self.repeats)]
+
+    def max_fpr_of(self, task: str) -> float:
+        """The false-alarm rate that is promised in a task."""
+        return self.tasks[task].max_fpr or self.max_fpr
+
+    def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
+        """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
+
+        Args:
+            data: folder to which the manifests are relative.
+            trust: files of the user's that may run.
+
+        Raises:
+            InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
+        """
+        for name, entry in self.detectors.items():
+            detector_class(self._module(name), trust).check_number_of_positives(
+                entry.positives, f"{self._source}: detectors.{name}: {entry.detector}"
+            )
+        made = {
+            (task, name): self._recipe(task, name, trust)
+            for task in self.tasks
+            for name in self.detectors_of(task)
+        }
+        return [
+            Cell(
+                task=task,
+                detector=name,
+                repeat=repeat,
+                recipe=recipe.to_dict(),
+                module=self._module(name),
+                cohort=data / self.tasks[task].cohort,
+                split=_numbered(self.tasks[task].split, repeat),
+                max_fpr=self.max_fpr_of(task),
+                source=source,
+                trust=tuple(trust),
+                positives=self.detectors[name].positives,
+                known_patients=self.tasks[task].known_patients,
+                root=None if (root := self.tasks[task].root) is None else data / root,
+            )
+            for repeat in range(self.repeats)
+            for (task, name), (recipe, source) in made.items()
+        ]
+
+    def _module(self, name: str) -> str:
+        """The detector's module, or its file relative to where the command runs."""
+        module = self.detectors[name].detector
+        placed: str = with_files(module, lambda file: str(self._source.parent / file))
+        return placed
+
+    def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
+        """The task's recipe as the detector and the study change it, and its file."""
+        entry = self.detectors[name]
+        file = find(named(entry.recipe, self.tasks[task].recipe), self._source.parent)
+        changes = {
+            "common": self.common,
+            f"tasks.{task}.change": self.tasks[task].change,
+            f"detectors.{name}.change": entry.change,
+        }
+        plan = Plan(self._source, name, file, changes, entry.only, entry.without)
+        return plan.recipe(trust), file
+
+
+def _numbered(split: str | None, repeat: int) -> str | None:
+    return None if split is None else split.replace("{repeat}", str(repeat))
+
+
+def _first(error: ValidationError) -> str:
+    """The first mistake in a study file, and the way out."""
+    mistake = error.errors()[0]
+    *parents, last = map(str, mistake["loc"])
+    if mistake["type"] != "extra_forbidden":
+        return f"{'.'.join((*parents, last))}: {mistake['msg'].removeprefix('Value error, ')}"
+    parts: dict[str, type[BaseModel]] = {"tasks": Task, "detectors": Contender}
+    part = parts.get(parents[0] if parents else "", Study)
+    known = list(part.model_fields)
+    inside = f"{'.'.join(parents)}: " if parents else ""
+    return f"{inside}no field {last!r}{did_you_mean(last, known)}; there are {', '.join(known)}"

@@ -1,0 +1,58 @@
+"""Study log: what became of each cell, kept apart from the scores, whose bytes are repeatable."""
+
+from __future__ import annotations
+
+import csv
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from midclass.version import __version__
+
+LOG = "log.csv"
+"""In a study's folder: the ``Outcome`` of each cell that has ended, one a line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        name: ``TASK/DETECTOR/REPEAT``.
+        seconds: that it took; of an interrupted one, since it went on.
+        error: one line, "" where its score table was written.
+        settings: see ``Cell.settings``.
+        version: of midclass that computed it; "" where a log does not say.
+    """
+
+    name: str
+    seconds: float
+    error: str = ""
+    settings: str = ""
+    version: str = __version__
+
+
+def read_log(folder: Path) -> list[Outcome]:
+    """The study's log in the order in which cells ended; a line cut short says nothing."""
+    log, found = folder / LOG, []
+    if not log.exists():
+        return []
+    whole, _, _ = log.read_text(encoding="utf-8").rpartition("\n")
+    for line in whole.split("\n"):
+        with suppress(ValueError, csv.Error):
+            name, seconds, error, *more = next(csv.reader([line]), [])
+            settings, version = [*more, "", ""][:2]
+            found.append(Outcome(name, float(seconds), error, settings, version))
+    return found
+
+
+def add_to_log(folder: Path, outcome: Outcome) -> None:
+    """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG
+    if log.exists():
+        os.truncate(log, log.read_bytes().rfind(b"\n") + 1)  # a line cut short
+    with log.open("a", encoding="utf-8", newline="") as file:
+        row = (outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings)
+        csv.writer(file, lineterminator="\n").writerow((*row, outcome.version))

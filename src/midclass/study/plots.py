@@ -1,0 +1,60 @@
+"""Plots of studies: detectors with intervals, and AUROC over the number of positives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import fill
+
+from matplotlib.figure import Figure
+
+from midclass.evaluation.comparison import Estimate
+from midclass.evaluation.plots import ACCENT, GREY, save
+
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito, safe for colour-blind eyes."""
+
+
+def areas(
+    path: Path, title: str, found: Mapping[str, Estimate], ours: str, chance: float = 0.5
+) -> None:
+    """AUROC of each detector with its interval, the first on top, ours in colour."""
+    figure = Figure((6.4, 0.8 + 0.26 * len(found)), layout="constrained")
+    figure.suptitle(title)  # over the whole width: that of the axes is narrow, names are long
+    axes = figure.add_subplot(xlabel="AUROC")
+    for row, (name, one) in enumerate(found.items()):
+        colour = ACCENT if name == ours else GREY
+        axes.plot([one.low, one.high], [row, row], color=colour, lw=1.5)
+        axes.plot(one.value, row, "o", color=colour, ms=5)
+    axes.axvline(chance, color=GREY, lw=0.8, ls=":")
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]) -> None:
+    """AUROC over the number of positives: one panel a task, one line a kind of detector."""
+    figure = Figure((4.2 * len(found) + 2.6, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
+    kinds = sorted({kind for lines in found.values() for kind in lines})
+    for axes, (task, lines) in zip(panels, found.items(), strict=True):
+        for kind, points in lines.items():
+            colour = COLOURS[kinds.index(kind) % len(COLOURS)]
+            numbers, seen = list(points), list(points.values())
+            axes.plot(numbers, [one.value for one in seen], "o-", color=colour, ms=4, label=kind)
+            low, high = [one.low for one in seen], [one.high for one in seen]
+            if len(seen) > 1:
+                axes.fill_between(numbers, low, high, color=colour, alpha=0.12, lw=0)
+            else:
+                axes.vlines(numbers, low, high, color=colour, lw=1)
+        axes.set(title=fill(task, 36), xlabel="positives to learn from")
+        axes.set_xscale("symlog", linthresh=2)
+        every = sorted({n for points in lines.values() for n in points})
+        axes.set_xticks(every, [str(n) for n in every])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("AUROC")
+    shown = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    figure.legend(shown.values(), shown, loc="outside right center", frameon=False)
+    save(figure, path)

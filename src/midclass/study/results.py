@@ -1,0 +1,199 @@
+"""Study results: the score tables of a study, compared; what its report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from midclass.errors import InputError
+from midclass.evaluation import comparison
+from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
+from midclass.evaluation.metrics import auroc
+from midclass.evaluation.table import ScoreTable
+from midclass.recipe.resolve import did_you_mean
+from midclass.study.cell import table_of
+from midclass.study.file import Study
+
+Tables = dict[str, dict[int, ScoreTable]]
+"""Detector -> repeat -> scores, of one task."""
+
+
+class NotAssessed(NamedTuple):
+    """Cases to which our detector gives -inf, means over the repeats.
+
+    Attributes:
+        given, target: their numbers in each class.
+        auroc: of telling the classes by this alone, the chance level where there are any.
+        differ: detectors that give -inf to other cases.
+    """
+
+    given: float
+    target: float
+    auroc: float
+    differ: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any, of ours or of another detector."""
+        return self.given + self.target > 0 or bool(self.differ)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes:
+        study: as planned.
+        ours: the detector that the others are compared with.
+        tables: task -> detector -> repeat -> scores, of detectors with every repeat.
+        missing: names of the cells without a score table.
+        compared: task -> its comparison, with all detectors of ``tables``.
+    """
+
+    study: Study
+    ours: str
+    tables: Mapping[str, Tables]
+    missing: tuple[str, ...]
+    compared: Mapping[str, TaskComparison]
+
+    @classmethod
+    def of(
+        cls, study: Study, folder: Path, ours: str, resamples: int = comparison.RESAMPLES
+    ) -> Results:
+        """Read the score tables under ``folder/scores`` and compare.
+
+        Raises:
+            InputError: no detector ``ours``, no task has all its repeats, or a score table is
+                wrong.
+        """
+        if ours not in study.detectors:
+            raise InputError(
+                f"the study has no detector {ours!r}{did_you_mean(ours, study.detectors)}; "
+                f"there are {', '.join(study.detectors)}"
+            )
+        tables, missing = read(study, folder)
+        tables = {task: found for task, found in tables.items() if ours in found}
+        if not tables:
+            raise InputError(
+                f"{folder / 'scores'}: no task has all repeats of {ours}; run the study first"
+            )
+        compared = {
+            task: TaskComparison.of(found, resamples=resamples) for task, found in tables.items()
+        }
+        return cls(study, ours, tables, missing, compared)
+
+    @cached_property
+    def main(self) -> list[str]:
+        """The tasks with a table of their own: not those of which a curve says all there is."""
+        alone = [task for task in self.tables if self.ordered(task)]
+        compared = [t for t in alone if len(self.ordered(t)) > 1 or not self.curve(t)]
+        return compared or alone
+
+    @cached_property
+    def differences(self) -> dict[tuple[str, str], Difference]:
+        """(task, detector) -> ours minus that detector's AUROC, of the tasks in ``main``.
+
+        P-values are corrected for all of them together. Detectors that learn from the given class
+        alone.
+        """
+        found = {
+            (task, name): self.compared[task].difference(self.ours, name)
+            for task in self.main
+            for name in self.ordered(task)
+            if name != self.ours
+        }
+        return comparison.holm(found)
+
+    @property
+    def resamples(self) -> int:
+        """How many were drawn."""
+        return len(self.compared[self.main[0]].drawn[self.ours]["auroc"])
+
+    @property
+    def least_p(self) -> float:
+        """The smallest corrected p-value that so many resamples can show."""
+        return min(1.0, len(self.differences) * 2 / (1 + self.resamples))
+
+    @cached_property
+    def ranks(self) -> dict[str, float]:
+        """Mean rank over the tasks of these detectors and ours."""
+        values = {
+            task: {name: self.compared[task].estimate(name).value for name in self.ordered(task)}
+            for task in self.main
+        }
+        return comparison.mean_ranks(values) if values else {}
+
+    def not_assessed(self, task: str) -> NotAssessed:
+        """The cases that show too little anatomy to be assessed, which score -inf."""
+        tables = self.tables[task][self.ours].values()
+        counts, areas = [], []
+        for table in tables:
+            assessed = np.isfinite(table.score)
+            counts.append([np.sum(~assessed & (table.label == label)) for label in (0, 1)])
+            areas.append(0.5 if assessed.all() else auroc(table.label, assessed.astype(float)))
+        given, target = np.mean(counts, 0).tolist()
+        out = {name: _not_assessed(found) for name, found in self.tables[task].items()}
+        differ = tuple(name for name, cases in out.items() if cases != out[self.ours])
+        return NotAssessed(given, target, float(np.mean(areas)), differ)
+
+    def auroc_of_assessed(self, task: str, detector: str) -> float:
+        """Mean AUROC over the repeats without the cases that score -inf; NaN if one class is."""
+        areas = []
+        for table in self.tables[task][detector].values():
+            assessed = np.isfinite(table.score)
+            if len(np.unique(table.label[assessed])) == 2:
+                areas.append(auroc(table.label[assessed], table.score[assessed]))
+        return float(np.mean(areas)) if areas else float("nan")
+
+    def ordered(self, task: str) -> list[str]:
+        """The task's detectors without positives, best first."""
+        names = [name for name in self.tables[task] if not self.study.detectors[name].positives]
+        return sorted(names, key=lambda name: -self.compared[task].estimate(name).value)
+
+    def curve(self, task: str) -> dict[str, dict[int, Estimate]]:
+        """``Contender.kind`` -> number of positives -> AUROC, where the study varies the number.
+
+        A kind that can do without positives starts at 0 with its figure of the main table.
+        """
+        entries = {name: self.study.detectors[name] for name in self.tables[task]}
+        curves: dict[str, dict[int, Estimate]] = {
+            entry.kind: {} for entry in entries.values() if entry.positives
+        }
+        for name, entry in entries.items():
+            if entry.kind in curves:
+                curves[entry.kind][entry.positives] = self.compared[task].estimate(name)
+        return {kind: dict(sorted(points.items())) for kind, points in curves.items()}
+
+
+def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]]:
+    """The score tables of detectors with every repeat, by task; and the cells without one."""
+    tables: dict[str, Tables] = {}
+    missing = []
+    for task in study.tasks:
+        for name in study.detectors_of(task):
+            cells = study.names_of(task, name)
+            lost = [cell for cell in cells if not table_of(folder, cell).exists()]
+            missing += lost
+            if not lost:
+                found = [_read(table_of(folder, cell)) for cell in cells]
+                tables.setdefault(task, {})[name] = dict(enumerate(found))
+    return tables, tuple(missing)
+
+
+def _read(path: Path) -> ScoreTable:
+    table = ScoreTable.read(path)
+    if set(table.label.tolist()) != {0, 1}:
+        raise InputError(
+            f"{path}: its cases are not of both classes (labels 0 and 1), so that there is nothing "
+            "to measure; remove it and run the study with another split"
+        )
+    return table
+
+
+def _not_assessed(tables: Mapping[int, ScoreTable]) -> dict[int, set[str]]:
+    """The cases of each repeat that score -inf."""
+    return {repeat: set(t.case_id[~np.isfinite(t.score)].tolist()) for repeat, t in tables.items()}

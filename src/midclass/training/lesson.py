@@ -1,0 +1,108 @@
+"""Learning: the images that a detector learns from, seen through the nuisance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midclass.images.prepare import Prepared
+from midclass.knowledge.acquisition import acquired
+from midclass.knowledge.nuisance import Nuisance
+from midclass.types import ImageBatch, Progress
+
+FORWARD_BATCH = 64
+"""Images that go through a network together where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a detector learns from, and how.
+
+    Attributes:
+        train: given-class cases.
+        select: given-class cases of other patients, to choose a checkpoint and the like with.
+        seed: the same seed on the same machine gives the same detector.
+        workdir: where the state of a training is kept, to go on from; None keeps none.
+        progress: told about every step, or None.
+        positives: the few known target-class cases, for detectors that take them.
+    """
+
+    train: Prepared
+    select: Prepared
+    seed: int = 0
+    workdir: Path | None = None
+    progress: Progress | None = None
+    positives: Prepared | None = None
+
+    def stage(self, name: str, before: int = 0, after: int = 0) -> Lesson:
+        """One of several trainings: a folder of its own, and steps counted with the others'.
+
+        Args:
+            name: of the folder.
+            before: steps of the trainings before it.
+            after: steps of those after it.
+        """
+        told = self.progress
+
+        def progress(step: int, steps: int, text: str) -> None:
+            if told is not None:
+                told(before + step, before + steps + after, text)
+
+        workdir = None if self.workdir is None else self.workdir / name
+        return replace(self, workdir=workdir, progress=progress)
+
+
+@dataclass(frozen=True)
+class LearningImages:
+    """Prepared images of one class, as they are and as other acquisitions would show them.
+
+    Attributes:
+        prepared: the images.
+        rows: int ``(n,)``: those of them to use, at least one.
+        nuisance: acquisition variation, or None.
+        device: where batches go.
+    """
+
+    prepared: Prepared
+    rows: NDArray[np.int64]
+    nuisance: Nuisance | None
+    device: torch.device
+
+    def draw(self, n: int, rng: torch.Generator) -> ImageBatch:
+        """Any n images, as they are."""
+        drawn = torch.randint(len(self.rows), (n,), generator=rng).numpy()
+        return self.prepared.batch(self.rows[drawn]).to(self.device)
+
+    def draw_acquired(self, n: int, rng: torch.Generator) -> ImageBatch:
+        """Any n images, seen through the nuisance."""
+        return acquired(self.draw(n, rng), self.nuisance, rng)
+
+    def few(self, n: int) -> LearningImages:
+        """The first n images at most."""
+        return replace(self, rows=self.rows[:n])
+
+    def collect(self, look: Callable[[ImageBatch], Tensor]) -> Tensor:
+        """What a function gives for every image as it is: ``(n, ...)``, on the CPU."""
+        return _joined(look, self._batches())
+
+    def collect_twice(self, look: Callable[[ImageBatch], Tensor], rng: torch.Generator) -> Tensor:
+        """The same, followed by every image seen through the nuisance: ``(2n, ...)``."""
+        if self.nuisance is None:
+            return self.collect(look)
+        seen = (acquired(batch, self.nuisance, rng) for batch in self._batches())
+        return torch.cat([self.collect(look), _joined(look, seen)])
+
+    def _batches(self) -> Iterator[ImageBatch]:
+        for start in range(0, len(self.rows), FORWARD_BATCH):
+            yield self.prepared.batch(self.rows[start : start + FORWARD_BATCH]).to(self.device)
+
+
+@torch.inference_mode()
+def _joined(look: Callable[[ImageBatch], Tensor], batches: Iterable[ImageBatch]) -> Tensor:
+    return torch.cat([look(batch).cpu() for batch in batches])

@@ -1,0 +1,163 @@
+"""Networks: a MONAI backbone with a class head and a change-map head, 2-D and 3-D."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from midclass.recipe.budget import Budget
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+
+
+class Output(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        logits: ``(n, K + 1)``: the given class, then the middle classes.
+        change: ``(n, 1, *spatial)``: logits of the change map.
+        features: ``(n, f)``: pooled features of the last stage.
+    """
+
+    logits: Tensor
+    change: Tensor
+    features: Tensor
+
+
+class Network(nn.Module):
+    """A small residual network (He et al., CVPR 2016) whose two heads share their features.
+
+    The change-map head adds the last three stages at the resolution of the second, a quarter of
+    the image's (as in feature pyramids, Lin et al., CVPR 2017).
+
+    Args:
+        classes: K + 1.
+        channels: of the image.
+        dims: 2 or 3.
+        width: channels of the first stage; each further stage has twice as many.
+        blocks: residual blocks per stage.
+        standardise: give each image mean 0 and variance 1 at the entrance.
+
+    >>> out = Network(classes=3, width=8)(torch.rand(2, 1, 32, 32))
+    >>> tuple(out.logits.shape), tuple(out.change.shape), tuple(out.features.shape)
+    ((2, 3), (2, 1, 32, 32), (2, 64))
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int = 1,
+        dims: int = 2,
+        width: int = 16,
+        blocks: int = 1,
+        standardise: bool = True,
+    ) -> None:
+        super().__init__()
+        from monai.networks.nets.resnet import ResNet
+
+        widths = [width * 2**stage for stage in range(4)]
+        self.settings = {
+            "classes": classes,
+            "channels": channels,
+            "dims": dims,
+            "width": width,
+            "blocks": blocks,
+            "standardise": standardise,
+        }
+        self.backbone = ResNet(
+            "basic",
+            [blocks] * 4,
+            widths,
+            spatial_dims=dims,
+            n_input_channels=channels,
+            conv1_t_size=5,
+            conv1_t_stride=2,
+            no_max_pool=True,
+            feed_forward=False,
+        )
+        conv = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.lateral = nn.ModuleList(conv(w, width, 1) for w in widths[1:])
+        self.change_head = nn.Sequential(
+            conv(width, width, 3, padding=1), nn.ReLU(), conv(width, 1, 1)
+        )
+        self.class_head = nn.Linear(widths[-1], classes)
+        # Channels last is what the vectorised convolutions of a CPU want.
+        self.layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+        self.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    @classmethod
+    def of_budget(cls, budget: Budget, classes: int, channels: int, dims: int) -> Network:
+        """As large as the budget says."""
+        return cls(classes, channels, dims, budget.width, budget.blocks, budget.standardise)
+
+    def forward(self, pixels: Tensor) -> Output:
+        """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
+        stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
+        spatial = stages[0].shape[2:]
+        pyramid = sum(
+            _resized(lateral(stage), spatial)
+            for lateral, stage in zip(self.lateral, stages, strict=True)
+        )
+        change = _resized(self.change_head(pyramid), pixels.shape[2:])
+        features = stages[-1].flatten(2).mean(2)
+        return Output(self.class_head(features), change, features)
+
+    def entrance(self, pixels: Tensor) -> Tensor:
+        """Pixels as the first convolution sees them."""
+        return scaled(pixels, bool(self.settings["standardise"]))
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """Feature maps of the last three stages, at 1/4, 1/8 and 1/16 of the resolution."""
+        net = self.backbone
+        first = net.layer1(net.act(net.bn1(net.conv1(x))))
+        second = net.layer2(first)
+        third = net.layer3(second)
+        return [second, third, net.layer4(third)]
+
+
+def scaled(pixels: Tensor, standardise: bool) -> Tensor:
+    """Values in [0, 1] as a network, or any other detector, sees them: ``(n, c, *spatial)``.
+
+    Args:
+        pixels: ``(n, c, *spatial)``.
+        standardise: mean 0 and variance 1 over the whole of each image, with its channels;
+            otherwise a fixed scale, [0, 1] to [-2, 2].
+    """
+    if not standardise:
+        return (pixels - 0.5) * 4
+    flat = pixels.flatten(1)
+    shape = (-1, *(1,) * (pixels.ndim - 1))
+    mean, std = flat.mean(1).view(shape), flat.std(1).clamp_min(1e-3).view(shape)
+    return (pixels - mean) / std
+
+
+def _resized(x: Tensor, spatial: torch.Size) -> Tensor:
+    mode = "bilinear" if len(spatial) == 2 else "trilinear"
+    return functional.interpolate(x, size=spatial, mode=mode, align_corners=False)
+
+
+def seeded(make: Callable[[], AnyNetwork], seed: int) -> AnyNetwork:
+    """A new network whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):  # layers take their first weights from here
+        torch.manual_seed(seed)
+        return make()
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """The weights, on the CPU, under names that begin with ``network.``."""
+    return {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+
+
+def with_weights(network: AnyNetwork, tensors: Mapping[str, Tensor]) -> AnyNetwork:
+    """The network with the weights that ``weights_of`` named, to be scored with."""
+    network.load_state_dict(under("network.", tensors))
+    return network.eval()
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
