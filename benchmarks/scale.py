@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--cases 1000 10000 100000] [--folder WORK]
 
-Each case is a PNG file of 32 x 32 pixels. Each size is scored by a command of its own, nothing being
+Each case is a PNG file of 32 x 32 pixels. Each size is scored by a command of its own, with nothing
 prepared before; the operating system tells its peak of resident memory. What ten cases take is its
 start. Ratios are to the first size. The files stay in WORK, if one is given, for the next run.
 """
