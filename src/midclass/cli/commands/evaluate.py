@@ -42,7 +42,7 @@ def run(
     slices = slice_numbers(source.manifest, cohort)
     with (
         new_folder(out, overwrite=options.overwrite) as temporary,
-        kept_heat_maps((len(prepared), *prepared.shape[2:]), temporary) as maps,
+        kept_heat_maps(temporary) as maps,
     ):
         looks = maps.keeping(detector.looks(prepared, heat_maps=True))
         score_table(detector, prepared, slices, looks).write(temporary / "scores.csv")
@@ -79,7 +79,7 @@ def _examples(
                 f"score {table.score[case]:.2f}   p {p_value[case]:.3f}"
             )
             pixels, anatomy = prepared.pixels[row] / 65535, prepared.anatomy[row, 0]
-            groups[name].append(plots.Panel(pixels, anatomy, maps[row], text))
+            groups[name].append(plots.Panel(pixels, anatomy, maps.get(row), text))
     return groups
 
 
