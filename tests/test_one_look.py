@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +66,33 @@ def test_200_cases_scored_with_heat_maps_are_200_images_through_the_network(
     maps, out = tmp_path / "maps", tmp_path / "scores.csv"
     assert score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
     assert sum(looked_at) == len(cases) == len(list(maps.iterdir())) == 200
+
+
+COUNT_OPENS = """
+import collections, sys
+from midclass.cli.app import app
+
+opened = collections.Counter()
+
+def hook(event, arguments):
+    if event == "open" and "/data/images/" in str(arguments[0]):
+        opened[str(arguments[0])] += 1
+
+sys.addaudithook(hook)
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+assert len(opened) == 200, len(opened)
+assert set(opened.values()) == {1}, opened.most_common(3)
+"""
+
+
+def test_200_cases_scored_with_heat_maps_open_each_file_once(folder: Path, tmp_path: Path) -> None:
+    manifest, out = folder / "data" / "manifest.csv", tmp_path / "scores.csv"
+    command = ["score", folder / "detector", "--cohort", manifest, "--split", "split", "--part"]
+    command += ["test", "--out", out, "--heat-maps", tmp_path / "maps", "--cache", tmp_path / "new"]
+    subprocess.run([sys.executable, "-c", COUNT_OPENS, *map(str, command)], check=True)
 
 
 def test_an_evaluation_with_examples_looks_at_each_image_once(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.files import new_file
+from midclass.files import new_text
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
 UNKNOWN = -1
@@ -143,7 +143,7 @@ def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
 
     The block gets a function that adds the rows of a table; all parts have the same columns.
     """
-    with new_file(path) as file:
+    with new_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         header: list[str] = []
 

@@ -49,7 +49,7 @@ def run(
             scored = _write_scores(detector, blocks, out)
         else:
             with (
-                new_folder(heat_maps, overwrite=options.overwrite) as pictures,
+                new_folder(heat_maps, overwrite=options.overwrite, synced=False) as pictures,
                 kept_heat_maps(pictures) as maps,
             ):
                 seen = list[Prepared]()  # their pixels are on disk
@@ -106,5 +106,6 @@ def _write_overlays(blocks: Iterable[Prepared], maps: HeatMaps, folder: Path) ->
             name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id)
             picture = folder / f"{number:05d}_{name.removesuffix('.png')[-80:]}.png"
             heat = maps.get(number)
-            overlay(picture, Panel(prepared.pixels[row] / np.float32(65535), heat=heat), scale)
+            pixels = prepared.images([row])[0] / np.float32(65535)
+            overlay(picture, Panel(pixels, heat=heat), scale)
             number += 1
