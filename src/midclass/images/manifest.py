@@ -164,7 +164,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None) -> Case:
         case_id=row.case_id or row.roi_id or where,
         path=(root or line.file.parent) / row.path,
         label=row.label,
-        patient_id=row.patient_id or (source if row.array else row.path),
+        patient_id=sys.intern(row.patient_id) or (source if row.array else row.path),
         class_name=sys.intern(row.class_name),
         part=part,
         spacing_mm=row.spacing_mm,

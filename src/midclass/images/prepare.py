@@ -80,9 +80,10 @@ def prepare_blocks(
     rules, failed, done = Rules(recipe), list[tuple[Case, str]](), 0
     for block in cohort.blocks(size):
         prepared = _prepared(block, rules, cache, _counting(progress, done, len(cohort)))
-        yield prepared
         failed += prepared.failed
         done += len(block)
+        yield prepared
+        del prepared  # or it would stay while the next block is prepared
     if len(failed) == len(cohort):
         raise _cannot_be_prepared(failed, len(cohort))
 

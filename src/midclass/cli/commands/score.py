@@ -22,7 +22,7 @@ from midclass.files import new_folder, refuse_existing, refuse_existing_file
 from midclass.images.cohort import Case, Cohort
 from midclass.images.prepare import Prepared, prepare_blocks
 
-BLOCK = 1024
+BLOCK = 512
 """Cases that are prepared and scored together; an archive does not fit into memory."""
 
 
@@ -95,6 +95,7 @@ def _write_scores(
             scored.cases += len(table)
             scored.flagged += int(table.flagged.sum())
             samples += len(prepared)
+            del prepared, looks, table  # or they would stay while the next block is prepared
     return scored
 
 
