@@ -44,9 +44,19 @@ class Case:
     row: int = 0
 
 
+class Folder(str):
+    """In place of a case's path: its name is that of the file, relative to this folder."""
+
+    __slots__ = ()
+
+
+def _path(case: Case) -> Path:
+    text = _text.__get__(case)
+    return Path(text, case.case_id) if isinstance(text, Folder) else Path(text)
+
+
 # A Path takes four times the memory of its text, and a cohort may have a million cases.
 _text = Case.__dict__["path"]
 Case.path = property(  # type: ignore[assignment, misc]
-    lambda case: Path(_text.__get__(case)),
-    lambda case, path: _text.__set__(case, os.fspath(path)),
+    _path, lambda case, path: _text.__set__(case, os.fspath(path))
 )

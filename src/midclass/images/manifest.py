@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from midclass.errors import InputError
-from midclass.images.case import Case
+from midclass.images.case import Case, Folder
 from midclass.images.row import Row
 
 
@@ -67,9 +68,10 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     columns = _columns(path)
     _check_column(path, columns, "path")
     parts = _part_of(path, columns, split)
+    folder = Folder(root or path.parent)
     there, cases, missing = lru_cache(maxsize=64)(Path.is_file), list[Case](), list[Case]()
     for line in _lines(path, columns):
-        case = _case(line, line.parsed(), parts(line), root)
+        case = _case(line, line.parsed(), parts(line), root, folder)
         if not there(case.path):
             missing.append(case)
         cases.append(case)
@@ -152,7 +154,7 @@ def _check_column(path: Path, columns: Sequence[str], column: str) -> None:
         raise InputError(f"{path}: no column {column!r}; the columns are {', '.join(columns)}")
 
 
-def _case(line: Line, row: Row, part: str, root: Path | None) -> Case:
+def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) -> Case:
     if root is None and _leads_out(row.path):
         raise line.wrong("path", "which leads out of the manifest's folder; give a root")
     if (row.x is None) != (row.y is None):
@@ -160,9 +162,10 @@ def _case(line: Line, row: Row, part: str, root: Path | None) -> Case:
     if row.array and row.index is None:
         raise line.wrong("index", f"expected the row of the array {row.array}")
     source, where = _names(line, row)
+    case_id = row.case_id or row.roi_id or where
     return Case(
-        case_id=row.case_id or row.roi_id or where,
-        path=(root or line.file.parent) / row.path,
+        case_id=case_id,
+        path=folder if case_id == row.path else Path(folder, row.path),
         label=row.label,
         patient_id=sys.intern(row.patient_id) or (source if row.array else row.path),
         class_name=sys.intern(row.class_name),
@@ -196,6 +199,9 @@ def _names(line: Line, row: Row) -> tuple[str, str]:
 
 
 def _check_unique(path: Path, cases: Sequence[Case]) -> None:
+    hashes = np.fromiter((hash(case.case_id) for case in cases), np.int64, len(cases))
+    if len(np.unique(hashes)) == len(cases):
+        return
     first: dict[str, Case] = {}
     for case in cases:
         known = first.setdefault(case.case_id, case)
