@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -165,7 +165,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
     case_id = row.case_id or row.roi_id or where
     return Case(
         case_id=case_id,
-        path=folder if case_id == row.path else Path(folder, row.path),
+        path=cast(Path, folder) if case_id == row.path else Path(folder, row.path),
         label=row.label,
         patient_id=sys.intern(row.patient_id) or (source if row.array else row.path),
         class_name=sys.intern(row.class_name),
