@@ -21,6 +21,7 @@ from midclass.evaluation.metrics import (
     sensitivity,
     sensitivity_at_fpr,
 )
+from midclass.evaluation.ranking import Ranked
 
 
 @st.composite
@@ -110,22 +111,22 @@ def test_each_target_class_is_measured_against_all_given_cases():
 @given(scored(), st.integers(0, 3))
 def test_the_interval_contains_the_estimate(data, seed):
     y, s = np.tile(data[0], 4), np.tile(data[1], 4)
-    low, high = interval(auroc, y, s, np.arange(len(y)), n_resamples=20, seed=seed)
+    low, high = interval(Ranked.auroc, y, s, np.arange(len(y)), n_resamples=20, seed=seed)
     assert 0 <= low <= auroc(y, s) <= high <= 1
 
 
 def test_fewer_patients_give_a_wider_interval():
-    few, many = (interval(auroc, *cohort(n, 4)) for n in (20, 320))
+    few, many = (interval(Ranked.auroc, *cohort(n, 4)) for n in (20, 320))
     assert width(few) > 2 * width(many)
 
 
 def test_repeating_the_cases_of_patients_does_not_narrow_the_interval():
     y, s, who = cohort(40, 3)
     once, repeated = (
-        interval(auroc, np.tile(y, n), np.tile(s, n), np.tile(who, n)) for n in (1, 5)
+        interval(Ranked.auroc, np.tile(y, n), np.tile(s, n), np.tile(who, n)) for n in (1, 5)
     )
     assert repeated == pytest.approx(once)
-    by_case = interval(auroc, np.tile(y, 5), np.tile(s, 5), np.arange(5 * len(y)))
+    by_case = interval(Ranked.auroc, np.tile(y, 5), np.tile(s, 5), np.arange(5 * len(y)))
     assert width(by_case) < 0.6 * width(once)
 
 
@@ -133,7 +134,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     covered = []
     for seed in range(120):
         y, s, who = cohort(60, 3, effect=1.0, seed=seed)
-        low, high = interval(auroc, y, s, who, n_resamples=100, level=0.9)
+        low, high = interval(Ranked.auroc, y, s, who, n_resamples=100, level=0.9)
         covered.append(low <= 0.7602 <= high)  # Phi(1 / sqrt(2))
     assert 0.82 <= np.mean(covered) <= 0.97
 
@@ -141,14 +142,14 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_resamples_without_a_class_are_drawn_again_and_counted():
     y, s = np.array([0] * 9 + [1]), np.arange(10.0)
     with pytest.warns(UserWarning, match=r"^5\d\d resamples without both classes"):
-        assert interval(auroc, y, s, np.arange(10)) == (1.0, 1.0)
+        assert interval(Ranked.auroc, y, s, np.arange(10)) == (1.0, 1.0)
     with pytest.raises(InputError, match="one patient"):
-        interval(auroc, y, s, np.zeros(10))
+        interval(Ranked.auroc, y, s, np.zeros(10))
 
 
 def test_a_thousand_resamples_of_1600_cases_take_seconds():
     start = time.process_time()
-    interval(auroc, *cohort(400, 4))
+    interval(Ranked.auroc, *cohort(400, 4))
     assert time.process_time() - start < 3
 
 

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from midclass.errors import InputError
-from midclass.evaluation.metrics import FloatArray, IntArray, checked_fpr, checked_scores
+from midclass.evaluation.metrics import checked_fpr, checked_scores
+from midclass.evaluation.ranking import FloatArray, IntArray
 
 
 def conformal_p_values(
