@@ -167,14 +167,13 @@ def test_data_are_read_once_for_all_cells_on_the_same_cases_and_not_where_all_ar
     assert len(read) == 1
 
 
-def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder: Path) -> None:
     broken = own(folder, "own.py", learn="torch.zeros(2) @ torch.zeros(3)")
-    (outcome,) = compute([broken], folder / "out", cache=folder / "cache")
+    told: list[str] = []
+    (outcome,) = compute([broken], folder / "out", cache=folder / "cache", tell=told.append)
     assert outcome.error.startswith("RuntimeError: ")
     assert outcome.error.endswith(" (own.py:8)")
-    assert f"failed: breast/pca/0: {outcome.error}" in capsys.readouterr().err
+    assert told == [f"failed: breast/pca/0: {outcome.error}"]
     left = folder / "out" / "work" / "breast" / "pca" / "0" / "error.txt"
     assert "torch.zeros(2) @ torch.zeros(3)" in left.read_text()
     assert "Traceback" in left.read_text()
@@ -213,6 +212,17 @@ def test_a_mistake_in_a_change_is_named_by_its_place_in_the_study_file(
         cells(folder, (old, new))
     assert str(caught.value).startswith(f"{folder / 'study.yaml'}: {place}")
     assert "tiny.yaml" not in str(caught.value)
+
+
+def test_a_change_may_put_right_what_one_before_it_did(folder: Path) -> None:
+    common = ("common: {}", "common: {geometry: {size: [64, 64, 64]}}")
+    with pytest.raises(InputError, match=r"study.yaml: common: geometry"):
+        cells(folder, common)
+    right = (BREAST, f"{BREAST}, change: {{geometry: {{size: [64, 64]}}}}")
+    assert cells(folder, common, right)
+    wrong = ("pca}", "pca, change: {sham: 3}}")
+    with pytest.raises(InputError, match=r"study.yaml: detectors.pca.change: sham is 3"):
+        cells(folder, right, wrong)
 
 
 def test_a_mistake_in_a_recipe_is_named_by_the_recipe(folder: Path) -> None:
