@@ -24,6 +24,7 @@ from midclass.errors import InputError
 from midclass.knowledge.focal import Focal
 from midclass.recipe.budget import Budget
 from midclass.testing import example_batch
+from midclass.training.lesson import Lesson
 from midclass.training.loop import History, train
 from midclass.training.loss import batch_loss, loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses
@@ -51,7 +52,8 @@ def run(steps: int, workdir: Path | None = None, stop: int | None = None) -> tup
     def loss(net: nn.Module, rng: torch.Generator) -> torch.Tensor:
         return batch_loss(net, make_batch(rng), budget)
 
-    return train(network(), loss, lambda n: 0.5, budget, seed=1, workdir=workdir, progress=progress)
+    lesson = Lesson(None, None, 1, workdir, progress)  # this loss needs no prepared images
+    return train(network(), loss, lambda n: 0.5, budget, lesson)
 
 
 def test_the_loss_falls() -> None:
