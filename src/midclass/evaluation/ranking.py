@@ -105,15 +105,16 @@ class Ranked:
 
         ``constant`` is the value where all scores are equal: they assess nothing.
         """
-        by_unit = np.ascontiguousarray(times.T)  # rows are copied whole
+        # Rows are copied whole; small integers, because memory is what takes the time.
+        by_unit = np.ascontiguousarray(times.T, np.int32)
         given = by_unit[self.unit[~self.target]]
         target = by_unit[self.unit[self.target]]
-        below = np.zeros((len(given) + 1, len(times)), np.int64)
+        below = np.zeros((len(given) + 1, len(times)), np.int32)
         given.cumsum(0, out=below[1:])
         lower, upper = self._ties
-        twice = (target * (below[lower] + below[upper])).sum(0)
+        twice = (target * (below[lower] + below[upper])).sum(0, np.int64)
         with np.errstate(invalid="ignore"):
-            area = np.asarray(twice / (2 * below[-1] * target.sum(0)))
+            area = np.asarray(twice / (2 * below[-1] * target.sum(0, np.int64)))
         for row in np.flatnonzero(area == 0.5):
             if self._is_constant(times[row]):
                 area[row] = constant
