@@ -11,7 +11,7 @@ import numpy as np
 from midclass.evaluation.metrics import auroc, by_patient
 from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
-from midclass.study.page import figure, table, with_limits
+from midclass.study.markdown import figure, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"

@@ -13,7 +13,7 @@ from midclass.evaluation.metrics import auroc
 from midclass.evaluation.report import report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
-from midclass.study.page import figure, table, with_limits
+from midclass.study.markdown import figure, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"

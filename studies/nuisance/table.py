@@ -10,7 +10,7 @@ from typing import Any
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
 from midclass.files import write_or_check
-from midclass.study.page import filled, percent
+from midclass.study.markdown import filled, percent
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "nuisance.md"

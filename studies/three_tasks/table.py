@@ -11,7 +11,7 @@ from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.cell import table_of
 from midclass.study.file import Study
-from midclass.study.page import figure, table
+from midclass.study.markdown import figure, table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"

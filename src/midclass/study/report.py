@@ -14,7 +14,7 @@ from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.metrics import false_alarm_rate
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
-from midclass.study.page import figure, filled, percent, signed, with_limits
+from midclass.study.markdown import figure, filled, percent, signed, with_limits
 from midclass.study.results import NotAssessed, Results
 from midclass.version import __version__
 

@@ -1,4 +1,4 @@
-"""Pages: Markdown from templates, with tables and figures written the same way everywhere."""
+"""Markdown: pages from templates, and the one way in which tables and figures are written."""
 
 from __future__ import annotations
 
