@@ -121,7 +121,15 @@ def saved_class(reference: str, where: str, trust: Collection[Path] = ()) -> Any
 
 
 def moved_file(file: str, trust: Collection[Path]) -> str:
-    """The file of this name that may run, wherever it is now; the same where it is not one."""
+    """Where a user's file is that a saved detector names by an old path.
+
+    Args:
+        file: the path from when the detector was saved.
+        trust: the files that may run.
+
+    Returns:
+        The one trusted file with the same name, or ``file`` where none has it, or several have.
+    """
     files = _called(Path(file).name, trust)
     return str(files.pop()) if len(files) == 1 else file
 
