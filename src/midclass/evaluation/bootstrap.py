@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray, IntArray
 
-FloatArray: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.int64]
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], IntArray]
 """(generator, units, m) -> how often each unit counts in m resamples, ``(m, units)``."""
 Statistic: TypeAlias = Callable[[IntArray], FloatArray]
