@@ -124,7 +124,7 @@ def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given:
     plain = prepare_array(images, task, spacing_mm=1.0)
     marked = prepare_array(images, task, spacing_mm=1.0)
     marked.store.pixels.setflags(write=True)
-    marked.store.pixels[~plain.anatomy] = 60_000
+    marked.store.pixels[~plain.masks()] = 60_000
     np.testing.assert_array_equal(detector.score_samples(marked), detector.score_samples(plain))
 
 

@@ -170,6 +170,7 @@ class TestEveryDetector:
         empty = prepare_array(flat, small_recipe(), spacing_mm=1.0)
         empty.store.anatomy.setflags(write=True)
         empty.store.anatomy[0] = False
+        empty.store.covered[0] = 0
         scores = fitted.score_samples(empty)
         assert scores[0] == -np.inf
         assert np.isfinite(scores[1])
@@ -253,5 +254,5 @@ def test_phantom_arrays_go_through_the_same_path_as_files() -> None:
     images = phantoms.make("chest", 3, seed=0, size=64)[:, None]
     recipe = small_recipe()
     prepared = prepare_array(images, recipe, spacing_mm=2.0)
-    assert prepared.pixels.shape == (3, 1, 32, 32)
+    assert prepared.shape == (3, 1, 32, 32)
     assert torch.isfinite(prepared.batch([0, 1, 2]).pixels).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from midclass.evaluation.report import examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.images.cohort import Case, Cohort, choose
-from midclass.images.identity import FITTED_WITH, fitted_with, refuse_seen
-from midclass.images.manifest import slice_numbers
+from midclass.images.identity import FITTED_WITH, content_of, fitted_with, refuse_seen
 
 
 def _table(n: int = 40, **extra: NDArray[np.int64]) -> ScoreTable:
@@ -66,13 +66,16 @@ def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / name).write_text(name)
     manifest = tmp_path / "m.csv"
+
+    def slices() -> list[float | None]:
+        return [case.slice for case in Cohort.from_manifest(manifest)]
+
     manifest.write_text('path, slice,class_name\na,3,"two\nlines"\n\nb,1,\nc,2,\n')
-    cohort = Cohort.from_manifest(manifest)
-    assert slice_numbers(manifest, cohort[::-1]) == pytest.approx([2, 1, 3])
-    manifest.write_text("path,slice\na,3\nb,\nc,2\n")
-    assert slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+    assert slices() == [3, 1, 2]
+    manifest.write_text("path,slice\na,3\nb,\nc,nan\n")
+    assert slices() == [3, None, None]
     manifest.write_text("path\na\n")
-    assert slice_numbers(manifest, Cohort.from_manifest(manifest)) is None
+    assert slices() == [None]
 
 
 def test_a_case_that_cannot_be_assessed_is_no_example() -> None:
@@ -93,14 +96,20 @@ def _cohort(folder: Path, *contents: str, patient: str = "p") -> Cohort:
     return Cohort(tuple(cases), "cohort")
 
 
+def shown(cases: Iterable[Case]) -> list[str]:
+    return [content_of(case) for case in cases]
+
+
 def test_patients_and_images_of_the_fit_are_refused_and_named(tmp_path: Path) -> None:
     seen = _cohort(tmp_path, "one", "two", patient="seen")
-    (tmp_path / FITTED_WITH).write_text(fitted_with(seen))
-    refuse_seen(tmp_path, _cohort(tmp_path, "three", patient="new"))
+    (tmp_path / FITTED_WITH).write_text(fitted_with(seen, shown(seen)))
+    new = _cohort(tmp_path, "three", patient="new")
+    refuse_seen(tmp_path, new, shown(new))
     with pytest.raises(InputError, match="patient seen0"):
         refuse_seen(tmp_path, seen)
+    other = _cohort(tmp_path, "three", "two", patient="other")
     with pytest.raises(InputError, match="image of other1 was used"):
-        refuse_seen(tmp_path, _cohort(tmp_path, "three", "two", patient="other"))
+        refuse_seen(tmp_path, other, shown(other))
     with pytest.raises(InputError, match="is missing"):
         refuse_seen(tmp_path / "elsewhere", seen)
     (tmp_path / FITTED_WITH).write_text("{}")
@@ -112,14 +121,15 @@ def test_rows_of_one_array_are_told_apart(tmp_path: Path) -> None:
     pixels = phantoms.make("breast", 3, 0, size=32)
     np.savez(tmp_path / "x.npz", images=pixels[[0, 1, 2, 1]])
     cases = [Case(str(i), tmp_path / "x.npz", 0, str(i), array="images", index=i) for i in range(4)]
-    (tmp_path / FITTED_WITH).write_text(fitted_with(Cohort(tuple(cases[:2]))))
-    refuse_seen(tmp_path, Cohort(tuple(cases[2:3])))
+    (tmp_path / FITTED_WITH).write_text(fitted_with(cases[:2], shown(cases[:2])))
+    refuse_seen(tmp_path, Cohort(tuple(cases[2:3])), shown(cases[2:3]))
     with pytest.raises(InputError, match="image of 3"):
-        refuse_seen(tmp_path, Cohort(tuple(cases[2:])))
+        refuse_seen(tmp_path, Cohort(tuple(cases[2:])), shown(cases[2:]))
 
 
 def test_what_is_kept_of_a_fit_names_nobody(tmp_path: Path) -> None:
-    assert "seen" not in fitted_with(_cohort(tmp_path, "one", patient="seen"))
+    seen = _cohort(tmp_path, "one", patient="seen")
+    assert "seen" not in fitted_with(seen, shown(seen))
 
 
 def test_a_contact_sheet_draws_from_the_given_class_and_repeats_patients_late() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass import Cohort, Detector, ImageBatch, Recipe, prepare
+from midclass import Cohort, Detector, ImageBatch, InputError, Recipe, load_detector, prepare
 from midclass.cli.commands import evaluate, fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
@@ -19,6 +22,7 @@ from midclass.detectors.base import Look
 from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.images import phantoms
+from midclass.training.lesson import FORWARD_BATCH
 
 RECIPE = """\
 extends: phantoms
@@ -64,6 +68,33 @@ def test_200_cases_scored_with_heat_maps_are_200_images_through_the_network(
     assert sum(looked_at) == len(cases) == len(list(maps.iterdir())) == 200
 
 
+COUNT_OPENS = """
+import collections, sys
+from midclass.cli.app import app
+
+opened = collections.Counter()
+
+def hook(event, arguments):
+    if event == "open" and "/data/images/" in str(arguments[0]):
+        opened[str(arguments[0])] += 1
+
+sys.addaudithook(hook)
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+assert len(opened) == 200, len(opened)
+assert set(opened.values()) == {1}, opened.most_common(3)
+"""
+
+
+def test_200_cases_scored_with_heat_maps_open_each_file_once(folder: Path, tmp_path: Path) -> None:
+    manifest, out = folder / "data" / "manifest.csv", tmp_path / "scores.csv"
+    command = ["score", folder / "detector", "--cohort", manifest, "--split", "split", "--part"]
+    command += ["test", "--out", out, "--heat-maps", tmp_path / "maps", "--cache", tmp_path / "new"]
+    subprocess.run([sys.executable, "-c", COUNT_OPENS, *map(str, command)], check=True)
+
+
 def test_an_evaluation_with_examples_looks_at_each_image_once(
     folder: Path, looked_at: list[int], tmp_path: Path
 ) -> None:
@@ -82,13 +113,42 @@ def test_scores_without_and_with_heat_maps_are_the_same_bytes(folder: Path, tmp_
     assert (tmp_path / "without.csv").read_bytes() == (tmp_path / "with.csv").read_bytes()
 
 
+def test_a_cohort_of_many_blocks_gives_the_same_bytes_and_pictures_as_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")[:128]
+    bad = replace(cases[0], case_id="bad", path=tmp_path / "bad.png")
+    cases = Cohort((*cases, bad))  # alone in the last block
+    options, made = Options(cache=folder / "cache"), []
+    for size in (1000, FORWARD_BATCH):
+        monkeypatch.setattr(score, "BLOCK", size)
+        maps, out = tmp_path / f"maps{size}", tmp_path / f"{size}.csv"
+        assert not score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
+        pictures = {path.name: path.read_bytes() for path in maps.iterdir()}
+        made.append((out.read_bytes(), pictures))
+    assert made[0] == made[1]
+    assert len(made[0][1]) == 128
+
+
+def test_blocks_are_whole_batches_of_the_network() -> None:
+    """Else the last bits of a score would depend on where its block ends."""
+    assert score.BLOCK % FORWARD_BATCH == 0
+
+
+def test_where_nothing_can_be_read_no_table_is_left(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    out = tmp_path / "scores.csv"
+    with pytest.raises(InputError, match=r"1 of 1 cases cannot be prepared: .*bad\.png"):
+        score.run(folder / "detector", Cohort.from_files([tmp_path / "bad.png"]), out=out)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+
+
 def test_what_a_consumer_does_between_looks_is_no_inference(folder: Path) -> None:
     """A generator that yielded inside inference mode would spoil the training of its caller."""
     recipe = Recipe.load(folder / "tiny.yaml")
     cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")[:4]
     prepared = prepare(cases, recipe, cache=folder / "cache")
-    from midclass import load_detector
-
     for _ in load_detector(folder / "detector").looks(prepared):
         assert not torch.is_inference_mode_enabled()
 
@@ -111,10 +171,12 @@ def test_kept_heat_maps_are_found_by_their_row_and_share_the_scale_of_all(
     maps = rng.random((n, 4, 3)).astype(np.float32)
     anatomy = rng.random((n, 4, 3)) < inside
     rows = rng.permutation(n)[: rng.integers(1, n + 1)].tolist()
-    with kept_heat_maps(maps.shape, tmp_path_factory.getbasetemp()) as kept:
+    with kept_heat_maps(tmp_path_factory.getbasetemp()) as kept:
         assert len(list(kept.keeping(looks(maps, anatomy, rows)))) == -(-len(rows) // 2)
-        for row in range(n):
-            np.testing.assert_array_equal(kept[row], maps[row] if row in rows else 0 * maps[row])
+        for row in set(range(n)) - set(rows):
+            assert kept.get(row) is None
+        for row in rows:
+            np.testing.assert_array_equal(kept.get(row), maps[row])
         values = np.concatenate([maps[row][anatomy[row]] for row in rows]).astype(np.float16)
         low = float(np.median(values)) if len(values) else 0.0
         high = max(float(values.max()), low + 0.01) if len(values) else 1.0

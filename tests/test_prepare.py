@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def saved(folder: Path, pixels: Pixels, name: str = "a.png", **known: Any) -> Ca
 
 def extent_mm(prepared: Prepared, i: int = 0) -> tuple[float, float]:
     """Height and width of what is bright, by the reported spacing."""
-    bright = prepared.pixels[i, 0] > 32768
+    bright = prepared.images()[i, 0] > 32768
     spacing = prepared.spacing_mm[i]
     return (
         float(np.flatnonzero(bright.any(axis=1)).size * spacing[0]),
@@ -69,7 +71,9 @@ def diameters_mm(prepared: Prepared) -> tuple[float, float]:
 
     The standard deviation of a disc along an axis is a quarter of its diameter.
     """
-    brighter = np.clip(np.asarray(prepared.pixels[0, 0]) / 65535 - 0.12, 0, 1)  # than its surround
+    brighter = np.clip(
+        np.asarray(prepared.images()[0, 0]) / 65535 - 0.12, 0, 1
+    )  # than its surround
     rows, columns = np.indices(brighter.shape)
     variances = [np.cov(place.ravel(), aweights=brighter.ravel()) for place in (rows, columns)]
     tall, wide = 4 * np.sqrt(variances) * prepared.spacing_mm[0]
@@ -78,7 +82,7 @@ def diameters_mm(prepared: Prepared) -> tuple[float, float]:
 
 def middle(prepared: Prepared, i: int = 0) -> tuple[float, ...]:
     """The centre of what is bright, in samples."""
-    found = np.argwhere(prepared.pixels[i, 0] > 32768).mean(axis=0)
+    found = np.argwhere(prepared.images()[i, 0] > 32768).mean(axis=0)
     return tuple(map(float, found))
 
 
@@ -120,7 +124,7 @@ def test_20_mm_are_20_mm_at_any_resolution(
 def test_a_whole_image_on_its_own_grid_is_left_as_it_is() -> None:
     image = np.random.default_rng(0).random((2, 1, 64, 64), np.float32)
     prepared = prepare_array(image, recipe(), 0.5)
-    assert np.abs(prepared.pixels / 65535 - image).max() < 1e-4
+    assert np.abs(prepared.images() / 65535 - image).max() < 1e-4
     assert prepared.spacing_mm.tolist() == [[0.5, 0.5]] * 2
     assert not prepared.assumed_spacing
 
@@ -155,10 +159,10 @@ def test_a_roi_over_the_edge_has_no_anatomy_and_no_pixels_outside(tmp_path: Path
     case = saved(tmp_path, image, centre=(0, 50), spacing_mm=(1.0, 1.0))
     wanted = recipe(view="roi", roi_mm=40, size=[40, 40])
     prepared = prepare(Cohort((case,)), wanted, cache=tmp_path / "cache")
-    assert prepared.anatomy[0, 0].mean(axis=0).tolist() == [0.0] * 20 + [1.0] * 20 or (
-        prepared.anatomy[0, 0].mean(axis=0).tolist() == [0.0] * 19 + [1.0] * 21
+    assert prepared.masks()[0, 0].mean(axis=0).tolist() == [0.0] * 20 + [1.0] * 20 or (
+        prepared.masks()[0, 0].mean(axis=0).tolist() == [0.0] * 19 + [1.0] * 21
     )
-    assert (prepared.pixels[0, 0] > 0).tolist() == prepared.anatomy[0, 0].tolist()
+    assert (prepared.images()[0, 0] > 0).tolist() == prepared.masks()[0, 0].tolist()
 
 
 def test_right_sides_are_flipped_and_left_ones_are_not(tmp_path: Path) -> None:
@@ -167,9 +171,9 @@ def test_right_sides_are_flipped_and_left_ones_are_not(tmp_path: Path) -> None:
     right = saved(tmp_path, image[:, ::-1], "r.png", laterality="R", spacing_mm=(1.0, 1.0))
     pixels = prepare(
         Cohort((left, right)), recipe(orient="laterality"), cache=tmp_path / "cache"
-    ).pixels
+    ).images()
     assert (pixels[0] == pixels[1]).all()
-    kept = prepare(Cohort((left, right)), recipe(), cache=tmp_path / "cache").pixels
+    kept = prepare(Cohort((left, right)), recipe(), cache=tmp_path / "cache").images()
     assert (kept[0] == kept[1, :, :, ::-1]).all()
 
 
@@ -177,23 +181,23 @@ def test_relative_intensity_keeps_contrast_and_centres_the_anatomy() -> None:
     dark, bright = disc((64, 64), (32, 32), 30, 1.0) * 0.5, disc((64, 64), (32, 32), 30, 1.0)
     wanted = recipe("anatomy.foreground", {"rule": "relative", "scale": 0.5}, outside="blank")
     prepared = prepare_array(np.stack([dark, bright])[:, None], wanted, 1.0)
-    assert np.allclose(prepared.pixels[:, 0, 32, 32] / 65535, 0.5, atol=0.01)
-    assert (prepared.pixels[~prepared.anatomy] == 0).all()
+    assert np.allclose(prepared.images()[:, 0, 32, 32] / 65535, 0.5, atol=0.01)
+    assert (prepared.images()[~prepared.masks()] == 0).all()
 
 
 def test_percentiles_undo_exposure() -> None:
     image = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
     wanted = recipe(intensity={"rule": "percentiles"})
-    one = prepare_array(image, wanted, 1.0).pixels
-    other = prepare_array(image * 0.5 + 0.2, wanted, 1.0).pixels
+    one = prepare_array(image, wanted, 1.0).images()
+    other = prepare_array(image * 0.5 + 0.2, wanted, 1.0).images()
     assert np.abs(one.astype(int) - other.astype(int)).max() <= 2
 
 
 def test_colour_becomes_luminance_and_grey_is_refused_as_colour() -> None:
     image = np.zeros((1, 3, 64, 64), np.float32)
     image[:, 1, 16:48] = 1
-    assert prepare_array(image, recipe(), 1.0).pixels.max() == round(0.587 * 65535)
-    assert prepare_array(image, recipe(channels=3), 1.0).pixels.shape == (1, 3, 64, 64)
+    assert prepare_array(image, recipe(), 1.0).images().max() == round(0.587 * 65535)
+    assert prepare_array(image, recipe(channels=3), 1.0).images().shape == (1, 3, 64, 64)
     with pytest.raises(InputError, match="wrong channel count 1"):
         prepare_array(image[:, :1] + image[:, 1:2], recipe(channels=3), 1.0)
 
@@ -233,26 +237,50 @@ def test_a_second_call_reads_no_image_and_gives_the_same_memory_map(
     forbid_reading(monkeypatch)
     second = prepare(cohort, wanted, cache=tmp_path)
     assert seen == [(i, 5) for i in range(1, 6)]
-    assert isinstance(second.pixels, np.memmap)
-    assert isinstance(second.anatomy, np.memmap)
-    assert first.pixels.tobytes() == second.pixels.tobytes()
-    assert first.anatomy.tobytes() == second.anatomy.tobytes()
+    assert isinstance(second.store.pixels, np.memmap)
+    assert isinstance(second.store.anatomy, np.memmap)
+    assert first.images().tobytes() == second.images().tobytes()
+    assert first.masks().tobytes() == second.masks().tobytes()
     assert first.spacing_mm.tolist() == second.spacing_mm.tolist()
     assert first.assumed_spacing
     assert second.assumed_spacing
     batch = second.batch([3, 1])
-    assert np.allclose(batch.pixels.numpy(), second.pixels[[3, 1]] / 65535)
+    assert np.allclose(batch.pixels.numpy(), second.images()[[3, 1]] / 65535)
     assert second.cases.cases == cohort.cases
 
 
+def test_a_copied_folder_is_the_same_cohort(cohort: Cohort, tmp_path: Path) -> None:
+    root, copied = tmp_path / "cache", tmp_path / "copied"
+    first = prepare(cohort, recipe(**ASSUMED), cache=root)
+    shutil.copytree(cohort[0].path.parent, copied)
+    moved = tuple(replace(case, path=copied / case.path.name) for case in cohort)
+    again = prepare(Cohort(moved), recipe(**ASSUMED), cache=root)
+    assert again.contents == first.contents
+    assert len(set(first.contents)) == 5
+    assert len(list(root.iterdir())) == 1
+
+
+def test_two_cases_of_one_file_that_differ_in_what_is_said_of_them_are_two_samples(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    """Also where the first was prepared and kept before the second was asked for."""
+    saved(tmp_path, np.linspace(0, 1, 70)[None].repeat(50, 0), "ramp.png")
+    left = Case("left", tmp_path / "ramp.png", 0, "p", laterality="L")
+    right = replace(left, laterality="R")
+    wanted = recipe(orient="laterality", **ASSUMED)
+    one, other = (prepare(Cohort((case,)), wanted, cache=tmp_path / "c") for case in (left, right))
+    assert (one.images() == other.images()[..., ::-1]).all()
+    assert (one.images() != other.images()).any()
+
+
 def test_a_changed_file_or_recipe_is_prepared_again(cohort: Cohort, tmp_path: Path) -> None:
-    before = prepare(cohort, recipe(**ASSUMED), cache=tmp_path).pixels.copy()
+    before = prepare(cohort, recipe(**ASSUMED), cache=tmp_path).images()
     saved(cohort[0].path.parent, np.eye(50, 70, dtype=np.float32), "0.png")
-    after = prepare(cohort, recipe(**ASSUMED), cache=tmp_path).pixels
+    after = prepare(cohort, recipe(**ASSUMED), cache=tmp_path).images()
     assert (before[0] != after[0]).any()
     assert (before[1:] == after[1:]).all()
     scaled = prepare(cohort, recipe(intensity={"rule": "relative"}, **ASSUMED), cache=tmp_path)
-    assert (scaled.pixels != after).any()
+    assert (scaled.images() != after).any()
 
 
 def test_another_version_of_a_users_anatomy_is_prepared_again(
@@ -267,7 +295,7 @@ def test_another_version_of_a_users_anatomy_is_prepared_again(
         )
         os.utime(code, (1e9, 1e9))  # within a second, and as long: Python's own cache is fooled
         trusted = Recipe.from_dict(wanted, trust=[code])
-        shares.append(prepare(cohort, trusted, cache=tmp_path / "cache").anatomy.mean())
+        shares.append(prepare(cohort, trusted, cache=tmp_path / "cache").masks().mean())
     assert shares[1] == pytest.approx(shares[0] * 10 / 25, rel=0.1)
 
 
@@ -292,10 +320,10 @@ def test_an_interrupted_preparation_leaves_nothing(cohort: Cohort, tmp_path: Pat
 
 @pytest.mark.parametrize("part", ["pixels.npy", "assumed.npy", "failed.json"])
 def test_a_damaged_entry_is_made_again(cohort: Cohort, tmp_path: Path, part: str) -> None:
-    first = prepare(cohort, recipe(**ASSUMED), cache=tmp_path / "cache").pixels.tobytes()
+    first = prepare(cohort, recipe(**ASSUMED), cache=tmp_path / "cache").images().tobytes()
     (entry,) = (tmp_path / "cache").iterdir()
     os.truncate(entry / part, (entry / part).stat().st_size // 2)
-    assert prepare(cohort, recipe(**ASSUMED), cache=tmp_path / "cache").pixels.tobytes() == first
+    assert prepare(cohort, recipe(**ASSUMED), cache=tmp_path / "cache").images().tobytes() == first
 
 
 def test_the_least_recently_used_entries_over_the_limit_are_removed(
@@ -353,9 +381,9 @@ def test_going_on_keeps_the_good_cases_and_tries_the_bad_ones_again(
         )
         assert [case.case_id for case, _ in prepared.failed] == ["damaged.png", "black.png"]
         assert prepared.cases.cases == cohort.cases
-        assert len(prepared) == len(prepared.pixels) == len(prepared.anatomy) == 5
+        assert len(prepared) == len(prepared.images()) == len(prepared.masks()) == 5
     alone = prepare(cohort, recipe(**ASSUMED), cache=tmp_path / "cache")
-    assert (alone.pixels == prepared.pixels).all()
+    assert (alone.images() == prepared.images()).all()
 
 
 def test_a_reason_that_has_gone_is_not_remembered(
@@ -379,7 +407,7 @@ def test_a_subset_follows_the_cohort_that_it_is_asked_for(cohort: Cohort, tmp_pa
     assert [case.case_id for case in part.cases] == ["3.png", "0.png"]
     assert [case.case_id for case, _ in part.failed] == ["damaged.png"]
     assert part.case_index.tolist() == [0, 1]
-    assert (part.pixels == prepared.pixels[[3, 0]]).all()
+    assert (part.images() == prepared.images()[[3, 0]]).all()
     assert (part.batch([0]).pixels == prepared.batch([3]).pixels).all()
     stranger = Case("x", Path("x.png"), 0, "x")
     with pytest.raises(InputError, match="case x was not prepared"):
@@ -453,8 +481,10 @@ def test_an_image_with_several_rois_is_read_once(
     wanted = recipe(view="roi", roi_mm=20, spacing_mm=1)
     prepared = prepare(Cohort(tuple(cases)), wanted, cache=tmp_path / "cache")
     assert len(reads) == 2
-    assert (prepared.pixels[0] == prepared.pixels[1]).all()  # rows follow the cohort all the same
-    assert (prepared.pixels[0] != prepared.pixels[2]).any()
+    assert (
+        prepared.images()[0] == prepared.images()[1]
+    ).all()  # rows follow the cohort all the same
+    assert (prepared.images()[0] != prepared.images()[2]).any()
 
 
 @pytest.mark.realdata
@@ -473,4 +503,4 @@ def test_real_cases_prepare(shared_data: Path, tmp_path: Path, name: str, manife
     assert len(prepared) == 8
     assert prepared.assumed_spacing
     assert prepared.assessable.sum() >= 5
-    assert (prepared.pixels[prepared.assessable].max(axis=(1, 2, 3)) > 30000).all()
+    assert (prepared.images()[prepared.assessable].max(axis=(1, 2, 3)) > 30000).all()

@@ -433,11 +433,12 @@ class TestPositives:
         recipe = small()
         cohort = Cohort.from_manifest(phantoms.write(tmp_path / "set", "chest", 0, 40, 6, size=32))
         given, few = cohort.part("train"), cohort.part("test").target_class()[:3]
-        place = Workplace(tmp_path / "out", recipe, given, 0, "supervised.Focal", positives=few)
-        without = Workplace(tmp_path / "out", recipe, given, 0, "supervised.Focal")
+        normal, known = prepare(given, recipe), prepare(few, recipe)
+        place = Workplace(tmp_path / "out", recipe, normal, 0, "supervised.Focal", positives=known)
+        without = Workplace(tmp_path / "out", recipe, normal, 0, "supervised.Focal")
         assert place.call["cohort"] != without.call["cohort"]
         detector = detector_class("supervised.Focal")(recipe)
-        place.fit(detector, prepare(given, recipe), 0.2, lambda *_: None, prepare(few, recipe))
+        place.fit(detector, 0.2)
         refuse_seen(tmp_path / "out", cohort.part("test").target_class()[3:])
         with pytest.raises(InputError, match="was used to fit"):
             refuse_seen(tmp_path / "out", cohort.part("test"))

@@ -7,6 +7,7 @@ what was there before.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -14,25 +15,45 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from midclass.errors import InputError
 
 
-def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all; makes the folder if needed."""
+@contextmanager
+def new_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to fill, which gets its name when the block ends without an error.
+
+    Makes the folder if needed. What has its name is on the disk, also after a loss of power.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
         # Not tempfile: its files are readable by their owner alone, and would stay so.
-        with open(temporary, "x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(temporary, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_text(path: str | Path) -> Iterator[TextIO]:
+    """The same for text in UTF-8, with line ends as they are written."""
+    with new_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        yield text
+        text.detach()  # flushes; the file is closed where it was opened
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; makes the folder if needed."""
+    with new_file(path) as file:
+        file.write(text.encode())
 
 
 def write_or_check(path: Path, text: str, *, check: bool) -> bool:
@@ -66,11 +87,12 @@ def fill_blocks(text: str, blocks: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: str | Path, *, overwrite: bool = False, synced: bool = True) -> Iterator[Path]:
     """A folder to fill, which gets its name ``path`` when the block ends without an error.
 
     On an error what was made is removed and what was at ``path`` stays. With ``overwrite`` a folder
-    at ``path`` is replaced with all it contains.
+    at ``path`` is replaced with all it contains. ``synced=False`` is for many files that can be
+    made again: they are not forced onto the disk one by one.
 
     Raises InputError, before the block, for a file or (without overwrite) a folder not empty.
     """
@@ -84,17 +106,38 @@ def new_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
+        if synced:
+            for file in new.rglob("*"):
+                _sync_folder(file) if file.is_dir() else _sync_file(file)
+            _sync_folder(new)
         if overwrite and path.is_dir():
             os.rename(path, old)
         elif path.is_dir():
             path.rmdir()
         os.rename(new, path)
+        _sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         if old.exists() and not path.exists():
             os.rename(old, path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make renames in it last; Windows does so by itself, and opens no folder."""
+    if os.name == "nt":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _beside(path: Path) -> Path:

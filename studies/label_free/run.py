@@ -22,7 +22,6 @@ from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.image_scores import Combination
 from midclass.detectors.middle_class import Choice, MiddleClassDetector
 from midclass.images.cohort import Cohort
-from midclass.images.manifest import slice_numbers
 from midclass.images.prepare import prepare
 from midclass.recipe.recipe import Recipe
 
@@ -60,7 +59,6 @@ def run(task: str, repeat: int, data: Path, work: Path) -> None:
     parts = {k: given.subset(v) for k, v in given.cases.split_by_patient(HELD_OUT, repeat).items()}
     judge = detector.judge(parts["train"], parts["select"], repeat)
     prepared = prepare(test, recipe)
-    slices = slice_numbers(data / manifest, test)
     best = detector.history_["best"]
     for way, index in (("last_log_odds", -1), ("last_combined", -1), ("chosen", best)):
         detector.network_.load_state_dict(states[index])
@@ -68,7 +66,7 @@ def run(task: str, repeat: int, data: Path, work: Path) -> None:
         choice = alone(choice, "log_odds") if way == "last_log_odds" else choice
         detector.given_, detector.combination_ = choice.given, choice.combination
         detector.calibrate(parts["calibrate"])
-        table = score_table(detector, prepared, slices)
+        table = score_table(detector, prepared, slices=True)
         table.write(HERE / "scores" / task / way / f"{repeat}.csv")
     shutil.rmtree(folder)
 

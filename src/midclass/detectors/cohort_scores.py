@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from midclass.detectors.base import Detector, Look, case_scores
 from midclass.errors import InputError
@@ -22,20 +21,21 @@ if TYPE_CHECKING:
 def score_table(
     detector: Detector,
     prepared: Prepared,
-    slices: NDArray[np.float64] | None = None,
     looks: Iterable[Look] | None = None,
+    *,
+    slices: bool = False,
 ) -> ScoreTable:
     """Score every case of ``prepared``.
 
     Args:
         detector: fitted.
         prepared: n cases, of known class or not.
-        slices: ``(n,)``, the place of each case in its patient, where cases are slices.
         looks: those of the detector at ``prepared``, where somebody else sees them too.
+        slices: add the column ``slice``, where every case has its place among its patient's.
 
     Returns:
         The table, with the extra columns ``p_value``, ``flagged``, ``assumed_spacing`` (0 or 1)
-        and, where given, ``slice``.
+        and, where asked for and known, ``slice``.
     """
     cases = prepared.cases
     scores = case_scores(looks or detector.looks(prepared), prepared)
@@ -46,8 +46,9 @@ def score_table(
         "flagged": (scores > detector.threshold_).astype(np.int64),
         "assumed_spacing": assumed,
     }
-    if slices is not None:
-        extra["slice"] = slices
+    places = [case.slice for case in cases]
+    if slices and None not in places:
+        extra["slice"] = np.array(places, float)
     return ScoreTable.of(
         [case.case_id for case in cases],
         [case.patient_id for case in cases],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -15,49 +16,45 @@ from midclass.detectors.base import Look
 
 
 @contextmanager
-def kept_heat_maps(shape: tuple[int, ...], folder: Path) -> Iterator[HeatMaps]:
-    """A place for the heat maps of n samples, until the block ends.
-
-    Args:
-        shape: ``(n, *spatial)``.
-        folder: where there is room for their file.
-    """
+def kept_heat_maps(folder: Path) -> Iterator[HeatMaps]:
+    """A place for heat maps, until the block ends; the folder is where there is room for them."""
     with TemporaryFile(dir=folder) as file:
-        yield HeatMaps(shape, file)
+        yield HeatMaps(file)
 
 
 class HeatMaps:
-    """The heat maps of n samples, each seen once; in a file, since those of an archive are many.
+    """The heat maps of samples, each seen once; in a file, since those of an archive are many.
 
     Args:
-        shape: ``(n, *spatial)``.
         file: empty, open for writing and reading bytes.
     """
 
-    def __init__(self, shape: tuple[int, ...], file: IO[bytes]) -> None:
-        self._spatial, self._file = shape[1:], file
-        self._place = np.full(shape[0], -1)  # of each sample's map in the file
-        self._seen = 0
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._place: dict[int, int] = {}  # of each sample's map in the file
+        self._spatial: tuple[int, ...] = ()
         self._values = np.zeros(2**16, np.int64)  # how often each half-precision number occurs
 
-    def keeping(self, looks: Iterable[Look]) -> Iterator[Look]:
-        """The looks themselves; their maps are kept on the way."""
+    def keeping(self, looks: Iterable[Look], first: int = 0) -> Iterator[Look]:
+        """The looks themselves; their maps are kept on the way, under their rows from ``first``."""
         for look in looks:
             if look.maps is not None:
                 inside = look.maps[look.images.anatomy.squeeze(1).cpu().numpy()]
                 bits = inside.astype(np.float16).view(np.uint16)
                 self._values += np.bincount(bits, minlength=2**16)
+                self._file.seek(0, SEEK_END)
                 self._file.write(look.maps.astype(np.float32).tobytes())
-                self._place[look.rows] = self._seen + np.arange(len(look.maps))
-                self._seen += len(look.maps)
+                for row in look.rows:
+                    self._place[first + int(row)] = len(self._place)
+                self._spatial = look.maps.shape[1:]
             yield look
 
-    def __getitem__(self, row: int) -> NDArray[np.float32]:
-        """The map of one sample, ``(*spatial)``; 0 everywhere where none was seen."""
-        if self._place[row] < 0:
-            return np.zeros(self._spatial, np.float32)
+    def get(self, row: int) -> NDArray[np.float32] | None:
+        """The map of one sample, ``(*spatial)``; None where none was seen."""
+        if row not in self._place:
+            return None
         size = 4 * int(np.prod(self._spatial))
-        self._file.seek(int(self._place[row]) * size)
+        self._file.seek(self._place[row] * size)
         return np.frombuffer(self._file.read(size), np.float32).reshape(self._spatial)
 
     @property

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from midclass.errors import InputError
 from midclass.files import digest, new_folder, write_text_atomic
-from midclass.images.cohort import Case, Cohort
 from midclass.images.identity import FITTED_WITH, fitted_with
+from midclass.images.keys import known_of
 from midclass.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from midclass.types import Progress
 
 
-NO_CASES = Cohort(())
-"""The positives of a fit that has none."""
 STATE = "training.pt"
 """File of a training's state; it appears at the first checkpoint."""
 
@@ -32,7 +30,7 @@ class Workplace:
     Args:
         out: where the detector will be.
         recipe: with which it is fitted.
-        cohort: the cases it is fitted with.
+        given: the given-class cases it is fitted with.
         seed: of the fit.
         detector: name of its module.
         trust: files of the user's that may run; a change in them is another fit.
@@ -43,17 +41,17 @@ class Workplace:
         self,
         out: Path,
         recipe: Recipe,
-        cohort: Cohort,
+        given: Prepared,
         seed: int,
         detector: str,
         trust: Collection[Path] = (),
-        positives: Cohort = NO_CASES,
+        positives: Prepared | None = None,
     ) -> None:
-        self.out = out
+        self.out, self.given, self.positives = out, given, positives
         self.folder = out.with_name(f"{out.name}.part")
         self.call: dict[str, Any] = {
             "recipe": digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
-            "cohort": digest(*map(_identity, (*cohort, *positives))),
+            "cohort": digest(*map(_identities, self._prepared)),
             "seed": seed,
             "detector": detector,
         }
@@ -88,10 +86,8 @@ class Workplace:
     def fit(
         self,
         detector: Detector,
-        given: Prepared,
         max_fpr: float,
-        progress: Progress,
-        positives: Prepared | None = None,
+        progress: Progress | None = None,
     ) -> Detector:
         """Fit and save; the state is removed at the end, and where it can be of no use.
 
@@ -103,8 +99,8 @@ class Workplace:
         write_text_atomic(self.folder / "call.json", json.dumps(self.call))
         try:
             detector.fit(
-                given,
-                positives=positives,
+                self.given,
+                positives=self.positives,
                 seed=self.call["seed"],
                 max_fpr=max_fpr,
                 workdir=self.folder,
@@ -112,8 +108,9 @@ class Workplace:
             )
             with new_folder(self.out, overwrite=True) as temporary:
                 detector.save(temporary)
-                few = () if positives is None else (positives.cases,)
-                known = fitted_with(given.cases, *few)
+                cases = [case for one in self._prepared for case in one.cases]
+                shown = [content for one in self._prepared for content in one.contents]
+                known = fitted_with(cases, shown)
                 (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
         except KeyboardInterrupt:
             if self.has_state:
@@ -130,6 +127,10 @@ class Workplace:
         self._discard([])
         return detector
 
+    @property
+    def _prepared(self) -> list[Prepared]:
+        return [one for one in (self.given, self.positives) if one is not None]
+
     def _discard(self, made: Sequence[Path]) -> None:
         """Remove the folder, and those above it that were made for it."""
         shutil.rmtree(self.folder)
@@ -137,8 +138,9 @@ class Workplace:
             folder.rmdir()
 
 
-def _identity(case: Case) -> list[Any]:
-    status = case.path.stat()
-    where = [case.array, case.index, case.frame, case.centre, case.spacing_mm, case.laterality]
-    who = [case.case_id, case.patient_id, case.label]
-    return [*who, str(case.path.resolve()), status.st_size, status.st_mtime_ns, *where]
+def _identities(prepared: Prepared) -> list[list[Any]]:
+    """The cases by what they show and what is said of them, not by where their files lie."""
+    return [
+        [case.case_id, case.patient_id, case.label, content, *known_of(case)]
+        for case, content in zip(prepared.cases, prepared.contents, strict=True)
+    ]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.images.case import Case
 from midclass.images.formats.read import Image, file_format, read
-from midclass.images.identity import by_size, content_hash
-from midclass.images.manifest import Case, read_manifest
+from midclass.images.identity import same_image
+from midclass.images.manifest import read_manifest
 
 __all__ = ["Case", "Cohort"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz")
@@ -164,6 +165,11 @@ class Cohort(Sequence[Case]):
         order = np.random.default_rng(seed).permutation(len(target))
         return target[np.sort(order[:n])]
 
+    def blocks(self, size: int) -> Iterator[Cohort]:
+        """The cases in order, at most so many at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False
     ) -> Image:
@@ -238,16 +244,12 @@ class Cohort(Sequence[Case]):
                     f"patient {case.patient_id} is in both: {first[case.patient_id].case_id} "
                     f"({self.name}) and {case.case_id} ({other.name}); keep a patient on one side"
                 )
-        mine, theirs = by_size(self), by_size(other)
-        for size in sorted(mine.keys() & theirs.keys()):
-            known = {content_hash(case): case for case in reversed(mine[size])}
-            for case in theirs[size]:
-                same = known.get(content_hash(case))
-                if same is not None:
-                    raise InputError(
-                        f"the same image is in both: {same.case_id} ({self.name}) and "
-                        f"{case.case_id} ({other.name}); remove one of them"
-                    )
+        if same := same_image(self, other):
+            mine, theirs = same
+            raise InputError(
+                f"the same image is in both: {mine.case_id} ({self.name}) and "
+                f"{theirs.case_id} ({other.name}); remove one of them"
+            )
 
 
 def _files(folder: Path) -> list[Path]:

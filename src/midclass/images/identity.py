@@ -1,33 +1,71 @@
-"""Identity: what makes two images, cases or cohorts the same, by content."""
+"""Identity: what makes two images, cases or cohorts the same: what they show, by one hash."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midclass.errors import InputError
+from midclass.images.case import Case
+from midclass.images.formats.contents import contents
 from midclass.images.formats.read import decode
-from midclass.images.manifest import Case
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
 
-
 FITTED_WITH = "cohort.json"
 """File in a saved detector's folder: hashes of the patients and images it was fitted with."""
+SHORT = 16
+"""Digits of a hash in that file; two of a million images share them once in ten million fits."""
 
 
-def fitted_with(*cohorts: Cohort) -> str:
-    """What ``refuse_seen`` needs to know of the cases of a fit, as JSON without any name."""
-    patients = {_short_hash(case.patient_id.encode()) for cohort in cohorts for case in cohort}
-    contents = {content for cohort in cohorts for content in _contents(cohort).values()}
-    return json.dumps({"patients": sorted(patients), "contents": sorted(contents)}, indent=1)
+def hash_of_file(path: Path) -> str:
+    """The hash of a file's bytes, in 64 hexadecimal digits; that of the last files is at hand."""
+    status = path.stat()
+    return _hash(path, status.st_size, status.st_mtime_ns)
 
 
-def refuse_seen(detector: Path, cohort: Cohort) -> None:
+@lru_cache(maxsize=8)
+def _hash(path: Path, size: int, modified: int) -> str:
+    return sha256(contents(path)).hexdigest()
+
+
+def content_of(case: Case) -> str:
+    """The hash of what a case shows: of its file, or of its row of an npz array.
+
+    Raises:
+        InputError: the row does not exist.
+        OSError: the file cannot be opened.
+    """
+    if case.array is None:
+        return hash_of_file(case.path)
+    values = decode(case.path, array=case.array, index=case.index)
+    return sha256(f"{values.dtype} {values.shape}".encode() + values.tobytes()).hexdigest()
+
+
+def fitted_with(cases: Iterable[Case], shown: Iterable[str]) -> str:
+    """What ``refuse_seen`` needs to know of the cases of a fit, as JSON without any name.
+
+    Args:
+        cases: of the fit.
+        shown: ``content_of`` each image, in any order.
+    """
+    patients = {_of_patient(case) for case in cases}
+    short = {content[:SHORT] for content in shown}
+    return json.dumps({"patients": sorted(patients), "contents": sorted(short)}, indent=1)
+
+
+def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> None:
     """Refuse to evaluate on a patient or an image that the detector was fitted with.
+
+    Args:
+        detector: its folder.
+        cohort: the cases.
+        shown: ``content_of`` each of them; without, patients alone are compared.
 
     Raises:
         InputError: names the first such case; or the detector's folder does not say what it was
@@ -36,7 +74,7 @@ def refuse_seen(detector: Path, cohort: Cohort) -> None:
     file = detector / FITTED_WITH
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        patients, contents = set(known["patients"]), set(known["contents"])
+        patients, seen = set(known["patients"]), set(known["contents"])
     except FileNotFoundError:
         raise InputError(
             f"{file}: is missing, so that nothing says which patients the detector has seen; "
@@ -45,54 +83,38 @@ def refuse_seen(detector: Path, cohort: Cohort) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: is damaged ({error}); fit the detector again") from error
     for case in cohort:
-        if _short_hash(case.patient_id.encode()) in patients:
+        if _of_patient(case) in patients:
             raise InputError(
                 f"{cohort.name}: patient {case.patient_id} ({case.case_id}) was used to fit "
                 f"{detector}; evaluate on patients it has not seen"
             )
-    for case_id, content in _contents(cohort).items():
-        if content in contents:
+    for case, content in zip(cohort, shown, strict=False):
+        if content[:SHORT] in seen:
             raise InputError(
-                f"{cohort.name}: the image of {case_id} was used to fit {detector}, under another "
-                "name; remove it from one of the two"
+                f"{cohort.name}: the image of {case.case_id} was used to fit {detector}, under "
+                "another name; remove it from one of the two"
             )
 
 
-def _contents(cohort: Cohort) -> dict[str, str]:
-    """Hash of what each case shows: of its file, or of its row of an npz array."""
-    of_source: dict[tuple[Path, str | None, int | None], str] = {}
-    hashes = {}
-    for case in cohort:
-        source = (case.path, case.array, case.index if case.array else None)
-        if source not in of_source:
-            of_source[source] = _short_hash(_content(case))
-        hashes[case.case_id] = of_source[source]
-    return hashes
+def same_image(one: Iterable[Case], other: Iterable[Case]) -> tuple[Case, Case] | None:
+    """The first case of each that show the same, byte for byte; None where no two do."""
+    mine, theirs = _by_size(one), _by_size(other)
+    for size in sorted(mine.keys() & theirs.keys()):
+        known = {content_of(case): case for case in reversed(mine[size])}
+        for case in theirs[size]:
+            if same := known.get(content_of(case)):
+                return same, case
+    return None
 
 
-def _content(case: Case) -> bytes:
-    if case.array is None:
-        return case.path.read_bytes()
-    values = decode(case.path, array=case.array, index=case.index)
-    return f"{values.dtype} {values.shape}".encode() + values.tobytes()
-
-
-def _short_hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def by_size(cohort: Cohort) -> dict[int, list[Case]]:
+def _by_size(cases: Iterable[Case]) -> dict[int, list[Case]]:
     """Cases by file size, since only files of one size can be equal; npz rows are all at -1."""
     by_size: dict[int, list[Case]] = {}
-    for case in cohort.cases:
+    for case in cases:
         size = -1 if case.array is not None else case.path.stat().st_size
         by_size.setdefault(size, []).append(case)
     return by_size
 
 
-def content_hash(case: Case) -> bytes:
-    """Hash of what a case shows: of its file, or of its row of an npz array."""
-    if case.array is None:
-        return hashlib.blake2b(case.path.read_bytes()).digest()
-    values = decode(case.path, array=case.array, index=case.index)
-    return hashlib.blake2b(f"{values.dtype} {values.shape}".encode() + values.tobytes()).digest()
+def _of_patient(case: Case) -> str:
+    return sha256(case.patient_id.encode()).hexdigest()[:SHORT]

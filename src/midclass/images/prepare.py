@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,22 +14,18 @@ from midclass.errors import InputError
 from midclass.images import store as cached
 from midclass.images.cohort import Case, Cohort
 from midclass.images.formats.read import Image
+from midclass.images.identity import content_of
+from midclass.images.keys import folder
 from midclass.images.prepared import Prepared
+from midclass.images.rules import Rules, place_of
 from midclass.images.sample import (
-    Mask,
     Pixels,
-    Sample,
-    fit_box,
-    make_sample,
-    roi_box,
-    whole_box,
-    with_channels,
 )
 from midclass.images.store import Attempt, Store
 from midclass.types import Progress
 
 if TYPE_CHECKING:
-    from midclass.recipe.recipe import AnatomyFunction, Recipe
+    from midclass.recipe.recipe import Recipe
 
 __all__ = ["Prepared", "prepare", "prepare_array"]
 
@@ -47,8 +42,9 @@ def prepare(
 
     Each image is made grey where the recipe has one channel, oriented, cropped and resampled
     without stretching, and its intensity set; its anatomy is found at the file's resolution. The
-    result is kept on disk: a second call with the same files and recipe reads no image. A case
-    without any anatomy (a slice above the brain) is prepared, with an empty mask.
+    result is kept on disk: a second call with the same files and recipe reads no image, and a
+    copy of the files shares it. A case without any anatomy (a slice above the brain) is prepared,
+    with an empty mask.
 
     Args:
         cohort: the cases.
@@ -60,17 +56,42 @@ def prepare(
     Raises:
         InputError: files that cannot be read or prepared, after trying all of them.
     """
-    if not len(cohort):
-        raise InputError(f"{cohort.name}: has no cases to prepare")
-    rules = _Rules(recipe)
-    store = cached.fetch(
-        cached.folder(cache),
-        cached.key_of(cohort, rules.geometry, rules.intensity, (rules.anatomy, rules.crop)),
-        (len(cohort), rules.geometry.channels, *rules.geometry.size),
-        lambda rows: _from_files(cohort, rules, rows),
-        progress,
-    )
-    return _prepared(cohort, store, keep_going)
+    prepared = _prepared(cohort, Rules(recipe), cache, progress)
+    if prepared.failed and not (keep_going and len(prepared)):
+        raise _cannot_be_prepared(prepared.failed, len(cohort))
+    return prepared
+
+
+def prepare_blocks(
+    cohort: Cohort,
+    recipe: Recipe,
+    size: int,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Prepared]:
+    """Prepare a cohort of any length, at most so many cases at a time, and keep going.
+
+    A block in which no case can be prepared has no samples, but ``failed``.
+
+    Raises:
+        InputError: at the end, where no case at all can be prepared.
+    """
+    rules, failed, done = Rules(recipe), list[tuple[Case, str]](), 0
+    for block in cohort.blocks(size):
+        prepared = _prepared(block, rules, cache, _counting(progress, done, len(cohort)))
+        yield prepared
+        failed += prepared.failed
+        done += len(block)
+    if len(failed) == len(cohort):
+        raise _cannot_be_prepared(failed, len(cohort))
+
+
+def _counting(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Progress of a part as that of the whole."""
+    if progress is None:
+        return None
+    return lambda done, _, text: progress(before + done, total, text)
 
 
 def prepare_array(
@@ -95,13 +116,16 @@ def prepare_array(
             f"pixels from {images.min():g} to {images.max():g}, expected numbers in [0, 1]; "
             "divide by the largest possible value"
         )
-    cohort, rules = _array_cohort(images, spacing_mm), _Rules(recipe)
+    cohort, rules = _array_cohort(images, spacing_mm), Rules(recipe)
     attempts = (
         (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
         for row, case in enumerate(cohort)
     )
     shape = (len(cohort), rules.geometry.channels, *rules.geometry.size)
-    return _prepared(cohort, cached.in_memory(shape, attempts), keep_going=False)
+    prepared = _of_store(cohort, cached.in_memory(shape, attempts))
+    if prepared.failed:
+        raise _cannot_be_prepared(prepared.failed, len(cohort))
+    return prepared
 
 
 def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohort:
@@ -133,122 +157,44 @@ def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohor
     return Cohort(tuple(cases), "array")
 
 
-def _prepared(cohort: Cohort, store: Store, keep_going: bool) -> Prepared:
+def _prepared(
+    cohort: Cohort, rules: Rules, cache: Path | None, progress: Progress | None
+) -> Prepared:
+    if not len(cohort):
+        raise InputError(f"{cohort.name}: has no cases to prepare")
+    store = cached.fetch(
+        folder(cache),
+        cohort,
+        rules.digest,
+        (len(cohort), rules.geometry.channels, *rules.geometry.size),
+        lambda rows: _from_files(cohort, rules, rows),
+        progress,
+    )
+    return _of_store(cohort, store)
+
+
+def _of_store(cohort: Cohort, store: Store) -> Prepared:
     failed = tuple((cohort[row], reason) for row, reason in sorted(store.failed.items()))
-    if failed and (not keep_going or len(failed) == len(cohort)):
-        named = "; ".join(reason for _, reason in failed[:3])
-        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise InputError(f"{len(failed)} of {len(cohort)} cases cannot be prepared: {named}{more}")
     rows = np.array([row for row in range(len(cohort)) if row not in store.failed], np.intp)
     return Prepared(cohort[rows], store, rows, np.arange(len(rows)), failed)
 
 
-def _from_files(cohort: Cohort, rules: _Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:
+def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> InputError:
+    named = "; ".join(reason for _, reason in failed[:3])
+    more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+    return InputError(f"{len(failed)} of {total} cases cannot be prepared: {named}{more}")
+
+
+def _from_files(cohort: Cohort, rules: Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:
     """The samples of some cases, image by image, so that each is read once."""
-    for row in sorted(rows, key=lambda row: (*map(str, _place(cohort[row])), row)):
+    for row in sorted(rows, key=lambda row: (*map(str, place_of(cohort[row])), row)):
         read = partial(cohort.read, row, rules.intensity.window)
-        yield row, rules.attempt(cohort[row], read)
+        yield row, rules.attempt(cohort[row], read)._replace(content=_content(cohort[row]))
 
 
-def _place(case: Case) -> tuple[object, ...]:
-    """What two cases of one image have in common."""
-    return (case.path, case.array, case.index, case.frame, case.spacing_mm, case.laterality)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An image as the recipe wants it, from which samples are taken."""
-
-    pixels: Pixels
-    anatomy: Mask
-    spacing_mm: tuple[float, float]
-    assumed: bool
-
-
-class _Rules:
-    """What a recipe says about preparation; remembers the last image."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.geometry = recipe.geometry
-        self.intensity = recipe.intensity
-        self.anatomy = recipe.anatomy_function()
-        self.crop = recipe.crop_function()
-        self._last: tuple[tuple[object, ...], _Source] | None = None
-
-    def attempt(self, case: Case, read: Callable[[], Image]) -> Attempt:
-        """The sample of a case and whether its spacing is assumed; or why there is none."""
-        try:
-            source = self._source(case, read)
-            return self._sample(case, source), source.assumed
-        except InputError as error:
-            message = str(error)
-            return message if str(case.path) in message else f"{case.path}: {message}"
-
-    def _source(self, case: Case, read: Callable[[], Image]) -> _Source:
-        if self._last is None or self._last[0] != _place(case):
-            self._last = _place(case), self._oriented(case, read())
-        return self._last[1]
-
-    def _oriented(self, case: Case, image: Image) -> _Source:
-        pixels = with_channels(image.pixels, self.geometry.channels)
-        if pixels.max() - pixels.min() < 1e-6:
-            raise InputError(f"nothing to see: every pixel is {pixels.flat[0]:.4f} (of 0 to 1)")
-        spacing, assumed = self._spacing(image)
-        if self._mirrors(case):
-            pixels = np.ascontiguousarray(pixels[..., ::-1])
-        return _Source(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
-
-    def _sample(self, case: Case, source: _Source) -> Sample:
-        geometry, shape = self.geometry, source.anatomy.shape
-        if geometry.roi_mm is not None:
-            if case.centre is None:
-                raise InputError(
-                    "has no x and y, around which view roi takes its square; "
-                    "add them to the manifest, or use view whole"
-                )
-            x, y = case.centre
-            centre = (shape[1] - 1 - x, y) if self._mirrors(case) else (x, y)
-            box = roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
-        else:
-            mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
-            box = whole_box(mask, shape, geometry.margin)
-            box = fit_box(box, geometry.size, source.spacing_mm)
-        return make_sample(
-            source.pixels, source.anatomy, source.spacing_mm, box, geometry, self.intensity
-        )
-
-    def _mirrors(self, case: Case) -> bool:
-        if self.geometry.orient == "keep":
-            return False
-        if not case.laterality:
-            raise InputError(
-                "has no laterality, by which geometry.orient flips; "
-                "fill the manifest's column laterality, or use orient: keep"
-            )
-        return case.laterality == "R"
-
-    def _spacing(self, image: Image) -> tuple[tuple[float, float], bool]:
-        """``(rows, cols)`` of the manifest or file, else what the recipe assumes."""
-        height, width = image.pixels.shape[1:]
-        if image.spacing_mm is not None:
-            return (image.spacing_mm[0], image.spacing_mm[1]), False
-        assumed = self.geometry.spacing_mm
-        if self.geometry.field_of_view_mm is not None:
-            assumed = self.geometry.field_of_view_mm / max(height, width)
-        if assumed is None:
-            raise InputError(
-                "has no spacing; give spacing_mm (a column of the manifest), or assume one by "
-                "the recipe's geometry.spacing_mm or field_of_view_mm"
-            )
-        return (assumed, assumed), True
-
-
-def _found(function: AnatomyFunction, pixels: Pixels, spacing_mm: tuple[float, float]) -> Mask:
-    """The mask that an anatomy function finds, checked: users write such functions."""
-    mask = np.asarray(function(pixels, spacing_mm))
-    if mask.shape != pixels.shape[1:] or mask.dtype != np.bool_:
-        raise InputError(
-            f"anatomy function {function.__name__} returned {mask.dtype} {mask.shape}, "
-            f"expected bool {pixels.shape[1:]}"
-        )
-    return mask
+def _content(case: Case) -> str:
+    """What the case shows; the file was opened for its sample, and is not again."""
+    try:
+        return content_of(case)
+    except (OSError, InputError):  # the attempt has said why
+        return ""

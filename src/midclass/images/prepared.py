@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.images.case import Case
 from midclass.images.cohort import Cohort
-from midclass.images.manifest import Case
 from midclass.images.store import LARGEST, Store
 
 if TYPE_CHECKING:
     from midclass.types import ImageBatch
+
+
+Rows: TypeAlias = Sequence[int] | NDArray[np.generic] | slice
+"""Which of the samples."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,15 +53,19 @@ class Prepared:
         """``(n, c, *size)``."""
         return (len(self), *self.store.pixels.shape[1:])
 
-    @property
-    def pixels(self) -> NDArray[np.uint16]:
-        """uint16 ``(n, c, *size)``, 65535 being 1; the memory map itself where all are used."""
-        return self.store.pixels if self._all() else self.store.pixels[self.rows]
+    def images(self, rows: Rows = slice(None)) -> NDArray[np.uint16]:
+        """Pixels of some of the samples ``(m, c, *size)``, 65535 being 1; only they are read."""
+        return np.asarray(self.store.pixels[self.rows[rows]])
+
+    def masks(self, rows: Rows = slice(None)) -> NDArray[np.bool_]:
+        """Anatomy of some of the samples ``(m, 1, *size)``; all False where there is none."""
+        return np.asarray(self.store.anatomy[self.rows[rows]])
 
     @property
-    def anatomy(self) -> NDArray[np.bool_]:
-        """Bool ``(n, 1, *size)``; a sample without any anatomy is all False, see ``assessable``."""
-        return self.store.anatomy if self._all() else self.store.anatomy[self.rows]
+    def contents(self) -> list[str]:
+        """What each case shows, see ``identity.content_of``."""
+        first = np.unique(self.case_index, return_index=True)[1]  # sample of each case
+        return [content.decode() for content in self.store.contents[self.rows[first]]]
 
     @property
     def spacing_mm(self) -> NDArray[np.float32]:
@@ -69,23 +78,26 @@ class Prepared:
         return bool(self.store.assumed[self.rows].any())
 
     @property
+    def covered(self) -> NDArray[np.float64]:
+        """``(n,)``: the share of each sample that is anatomy."""
+        return self.store.covered[self.rows] / math.prod(self.shape[2:])
+
+    @property
     def assessable(self) -> NDArray[np.bool_]:
         """``(n,)``: the samples with any anatomy; in the others disease could be nowhere."""
-        return self.store.assessable[self.rows]
+        return self.store.covered[self.rows] > 0
 
     @property
     def anatomy_mm2(self) -> NDArray[np.float64]:
         """Of each sample: its anatomy's area in mm^2, or volume in mm^3: ``(n,)``."""
-        anatomy = self.anatomy  # a copy, where not all samples of the store are used
-        samples = anatomy.sum(tuple(range(1, anatomy.ndim)), dtype=np.int64)
-        size: NDArray[np.float64] = samples * self.spacing_mm.prod(1)
+        size: NDArray[np.float64] = self.store.covered[self.rows] * self.spacing_mm.prod(1)
         return size
 
     def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy for disease to be seen in."""
         return np.flatnonzero(self.anatomy_mm2 > least_mm2)
 
-    def batch(self, rows: Sequence[int] | NDArray[np.generic] | slice) -> ImageBatch:
+    def batch(self, rows: Rows) -> ImageBatch:
         """Some of the samples as float32 tensors in [0, 1]."""
         import torch
 
@@ -107,7 +119,8 @@ class Prepared:
             anatomy=anatomy,
             spacing_mm=self.spacing_mm,
             assumed=self.store.assumed[self.rows],
-            assessable=np.asarray(anatomy.any(axis=tuple(range(1, anatomy.ndim)))),
+            covered=anatomy.sum(tuple(range(1, anatomy.ndim)), dtype=np.int64),
+            contents=self.store.contents[self.rows],
             failed={},
         )
         return replace(self, store=store, rows=np.arange(len(self)))
@@ -136,6 +149,3 @@ class Prepared:
             np.repeat(np.arange(len(kept)), [len(of_case) for of_case in chosen]),
             tuple((c, reasons[c.case_id]) for c in cohort if c.case_id in reasons),
         )
-
-    def _all(self) -> bool:
-        return np.array_equal(self.rows, np.arange(len(self.store.pixels)))

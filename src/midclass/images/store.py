@@ -1,29 +1,26 @@
-"""Cache: prepared samples on disk as memory maps, written whole or not at all, oldest removed."""
+"""Store: prepared samples on disk as memory maps, written whole or not at all, oldest removed."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
+from midclass.images.keys import key_of, state_of
 from midclass.images.sample import Sample
 
 if TYPE_CHECKING:
-    from midclass.recipe.recipe import AnatomyFunction, Geometry, Intensity
     from midclass.types import Progress
 
 LIMIT_BYTES = 20 * 2**30
@@ -34,8 +31,22 @@ STALE_S = 24 * 3600.0
 
 LARGEST = np.float32(65535)
 
-Attempt: TypeAlias = tuple[Sample, bool] | str
-"""A sample and whether its spacing is assumed; or why there is none."""
+
+class Attempt(NamedTuple):
+    """What became of a case.
+
+    Attributes:
+        sample: None where there is none.
+        assumed: the spacing comes from the recipe.
+        reason: why there is none.
+        content: see ``identity.content_of``; "" where the file cannot be opened.
+    """
+
+    sample: Sample | None
+    assumed: bool = False
+    reason: str = ""
+    content: str = ""
+
 
 Attempts: TypeAlias = Callable[[list[int]], Iterable[tuple[int, Attempt]]]
 """Rows -> their attempts, in any order."""
@@ -50,6 +61,8 @@ class Store:
         anatomy: bool ``(n, 1, h, w)``.
         spacing_mm: float32 ``(n, 2)``.
         assumed: bool ``(n,)``: the spacing comes from the recipe.
+        covered: int64 ``(n,)``: how many of its pixels are anatomy.
+        contents: bytes ``(n,)``: see ``identity.content_of``.
         failed: row -> reason; such a row holds zeros.
     """
 
@@ -57,87 +70,61 @@ class Store:
     anatomy: NDArray[np.bool_]
     spacing_mm: NDArray[np.float32]
     assumed: NDArray[np.bool_]
-    assessable: NDArray[np.bool_]
+    covered: NDArray[np.int64]
+    contents: NDArray[np.bytes_]
     failed: dict[int, str]
+
+    @classmethod
+    def empty(cls, pixels: NDArray[np.uint16], anatomy: NDArray[np.bool_]) -> Store:
+        """To be filled."""
+        n = len(pixels)
+        return cls(
+            pixels,
+            anatomy,
+            np.ones((n, 2), np.float32),
+            np.zeros(n, bool),
+            np.zeros(n, np.int64),
+            np.zeros(n, "S64"),
+            {},
+        )
 
     def fill(self, attempts: Iterable[tuple[int, Attempt]], progress: Progress | None) -> None:
         """Write attempts into their rows."""
         for done, (row, attempt) in enumerate(attempts, start=1):
-            if isinstance(attempt, str):
-                self.failed[row] = attempt
+            self.contents[row] = attempt.content
+            if attempt.sample is None:
+                self.failed[row] = attempt.reason
             else:
-                sample, self.assumed[row] = attempt
-                self.pixels[row] = np.rint(sample.pixels * LARGEST)
-                self.anatomy[row, 0] = sample.anatomy
-                self.spacing_mm[row] = sample.spacing_mm
-                self.assessable[row] = sample.anatomy.any()
+                self.pixels[row] = np.rint(attempt.sample.pixels * LARGEST)
+                self.anatomy[row, 0] = attempt.sample.anatomy
+                self.spacing_mm[row] = attempt.sample.spacing_mm
+                self.assumed[row] = attempt.assumed
+                self.covered[row] = attempt.sample.anatomy.sum()
             if progress is not None:
                 progress(done, len(self.pixels), "")
 
-
-def folder(given: Path | None = None) -> Path:
-    """The given folder, else ``$MIDCLASS_CACHE``, else midclass/prepared in the user's cache."""
-    if given is not None:
-        return Path(given)
-    if os.environ.get("MIDCLASS_CACHE"):
-        return Path(os.environ["MIDCLASS_CACHE"])
-    if sys.platform == "win32":
-        user = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        user = Path.home() / "Library" / "Caches"
-    else:
-        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return user / "midclass" / "prepared"
-
-
-def key_of(
-    cohort: Cohort,
-    geometry: Geometry,
-    intensity: Intensity,
-    functions: Iterable[AnatomyFunction | None],
-) -> str:
-    """A name for everything on which the samples depend: files by size and time of change, the
-    recipe, and the code that reads and prepares, so that no version finds another's samples.
-    """
-    cases = []
-    for case in cohort:
-        try:
-            status = case.path.stat()
-            state = (status.st_size, status.st_mtime_ns)
-        except OSError:  # reading it will say why
-            state = (-1, -1)
-        known_of_case = (case.spacing_mm, case.centre, case.laterality)
-        which = (str(case.path.absolute()), case.array, case.index, case.frame)
-        cases.append([*which, *state, *known_of_case])
-    known = {
-        "code": [_digest(file) for file in sorted(Path(__file__).parent.rglob("*.py"))],
-        "cases": cases,
-        "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
-        "intensity": intensity.model_dump(mode="json"),
-        "functions": [None if one is None else _identity(one) for one in functions],
-    }
-    return hashlib.blake2b(json.dumps(known).encode(), digest_size=20).hexdigest()
-
-
-def _identity(function: AnatomyFunction) -> list[str]:
-    return [function.__module__, function.__qualname__, _digest(Path(inspect.getfile(function)))]
-
-
-def _digest(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes()).hexdigest()
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of its arrays, by name."""
+        arrays = (field.name for field in fields(self) if field.name != "failed")
+        return {name: getattr(self, name).shape for name in arrays}
 
 
 def in_memory(shape: tuple[int, ...], attempts: Iterable[tuple[int, Attempt]]) -> Store:
     """A store that is not on disk."""
-    store = _with_maps(np.zeros(shape, np.uint16), np.zeros((shape[0], 1, *shape[2:]), bool))
+    store = Store.empty(np.zeros(shape, np.uint16), np.zeros((shape[0], 1, *shape[2:]), bool))
     store.fill(attempts, None)
     return store
 
 
 def fetch(
-    root: Path, key: str, shape: tuple[int, ...], attempts: Attempts, progress: Progress | None
+    root: Path,
+    cohort: Cohort,
+    rules: str,
+    shape: tuple[int, ...],
+    attempts: Attempts,
+    progress: Progress | None,
 ) -> Store:
-    """The store of a key: from disk, or filled and kept there.
+    """The samples of a cohort: from disk, or filled and kept there.
 
     An entry that cannot be read is made again, as is one in which a case failed that no longer
     fails (the reason may lie outside the file).
@@ -145,14 +132,15 @@ def fetch(
     Raises:
         InputError: the cache cannot be written, or the disk has too little space.
     """
-    entry = root / key
-    store = _load(entry, shape)
-    if store is not None:
-        retried = attempts(sorted(store.failed)) if store.failed else ()
-        if all(isinstance(attempt, str) for _, attempt in retried):
-            return store
+    state = state_of(cohort, rules)
+    for known in root.glob(f"*/{state}.known"):
+        store = _load(known.parent, shape)
+        if store is not None:
+            again = attempts(sorted(store.failed)) if store.failed else ()
+            if all(attempt.sample is None for _, attempt in again):
+                return store
     try:
-        _build(root, entry, shape, attempts, progress)
+        entry = _build(root, cohort, rules, state, shape, attempts, progress)
     except OSError as error:
         raise InputError(
             f"{root}: the cache of prepared images cannot be written ({error.strerror}); "
@@ -166,12 +154,14 @@ def fetch(
 
 def _build(
     root: Path,
-    entry: Path,
+    cohort: Cohort,
+    rules: str,
+    state: str,
     shape: tuple[int, ...],
     attempts: Attempts,
     progress: Progress | None,
-) -> None:
-    """Fill an entry beside its place and move it there at once."""
+) -> Path:
+    """Fill an entry beside its place and move it there at once; returns the place."""
     root.mkdir(parents=True, exist_ok=True)
     needed = 3 * int(np.prod(shape)) + 2**20
     free = shutil.disk_usage(root).free
@@ -184,34 +174,28 @@ def _build(
         new = Path(scratch) / "entry"
         new.mkdir()
         maps = np.lib.format.open_memmap
-        store = _with_maps(
+        store = Store.empty(
             maps(new / "pixels.npy", "w+", np.uint16, shape),
             maps(new / "anatomy.npy", "w+", bool, (shape[0], 1, *shape[2:])),
         )
         store.fill(attempts(list(range(shape[0]))), progress)
         store.pixels.flush()  # type: ignore[attr-defined]
         store.anatomy.flush()  # type: ignore[attr-defined]
-        np.save(new / "spacing_mm.npy", store.spacing_mm)
-        np.save(new / "assumed.npy", store.assumed)
-        np.save(new / "assessable.npy", store.assessable)
+        for name in store.shapes().keys() - {"pixels", "anatomy"}:
+            np.save(new / f"{name}.npy", getattr(store, name))
         (new / "failed.json").write_text(json.dumps(store.failed), encoding="utf-8")
+        (new / f"{state}.known").touch()
+        entry, failed = root / key_of(cohort, rules, store.contents), store.failed
         del store  # closes the maps
+        old = _load(entry, shape)
+        if old is not None and old.failed == failed:  # the same images, elsewhere
+            (entry / f"{state}.known").touch()
+            return entry
         if entry.exists():
             entry.rename(Path(scratch) / "old")
         new.rename(entry)
     _tidy(root, keep=entry)
-
-
-def _with_maps(pixels: NDArray[np.uint16], anatomy: NDArray[np.bool_]) -> Store:
-    n = len(pixels)
-    return Store(
-        pixels,
-        anatomy,
-        np.ones((n, 2), np.float32),
-        np.zeros(n, bool),
-        np.zeros(n, bool),
-        {},
-    )
+    return entry
 
 
 def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
@@ -223,23 +207,17 @@ def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
             np.load(entry / "anatomy.npy", mmap_mode="r"),
             np.load(entry / "spacing_mm.npy"),
             np.load(entry / "assumed.npy"),
-            np.load(entry / "assessable.npy"),
+            np.load(entry / "covered.npy"),
+            np.load(entry / "contents.npy"),
             {int(row): str(reason) for row, reason in failed.items()},
         )
         os.utime(entry)  # used now
     except (OSError, ValueError, EOFError, AttributeError):
         return None
     n = shape[0]
-    wanted = (shape, (n, 1, *shape[2:]), (n, 2), (n,), (n,))
-    parts: tuple[NDArray[Any], ...] = (
-        store.pixels,
-        store.anatomy,
-        store.spacing_mm,
-        store.assumed,
-        store.assessable,
-    )
-    whole = all(part.shape == one for part, one in zip(parts, wanted, strict=True))
-    return store if whole else None
+    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(store.shapes(), (n,))
+    wanted |= {"pixels": shape, "anatomy": (n, 1, *shape[2:]), "spacing_mm": (n, 2)}
+    return store if store.shapes() == wanted else None
 
 
 def _tidy(root: Path, keep: Path) -> None:

@@ -73,7 +73,7 @@ def audit(
 
 
 def _of_anatomy(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
-    covers = np.asarray(prepared.anatomy).reshape(len(prepared), -1).mean(1)
+    covers = prepared.covered
     none = ~prepared.assessable
     little = (covers < LITTLE) | (prepared.anatomy_mm2 <= recipe.geometry.least_anatomy_mm2)
     shown = covers[~none]

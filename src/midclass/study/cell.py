@@ -155,7 +155,6 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
 
     from midclass.detectors.catalogue import detector_class
     from midclass.detectors.cohort_scores import score_table
-    from midclass.images.manifest import slice_numbers
     from midclass.images.prepare import prepare
     from midclass.recipe.recipe import Recipe
 
@@ -171,8 +170,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
         max_fpr=cell.max_fpr,
         workdir=work,
     )
-    slices = slice_numbers(cell.cohort, test)
-    table = score_table(detector, prepare(test, recipe, cache=cache), slices)
+    table = score_table(detector, prepare(test, recipe, cache=cache), slices=True)
     assessed = table.score[np.isfinite(table.score)]
     if len(assessed) > 1 and np.ptp(assessed) == 0:
         raise InputError(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from midclass.files import new_file
 from midclass.recipe.budget import Budget
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.training.loss import precision
@@ -187,14 +188,13 @@ class _Run:
             {k: v.detach().clone() for k, v in self.averaged.module.state_dict().items()}
         )
         if workdir is not None:
-            workdir.mkdir(parents=True, exist_ok=True)
             state = {
                 "parts": [part.state_dict() for part in self._parts()],
                 "history": vars(self.history),
                 "states": self.states,
             }
-            torch.save(state, workdir / "training.tmp")
-            (workdir / "training.tmp").replace(workdir / "training.pt")
+            with new_file(workdir / "training.pt") as file:
+                torch.save(state, file)
 
     def resume(self, workdir: Path | None) -> int:
         """Read the state back; the number of steps that are done."""

@@ -22,7 +22,6 @@ from midclass.evaluation.report import examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder, refuse_existing
 from midclass.images.identity import refuse_seen
-from midclass.images.manifest import slice_numbers
 from midclass.images.prepare import Prepared
 
 
@@ -39,13 +38,13 @@ def run(
             raise InputError(f"{cohort.name}: no case of the {name} class (label {label})")
     refuse_seen(folder, cohort)
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
-    slices = slice_numbers(source.manifest, cohort)
+    refuse_seen(folder, cohort, prepared.contents)
     with (
         new_folder(out, overwrite=options.overwrite) as temporary,
-        kept_heat_maps((len(prepared), *prepared.shape[2:]), temporary) as maps,
+        kept_heat_maps(temporary) as maps,
     ):
         looks = maps.keeping(detector.looks(prepared, heat_maps=True))
-        score_table(detector, prepared, slices, looks).write(temporary / "scores.csv")
+        score_table(detector, prepared, looks, slices=True).write(temporary / "scores.csv")
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
@@ -78,8 +77,8 @@ def _examples(
                 f"{_short(table.case_id[case])}  {table.class_name[case]}\n"
                 f"score {table.score[case]:.2f}   p {p_value[case]:.3f}"
             )
-            pixels, anatomy = prepared.pixels[row] / 65535, prepared.anatomy[row, 0]
-            groups[name].append(plots.Panel(pixels, anatomy, maps[row], text))
+            pixels, anatomy = prepared.images([row])[0] / 65535, prepared.masks([row])[0, 0]
+            groups[name].append(plots.Panel(pixels, anatomy, maps.get(row), text))
     return groups
 
 

@@ -43,15 +43,15 @@ def run(
     model = detector_class(detector, options.trust)(recipe)
     model.check_number_of_positives(positives)
     few = cohort.some_of_target_class(positives, seed)
-    place = Workplace(out, recipe, given, seed, detector, options.trust, few)
-    if place.open(overwrite=options.overwrite):
-        note(f"goes on from the last checkpoint, in {place.folder}")
     if aside := len(cohort) - len(given) - len(few):
         note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
     prepared = prepared_with_bar(given, recipe, options.cache)
     known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
+    place = Workplace(out, recipe, prepared, seed, detector, options.trust, known)
+    if place.open(overwrite=options.overwrite):
+        note(f"goes on from the last checkpoint, in {place.folder}")
     with bar(f"fitting {recipe.name}") as progress:
-        place.fit(model, prepared, max_fpr, progress, known)
+        place.fit(model, max_fpr, progress)
     _tell(model, time.monotonic() - started)
     say(f"{'saved':<16} {out}")
     trusted = "".join(f" --trust {file}" for file in options.trust)

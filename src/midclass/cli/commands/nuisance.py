@@ -34,6 +34,7 @@ def run(
         raise InputError(f"{source.manifest}: no case of the given class (label 0) to score")
     refuse_seen(folder, cohort)
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    refuse_seen(folder, cohort, prepared.contents)
     with bar("scoring") as progress:
         table = nuisance_scores(detector, prepared, seed, progress)
     table.write(out)

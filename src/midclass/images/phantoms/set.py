@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midclass.errors import InputError
+from midclass.files import new_folder
 from midclass.images.phantoms.breast import breast
 from midclass.images.phantoms.chest import chest
 from midclass.images.phantoms.head import head
@@ -114,10 +114,8 @@ def write(
     """
     spec, folder = _kind(kind, seed, size, n_train, n_test), Path(folder)
     _refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new, old = Path(scratch) / "new", Path(scratch) / "old"
-        (new / "images").mkdir(parents=True)
+    with new_folder(folder, overwrite=True, synced=False) as new:
+        (new / "images").mkdir()
         rows = []
         for group, count in enumerate((n_train, n_test, n_test)):
             for i in range(count):
@@ -131,14 +129,6 @@ def write(
             table.writerows(rows)
         about = {"kind": kind, "seed": seed, "n_train": n_train, "n_test": n_test, "size": size}
         (new / _FILES[1]).write_text(json.dumps(about) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
     return folder / _FILES[0]
 
 

@@ -1,0 +1,52 @@
+"""Case: one image and what is known about it, before any of it is read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image and what is known about it.
+
+    Attributes:
+        case_id: unique in its cohort.
+        path: the file.
+        label: 0 given class, 1 target class, None unknown.
+        patient_id: the unit of splits.
+        class_name: a finer name of the class, or "".
+        part: the part of the split to which it belongs, such as ``"train"``, or "".
+        spacing_mm: ``(rows, cols)`` where the manifest gives it.
+        centre: ``(x, y)`` of a region of interest, in pixels of the file, origin top left.
+        laterality: ``"L"``, ``"R"`` or "".
+        array: npz only, the name of the array.
+        index: npz: the row of the array; NIfTI: the time point.
+        frame: the frame or slice of a file with several.
+        slice: the image's place among those of its patient; None where the manifest does not say.
+        row: the line of the manifest, the header being line 1; 0 without a manifest.
+    """
+
+    case_id: str
+    path: Path
+    label: int | None
+    patient_id: str
+    class_name: str = ""
+    part: str = ""
+    spacing_mm: tuple[float, float] | None = None
+    centre: tuple[float, float] | None = None
+    laterality: str = ""
+    array: str | None = None
+    index: int | None = None
+    frame: int | None = None
+    slice: float | None = None
+    row: int = 0
+
+
+# A Path takes four times the memory of its text, and a cohort may have a million cases.
+_text = Case.__dict__["path"]
+Case.path = property(  # type: ignore[assignment, misc]
+    lambda case: Path(_text.__get__(case)),
+    lambda case, path: _text.__set__(case, os.fspath(path)),
+)

@@ -1,0 +1,93 @@
+"""Keys: where prepared samples are kept, and by which names they are found again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    from midclass.images.cohort import Case, Cohort
+    from midclass.recipe.recipe import AnatomyFunction, Geometry, Intensity
+
+
+def folder(given: Path | None = None) -> Path:
+    """The given folder, else ``$MIDCLASS_CACHE``, else midclass/prepared in the user's cache."""
+    if given is not None:
+        return Path(given)
+    named = os.environ.get("MIDCLASS_CACHE")
+    return Path(named) if named else user_cache_path("midclass", appauthor=False) / "prepared"
+
+
+def rules_of(
+    geometry: Geometry, intensity: Intensity, functions: Iterable[AnatomyFunction | None]
+) -> str:
+    """Everything but the images on which samples depend: the recipe, and the code that reads and
+    prepares, so that no version finds another's samples.
+    """
+    known = {
+        "code": [_code(file) for file in sorted(Path(__file__).parent.rglob("*.py"))],
+        "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
+        "intensity": intensity.model_dump(mode="json"),
+        "functions": [None if one is None else _function(one) for one in functions],
+    }
+    return json.dumps(known)
+
+
+def _function(function: AnatomyFunction) -> list[str]:
+    file = Path(inspect.getfile(function))
+    return [function.__module__, function.__qualname__, _code(file)]
+
+
+def _code(file: Path) -> str:
+    """Read every time: an edit can leave the length of a file and its second of change."""
+    return sha256(file.read_bytes()).hexdigest()
+
+
+def _digest(rules: str, parts: Iterable[list[object]]) -> str:
+    digest = sha256(rules.encode())
+    for part in parts:
+        digest.update(json.dumps(part).encode())
+    return digest.hexdigest()[:40]
+
+
+def state_of(cohort: Cohort, rules: str) -> str:
+    """A name for the cohort as its files lie there, told without opening any."""
+    return _digest(rules, (_file_state(case) + known_of(case) for case in cohort))
+
+
+def _file_state(case: Case) -> list[object]:
+    try:
+        status = case.path.stat()
+    except OSError:  # reading it will say why
+        return [str(case.path.absolute())]
+    return [str(case.path.absolute()), case.array, status.st_size, status.st_mtime_ns]
+
+
+def key_of(cohort: Cohort, rules: str, contents: Iterable[bytes]) -> str:
+    """A name for the cohort by what it shows: a copied folder has the same.
+
+    Args:
+        cohort: the cases.
+        rules: see ``rules_of``.
+        contents: ``identity.content_of`` each case; empty where it cannot be opened.
+    """
+    shown = (content.decode() for content in contents)
+    return _digest(
+        rules,
+        (
+            [content or str(case.path.absolute()), *known_of(case)]
+            for case, content in zip(cohort, shown, strict=True)
+        ),
+    )
+
+
+def known_of(case: Case) -> list[object]:
+    """What the manifest says that changes a sample."""
+    return [case.index, case.frame, case.spacing_mm, case.centre, case.laterality]

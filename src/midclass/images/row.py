@@ -1,0 +1,99 @@
+"""Row: the columns of a manifest that mean something, and what may stand in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+LATERALITIES = {"": "", "L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
+LABELS = {"": None, "0": 0, "0.0": 0, "1": 1, "1.0": 1}  # ".0": written by tables with gaps
+
+
+def _one_of(known: dict[str, Any], expected: str) -> Callable[[str], Any]:
+    def find(text: str) -> Any:
+        if text.upper() not in known:
+            raise ValueError(f"expected {expected}")
+        return known[text.upper()]
+
+    return find
+
+
+def _number(text: str) -> float | None:
+    """A finite number, or None where the field is empty."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("expected a number")
+    return number
+
+
+def _count(text: str) -> int | None:
+    """A whole number from 0 up, or None where the field is empty."""
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError("expected a whole number from 0 up")
+    return int(text) if text else None
+
+
+def _spacing(text: str) -> tuple[float, float] | None:
+    """``a`` or ``a;b`` (rows; columns) in mm."""
+    if not text:
+        return None
+    numbers = [_number(part) or 0.0 for part in text.split(";")]
+    if len(numbers) > 2 or min(numbers) <= 0:
+        raise ValueError("expected mm above 0, one number or rows;columns")
+    return numbers[0], numbers[-1]
+
+
+def _place(text: str) -> float | None:
+    """A number, or None where it says no place among others."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise ValueError("expected the name of a file")
+    return text
+
+
+Name: TypeAlias = Annotated[str, BeforeValidator(_named)]
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
+Count: TypeAlias = Annotated[int | None, BeforeValidator(_count)]
+Label: TypeAlias = Annotated[
+    int | None,
+    BeforeValidator(_one_of(LABELS, "0 (given class), 1 (target class) or nothing")),
+]
+Laterality: TypeAlias = Annotated[str, BeforeValidator(_one_of(LATERALITIES, "L, R or nothing"))]
+Spacing: TypeAlias = Annotated[tuple[float, float] | None, BeforeValidator(_spacing)]
+Place: TypeAlias = Annotated[float | None, BeforeValidator(_place)]
+
+
+class Row(BaseModel):
+    """The columns of a manifest that mean something; others are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path: Name
+    label: Label = None
+    patient_id: str = ""
+    case_id: str = ""
+    roi_id: str = ""
+    class_name: str = ""
+    laterality: Laterality = ""
+    spacing_mm: Spacing = None
+    x: Number = None
+    y: Number = None
+    array: str = ""
+    index: Count = None
+    frame: Count = None
+    slice: Place = None
