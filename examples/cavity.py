@@ -8,9 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from midclass import ImageBatch, Knowledge
-
-Range = tuple[float, float]
+from midclass import ImageBatch, Knowledge, Lengths, Range
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Cavity(Knowledge):
         contrast: brightness that the wall adds.
     """
 
-    diameter_mm: Range = (12, 35)
-    wall_mm: Range = (2, 5)
+    diameter_mm: Lengths = (12, 35)
+    wall_mm: Lengths = (2, 5)
     air: Range = (0.1, 0.3)
     contrast: Range = (0.05, 0.15)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from midclass import per_image
-
-Range = tuple[float, float]
+from midclass import Lengths, Range, per_image
 
 
 def cavity(
@@ -14,8 +12,8 @@ def cavity(
     anatomy: np.ndarray,
     spacing_mm: tuple[float, ...],
     rng: np.random.Generator,
-    diameter_mm: Range = (12, 35),
-    wall_mm: Range = (2, 5),
+    diameter_mm: Lengths = (12, 35),
+    wall_mm: Lengths = (2, 5),
     air: Range = (0.1, 0.3),
     contrast: Range = (0.05, 0.15),
 ) -> tuple[np.ndarray, np.ndarray]:

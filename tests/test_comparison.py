@@ -10,7 +10,16 @@ from scipy.stats import false_discovery_control, norm
 
 from midclass.errors import InputError
 from midclass.evaluation import metrics
-from midclass.evaluation.comparison import FIGURES, Difference, TaskComparison, holm, mean_ranks
+from midclass.evaluation.comparison import (
+    FIGURES,
+    Difference,
+    TaskComparison,
+    _figures,
+    _ranked,
+    holm,
+    mean_ranks,
+)
+from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import ScoreTable
 from midclass.evaluation.uncertainty import Chance
 
@@ -46,39 +55,40 @@ def test_one_repeat_has_the_interval_of_the_patient_bootstrap() -> None:
     one = {0: tables(1.0)[0]}
     found = TaskComparison.of({"a": one}, resamples=4000).estimate("a")
     y, s, who = one[0].label, one[0].score, one[0].patient_id
-    low, high = metrics.interval(metrics.auroc, y, s, who, n_resamples=4000)
+    low, high = metrics.interval(Ranked.auroc, y, s, who, n_resamples=4000)
     assert found.low == pytest.approx(low, abs=0.01)
     assert found.high == pytest.approx(high, abs=0.01)
 
 
 def test_a_resampled_figure_is_that_of_the_cases_repeated() -> None:
-    from midclass.evaluation.comparison import _Ranked
-
     table = tables(0.7)[0]
     patients = np.unique(table.patient_id)
     times = np.random.default_rng(5).integers(0, 3, (1, len(patients)))
     rows = np.repeat(np.arange(len(table)), times[0][np.searchsorted(patients, table.patient_id)])
-    figures = _Ranked.of(table, patients).figures(times)[0]
+    ranked = _ranked(table, patients)
+    figures = _figures(ranked, times)[0]
     y, s = table.label[rows], table.score[rows]
     assert figures[0] == pytest.approx(metrics.auroc(y, s))
     assert figures[1] == pytest.approx(metrics.average_precision(y, s))
     assert figures[3] == pytest.approx(metrics.sensitivity_at_fpr(y, s, 0.10))
-    assert _Ranked.of(table, patients).areas(times)[0] == pytest.approx(figures[0])
+    assert figures[2] == pytest.approx(metrics.sensitivity_at_fpr(y, s, 0.05))
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_the_quick_area_is_that_of_the_counts_with_ties_and_cases_not_assessed(seed: int) -> None:
-    from midclass.evaluation.comparison import _Ranked
-
+def test_the_area_of_a_resample_is_the_chance_of_pairs_with_ties_and_cases_not_assessed(
+    seed: int,
+) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 30))
     score = np.where(rng.random(n) < 0.2, -np.inf, rng.integers(0, 5, n))
-    patient = [f"p{i}" for i in rng.integers(0, 6, n)]
-    table = ScoreTable.of([str(i) for i in range(n)], patient, np.arange(n) % 2, score)
-    patients = np.unique(patient)
-    run = _Ranked.of(table, patients)
-    times = rng.integers(0, 3, (7, len(patients)))
-    np.testing.assert_allclose(run.areas(times), run.figures(times)[:, 0])
+    patient, label = rng.integers(0, 6, n), np.arange(n) % 2
+    times = rng.integers(0, 3, (7, 6))
+    found = Ranked.of(label, score, patient).auroc(times, constant=0.5)
+    for row, area in zip(times, found, strict=True):
+        cases = np.repeat(np.arange(n), row[patient])
+        given, target = (score[cases[label[cases] == one]] for one in (0, 1))
+        above = (target[:, None] > given) + 0.5 * (target[:, None] == given)
+        np.testing.assert_allclose(area, above.mean() if above.size else np.nan)
 
 
 def test_a_better_detector_is_ahead_with_a_small_p_value_and_the_same_one_is_not() -> None:

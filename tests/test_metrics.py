@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midclass.errors import InputError
+from midclass.evaluation import metrics
 from midclass.evaluation.metrics import (
     auroc,
     average_precision,
@@ -20,7 +21,9 @@ from midclass.evaluation.metrics import (
     per_class,
     sensitivity,
     sensitivity_at_fpr,
+    share_interval,
 )
+from midclass.evaluation.ranking import Ranked
 
 
 @st.composite
@@ -100,6 +103,11 @@ def test_rates_at_a_threshold_count_each_class_alone():
         sensitivity([0, 1], [0.3, 0.7])
 
 
+def test_a_false_alarm_rate_that_is_just_the_allowed_one_is_allowed():
+    y, s = [0, 0, 0, 0, 1, 1], [1, 2, 3, 5, 4, 6]
+    assert [sensitivity_at_fpr(y, s, rate) for rate in (0.24, 0.25)] == [0.5, 1.0]
+
+
 def test_each_target_class_is_measured_against_all_given_cases():
     y = [0, 0, 0, 1, 1, 1]
     names = ["normal", "normal", "other normal", "mass", "mass", "haze"]
@@ -110,22 +118,22 @@ def test_each_target_class_is_measured_against_all_given_cases():
 @given(scored(), st.integers(0, 3))
 def test_the_interval_contains_the_estimate(data, seed):
     y, s = np.tile(data[0], 4), np.tile(data[1], 4)
-    low, high = interval(auroc, y, s, np.arange(len(y)), n_resamples=20, seed=seed)
+    low, high = interval(Ranked.auroc, y, s, np.arange(len(y)), n_resamples=20, seed=seed)
     assert 0 <= low <= auroc(y, s) <= high <= 1
 
 
 def test_fewer_patients_give_a_wider_interval():
-    few, many = (interval(auroc, *cohort(n, 4)) for n in (20, 320))
+    few, many = (interval(Ranked.auroc, *cohort(n, 4)) for n in (20, 320))
     assert width(few) > 2 * width(many)
 
 
 def test_repeating_the_cases_of_patients_does_not_narrow_the_interval():
     y, s, who = cohort(40, 3)
     once, repeated = (
-        interval(auroc, np.tile(y, n), np.tile(s, n), np.tile(who, n)) for n in (1, 5)
+        interval(Ranked.auroc, np.tile(y, n), np.tile(s, n), np.tile(who, n)) for n in (1, 5)
     )
     assert repeated == pytest.approx(once)
-    by_case = interval(auroc, np.tile(y, 5), np.tile(s, 5), np.arange(5 * len(y)))
+    by_case = interval(Ranked.auroc, np.tile(y, 5), np.tile(s, 5), np.arange(5 * len(y)))
     assert width(by_case) < 0.6 * width(once)
 
 
@@ -133,7 +141,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     covered = []
     for seed in range(120):
         y, s, who = cohort(60, 3, effect=1.0, seed=seed)
-        low, high = interval(auroc, y, s, who, n_resamples=100, level=0.9)
+        low, high = interval(Ranked.auroc, y, s, who, n_resamples=100, level=0.9)
         covered.append(low <= 0.7602 <= high)  # Phi(1 / sqrt(2))
     assert 0.82 <= np.mean(covered) <= 0.97
 
@@ -141,14 +149,42 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_resamples_without_a_class_are_drawn_again_and_counted():
     y, s = np.array([0] * 9 + [1]), np.arange(10.0)
     with pytest.warns(UserWarning, match=r"^5\d\d resamples without both classes"):
-        assert interval(auroc, y, s, np.arange(10)) == (1.0, 1.0)
+        assert interval(Ranked.auroc, y, s, np.arange(10)) == (1.0, 1.0)
     with pytest.raises(InputError, match="one patient"):
-        interval(auroc, y, s, np.zeros(10))
+        interval(Ranked.auroc, y, s, np.zeros(10))
+
+
+RANKED = {
+    auroc: Ranked.auroc,
+    average_precision: Ranked.average_precision,
+    partial(sensitivity_at_fpr, max_fpr=0.2): partial(Ranked.sensitivity_at_fpr, max_fpr=0.2),
+}
+
+
+@pytest.mark.parametrize("at_once", [None, 1])
+def test_an_interval_is_that_of_the_cases_repeated_one_resample_at_a_time(monkeypatch, at_once):
+    y, s, who = cohort(9, 3)
+    s, y = s.round(1), np.where(np.arange(27) % 9 == 4, 1 - y, y)  # ties, patients of both classes
+    if at_once is not None:
+        monkeypatch.setattr(metrics, "BLOCK", at_once)
+    rng = np.random.default_rng(7)
+    rows = []
+    for _ in range(150):
+        drawn = rng.integers(9, size=9)
+        rows.append(np.concatenate([np.flatnonzero(who == patient) for patient in drawn]))
+    for metric, figure in RANKED.items():
+        values = [metric(y[cases], s[cases]) for cases in rows]
+        found = interval(figure, y, s, who, n_resamples=150, seed=7)
+        assert found == pytest.approx(np.quantile(values, [0.025, 0.975]))
+    for label, share in enumerate((false_alarm_rate, sensitivity)):
+        values = [share(y[cases], s[cases] > 0.5) for cases in rows]
+        found = share_interval(s > 0.5, who, y == label, n_resamples=150, seed=7)
+        assert found == pytest.approx(np.quantile(values, [0.025, 0.975]))
 
 
 def test_a_thousand_resamples_of_1600_cases_take_seconds():
     start = time.process_time()
-    interval(auroc, *cohort(400, 4))
+    interval(Ranked.auroc, *cohort(400, 4))
     assert time.process_time() - start < 3
 
 

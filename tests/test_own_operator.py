@@ -48,6 +48,18 @@ def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("operator", ["cavity.py:Cavity", "cavity_numpy.py:Cavity"])
+def test_a_length_of_0_is_refused_of_one_s_own_operator_too(folder: Path, operator: str) -> None:
+    file, _, _ = operator.partition(":")
+    text = (folder / "my.yaml").read_text().replace("cavity.py:Cavity", operator)
+    assert "diameter_mm: [12, 35]" in text
+    (folder / "my.yaml").write_text(text)
+    Recipe.load(folder / "my.yaml", [folder / file]).check()
+    (folder / "my.yaml").write_text(text.replace("diameter_mm: [12, 35]", "diameter_mm: [0, 35]"))
+    with pytest.raises(InputError, match=r"diameter_mm is \[0, 35\], expected a length above 0"):
+        Recipe.load(folder / "my.yaml", [folder / file]).check()
+
+
 def test_an_operator_in_one_file_is_checked_and_shown(folder: Path) -> None:
     checked = typed("check my.yaml --trust cavity.py", folder)
     assert checked.returncode == 0, checked.stdout + checked.stderr

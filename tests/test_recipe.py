@@ -128,6 +128,10 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
         (("  mass: {", "  # {"), ": middle_classes is None: "),
         (("[5, 30]", "[30, 5]"), ": middle_classes.mass.diameter_mm is [30, 5], expected [low"),
         (("[5, 30]", "[0, 5]"), ": middle_classes.mass.diameter_mm is [0, 5], expected a length"),
+        (
+            ("[5, 30]", "[5, 30], centre_jitter_mm: -1"),
+            ".centre_jitter_mm is -1, expected a length",
+        ),
         (("[5, 30]", "[5, .inf]"), ".diameter_mm is [5, inf], expected finite numbers"),
         (("[5, 30]", "[5]"), ": middle_classes.mass.diameter_mm is [5]: Field required"),
         (("[5, 30]", "wide"), ": middle_classes.mass.diameter_mm is 'wide': "),

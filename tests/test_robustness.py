@@ -16,7 +16,7 @@ from midclass.cli.app import app
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import STRENGTHS, nuisance_scores
 from midclass.errors import InputError
-from midclass.evaluation.metrics import false_alarm_rate, interval
+from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
@@ -164,7 +164,7 @@ def test_intervals_are_those_of_the_bootstrap_over_patients() -> None:
     scores = rng.normal(size=120)
     table = ScoreTable.of(names, patients, [0] * 120, scores, threshold=0.8)
     rate = false_alarms(table)["none"][0.0]
-    low, high = interval(false_alarm_rate, table.label, table.flagged, table.patient_id)
+    low, high = share_interval(table.flagged, table.patient_id)
     assert rate["value"] == pytest.approx(false_alarm_rate(table.label, table.flagged))
     assert (rate["low"], rate["high"]) == pytest.approx((low, high), abs=0.015)
 

@@ -38,27 +38,29 @@ def prepared(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Prepar
         return prepare(cohort, recipe, cache=tmp_path_factory.mktemp("cache"))
 
 
-def severities(row: Strip) -> list[float]:
-    return [float(panel.text.removeprefix("severity ")) for panel in row.panels]
+def severities(strip: Strip) -> list[float]:
+    return [float(panel.text.removeprefix("severity ")) for panel in strip.panels]
 
 
 def test_severity_rises_from_left_to_right(recipe: Recipe, prepared: Prepared) -> None:
     block = sheet.block(prepared, recipe, 4, 0, "phantoms")
-    assert [row.name for row in block.rows] == ["mass", "spiculation", "foreign tissue"]
-    assert [row.kind.split(":")[0] for row in block.rows] == ["middle class"] * 2 + ["held out"]
-    for row in block.rows:
-        assert len(row.panels) == len(block.given) == 4
-        assert severities(row) == sorted(severities(row))
-        assert severities(row)[0] >= recipe.floor
-    assert severities(block.rows[0])[-1] > severities(block.rows[0])[0] + 0.15
+    assert [strip.name for strip in block.strips] == ["mass", "spiculation", "foreign tissue"]
+    assert [strip.kind.split(":")[0] for strip in block.strips] == ["middle class"] * 2 + [
+        "held out"
+    ]
+    for strip in block.strips:
+        assert len(strip.panels) == len(block.given) == 4
+        assert severities(strip) == sorted(severities(strip))
+        assert severities(strip)[0] >= recipe.floor
+    assert severities(block.strips[0])[-1] > severities(block.strips[0])[0] + 0.15
 
 
 def test_a_column_is_one_image_that_differs_only_where_it_is_marked(
     recipe: Recipe, prepared: Prepared
 ) -> None:
     block = sheet.block(prepared, recipe, 4, 0, "phantoms")
-    for row in block.rows:
-        for given, made in zip(block.given, row.panels, strict=True):
+    for strip in block.strips:
+        for given, made in zip(block.given, strip.panels, strict=True):
             assert made.heat is not None
             changed = np.abs(made.pixels - given.pixels).max(0) > 1e-6
             assert changed.any()
@@ -68,8 +70,8 @@ def test_a_column_is_one_image_that_differs_only_where_it_is_marked(
 def test_the_same_seed_gives_the_same_sheet_and_another_seed_another(
     recipe: Recipe, prepared: Prepared
 ) -> None:
-    rows = [sheet.block(prepared, recipe, 3, seed, "").rows[0] for seed in (0, 0, 1)]
-    one, same, other = (np.stack([panel.pixels for panel in row.panels]) for row in rows)
+    strips = [sheet.block(prepared, recipe, 3, seed, "").strips[0] for seed in (0, 0, 1)]
+    one, same, other = (np.stack([panel.pixels for panel in strip.panels]) for strip in strips)
     assert (one == same).all()
     assert (one != other).any()
 
@@ -95,13 +97,15 @@ def test_the_choice_rises_though_images_differ_in_what_they_can_show(seed: int) 
     assert chosen[-1] > 0.4
 
 
-def block(rows: int = 1, columns: int = 2, why: str = "Because.") -> Block:
+def block(strips: int = 1, columns: int = 2, why: str = "Because.") -> Block:
     rng = np.random.default_rng(0)
     heat = np.zeros((24, 32))
     heat[8:16, 8:16] = 1
     given = [Panel(rng.random((1, 24, 32)), heat > 0, spacing_mm=(2.0, 2.0))] * columns
     made = [Panel(rng.random((1, 24, 32)), heat=heat, text="severity 0.50")] * columns
-    return Block("normal", "Phantoms", given, [Strip("mass", "held out", "a.B", why, made)] * rows)
+    return Block(
+        "normal", "Phantoms", given, [Strip("mass", "held out", "a.B", why, made)] * strips
+    )
 
 
 def drawn(path: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> Figure:
@@ -121,7 +125,7 @@ def drawn(path: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> F
 def test_every_tile_has_its_place_and_every_class_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = [block(rows=2, columns=3), block(rows=1, columns=2)]
+    blocks = [block(strips=2, columns=3), block(strips=1, columns=2)]
     figure = drawn(tmp_path / "new" / "s.png", blocks, monkeypatch)
     boxes = [axes.get_position() for axes in figure.axes]
     assert len(boxes) == 3 * 5 + 2 * 3
@@ -145,7 +149,7 @@ def test_every_tile_has_its_place_and_every_class_its_words(
 def test_a_long_reason_is_cut_and_never_runs_into_the_next_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = drawn(tmp_path / "s.png", [block(rows=2, why="word " * 500)], monkeypatch)
+    figure = drawn(tmp_path / "s.png", [block(strips=2, why="word " * 500)], monkeypatch)
     cut = [text for text in figure.texts if text.get_text().endswith("…")]
     assert len(cut) == 2
     names = [text.get_position()[1] for text in figure.texts if text.get_text() == "mass"]

@@ -214,6 +214,17 @@ def test_a_mistake_in_a_change_is_named_by_its_place_in_the_study_file(
     assert "tiny.yaml" not in str(caught.value)
 
 
+def test_a_change_may_put_right_what_one_before_it_did(folder: Path) -> None:
+    common = ("common: {}", "common: {geometry: {size: [64, 64, 64]}}")
+    with pytest.raises(InputError, match=r"study.yaml: common: geometry"):
+        cells(folder, common)
+    right = (BREAST, f"{BREAST}, change: {{geometry: {{size: [64, 64]}}}}")
+    assert cells(folder, common, right)
+    wrong = ("pca}", "pca, change: {sham: 3}}")
+    with pytest.raises(InputError, match=r"study.yaml: detectors.pca.change: sham is 3"):
+        cells(folder, right, wrong)
+
+
 def test_a_mistake_in_a_recipe_is_named_by_the_recipe(folder: Path) -> None:
     (folder / "tiny.yaml").write_text(RECIPE + "nuisance: {rotaton_deg: 3}\n")
     with pytest.raises(InputError) as caught:

@@ -197,6 +197,15 @@ def test_a_task_without_our_scores_is_named(folder: Path) -> None:
     assert "**Left out**: Third task, because middle classes is not run on it." in text
 
 
+def test_a_title_is_written_as_the_user_wrote_it(folder: Path) -> None:
+    text = (folder / "study.yaml").read_text()
+    (folder / "study.yaml").write_text(text.replace("First task", "'A & B < {{ C }}'"))
+    report(folder / "study.yaml")
+    text = (folder / "RESULTS.md").read_text()
+    assert "\n## A & B < {{ C }}\n" in text
+    assert "| detector | A & B < {{ C }} | second | rank |" in text
+
+
 def test_the_report_says_which_versions_computed_the_tables(folder: Path) -> None:
     old = 'first/pca/0,7200,""\nfirst/pca/1,99,"",hash\nfirst/svm/0,9,bug,hash,0.0.9\n'
     gone = "first/renamed/0,3600,,hash,0.0.8\n"

@@ -43,9 +43,12 @@ if TYPE_CHECKING:
     from midclass.training.lesson import Lesson as Lesson
     from midclass.training.loop import train as train
     from midclass.types import ImageBatch as ImageBatch
+    from midclass.types import Length as Length
+    from midclass.types import Lengths as Lengths
     from midclass.types import Middle as Middle
     from midclass.types import Params as Params
     from midclass.types import Progress as Progress
+    from midclass.types import Range as Range
 
 _HOME = {
     "Case": "midclass.images.cohort",
@@ -55,12 +58,15 @@ _HOME = {
     "InputError": "midclass.errors",
     "Knowledge": "midclass.knowledge.base",
     "LearningImages": "midclass.training.lesson",
+    "Length": "midclass.types",
+    "Lengths": "midclass.types",
     "Lesson": "midclass.training.lesson",
     "Middle": "midclass.types",
     "MiddleClassDetector": "midclass.detectors.middle_class",
     "Params": "midclass.types",
     "Prepared": "midclass.images.prepared",
     "Progress": "midclass.types",
+    "Range": "midclass.types",
     "Recipe": "midclass.recipe.recipe",
     "ScoreTable": "midclass.evaluation.table",
     "check_operator": "midclass.testing",

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 
 Params: TypeAlias = dict[str, Tensor]
@@ -28,6 +29,31 @@ def of_rows(params: Params, rows: slice | Tensor) -> Params:
     if isinstance(rows, slice):
         return {name: values[rows] for name, values in params.items()}
     return {name: values[rows.to(values.device)] for name, values in params.items()}
+
+
+def _not_below_0(value: float) -> float:
+    if value < 0:
+        raise ValueError("expected a length above 0")
+    return value
+
+
+def _above_0(what: str) -> AfterValidator:
+    def checked(bounds: tuple[float, float]) -> tuple[float, float]:
+        if min(bounds) <= 0:
+            raise ValueError(f"expected {what} above 0")
+        return bounds
+
+    return AfterValidator(checked)
+
+
+Range: TypeAlias = tuple[float, float]
+"""An argument of an operator: its lowest and its highest value."""
+Length: TypeAlias = Annotated[float, AfterValidator(_not_below_0)]
+"""An argument that is a length in mm; 0 turns something off."""
+Lengths: TypeAlias = Annotated[Range, _above_0("a length")]
+"""A range of lengths in mm. A recipe that gives 0 or less is refused."""
+Positive: TypeAlias = Annotated[Range, _above_0("numbers")]
+"""A range of other numbers, refused likewise."""
 
 
 @dataclass(frozen=True)

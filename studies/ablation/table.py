@@ -11,6 +11,7 @@ import numpy as np
 from midclass.evaluation.metrics import auroc, by_patient
 from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
+from midclass.study.markdown import figure, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"
@@ -34,38 +35,32 @@ def tables(folder: Path) -> list[ScoreTable]:
 
 def areas(folder: Path) -> list[float]:
     """AUROC over cases, repeat by repeat."""
-    return [auroc(table.label, table.score) for table in tables(folder)]
-
-
-def number(value: float) -> str:
-    """``.83``."""
-    return f"{value:.2f}".removeprefix("0")
+    return [auroc(one.label, one.score) for one in tables(folder)]
 
 
 def cell(values: list[float]) -> str:
     """``.83 (.80 to .85)``: mean, least and most of the repeats."""
     if not values:
         return ""
-    return f"{number(float(np.mean(values)))} ({number(min(values))} to {number(max(values))})"
+    return with_limits(float(np.mean(values)), min(values), max(values), digits=2)
 
 
 def ablation(task: str) -> str:
     """All operators, none, and each operator alone and left out."""
     scores = HERE / "scores" / task
     names = sorted(p.name.removeprefix("only_") for p in scores.glob("only_*"))
-    lines = [
-        f"### {TASKS[task]}",
-        "",
-        "| middle classes | AUROC, this alone | AUROC, all but this |",
-        "|---|---|---|",
-        f"| all of them | {cell(areas(scores / 'all'))} | |",
-    ]
     alone = {name: areas(scores / f"only_{name}") for name in names}
-    for name in sorted(names, key=lambda name: -float(np.mean(alone[name]))):
-        without = cell(areas(scores / f"without_{name}"))
-        lines.append(f"| {name.replace('_', ' ')} | {cell(alone[name])} | {without} |")
-    lines.append(f"| no knowledge (control) | {cell(areas(scores / 'control'))} | |")
-    return "\n".join(lines)
+    names.sort(key=lambda name: -float(np.mean(alone[name])))
+    rows = [
+        ["all of them", cell(areas(scores / "all")), ""],
+        *(
+            [name.replace("_", " "), cell(alone[name]), cell(areas(scores / f"without_{name}"))]
+            for name in names
+        ),
+        ["no knowledge (control)", cell(areas(scores / "control")), ""],
+    ]
+    head = ["middle classes", "AUROC, this alone", "AUROC, all but this"]
+    return f"### {TASKS[task]}\n\n{table(head, rows, tight=True)}"
 
 
 def findings() -> str:
@@ -73,39 +68,34 @@ def findings() -> str:
     scores = HERE / "scores" / "mammography_roi"
     detectors = ["all", *sorted(path.name for path in scores.glob("only_*")), "control"]
     kinds = sorted({str(n) for t in tables(scores / "all") for n in t.class_name[t.label == 1]})
-    lines = ["| trained on | " + " | ".join(kinds) + " |", "|---" * (1 + len(kinds)) + "|"]
+    rows = []
     for detector in detectors:
-        row = []
+        row = [detector.replace("_", " ")]
         for kind in kinds:
             found = []
-            for table in tables(scores / detector):
-                part = (table.label == 0) | (table.class_name == kind)
-                if table.label[part].any():
-                    found.append(auroc(table.label[part], table.score[part]))
-            row.append(number(float(np.mean(found))) if found else "")
-        lines.append(f"| {detector.replace('_', ' ')} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+            for one in tables(scores / detector):
+                part = (one.label == 0) | (one.class_name == kind)
+                if one.label[part].any():
+                    found.append(auroc(one.label[part], one.score[part]))
+            row.append(figure(float(np.mean(found)), digits=2) if found else "")
+        rows.append(row)
+    return table(["trained on", *kinds], rows, tight=True)
 
 
 def choice() -> str:
     """The three ways to end a training, task by task."""
-    lines = [
-        "| task | " + " | ".join(WAYS.values()) + " |",
-        "|---" * (1 + len(WAYS)) + "|",
+    scores = LABEL_FREE / "scores"
+    rows = [
+        [title, *(cell(areas(scores / task / way)) for way in WAYS)]
+        for task, title in TASKS.items()
     ]
-    for task, title in TASKS.items():
-        row = [cell(areas(LABEL_FREE / "scores" / task / way)) for way in WAYS]
-        lines.append(f"| {title} | " + " | ".join(row) + " |")
-    patients = [
-        cell([_per_patient(t) for t in tables(LABEL_FREE / "scores" / "head_ct" / way)])
-        for way in WAYS
-    ]
-    lines.append("| Head CT (patients) | " + " | ".join(patients) + " |")
-    return "\n".join(lines)
+    patients = [[_per_patient(one) for one in tables(scores / "head_ct" / way)] for way in WAYS]
+    rows.append(["Head CT (patients)", *map(cell, patients)])
+    return table(["task", *WAYS.values()], rows, tight=True)
 
 
-def _per_patient(table: ScoreTable) -> float:
-    who = by_patient(table.score, table.label, table.patient_id, table.extra.get("slice"))
+def _per_patient(found: ScoreTable) -> float:
+    who = by_patient(found.score, found.label, found.patient_id, found.extra.get("slice"))
     return auroc(who[1], who[2])
 
 

@@ -13,6 +13,7 @@ from midclass.evaluation.metrics import auroc
 from midclass.evaluation.report import report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
+from midclass.study.markdown import figure, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"
@@ -22,48 +23,50 @@ TASKS = {
     "head_ct": "Head CT (slices)",
     "mammography_roi": "Mammography (regions)",
 }
+FIGURES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "false_alarm_rate": "false alarms, 5 % promised",
+}
 DETECTORS = {"middle_class": "knowledge", "middle_class_control": "no knowledge (control)"}
+
+
+def scores(task: str, detector: str) -> ScoreTable:
+    """One score table."""
+    return ScoreTable.read(HERE / "scores" / task / detector / "0.csv")
 
 
 def figures(task: str, detector: str) -> dict[str, Any]:
     """All figures of one score table."""
-    table = ScoreTable.read(HERE / "scores" / task / detector / "0.csv")
-    return report(table, MAX_FPR)
+    return report(scores(task, detector), MAX_FPR)
 
 
-def cell(figure: dict[str, float]) -> str:
+def cell(found: dict[str, float]) -> str:
     """``.90 (.88 to .92)``."""
-    value, low, high = (f"{figure[k]:.2f}".removeprefix("0") for k in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return with_limits(found["value"], found["low"], found["high"], digits=2)
 
 
 def chance() -> str:
     """AUROC of head CT slices by this alone: those with too little brain to assess score -inf."""
-    table = ScoreTable.read(HERE / "scores" / "head_ct" / "middle_class" / "0.csv")
-    return f"{auroc(table.label, np.isfinite(table.score).astype(float)):.2f}".removeprefix("0")
+    found = scores("head_ct", "middle_class")
+    return figure(auroc(found.label, np.isfinite(found.score).astype(float)), digits=2)
 
 
 def markdown() -> str:
     """The table, one row for each task and detector."""
-    lines = [
-        "| task | middle classes from | AUROC | average precision | sensitivity "
-        "| false alarms, 5 % promised |",
-        "|---|---|---|---|---|---|",
-    ]
-    names = ("auroc", "average_precision", "sensitivity", "false_alarm_rate")
+    rows = []
     for task, title in TASKS.items():
         for detector, knowledge in DETECTORS.items():
             found = figures(task, detector)
-            cells = [cell(found[name]) for name in names]
-            lines.append(f"| {title} | {knowledge} | " + " | ".join(cells) + " |")
+            rows.append([title, knowledge, *(cell(found[name]) for name in FIGURES)])
             if task == "head_ct":
                 per_patient = cell(found["auroc_per_patient"])
-                lines.append(f"| Head CT (patients) | {knowledge} | {per_patient} | | | |")
+                rows.append(["Head CT (patients)", knowledge, per_patient, "", "", ""])
         if task == "head_ct":
-            lines.append(
-                f"| Head CT (slices) | chance: too little brain, last | {chance()} | | | |"
-            )
-    return "\n".join(lines)
+            why = "chance: too little brain, last"
+            rows.append(["Head CT (slices)", why, chance(), "", "", ""])
+    return table(["task", "middle classes from", *FIGURES.values()], rows, tight=True)
 
 
 def main() -> int:

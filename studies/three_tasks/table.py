@@ -11,7 +11,7 @@ from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.cell import table_of
 from midclass.study.file import Study
-from midclass.study.report import table
+from midclass.study.markdown import figure, table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"
@@ -39,7 +39,7 @@ def longer() -> str:
 def area(folder: Path, cell: str) -> str:
     """``.802``."""
     found = ScoreTable.read(table_of(folder, cell))
-    return f"{auroc(found.label, found.score):.3f}".removeprefix("0")
+    return figure(auroc(found.label, found.score))
 
 
 def main() -> int:

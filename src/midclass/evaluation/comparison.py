@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation.metrics import Counts
+from midclass.evaluation import bootstrap
+from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import ScoreTable
 from midclass.evaluation.uncertainty import Chance
 
@@ -25,8 +25,6 @@ RESAMPLES = 10_000
 """Of the AUROC, whose p-values are corrected for many comparisons."""
 FEWER = 1_000
 """Resamples of the other figures, which take longer and need an interval alone."""
-RESAMPLES_AT_ONCE = 100
-"""Resamples computed together, so that they fit into the processor's cache."""
 FIGURES = ("auroc", "average_precision", "sensitivity_at_5", "sensitivity_at_10")
 """Sensitivities are at 5 % and 10 % false alarms, points of the ROC curve."""
 
@@ -86,23 +84,23 @@ class TaskComparison:
         first = next(iter(tables.values()))
         patients = np.unique(np.concatenate([table.patient_id for table in first.values()]))
         runs = {
-            name: [_Ranked.of(by_repeat[repeat], patients) for repeat in sorted(by_repeat)]
+            name: [_ranked(by_repeat[repeat], patients) for repeat in sorted(by_repeat)]
             for name, by_repeat in tables.items()
         }
         drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in runs}
-        for start in range(0, resamples, RESAMPLES_AT_ONCE):
-            n = min(RESAMPLES_AT_ONCE, resamples - start)
-            times = rng.multinomial(len(patients), [1 / len(patients)] * len(patients), size=n)
-            often = rng.multinomial(len(first), [1 / len(first)] * len(first), size=n)
+        blocks = bootstrap.resamples(rng, (len(patients), len(first)), resamples)
+        for number, (times, often) in enumerate(blocks):
+            figures = _figures if number * bootstrap.AT_ONCE < FEWER else _area
             for name, repeats in runs.items():
-                if start < FEWER:
-                    found = [run.figures(times) for run in repeats]
-                else:
-                    found = [run.areas(times)[:, None] for run in repeats]
-                drawn[name].append(_mean(np.stack(found, 1), often))
+                found = np.stack([figures(run, times) for run in repeats], 1)
+                drawn[name].append(_mean(found, often))
+        once = np.ones((1, len(patients)), np.int64)
         return cls(
             {name: _by_figure(parts) for name, parts in drawn.items()},
-            {name: np.stack([run.own for run in repeats]) for name, repeats in runs.items()},
+            {
+                name: np.concatenate([_figures(run, once) for run in repeats])
+                for name, repeats in runs.items()
+            },
         )
 
     def estimate(self, detector: str, figure: str = "auroc") -> Estimate:
@@ -153,73 +151,28 @@ def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return dict(zip(common, np.mean(ranks, 0).tolist(), strict=True))
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """The cases of one score table in the order of their scores."""
-
-    patient: NDArray[np.int64]  # (n,): number among all patients of the task
-    target: NDArray[np.bool_]  # (n,)
-    start: NDArray[np.int64]  # (k,): where each distinct score begins
-
-    @classmethod
-    def of(cls, table: ScoreTable, patients: NDArray[np.str_]) -> _Ranked:
-        """Ranked cases of a table; ``patients`` are all of the task, sorted."""
-        order = np.argsort(table.score, kind="stable")
-        score = table.score[order]
-        start = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
-        patient = np.searchsorted(patients, table.patient_id[order])
-        return cls(patient, table.label[order] == 1, start)
-
-    def counts(self, times: NDArray[np.int64]) -> Counts:
-        """Given ``(..., n)`` how often each case counts."""
-        both = (np.where(self.target, 0, times), np.where(self.target, times, 0))
-        return Counts(*(np.add.reduceat(part, self.start, axis=-1) for part in both))
-
-    @cached_property
-    def own(self) -> NDArray[np.float64]:
-        """The measured figures, ``(figures,)``."""
-        return _figures(self.counts(np.ones(len(self.target), np.int64)))
-
-    def figures(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Figures ``(m, figures)`` where the patients count ``(m, p)`` times.
-
-        NaN where no patient of one class is drawn.
-        """
-        return _figures(self.counts(times[:, self.patient]))
-
-    def areas(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The AUROC alone, ``(m,)``: quicker, since only given cases are summed up."""
-        by_patient = np.ascontiguousarray(times.T)  # rows are copied whole
-        given = by_patient[self.patient[~self.target]]
-        target = by_patient[self.patient[self.target]]
-        below = np.zeros((len(given) + 1, len(times)), np.int64)
-        given.cumsum(0, out=below[1:])
-        lower, upper = self.ties
-        twice = (target * (below[lower] + below[upper])).sum(0)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(twice / (2 * below[-1] * target.sum(0)))
-
-    @cached_property
-    def ties(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each target case the given cases with lower scores, and with these and equal ones."""
-        given = np.append(0, np.cumsum(~self.target))
-        end = np.append(self.start[1:], len(self.target))
-        group = np.searchsorted(self.start, np.flatnonzero(self.target), side="right") - 1
-        return given[self.start[group]], given[end[group]]
+def _ranked(table: ScoreTable, patients: NDArray[np.str_]) -> Ranked:
+    """The cases of a table; ``patients`` are all of the task, sorted."""
+    return Ranked.of(table.label, table.score, np.searchsorted(patients, table.patient_id))
 
 
-def _figures(counts: Counts) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = [
-            counts.auroc(),
-            counts.average_precision(),
-            counts.sensitivity_at_fpr(0.05),
-            counts.sensitivity_at_fpr(0.10),
-        ]
-    undefined = (counts.given.sum(-1) == 0) | (counts.target.sum(-1) == 0)
-    figures: NDArray[np.float64] = np.stack(found, -1)
-    figures[undefined] = np.nan
-    return figures
+def _area(run: Ranked, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The AUROC alone, ``(m, 1)``: of p-values, which need more resamples than a figure's limits.
+
+    A detector whose scores are all equal tells nothing; it is ranked, not refused.
+    """
+    return run.auroc(times, constant=0.5)[:, None]
+
+
+def _figures(run: Ranked, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """All figures, ``(m, figures)``; NaN where no patient of one class is drawn."""
+    curve = run.roc(times)
+    others = (
+        curve.average_precision(),
+        curve.sensitivity_at_fpr(0.05),
+        curve.sensitivity_at_fpr(0.10),
+    )
+    return np.column_stack([_area(run, times), *others])
 
 
 def _by_figure(parts: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

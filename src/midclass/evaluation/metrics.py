@@ -2,55 +2,27 @@
 
 Labels are 0 (given class) and 1 (target class); a higher score is more abnormal. A score of -inf is
 allowed: a case that a method cannot assess counts with its lowest score. NaN is refused.
-
-The AUROC and its relatives are computed from the number of cases of each class at each distinct
-score: it accepts -inf (scikit-learn does not) and is fast enough for thousands of resamples.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
+from midclass.evaluation import bootstrap
+from midclass.evaluation.bootstrap import Draw
+from midclass.evaluation.ranking import FloatArray, IntArray, Ranked
 
-FloatArray: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.int64]
-Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
-"""``(labels (n,), scores (n,)) -> value``; raises InputError where it is not defined."""
+Figure: TypeAlias = Callable[[Ranked, IntArray], FloatArray]
+"""A figure of ranked cases, such as ``Ranked.auroc``."""
 
-
-class Counts(NamedTuple):
-    """Given-class and target-class cases at each distinct score, ascending: ``(..., k)`` each.
-
-    The leading axes, if any, are resamples of the same cases.
-    """
-
-    given: NDArray[Any]
-    target: NDArray[Any]
-
-    def auroc(self) -> FloatArray:
-        """Area under the ROC curve: ``(...)``; a tie counts half."""
-        below = self.given.cumsum(-1) - self.given / 2
-        pairs = self.given.sum(-1) * self.target.sum(-1)
-        return np.asarray((self.target * below).sum(-1) / pairs)
-
-    def average_precision(self) -> FloatArray:
-        """Precision at each distinct score, weighted by the gain in sensitivity: ``(...)``."""
-        given, target = self.given[..., ::-1], self.target[..., ::-1]  # from the highest down
-        found = target.cumsum(-1)
-        precision = found / np.maximum(found + given.cumsum(-1), 1)
-        return np.asarray((precision * target).sum(-1) / found[..., -1])
-
-    def sensitivity_at_fpr(self, max_fpr: float) -> FloatArray:
-        """The best sensitivity with a false-alarm rate <= max_fpr: ``(...)``."""
-        given, target = (counts[..., ::-1].cumsum(-1) for counts in self)
-        allowed = given / given[..., -1:] <= max_fpr
-        return np.asarray((target * allowed).max(-1, initial=0) / target[..., -1])
+BLOCK = 2_000_000
+"""Cases of all resamples that are computed together, at most: 16 MB an array."""
 
 
 def checked_scores(scores: ArrayLike, what: str = "scores") -> FloatArray:
@@ -82,10 +54,7 @@ def auroc(y: ArrayLike, s: ArrayLike) -> float:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    counts = _counts(y, s)
-    if len(counts.given) == 1:
-        raise InputError(f"all {np.size(y)} scores are equal; check their detector")
-    return float(counts.auroc())
+    return value(Ranked.auroc, y, s)
 
 
 def average_precision(y: ArrayLike, s: ArrayLike) -> float:
@@ -94,7 +63,7 @@ def average_precision(y: ArrayLike, s: ArrayLike) -> float:
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    return float(_counts(y, s).average_precision())
+    return value(Ranked.average_precision, y, s)
 
 
 def sensitivity_at_fpr(y: ArrayLike, s: ArrayLike, max_fpr: float) -> float:
@@ -102,7 +71,16 @@ def sensitivity_at_fpr(y: ArrayLike, s: ArrayLike, max_fpr: float) -> float:
 
     Its threshold is chosen on these very cases, so it is no operating point.
     """
-    return float(_counts(y, s).sensitivity_at_fpr(checked_fpr(max_fpr)))
+    at_rate = partial(Ranked.sensitivity_at_fpr, max_fpr=checked_fpr(max_fpr))
+    return value(at_rate, y, s)
+
+
+def value(figure: Figure, y: ArrayLike, s: ArrayLike) -> float:
+    """A figure as measured.
+
+    Raises InputError where a class is missing or, of an AUROC, all scores are equal.
+    """
+    return _measured(figure, _ranked(y, s))
 
 
 def sensitivity(y: ArrayLike, flagged: ArrayLike) -> float:
@@ -132,7 +110,8 @@ def per_class(y: ArrayLike, s: ArrayLike, class_names: ArrayLike) -> dict[str, f
     areas = {}
     for name in np.unique(names[labels == 1]):
         part = (labels == 0) | (names == name)
-        areas[str(name)] = float(_counts(labels[part], scores[part]).auroc())
+        area = partial(Ranked.auroc, constant=0.5)  # of this class alone they may be equal
+        areas[str(name)] = value(area, labels[part], scores[part])
     return areas
 
 
@@ -166,7 +145,7 @@ def by_patient(
 
 
 def interval(
-    metric: Metric,
+    figure: Figure,
     y: ArrayLike,
     s: ArrayLike,
     patients: ArrayLike,
@@ -175,22 +154,70 @@ def interval(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The bootstrap percentile interval of ``metric(y, s)``, resampling patients with their cases.
+    """The bootstrap percentile interval of a figure, resampling patients with their cases.
 
-    Resamples on which the metric is not defined (one class is missing) are drawn again, with a
-    warning where they are more than 5 %. The interval always contains ``metric(y, s)``. It is a
-    single point where no resample can differ (a perfect AUROC, no false alarm): read it with the
-    number of patients. For more arguments use ``partial(sensitivity_at_fpr, max_fpr=0.05)``.
+    Resamples on which the figure is not defined (one class is missing) are drawn again, with a
+    warning where they are more than 5 %. The interval always contains the figure as measured. It is
+    a single point where no resample can differ (a perfect AUROC): read it with the number of
+    patients. For more arguments use ``partial(Ranked.sensitivity_at_fpr, max_fpr=0.05)``.
 
     Raises InputError for a single patient and where most resamples miss a class.
+
+    >>> interval(Ranked.auroc, [0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6], range(6), n_resamples=200)
+    (0.5, 1.0)
     """
-    labels, scores = np.asarray(y), np.asarray(s)
-    value = metric(labels, scores)
+    ranked = _ranked(y, s, patients)
+    measured, units = _measured(figure, ranked), ranked.once.shape[1]
+    if units < 2:
+        raise InputError("all cases are of one patient; an interval needs at least 2 patients")
+    return bootstrap.interval(
+        partial(figure, ranked),
+        measured,
+        units,
+        draw=bootstrap.one_by_one,
+        at_once=max(1, min(bootstrap.AT_ONCE, BLOCK // len(ranked.unit))),
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
 
-    def resampled(case: IntArray) -> float:
-        return metric(labels[case], scores[case])
 
-    return _range(_resampled(resampled, patients, len(labels), n_resamples, seed), value, level)
+def share_interval(
+    flagged: ArrayLike,
+    patients: ArrayLike,
+    among: ArrayLike = True,
+    *,
+    draw: Draw = bootstrap.one_by_one,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The same interval of a share: of the cases ``among`` those flagged, at a threshold.
+
+    Args:
+        flagged: ``(n,)`` true or false, or the share in which a case is flagged.
+        patients: ``(n,)``.
+        among: bool ``(n,)``, the cases that count; all of them by default.
+        draw: how resamples are drawn.
+        n_resamples: how many.
+        seed: of the draws.
+
+    >>> share_interval([False, False, True, True], [*"pqrs"])
+    (0.0, 1.0)
+    """
+    flags = np.asarray(flagged, dtype=np.float64)
+    names, index = _grouped(patients, len(flags))
+    counted = np.broadcast_to(np.asarray(among, dtype=np.float64), flags.shape)
+    alarms = np.bincount(index, flags * counted)
+    cases = np.bincount(index, counted)
+
+    def share(times: IntArray) -> FloatArray:
+        with np.errstate(invalid="ignore"):
+            return np.asarray((times @ alarms) / (times @ cases))
+
+    measured = float(alarms.sum() / cases.sum())
+    return bootstrap.interval(
+        share, measured, len(names), draw=draw, n_resamples=n_resamples, seed=seed
+    )
 
 
 def _checked(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, FloatArray]:
@@ -204,17 +231,23 @@ def _checked(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, FloatArray]:
     return labels.astype(np.int64), scores
 
 
-def _counts(y: ArrayLike, s: ArrayLike) -> Counts:
-    """Given and target cases at each distinct score, ascending; both classes must be there."""
+def _ranked(y: ArrayLike, s: ArrayLike, patients: ArrayLike | None = None) -> Ranked:
+    """Checked cases in the order of their scores; both classes must be there."""
     labels, scores = _checked(y, s)
-    distinct, place = np.unique(scores, return_inverse=True)
-    target = np.bincount(place[labels == 1], minlength=len(distinct))
-    given = np.bincount(place[labels == 0], minlength=len(distinct))
-    if not given.any() or not target.any():
+    target = int(labels.sum())
+    if not 0 < target < len(labels):
         raise InputError(
-            f"{given.sum()} given-class and {target.sum()} target-class cases; this needs both"
+            f"{len(labels) - target} given-class and {target} target-class cases; this needs both"
         )
-    return Counts(given, target)
+    index = None if patients is None else _grouped(patients, len(labels))[1]
+    return Ranked.of(labels, scores, index)
+
+
+def _measured(figure: Figure, ranked: Ranked) -> float:
+    found = float(figure(ranked, ranked.once)[0])
+    if np.isnan(found):  # both classes are there
+        raise InputError(f"all {len(ranked.unit)} scores are equal; check their detector")
+    return found
 
 
 def _flagged_share(y: ArrayLike, flagged: ArrayLike, label: int) -> float:
@@ -241,38 +274,3 @@ def _grouped(patients: ArrayLike, n: int) -> tuple[NDArray[Any], IntArray]:
     if index.shape != (n,):
         raise InputError(f"{index.size} patients but {n} cases; give a patient for each case")
     return names, index
-
-
-def _resampled(
-    statistic: Callable[[IntArray], float], patients: ArrayLike, n: int, n_resamples: int, seed: int
-) -> FloatArray:
-    """The statistic on resampled patients; it gets the numbers of the cases, repeats included."""
-    names, index = _grouped(patients, n)
-    if len(names) < 2:
-        raise InputError("all cases are of one patient; an interval needs at least 2 patients")
-    rng = np.random.default_rng(seed)
-    drawn: list[float] = []
-    redrawn = 0
-    while len(drawn) < n_resamples:
-        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        try:
-            drawn.append(statistic(np.repeat(np.arange(n), times[index])))
-        except InputError as error:
-            redrawn += 1
-            if redrawn > n_resamples:
-                raise InputError(
-                    f"{len(names)} patients are too few: most resamples fail ({error})"
-                ) from error
-    if redrawn > 0.05 * n_resamples:
-        warnings.warn(
-            f"{redrawn} resamples without both classes drawn again: too few patients of one class",
-            stacklevel=3,
-        )
-    return np.array(drawn)
-
-
-def _range(drawn: FloatArray, value: float, level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; give a share between 0 and 1, for example 0.95")
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return min(float(low), value), max(float(high), value)

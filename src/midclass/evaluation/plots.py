@@ -1,4 +1,5 @@
-"""Plots: ROC curve and heat maps, as files; with ``plots_sheet`` the only ones with matplotlib."""
+"""Plots: ROC curve and heat maps, as files; with ``preview.page`` and ``study.plots`` the only ones
+with matplotlib."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
+
+from midclass.evaluation.ranking import Ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -248,12 +251,9 @@ def _over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> F
 def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
     """False-alarm rate and sensitivity at every distinct score, from the highest down."""
     known = table.label >= 0
-    _, place = np.unique(-table.score[known], return_inverse=True)
-    counts = [
-        np.bincount(place[table.label[known] == y], minlength=place.max() + 1) for y in (0, 1)
-    ]
-    shares = [np.concatenate([[0], np.cumsum(count) / count.sum()]) for count in counts]
-    return shares[0], shares[1]
+    ranked = Ranked.of(table.label[known], table.score[known])
+    (false_alarms,), (found,) = ranked.roc(ranked.once).rates()
+    return false_alarms, found
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from midclass.evaluation import metrics
+from midclass.evaluation import bootstrap, metrics
+from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import UNKNOWN, ScoreTable
+
+Column: TypeAlias = NDArray[Any]
 
 
 def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
@@ -74,36 +77,43 @@ def summary(
     """
     known = table.label != UNKNOWN
     y, s, patients = table.label[known], table.score[known], table.patient_id[known]
-    at_rate = partial(metrics.sensitivity_at_fpr, max_fpr=metrics.checked_fpr(max_fpr))
+    at_rate = partial(Ranked.sensitivity_at_fpr, max_fpr=metrics.checked_fpr(max_fpr))
 
-    def figure(
-        metric: metrics.Metric, y: NDArray[Any], s: NDArray[Any], patients: NDArray[Any]
-    ) -> dict[str, float]:
-        low, high = metrics.interval(metric, y, s, patients, n_resamples=n_resamples, seed=seed)
-        return {"value": metric(y, s), "low": low, "high": high}
+    def figure(of: metrics.Figure, y: Column, s: Column, patients: Column) -> dict[str, float]:
+        limits = metrics.interval(of, y, s, patients, n_resamples=n_resamples, seed=seed)
+        return _limited(metrics.value(of, y, s), limits)
+
+    def share(flagged: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, float]:
+        limits = metrics.share_interval(
+            flagged, patients, among, n_resamples=n_resamples, seed=seed
+        )
+        return _limited(float(flagged[among].mean()), limits)
 
     result: dict[str, Any] = {
         "max_fpr": max_fpr,
-        "auroc": figure(metrics.auroc, y, s, patients),
-        "average_precision": figure(metrics.average_precision, y, s, patients),
+        "auroc": figure(Ranked.auroc, y, s, patients),
+        "average_precision": figure(Ranked.average_precision, y, s, patients),
         "sensitivity_at_max_fpr": figure(at_rate, y, s, patients),
         "sensitivity": None,
         "false_alarm_rate": None,
     }
     if not np.isnan(table.threshold[known]).any():
-        flagged = table.flagged[known]
-        result["sensitivity"] = figure(metrics.sensitivity, y, flagged, patients)
-        result["false_alarm_rate"] = figure(metrics.false_alarm_rate, y, flagged, patients)
+        result["sensitivity"] = share(table.flagged[known], y == 1)
+        result["false_alarm_rate"] = share(table.flagged[known], y == 0)
     place = None if order is None else np.asarray(order)[known]
     who, label, score = metrics.by_patient(s, y, patients, place)
     per_class = metrics.per_class(y, s, table.class_name[known])
     several = len(y) >= 2 * len(who) and 0 < label.sum() < len(label)
     return result | {
         "auroc_per_class": {name: area for name, area in per_class.items() if name},
-        "auroc_per_patient": figure(metrics.auroc, label, score, who) if several else None,
+        "auroc_per_patient": figure(Ranked.auroc, label, score, who) if several else None,
         "cases": _counted(y) | {"unknown": int(np.sum(~known))},
         "patients": _counted(label),
     }
+
+
+def _limited(value: float, limits: tuple[float, float]) -> dict[str, float]:
+    return {"value": value, "low": limits[0], "high": limits[1]}
 
 
 def _counted(label: NDArray[np.int64]) -> dict[str, int]:
@@ -136,13 +146,6 @@ def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
 
 
 def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, float]:
-    """The bootstrap of ``metrics.interval``; of a share, one product does what 1000 calls do."""
     flagged = np.mean([scores > table.threshold for scores in several], axis=0)
-    _, patient = np.unique(table.patient_id, return_inverse=True)
-    alarms, cases = np.bincount(patient, flagged), np.bincount(patient)
-    times = np.random.default_rng(0).multinomial(
-        len(cases), np.full(len(cases), 1 / len(cases)), size=1000
-    )
-    low, high = np.quantile(times @ alarms / (times @ cases), [0.025, 0.975])
-    value = float(flagged.mean())
-    return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
+    limits = metrics.share_interval(flagged, table.patient_id, draw=bootstrap.together)
+    return _limited(float(flagged.mean()), limits)

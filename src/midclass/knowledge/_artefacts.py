@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import box_mean, noise_sigma
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Params, Range
 
 LETTER_R = ("11110", "10001", "10001", "11110", "10100", "10010", "10001")
 LETTER_L = ("10000", "10000", "10000", "10000", "10000", "10000", "11111")

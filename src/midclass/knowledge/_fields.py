@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.types import ImageBatch
-
-Range = tuple[float, float]
+from midclass.types import ImageBatch, Range
 
 
 def uniform(rng: torch.Generator, n: int, bounds: Range) -> Tensor:

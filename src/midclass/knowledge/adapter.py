@@ -55,7 +55,7 @@ def per_image(function: Callable[..., Changed], border_mm: float = 1.0) -> type[
     parameters = list(inspect.signature(function).parameters.values())
     if tuple(p.name for p in parameters[:4]) != GIVEN:
         raise TypeError(f"{function.__name__} must begin with the parameters {', '.join(GIVEN)}")
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     fields = []
     for parameter in parameters[4:]:
         if parameter.default is inspect.Parameter.empty:

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import soft_anatomy
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class AsymmetryGain(Knowledge):
 
     sign: Literal["bright", "dark", "either"] = "either"
     gain: Range = (0.05, 0.25)
-    edge_mm: Range = (10, 30)
-    patch_mm: Range = (30, 80)
+    edge_mm: Lengths = (10, 30)
+    patch_mm: Lengths = (30, 80)
     patchiness: Range = (0.0, 0.5)
 
     border_mm: ClassVar[float] = 6.0
@@ -96,7 +95,7 @@ class AsymmetrySwap(Knowledge):
     (3, 1, 32, 32)
     """
 
-    edge_mm: Range = (10, 30)
+    edge_mm: Lengths = (10, 30)
     share: Range = (0.7, 1.0)
 
     border_mm: ClassVar[float] = 4.0

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Calcification(Knowledge):
     """
 
     count: tuple[int, int] = (5, 30)
-    cluster_mm: Range = (5, 20)
-    particle_mm: Range = (0.2, 1.0)
+    cluster_mm: Lengths = (5, 20)
+    particle_mm: Lengths = (0.2, 1.0)
     contrast_sigma: Range = (2.0, 10.0)
-    centre_jitter_mm: float | None = None
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, size and brightness of every particle; unused ones have size 0."""

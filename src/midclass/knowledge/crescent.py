@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,10 @@ class Crescent(Knowledge):
 
     shape: Literal["crescent", "lens", "either"] = "either"
     sign: Literal["bright", "dark"] = "bright"
-    thickness_mm: Range = (3, 20)
-    arc_mm: Range = (20, 140)
+    thickness_mm: Lengths = (3, 20)
+    arc_mm: Lengths = (20, 140)
     contrast_sigma: Range = (1.5, 6.0)
-    edge_mm: Range = (0.5, 2.5)
+    edge_mm: Lengths = (0.5, 2.5)
 
     border_mm: ClassVar[float] = 0.0  # it lies against the wall: no soft end there
 

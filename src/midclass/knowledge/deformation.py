@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Deformation(Knowledge):
         shift_mm: largest movement inside it.
     """
 
-    radius_mm: Range = (8, 30)
-    shift_mm: Range = (2, 10)
+    radius_mm: Lengths = (8, 30)
+    shift_mm: Lengths = (2, 10)
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, size and a coarse field of directions."""

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import box_mean, noise_sigma, soft_anatomy
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 NOISE = 6
 """Samples along each axis of the noise that roughens a boundary."""
@@ -49,13 +48,13 @@ class Erasure(Knowledge):
     """
 
     shape: Literal["blob", "band", "either"] = "either"
-    size_mm: Range = (12, 40)
+    size_mm: Lengths = (12, 40)
     band_ratio: Range = (0.2, 0.5)
     most: float = 0.1
     strength: Range = (0.8, 1.0)
     lucency: Range = (0.0, 0.15)
     roughness: Range = (0.0, 0.25)
-    edge_mm: Range = (2, 6)
+    edge_mm: Lengths = (2, 6)
 
     border_mm: ClassVar[float] = 3.0
 

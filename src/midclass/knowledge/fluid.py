@@ -10,10 +10,9 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import soft_tissue
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 DOWN = {"bottom": (-2, 1), "top": (-2, -1), "last_slice": (-3, 1), "first_slice": (-3, -1)}
 """Where the fluid goes -> the axis, and the sign of that way along it."""
@@ -57,10 +56,10 @@ class Fluid(Knowledge):
     sides: Literal["one", "both", "either"] = "either"
     level: Literal["meniscus", "flat", "either"] = "meniscus"
     share: Range = (0.05, 0.6)
-    meniscus_mm: Range = (20, 80)
+    meniscus_mm: Lengths = (20, 80)
     rise: Range = (0.3, 0.8)
     strength: Range = (0.5, 0.9)
-    edge_mm: Range = (5, 25)
+    edge_mm: Lengths = (5, 25)
 
     border_mm: ClassVar[float] = 4.0  # it lies against the wall: a short end there
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 NOISE = 8
 """Samples along each axis of the noise that roughens a boundary or an inside."""
@@ -45,13 +44,13 @@ class Focal(Knowledge):
     """
 
     sign: Literal["bright", "dark"] = "bright"
-    diameter_mm: Range = (5, 30)
+    diameter_mm: Lengths = (5, 30)
     axis_ratio: Range = (0.5, 1.0)
     contrast_sigma: Range = (1.0, 6.0)
     roughness: Range = (0.0, 0.2)
-    edge_mm: Range = (0.5, 3.0)
+    edge_mm: Lengths = (0.5, 3.0)
     texture: Range = (0.0, 0.5)
-    centre_jitter_mm: float | None = None
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, size, shape and contrast of one lesion per image."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import soft_anatomy
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 STEEPEST = 0.55
 """Largest squeeze; below 1 nothing folds over, and a half still looks like tissue, not streaks."""
@@ -49,10 +48,10 @@ class MassEffect(Knowledge):
     """
 
     direction: Literal["source", "sink", "either"] = "either"
-    peak_mm: Range = (2, 15)
-    radius_mm: Range = (10, 50)
+    peak_mm: Lengths = (2, 15)
+    radius_mm: Lengths = (10, 50)
     exponent: Range = (0.5, 2.0)
-    centre_jitter_mm: float | None = None
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, direction, size and profile of one displacement per image."""

@@ -10,9 +10,8 @@ from torch.nn import functional
 
 from midclass.knowledge import _artefacts as artefacts
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import box_mean
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,15 @@ class Nuisance:
     offset: float = 0.05
     bias: float = 0.1
     noise: float = 0.02
-    blur_mm: float = 0.4
+    blur_mm: Length = 0.4
     aspect: Range = (1.0, 1.0)
     mirrored: bool = False
     dose: Range = (1.0, 1.0)
     window: float = 0.0
     collimation: float = 0.0
-    collimation_mm: Range = (2, 15)
+    collimation_mm: Lengths = (2, 15)
     markers: float = 0.0
-    marker_mm: Range = (5, 15)
+    marker_mm: Lengths = (5, 15)
     compression: float = 0.0
     quality: Range = (50, 95)
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import soft_tissue
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 NODES = 24
 """Samples along each axis of the noise that shapes the patches."""
@@ -35,8 +34,8 @@ class Opacity(Knowledge):
     """
 
     share: Range = (0.05, 0.5)
-    patch_mm: Range = (20, 70)
-    patchiness_mm: Range = (3, 15)
+    patch_mm: Lengths = (20, 70)
+    patchiness_mm: Lengths = (3, 15)
     strength: Range = (0.2, 0.8)
     edge: Range = (0.2, 0.8)
 

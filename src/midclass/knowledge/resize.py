@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Lengths, Params, Range
 
 STEEPEST = 0.8
 """Largest squeeze of the tissue; below 1, so that nothing folds over."""
@@ -55,8 +54,8 @@ class Resize(Knowledge):
     change: Literal["larger", "smaller", "either"] = "either"
     larger: Range = (1.05, 1.6)
     smaller: Range = (0.6, 0.95)
-    size_mm: Range = (15, 60)
-    margin_mm: Range = (5, 20)
+    size_mm: Lengths = (15, 60)
+    margin_mm: Lengths = (5, 20)
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Factor, size and margin; a place for the case that no structure is found."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 Sign: TypeAlias = Literal["bright", "dark", "none"]
 STEP = {"bright": 1.0, "dark": -1.0, "none": 0.0}
@@ -60,16 +59,16 @@ class Rim(Knowledge):
     core: Sign = "dark"
     rim: Sign = "bright"
     halo: Sign = "dark"
-    core_mm: Range = (3, 30)
-    rim_mm: Range = (1, 5)
-    halo_mm: Range = (5, 30)
+    core_mm: Lengths = (3, 30)
+    rim_mm: Lengths = (1, 5)
+    halo_mm: Lengths = (5, 30)
     axis_ratio: Range = (0.6, 1.0)
     core_sigma: Range = (0.5, 3.0)
     rim_sigma: Range = (1.0, 4.0)
     halo_sigma: Range = (0.3, 1.5)
     roughness: Range = (0.0, 0.2)
-    edge_mm: Range = (0.5, 3.0)
-    centre_jitter_mm: float | None = None
+    edge_mm: Lengths = (0.5, 3.0)
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, size, shape and contrasts of one lesion per image."""

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class Spiculation(Knowledge):
     """
 
     count: tuple[int, int] = (6, 30)
-    length_mm: Range = (5, 25)
-    width_mm: Range = (0.5, 1.5)
-    pull_mm: Range = (1, 5)
-    core_mm: Range = (1, 10)
+    length_mm: Lengths = (5, 25)
+    width_mm: Lengths = (0.5, 1.5)
+    pull_mm: Lengths = (1, 5)
+    core_mm: Lengths = (1, 10)
     contrast_sigma: Range = (0.5, 3.0)
-    centre_jitter_mm: float | None = None
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Centre, pull, and direction and length of every spicule."""

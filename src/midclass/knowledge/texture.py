@@ -11,9 +11,8 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._fields import Range
 from midclass.knowledge.base import Knowledge
-from midclass.types import ImageBatch, Params
+from midclass.types import ImageBatch, Length, Lengths, Params, Positive, Range
 
 NOISE = 8
 """Samples along each axis of the noise that roughens the region's boundary."""
@@ -68,12 +67,12 @@ class TextureChange(Knowledge):
 
     change: Literal["more", "less", "either"] = "either"
     gain: Range = (2.0, 3.0)
-    frequency_per_mm: Range = (0.1, 1.0)
-    region_mm: Range = (10, 80)
+    frequency_per_mm: Positive = (0.1, 1.0)
+    region_mm: Lengths = (10, 80)
     edge: Range = (0.2, 0.6)
     roughness: Range = (0.0, 0.2)
     keep_variance: bool = True
-    centre_jitter_mm: float | None = None
+    centre_jitter_mm: Length | None = None
 
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Region, band and gain of one change per image."""

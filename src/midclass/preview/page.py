@@ -29,7 +29,7 @@ TOP, LINE, LETTERS = 0.62, 0.135, 37  # header, a line of small text, letters in
 
 @dataclass(frozen=True)
 class Strip:
-    """One middle class.
+    """One middle class on the sheet: two rows of tiles.
 
     Attributes:
         name: of the middle class.
@@ -54,13 +54,13 @@ class Block:
         name: of the given class.
         about: what the images are.
         given: the images as they are.
-        rows: the middle classes.
+        strips: the middle classes.
     """
 
     name: str
     about: str
     given: Sequence[Panel]
-    rows: Sequence[Strip]
+    strips: Sequence[Strip]
 
 
 def check_format(path: Path) -> None:
@@ -76,19 +76,19 @@ def check_format(path: Path) -> None:
 def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block]) -> None:
     """Draw blocks below each other.
 
-    Every middle class is two strips: what was made of the images, untouched by any drawing; and
-    the given-class images again, with what changed tinted and outlined.
+    A strip is two rows: what was made of the images, untouched by any drawing; and the given-class
+    images again, with what changed tinted and outlined.
     """
     page = _Page(title, summary, blocks)
     for block in blocks:
         page.label(block.name, "given class", "", block.about, 1)
-        page.strip(block.given)
-        for row in block.rows:
+        page.row(block.given)
+        for strip in block.strips:
             page.top += BETWEEN
-            page.label(row.name, row.kind, row.made_of, row.why, 2)
-            page.strip([replace(panel, heat=None) for panel in row.panels])
-            before = zip(block.given, row.panels, strict=True)
-            page.strip([Panel(given.pixels, heat=made.heat) for given, made in before])
+            page.label(strip.name, strip.kind, strip.made_of, strip.why, 2)
+            page.row([replace(panel, heat=None) for panel in strip.panels])
+            before = zip(block.given, strip.panels, strict=True)
+            page.row([Panel(given.pixels, heat=made.heat) for given, made in before])
         page.top += 2 * BETWEEN
     save(page.figure, path)
 
@@ -100,11 +100,11 @@ class _Page:
         columns = max(len(block.given) for block in blocks)
         height, width = blocks[0].given[0].pixels.shape[1:]
         self.tall = TILE * height / width
-        strips = [1 + 2 * len(block.rows) for block in blocks]
-        between = [len(block.rows) + 2 for block in blocks]
+        rows = [1 + 2 * len(block.strips) for block in blocks]
+        between = [len(block.strips) + 2 for block in blocks]
         self.size = (
             EDGE + LABEL + columns * (TILE + GAP) - GAP + EDGE,
-            TOP + sum(strips) * (self.tall + GAP) + (sum(between) - 2) * BETWEEN + EDGE,
+            TOP + sum(rows) * (self.tall + GAP) + (sum(between) - 2) * BETWEEN + EDGE,
         )
         self.figure = Figure(self.size, dpi=120, facecolor=SURROUND)
         self.top = EDGE
@@ -115,8 +115,8 @@ class _Page:
         )
         self.top = TOP
 
-    def strip(self, panels: Sequence[Panel]) -> None:
-        """A row of tiles."""
+    def row(self, panels: Sequence[Panel]) -> None:
+        """One tile for each panel."""
         for j, panel in enumerate(panels):
             left = EDGE + LABEL + j * (TILE + GAP)
             axes = self._axes(left, self.top, TILE, self.tall)
@@ -126,10 +126,10 @@ class _Page:
                 axes.contour(panel.heat, levels=half, colors=[ACCENT], linewidths=0.7)
         self.top += self.tall + GAP
 
-    def label(self, name: str, kind: str, made_of: str, why: str, strips: int) -> None:
-        """What stands left of the next strips; as much of it as there is room for."""
+    def label(self, name: str, kind: str, made_of: str, why: str, rows: int) -> None:
+        """What stands left of the next rows; as much of it as there is room for."""
         parts = [textwrap.wrap(text, LETTERS) for text in (kind, made_of, why)]
-        room = int((strips * (self.tall + GAP) - 0.22) / LINE) - (strips > 1)
+        room = int((rows * (self.tall + GAP) - 0.22) / LINE) - (rows > 1)
         self._text(EDGE, 0.0, name, fontsize=9, weight="bold")
         y = 0.2
         for lines, color in zip(parts, (OUTLINE, DIM, BRIGHT), strict=True):
@@ -140,8 +140,8 @@ class _Page:
                 self._text(EDGE, y, line, fontsize=7, color=color)
                 y += LINE
             room -= len(lines)
-        if strips > 1:
-            bottom = strips * (self.tall + GAP) - GAP - LINE
+        if rows > 1:
+            bottom = rows * (self.tall + GAP) - GAP - LINE
             self._text(EDGE, bottom, "before, and where it changed", fontsize=7, color=ACCENT)
 
     def _text(

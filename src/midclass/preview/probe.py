@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from midclass.evaluation.metrics import auroc
+from midclass.evaluation.ranking import Ranked
 from midclass.testing.seams import linear
 
 FOLDS = 5
@@ -60,9 +60,9 @@ def best_cue(first: FloatArray, second: FloatArray) -> tuple[int, float]:
     >>> best_cue(np.array([[0.0, 5.0], [1.0, 6.0]]), np.array([[0.5, 2.0], [0.4, 1.0]]))
     (1, 1.0)
     """
-    ranks = rankdata(np.concatenate([first, second]), axis=0)
-    n, m = len(first), len(second)
-    areas = (ranks[n:].sum(0) - m * (m + 1) / 2) / (n * m)
+    values, labels = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])
+    ranked = [Ranked.of(labels, column) for column in values.T]
+    areas = np.array([one.auroc(one.once, constant=0.5)[0] for one in ranked])
     either = np.maximum(areas, 1 - areas)
     best = int(either.argmax())
     return best, float(either[best])

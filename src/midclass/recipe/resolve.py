@@ -121,7 +121,15 @@ def saved_class(reference: str, where: str, trust: Collection[Path] = ()) -> Any
 
 
 def moved_file(file: str, trust: Collection[Path]) -> str:
-    """The file of this name that may run, wherever it is now; the same where it is not one."""
+    """Where a user's file is that a saved detector names by an old path.
+
+    Args:
+        file: the path from when the detector was saved.
+        trust: the files that may run.
+
+    Returns:
+        The one trusted file with the same name, or ``file`` where none has it, or several have.
+    """
     files = _called(Path(file).name, trust)
     return str(files.pop()) if len(files) == 1 else file
 
@@ -224,7 +232,7 @@ def build(cls: type[T], arguments: Mapping[str, Any], where: str) -> T:
         needed = field.default is field.default_factory is dataclasses.MISSING
         if needed and field.name not in arguments:
             raise InputError(f"{where}: {cls.__name__} needs the argument {field.name!r}")
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     checked = {
         name: _checked(value, hints[name], f"{where}.{name}") for name, value in arguments.items()
     }
@@ -235,19 +243,20 @@ def build(cls: type[T], arguments: Mapping[str, Any], where: str) -> T:
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
-    """A value as its type asks for; numbers finite, ranges in order, lengths above 0."""
+    """A value as its type asks for; numbers finite, and two of them in order."""
     try:
         checked = TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"{where} is {value!r}: {error.errors()[0]['msg']}") from error
-    is_range = isinstance(checked, tuple) and len(checked) == 2
-    numbers = [v for v in (checked if is_range else (checked,)) if isinstance(v, int | float)]
+        mistake = error.errors()[0]
+        own = mistake["type"] == "value_error"  # such as of ``Lengths``
+        reason = f", {mistake['ctx']['error']}" if own else f": {mistake['msg']}"
+        raise InputError(f"{where} is {value!r}{reason}") from error
+    bounds = checked if isinstance(checked, tuple) and len(checked) == 2 else (checked,)
+    numbers = [bound for bound in bounds if isinstance(bound, int | float)]
     if not all(math.isfinite(number) for number in numbers):
         raise InputError(f"{where} is {value!r}, expected finite numbers")
-    if is_range and len(numbers) == 2 and checked[0] > checked[1]:
+    if len(numbers) == 2 and numbers[0] > numbers[1]:
         raise InputError(f"{where} is {value!r}, expected [low, high] with low <= high")
-    if where.endswith("_mm") and numbers and (min(numbers) < 0 or (is_range and min(numbers) == 0)):
-        raise InputError(f"{where} is {value!r}, expected a length above 0")
     return checked
 
 

@@ -60,7 +60,7 @@ class Cell:
     root: Path | None = None
 
     def absolute(self) -> Cell:
-        """The same with paths that mean the same in any folder."""
+        """The same cell with absolute paths, for a process that runs in another folder."""
         return replace(
             self,
             module=with_files(self.module, lambda file: str(Path(file).absolute())),
@@ -72,9 +72,11 @@ class Cell:
 
     @property
     def settings(self) -> str:
-        """Hash of what its scores depend on beside the images; the same in any folder.
+        """Hash of everything that its scores depend on, except the images.
 
-        Of the files that may run and those of weights, what its module and its recipe name.
+        That is its fields, and the contents of the manifest, of the file of the split, and of the
+        user's files and weights that its module and its recipe name. Folders do not count, so that
+        a study that was copied has the same settings.
         """
         file, _, _ = (self.split or "").rpartition(":")
         read = [self.cohort, *([self.cohort.parent / file] if file else [])]
@@ -134,7 +136,10 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
 
 
 def _one_line(error: Exception, trust: Collection[Path]) -> str:
-    """What went wrong; of a bug also where: in the user's file, if it was on the way there."""
+    """What went wrong, and for a bug where.
+
+    The place is in the user's file if any call went through it, since that is what they can change.
+    """
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, InputError):
         return text

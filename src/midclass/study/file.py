@@ -35,8 +35,8 @@ class Task(_Part):
             the study's ``common``. Files in both are relative to the study file.
         title: its name for readers; by default its name in the file.
         known_patients: share of the test part's target-class patients who are learned from and
-            not tested, drawn by the number of the repeat. For detectors with positives, where the
-            split leaves none to learn from.
+            not tested, drawn by the number of the repeat. It is for detectors with positives,
+            where the split leaves no target-class case to learn from.
         max_fpr: promised false-alarm rate where it is another than the study's: few cases of the
             given class cannot promise a small one.
     """
@@ -64,9 +64,9 @@ class Contender(_Part):
         only: the middle classes to train on; the others are left out.
         without: middle classes to leave out.
         tasks: the tasks it is run on; all of them by default.
-        positives: how many target-class cases of the training part it learns from too. Those of a
-            repeat are drawn by its number, the same for all detectors, and the fewer are among
-            the more.
+        positives: how many target-class cases of the training part it learns from too. They are
+            drawn by the number of the repeat, the same for all detectors. A larger number of
+            positives includes the cases of a smaller one.
         title: its name for readers; by default its name in the file.
     """
 
@@ -200,7 +200,7 @@ class Study(_Part):
         return self.tasks[task].max_fpr or self.max_fpr
 
     def cells(self, data: Path, trust: Collection[Path] = ()) -> list[Cell]:
-        """All cells, repeat by repeat, so that a part of a study has all tasks and detectors.
+        """All cells, repeat by repeat: a study that is cut short has all tasks and detectors.
 
         Args:
             data: folder to which the manifests are relative.

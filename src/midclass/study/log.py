@@ -34,7 +34,7 @@ class Outcome:
 
 
 def read_log(folder: Path) -> list[Outcome]:
-    """The study's log in the order in which cells ended; a line cut short says nothing."""
+    """The study's log, in the order in which cells ended; a line cut short is left out."""
     log, found = folder / LOG, []
     if not log.exists():
         return []
@@ -48,7 +48,7 @@ def read_log(folder: Path) -> list[Outcome]:
 
 
 def add_to_log(folder: Path, outcome: Outcome) -> None:
-    """One line a cell: how long it took; kept apart from the scores, whose bytes are repeatable."""
+    """Write a line about a cell that has ended, after any line that was cut short is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG
     if log.exists():

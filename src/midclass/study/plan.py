@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of a recipe in a study.
+    """A task's recipe and what the study, the task and the detector change in it.
 
     Attributes:
         study: the study file, to which the files named in ``changes`` are relative.
         detector: its name there.
         file: of the recipe.
-        changes: place in the study file -> fields that replace those of the recipe, a later one
-            before an earlier one.
+        changes: place in the study file -> fields that replace those of the recipe, in order: where
+            two give the same field, the later one counts.
         only, without: see ``Contender``.
     """
 
@@ -47,20 +47,24 @@ class Plan:
         stages = list(accumulate(placed, merged, initial=first))
         try:
             return self._built(stages[-1], trust)
-        except InputError as error:
-            wrong = str(error)
-        with_it = [self._mistake(fields, trust) == wrong for fields in stages]
-        place = [None, *self.changes][with_it.index(True)]
-        if place is None:  # the recipe's own
-            raise InputError(wrong)
-        raise InputError(f"{self.study}: {place}: {wrong.removeprefix(f'{self.file}: ')}")
+        except InputError:
+            everything = replace(self, only=(), without=())
+            everything._blame(stages, trust)
+            raise  # of what is selected: no change is wrong by itself
 
-    def _mistake(self, fields: Fields, trust: Collection[Path]) -> str:
-        try:
-            self._built(fields, trust)
-        except InputError as error:
-            return str(error)
-        return ""
+    def _blame(self, stages: Sequence[Fields], trust: Collection[Path]) -> None:
+        """Raise the mistake of the first stage that has one: the recipe, or a change by its place.
+
+        Only after the last stage has failed, since a change may put right what one before it did.
+        """
+        recipe, *changed = stages
+        self._built(recipe, trust)
+        for place, fields in zip(self.changes, changed, strict=True):
+            try:
+                self._built(fields, trust)
+            except InputError as error:
+                mistake = str(error).removeprefix(f"{self.file}: ")
+                raise InputError(f"{self.study}: {place}: {mistake}") from error
 
     def _built(self, fields: Fields, trust: Collection[Path]) -> Recipe:
         """The recipe of these fields with the middle classes that are trained on."""
@@ -89,7 +93,12 @@ class Plan:
 
 
 def named(wanted: str, recipe: str) -> str:
-    """The entry's recipe for a task's: ``{recipe}`` stands for it without its suffix.
+    """The recipe that a detector of a study takes in a task.
+
+    Args:
+        wanted: the detector's ``recipe`` in the study file.
+        recipe: the task's. Where ``wanted`` has ``{recipe}``, this name is put in; the suffix of a
+            file moves to the end.
 
     >>> named("{recipe}_control", "chest_xray"), named("{recipe}_control", "mine.yaml")
     ('chest_xray_control', 'mine_control.yaml')
@@ -102,7 +111,7 @@ def named(wanted: str, recipe: str) -> str:
 
 
 def merged(fields: Fields, changes: Fields) -> dict[str, Any]:
-    """Fields with others put over them, a mapping merged with the mapping in its place.
+    """The fields after the changes; of a field that is a mapping, only what the changes name.
 
     >>> merged({"sham": 0.1, "budget": {"steps": 1, "batch": 8}}, {"budget": {"steps": 2}})
     {'sham': 0.1, 'budget': {'steps': 2, 'batch': 8}}
@@ -116,6 +125,6 @@ def merged(fields: Fields, changes: Fields) -> dict[str, Any]:
 
 
 def _placed(change: Fields, folder: Path) -> dict[str, Any]:
-    """Fields of a study file with the whole paths of the files that they name."""
+    """The fields of a study file, with full paths where they name files."""
     placed: dict[str, Any] = with_files(change, lambda file: str((folder / file).resolve()))
     return placed

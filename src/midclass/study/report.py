@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.metrics import false_alarm_rate
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
-from midclass.study.results import Results
+from midclass.study.markdown import figure, filled, percent, signed, with_limits
+from midclass.study.results import NotAssessed, Results
 from midclass.version import __version__
 
 NAMED = 10
@@ -24,34 +26,36 @@ TITLES = {
     "sensitivity_at_5": "sensitivity at 5 % false alarms",
     "sensitivity_at_10": "sensitivity at 10 % false alarms",
 }
+Part = dict[str, Any]
+"""What a part of the page is written from, by the names of ``templates/results.md.j2``."""
 
 
 def markdown(results: Results, folder: Path) -> str:
     """The whole of RESULTS.md."""
-    study = results.study
-    parts = [
-        f"# Results: {study.summary or study.name}",
-        "Written by `midclass report` from the score tables in `scores/`; do not edit. "
-        f"Repeats: {study.repeats} (seed, and random split where the task has one); intervals are "
-        "95 %, from resampling patients and repeats together, the same resamples for all "
-        "detectors. Detectors in the tables have seen no target-class case unless it is said.",
-        _lost(results),
-    ]
-    if results.main:
-        parts += ["## AUROC", _overview(results), _corrected(results)]
-        parts += [_one_task(results, task) for task in results.main]
-    if any(results.curve(task) for task in results.tables):
-        parts += ["## With a few positives", *_positives(results)]
     log = _log(results, folder)
-    parts += ["## Time", _time(log), _versions(log)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return filled(
+        "results.md.j2",
+        study=results.study,
+        ours=results.study.title(results.ours),
+        missing=results.missing,
+        named=NAMED,
+        left_out=_left_out(results),
+        overview=_overview(results),
+        raised=_raised(results),
+        corrected=_corrected(results),
+        tasks=[_one_task(results, task) for task in results.main],
+        positives=_positives(results),
+        spent=_spent(log),
+        versions=_versions(log),
+        version=__version__,
+    )
 
 
-def _overview(results: Results) -> str:
+def _overview(results: Results) -> Part:
     """Detectors x tasks, by mean rank; detectors that lack a task come last."""
-    tasks = results.main
+    tasks, study = results.main, results.study
     every = {name for task in tasks for name in results.tables[task]}
-    shown = [n for n in every if not results.study.detectors[n].positives]
+    shown = [name for name in every if not study.detectors[name].positives]
     shown.sort(key=lambda name: (results.ranks.get(name, np.inf), name))
     several = len(shown) > 1
     best = {task: results.ordered(task)[0] for task in tasks}
@@ -64,90 +68,79 @@ def _overview(results: Results) -> str:
             for task in tasks
         ]
         rank = [f"{results.ranks[name]:.1f}" if name in results.ranks else ""]
-        title = _bold(results.study.title(name), name == results.ours)
+        title = _bold(study.title(name), name == results.ours)
         rows.append([title, *cells, *(rank if several else [])])
-    head = ["detector", *map(results.study.task_title, tasks), *(["rank"] if several else [])]
-    said = "Mean over repeats with its interval." + (" Rank: mean over the tasks." * several)
-    return f"{table(head, rows)}\n\n{said}{_chance(results)}"
+    head = ["detector", *map(study.task_title, tasks), *(["rank"] if several else [])]
+    return {"head": head, "rows": rows, "ranked": several}
 
 
-def _one_task(results: Results, task: str) -> str:
+def _one_task(results: Results, task: str) -> Part:
+    """The detectors of a task, best first, and ours compared with each."""
     compared, ours = results.compared[task], results.study.title(results.ours)
     out, names = results.not_assessed(task), results.ordered(task)
     several = names != [results.ours]
     rows = []
     for name in names:
-        figures = [_text(compared.estimate(name, figure)) for figure in comparison.FIGURES]
+        figures = [_text(compared.estimate(name, one)) for one in comparison.FIGURES]
         spread = compared.estimate(name).spread  # of one repeat there is none
-        sd = "" if np.isnan(spread) else _figure(spread)
+        sd = "" if np.isnan(spread) else figure(spread)
         alarms = _alarms(results.tables[task][name])
         against = ["", ""] if several else []
         if name != results.ours:
             found = results.differences[task, name]
-            low, high = _signed(found.low), _signed(found.high)
-            against = [f"{_signed(found.value)} ({low} to {high})", _p(found.corrected)]
+            low, high = signed(found.low), signed(found.high)
+            against = [f"{signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.study.title(name), name == results.ours)
-        alone = [_figure(results.auroc_of_assessed(task, name))] if out else []
+        alone = [figure(results.auroc_of_assessed(task, name))] if out else []
         rows.append([title, *figures, *alone, sd, alarms, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
-    head = ["detector", *(TITLES[figure] for figure in comparison.FIGURES)]
+    head = ["detector", *(TITLES[one] for one in comparison.FIGURES)]
     head += ["AUROC of assessed cases"] if out else []
     head += ["sd of AUROC", promised]
     head += [f"AUROC of {ours} minus it", "p, corrected"] if several else []
     one = next(iter(results.tables[task].values()))
-    sizes = [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()]
-    parts = [
-        f"## {results.study.task_title(task)}",
-        f"Test cases of each repeat, given + target class: {', '.join(sizes)}.",
-        _without_assessment(results, task),
-        table(head, rows),
-        f"![AUROC of the detectors](auroc_{task}.svg)",
-    ]
-    return "\n\n".join(part for part in parts if part)
+    return {
+        "name": task,
+        "title": results.study.task_title(task),
+        "sizes": [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()],
+        "not_assessed": _not_assessed(results, out),
+        "head": head,
+        "rows": rows,
+    }
 
 
-def _corrected(results: Results) -> str:
-    if not results.differences:
-        return ""
-    return (
-        f"P-values below are corrected for {len(results.differences)} comparisons (Holm); "
-        f"{results.resamples} resamples cannot show one below {_figure(results.least_p)}."
-    )
+def _corrected(results: Results) -> Part | None:
+    """For how many comparisons p-values are corrected; None where there is none."""
+    if not results.main or not results.differences:
+        return None
+    return {
+        "comparisons": len(results.differences),
+        "resamples": results.resamples,
+        "least_p": figure(results.least_p),
+    }
 
 
-def _chance(results: Results) -> str:
+def _raised(results: Results) -> list[str]:
     """Which tasks have another level of chance than .5."""
     levels = {task: results.not_assessed(task).auroc for task in results.main}
-    raised = [
-        f"{_figure(level)} in {results.study.task_title(task)}"
+    return [
+        f"{figure(level)} in {results.study.task_title(task)}"
         for task, level in levels.items()
         if level != 0.5
     ]
-    return f" Chance is .5, but {', '.join(raised)}, see there." if raised else ""
 
 
-def _without_assessment(results: Results, task: str) -> str:
-    """Who scores -inf in a task, and the level of chance that it makes."""
-    found = results.not_assessed(task)
+def _not_assessed(results: Results, found: NotAssessed) -> Part | None:
+    """Who scores -inf in a task, and the level of chance that it makes; None where nobody does."""
     if not found:
-        return ""
-    ours, others = results.study.title(results.ours), map(results.study.title, found.differ)
-    who = f"{ours}, but other cases with {', '.join(others)}" if found.differ else "every detector"
-    where = f"for {ours}; the level of the others is another" if found.differ else "here"
-    return (
-        f"On average {found.given:.0f} cases of the given and {found.target:.0f} of the target "
-        f"class show too little anatomy to be assessed and come last with {who}. That "
-        f"alone has an AUROC of {_figure(found.auroc)}, which is the level of chance {where}."
-    )
+        return None
+    differ = [results.study.title(name) for name in found.differ]
+    return found._asdict() | {"auroc": figure(found.auroc), "differ": differ}
 
 
-def _positives(results: Results) -> list[str]:
-    """One table a task: kinds of detectors x number of positives."""
-    study = results.study
-    parts = [
-        "AUROC with the given number of target-class cases to learn from, the same ones for all.",
-        "![AUROC over the number of positives](positives.svg)",
-    ]
+def _positives(results: Results) -> list[Part] | None:
+    """One table a task: kinds of detectors x number of positives; None where none is varied."""
+    study, parts = results.study, []
     for task in results.tables:
         curves = results.curve(task)
         numbers = sorted({number for points in curves.values() for number in points})
@@ -157,27 +150,19 @@ def _positives(results: Results) -> list[str]:
         ]
         if rows:
             head = [study.task_title(task), *map(str, numbers)]
-            parts += [table(head, rows), _without_assessment(results, task)]
-    return parts
+            out = _not_assessed(results, results.not_assessed(task))
+            parts.append({"head": head, "rows": rows, "not_assessed": out})
+    return parts or None
 
 
-def _lost(results: Results) -> str:
-    """What the study has and the report has not."""
-    study, missing, lines = results.study, results.missing, []
-    if missing:
-        left = len(missing) - NAMED
-        more = f" and {left} more" if left > 0 else ""
-        lines.append(
-            f"**Not complete**: {len(missing)} cells have no score table, and detectors that "
-            f"lack one are left out: {', '.join(missing[:NAMED])}{more}."
-        )
-    for task in study.tasks:
-        if task not in results.tables:
-            planned = results.ours in study.detectors_of(task)
-            why = "lacks a score table of it" if planned else "is not run on it"
-            title = study.title(results.ours)
-            lines.append(f"**Left out**: {study.task_title(task)}, because {title} {why}.")
-    return " ".join(lines)
+def _left_out(results: Results) -> list[Part]:
+    """The tasks that the study has and the report has not."""
+    study = results.study
+    lost = [task for task in study.tasks if task not in results.tables]
+    return [
+        {"title": study.task_title(task), "planned": results.ours in study.detectors_of(task)}
+        for task in lost
+    ]
 
 
 def _log(results: Results, folder: Path) -> list[Outcome]:
@@ -188,57 +173,41 @@ def _log(results: Results, folder: Path) -> list[Outcome]:
     return [ended[name] for name in cells if name in ended and name not in results.missing]
 
 
-def _time(log: list[Outcome]) -> str:
-    """How long it took, for all and for each detector."""
+def _spent(log: list[Outcome]) -> Part | None:
+    """How long it took, for all and for each detector; None without a log."""
     if not log:
-        return "The log of the run is not there."
+        return None
     spent: dict[str, list[float]] = {}
     for one in log:
         spent.setdefault(one.name.split("/")[1], []).append(one.seconds)
-    hours = sum(map(sum, spent.values())) / 3600
     slowest = sorted(spent, key=lambda name: -float(np.mean(spent[name])))
-    each = ", ".join(f"{name} {np.mean(spent[name]):.0f} s" for name in slowest)
-    return (
-        f"{sum(map(len, spent.values()))} cells took {hours:.1f} hours of one core together; "
-        f"mean of a cell: {each}."
-    )
+    return {
+        "cells": len(log),
+        "hours": f"{sum(map(sum, spent.values())) / 3600:.1f}",
+        "each": [f"{name} {np.mean(spent[name]):.0f} s" for name in slowest],
+    }
 
 
-def _versions(log: list[Outcome]) -> str:
-    """Which versions computed the score tables and this page; older logs do not say."""
+def _versions(log: list[Outcome]) -> list[str]:
+    """How many score tables each version computed; older logs do not say."""
     names = (
         f"midclass {one.version}" if one.version else "a version not in the log" for one in log
     )
-    each = ", ".join(f"{count} by {name}" for name, count in sorted(Counter(names).items()))
-    return f"Score tables: {each}. " * bool(each) + f"This page: by midclass {__version__}."
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return [f"{count} by {name}" for name, count in sorted(Counter(names).items())]
 
 
 def _alarms(tables: Mapping[int, ScoreTable]) -> str:
+    """False-alarm rate at the threshold: mean, least and most of the repeats."""
     rates = [false_alarm_rate(t.label, t.flagged) for t in tables.values()]
-    return f"{100 * np.mean(rates):.1f} % ({100 * min(rates):.1f} to {100 * max(rates):.1f})"
+    return percent(float(np.mean(rates)), min(rates), max(rates), digits=1)
 
 
 def _text(found: Estimate) -> str:
-    value, low, high = map(_figure, found[:3])
-    return f"{value} ({low} to {high})"
-
-
-def _figure(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("0.", ".", 1)
+    return with_limits(*found[:3])
 
 
 def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else _figure(value)
+    return "< .001" if value < 0.001 else figure(value)
 
 
 def _bold(text: str, wanted: bool) -> str:

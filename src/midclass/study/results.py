@@ -88,17 +88,21 @@ class Results:
 
     @cached_property
     def main(self) -> list[str]:
-        """The tasks with a table of their own: not those of which a curve says all there is."""
+        """The tasks that get a table of their detectors without positives.
+
+        A task with a single such detector gets none if it has a curve over the number of
+        positives, which shows the detector too. If no task is left, all with a detector get one.
+        """
         alone = [task for task in self.tables if self.ordered(task)]
         compared = [t for t in alone if len(self.ordered(t)) > 1 or not self.curve(t)]
         return compared or alone
 
     @cached_property
     def differences(self) -> dict[tuple[str, str], Difference]:
-        """(task, detector) -> ours minus that detector's AUROC, of the tasks in ``main``.
+        """(task, detector) -> our AUROC minus that detector's, in the tasks of ``main``.
 
-        P-values are corrected for all of them together. Detectors that learn from the given class
-        alone.
+        Only detectors that learn from the given class alone are compared. Their p-values are
+        corrected for all comparisons together.
         """
         found = {
             (task, name): self.compared[task].difference(self.ours, name)
@@ -115,12 +119,12 @@ class Results:
 
     @property
     def least_p(self) -> float:
-        """The smallest corrected p-value that so many resamples can show."""
+        """The smallest p-value, after correction, that this number of resamples can show."""
         return min(1.0, len(self.differences) * 2 / (1 + self.resamples))
 
     @cached_property
     def ranks(self) -> dict[str, float]:
-        """Mean rank over the tasks of these detectors and ours."""
+        """Mean rank of each detector without positives that every task of ``main`` has."""
         values = {
             task: {name: self.compared[task].estimate(name).value for name in self.ordered(task)}
             for task in self.main
@@ -141,7 +145,10 @@ class Results:
         return NotAssessed(given, target, float(np.mean(areas)), differ)
 
     def auroc_of_assessed(self, task: str, detector: str) -> float:
-        """Mean AUROC over the repeats without the cases that score -inf; NaN if one class is."""
+        """Mean AUROC over the repeats, without the cases that score -inf.
+
+        NaN where in every repeat the assessed cases are of one class.
+        """
         areas = []
         for table in self.tables[task][detector].values():
             assessed = np.isfinite(table.score)

@@ -85,9 +85,9 @@ def check_cases(cells: Sequence[Cell], file: Path) -> None:
 
 
 def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
-    """A table that was computed before the study file, its recipes or manifests changed.
+    """Refuse tables from before a change of the study file, its recipes or its manifests.
 
-    Of cells whose weights are not at hand nothing can be said: their tables stay.
+    Without the file of weights a cell's settings cannot be compared, and its table stays.
     """
     done = (one for one in read_log(folder) if one.settings and not one.error)
     before = {one.name: one.settings for one in done}
@@ -103,7 +103,7 @@ def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """The folders of cells that are done; those of interrupted ones hold their checkpoints."""
+    """Remove the folders of cells that are done; of interrupted cells they hold the checkpoints."""
     for path in (*sorted(folder.rglob("*"), reverse=True), folder):
         with suppress(OSError):  # not empty, or never made
             path.rmdir()

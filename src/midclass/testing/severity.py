@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from types import new_class
 
 import torch
 from torch import Tensor
@@ -58,15 +57,11 @@ def _at_strength(subject: Subject, share: float) -> tuple[Tensor, Tensor]:
 
 def _fainter(operator: Knowledge, share: float) -> Knowledge:
     """The operator itself, its own apply included, whose new tissue differs by a share."""
-    cls = type(operator)
 
-    def render(self: Knowledge, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
-        new, alpha = cls.render(self, batch, params)
+    def render(batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
+        new, alpha = operator.render(batch, params)
         return torch.lerp(batch.pixels, new, share), alpha
 
     weaker = copy.copy(operator)
-    subclass = new_class(
-        cls.__name__, (cls,), exec_body=lambda body: body.update(__slots__=(), render=render)
-    )
-    object.__setattr__(weaker, "__class__", subclass)  # a frozen dataclass refuses the plain way
+    object.__setattr__(weaker, "render", render)  # a frozen dataclass refuses the plain way
     return weaker

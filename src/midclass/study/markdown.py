@@ -1,0 +1,95 @@
+"""Markdown: pages from templates, and the one way in which tables and figures are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def filled(template: str, folder: Path = TEMPLATES, **values: Any) -> str:
+    """A template ``NAME.md.j2`` of the folder with these values.
+
+    A template has ``table`` and the filter ``paragraph``, which makes its lines one: Markdown
+    viewers differ in what they make of a line that ends in a paragraph.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, of the user's own words
+    )
+    environment.globals["table"] = table
+    environment.filters["paragraph"] = paragraph
+    return environment.get_template(template).render(values)
+
+
+def paragraph(text: str) -> str:
+    """Several lines as one.
+
+    >>> paragraph("One sentence.\\nAnother one.\\n")
+    'One sentence. Another one.\\n'
+    """
+    return " ".join(line for line in text.split("\n") if line) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, tight: bool = False) -> str:
+    """A Markdown table; ``tight`` leaves out the spaces of the rule and of empty cells.
+
+    >>> print(table(["detector", "AUROC"], [["pca", ".65"]]))
+    | detector | AUROC |
+    | --- | --- |
+    | pca | .65 |
+    """
+    lines = [_line(head, tight), _line(["---"] * len(head), tight)]
+    if tight:
+        lines[1] = "|---" * len(head) + "|"
+    return "\n".join([*lines, *(_line(row, tight) for row in rows)])
+
+
+def _line(cells: Sequence[str], tight: bool) -> str:
+    return "|" + "".join(f" {cell} |" if cell or not tight else " |" for cell in cells)
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A figure between -1 and 1 without its 0.
+
+    >>> figure(0.8021), figure(1)
+    ('.802', '1.000')
+    """
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def signed(value: float) -> str:
+    """A difference of two figures.
+
+    >>> signed(0.0305), signed(-0.2)
+    ('+.030', '-.200')
+    """
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def with_limits(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A figure and where it lies.
+
+    >>> with_limits(0.8021, 0.761, 0.84)
+    '.802 (.761 to .840)'
+    """
+    value_, low_, high_ = (figure(one, digits) for one in (value, low, high))
+    return f"{value_} ({low_} to {high_})"
+
+
+def percent(value: float, low: float, high: float, digits: int = 0) -> str:
+    """A share and where it lies.
+
+    >>> percent(0.055, 0.031, 0.1)
+    '6 % (3 to 10)'
+    """
+    value_, low_, high_ = (f"{100 * one:.{digits}f}" for one in (value, low, high))
+    return f"{value_} % ({low_} to {high_})"
