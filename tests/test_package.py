@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+import midclass
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,3 +44,24 @@ def test_a_gpl_licence_is_told_from_lgpl_and_permissive_ones() -> None:
         assert GPL.search(says), says
     for says in ("LGPL-2.1", "MIT AND BSD-3-Clause", "GNU Lesser General Public License v3"):
         assert not GPL.search(says), says
+
+
+def test_the_citation_has_the_version_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == midclass.__version__
+
+
+def test_the_oldest_versions_that_are_tried_are_the_lower_bounds() -> None:
+    bounds = {re.split(r"[>=]+", line)[0]: line.split(">=")[1] for line in PROJECT["dependencies"]}
+    pins = (ROOT / "constraints-oldest.txt").read_text("utf-8").splitlines()
+    tried = dict(line.split("==") for line in pins if not line.startswith("#"))
+    assert tried.keys() == bounds.keys()
+    for package, version in tried.items():
+        assert (version + ".").startswith(bounds[package] + "."), package
+
+
+def test_every_tool_of_development_is_pinned() -> None:
+    pins = (ROOT / "constraints.txt").read_text("utf-8").lower()
+    for line in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]):
+        name = re.split(r"[>=]+", line)[0].lower()
+        assert f"\n{name}==" in pins, name

@@ -19,7 +19,7 @@ import numpy as np
 Runner: TypeAlias = Any  # pydicom.pixels.decoders.base.DecodeRunner
 
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-DECODER_DEPENDENCIES = {JPEG_EXTENDED: ("python-gdcm>=3.0.10",)}
+DECODER_DEPENDENCIES = {JPEG_EXTENDED: ("python-gdcm>=3.0.26",)}
 STREAM_BITS = 12
 
 
