@@ -1,36 +1,55 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+# One thread a process: torch in two processes on the same cores slows down many times otherwise.
+# Each process needs about 1 GB of memory.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile
 
-.PHONY: demo test lint format sheets clean
+.PHONY: demo test pytest quick coverage lint format wheel sheets clean
 
 demo: $(VENV)/installed
 	rm -rf demo
 	$(BIN)/midclass demo --out demo
 
-# One thread a process: torch in two processes on the same cores slows down many times otherwise.
-# Each process needs about 1 GB of memory.
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+test: lint pytest
+
+pytest: $(VENV)/installed
+	$(PYTEST) --numprocesses auto --maxprocesses 8
+
+# While working: what takes seconds.
+quick: $(VENV)/installed
+	$(PYTEST) --numprocesses 2 -m "not slow"
+
+# The floor is in pyproject.toml; it holds for the quick tests alone.
+coverage: $(VENV)/installed
+	$(PYTEST) --numprocesses 2 -m "not slow" --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+wheel: $(VENV)/installed
+	.ci/wheel $(BIN)/python
+
 sheets: $(VENV)/installed
 	$(BIN)/python docs/make_sheets.py
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,ray]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache

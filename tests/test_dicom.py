@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
 from midclass.errors import InputError
-from midclass.images.formats.read import file_format, read
+from midclass.images.formats import dicom
+from midclass.images.formats.read import decode, file_format, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
@@ -36,12 +39,40 @@ def write_dicom(path: Path, pixels: np.ndarray, **attributes: Any) -> Path:
         "HighBit": bits - 1,
         "PixelRepresentation": int(pixels.dtype.kind == "i"),
         "PixelData": pixels.tobytes(),
+        "SOPClassUID": meta.MediaStorageSOPClassUID,
+        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
     }
     for keyword, value in (defaults | attributes).items():
         setattr(dataset, keyword, value)
     dataset["PixelData"].VR = "OW"
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def compress(path: Path, syntax: str) -> Path:
+    """The file encoded anew in a transfer syntax, by the name that GDCM gives it."""
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    out = path.with_suffix(f".{syntax}.dcm")
+    writer.SetFileName(str(out))
+    assert writer.Write()
+    return out
+
+
+def waves(top: int) -> np.ndarray:
+    """A smooth image whose waves would go over the top value, and are cut off there."""
+    y, x = np.mgrid[:64, :48]
+    noise = np.random.default_rng(0).normal(0, top / 100, y.shape)
+    image = top * (0.6 + 0.6 * np.sin(x / 5) * np.cos(y / 7)) + noise
+    return image.clip(0, top).astype(np.uint16)
 
 
 def item(**attributes: Any) -> Dataset:
@@ -156,6 +187,58 @@ def test_an_undecodable_transfer_syntax_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"x\.dcm.* RLE Lossless \(1\.2\.840\.10008\.1\.2\.5\)"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        *("JPEGLosslessProcess14", "JPEGLosslessProcess14_1", "JPEGLSLossless"),
+        *("JPEG2000Lossless", "RLELossless"),
+    ],
+)
+def test_lossless_compression_gives_back_the_stored_values(tmp_path: Path, syntax: str) -> None:
+    image = waves(4095)
+    path = write_dicom(tmp_path / "x.dcm", image, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(decode(compress(path, syntax)), image)
+
+
+def test_jpeg_of_12_bits_is_clipped_to_the_stored_bits(tmp_path: Path) -> None:
+    image = waves(1023)
+    path = write_dicom(tmp_path / "x.dcm", image, BitsStored=10, HighBit=9)
+    values = decode(compress(path, "JPEGExtendedProcess2_4")).astype(int)
+    assert np.abs(values - image).max() <= 3  # values that wrap around differ by 1023
+    assert values.max() == 1023
+
+
+@pytest.mark.parametrize(
+    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEGExtendedProcess2_4"]
+)
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
+def test_a_compressed_stream_that_is_cut_off_is_an_error(
+    tmp_path: Path, syntax: str, kept: float
+) -> None:
+    path = compress(write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11), syntax)
+    dataset = pydicom.dcmread(path)
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([stream[: int(len(stream) * kept)]])
+    dataset.save_as(path)
+    with pytest.raises(InputError, match=r"cannot be decoded.* cut off or corrupt"):
+        decode(path)
+
+
+def test_a_kind_of_jpeg_that_nothing_here_decodes_names_the_extra_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compress(write_dicom(tmp_path / "x.dcm", waves(127)), "JPEGLSLossless")
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([b"no stream"])
+    for bits, installed, named in ((7, None, True), (7, object(), False), (8, None, False)):
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
+        dataset.save_as(path)
+        monkeypatch.setattr(dicom, "find_spec", lambda name, found=installed: found)
+        with pytest.raises(InputError) as caught:
+            decode(path)
+        assert str(caught.value).endswith("pip install 'midclass[gpl-decoders]'") == named
 
 
 def test_dicom_without_pixels_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import midclass
 SOURCE = Path(midclass.__file__).parent
 WRAPPED = {
     "pydicom": ["images/formats/dicom.py"],
+    "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py"],
     "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
     "monai": ["training/networks.py", "training/pretrained.py"],

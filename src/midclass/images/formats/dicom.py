@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from midclass.errors import InputError
+from midclass.images.formats import jpeg_extended
 from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import (
     Raw,
@@ -29,6 +31,22 @@ from midclass.images.formats.raw import (
 
 Dataset: TypeAlias = Any  # pydicom.Dataset; pydicom is imported when the first file is read
 
+JPEG_EXTENDED = jpeg_extended.JPEG_EXTENDED
+JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+# The plug-ins of pydicom that decode a transfer syntax. They are named, so that values do not
+# depend on what else is installed: libjpeg fills the rest of a stream that is cut off with
+# something, and GDCM carries old copies of the JPEG and JPEG 2000 libraries.
+DECODERS = {
+    "1.2.840.10008.1.2.4.50": ("pillow", "gdcm"),
+    JPEG_EXTENDED: ("pillow", "gdcm"),  # 8 bits
+    "1.2.840.10008.1.2.4.57": ("gdcm",),
+    "1.2.840.10008.1.2.4.70": ("gdcm",),
+    **dict.fromkeys(JPEG_LS, ("gdcm",)),
+    "1.2.840.10008.1.2.4.90": ("pylibjpeg", "pillow"),
+    "1.2.840.10008.1.2.4.91": ("pylibjpeg", "pillow"),
+}
+ALL = ("",)  # all plug-ins that are installed, in pydicom's order
+GDCM_FAILED = "'NoneType' object has no attribute 'encode'"  # all that pydicom says of it
 PIXEL_ATTRIBUTES = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 FRAME_ATTRIBUTES = (
     *("BitsStored", "PixelRepresentation", "ModalityLUTSequence"),
@@ -106,14 +124,42 @@ def _open(path: Path) -> Dataset:
 def _decompress(path: Path, dataset: Dataset, index: int | None = None) -> Values:
     from pydicom.pixels import pixel_array
 
-    try:
-        return cast(Values, pixel_array(dataset, index=index))
-    except Exception as error:  # the decoders behind pydicom raise what they like
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        name = f"{syntax.name} ({syntax})" if syntax else "unknown"
-        raise InputError(
-            f"{path}: pixel data of transfer syntax {name} cannot be decoded: {one_line(error)}"
-        ) from error
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    decoders, reasons = _decoders(dataset, syntax), []
+    for decoder in decoders:
+        try:
+            return cast(Values, pixel_array(dataset, index=index, decoding_plugin=decoder))
+        except Exception as error:  # the decoders behind pydicom raise what they like
+            reasons.append(error)
+    name = f"{syntax.name} ({syntax})" if syntax else "unknown"
+    reason = one_line(reasons[0]).replace(GDCM_FAILED, "the stream is cut off or corrupt")
+    missing = syntax in (JPEG_EXTENDED, *JPEG_LS) and decoders == ALL and not find_spec("libjpeg")
+    way_out = "; a decoder under GPL-3.0 may: pip install 'midclass[gpl-decoders]'"
+    raise InputError(
+        f"{path}: pixel data of transfer syntax {name} cannot be decoded: "
+        f"{reason}{way_out if missing else ''}"
+    ) from reasons[0]
+
+
+def _decoders(dataset: Dataset, syntax: str | None) -> tuple[str, ...]:
+    """The plug-ins to try for a file; for a kind that none of those required decodes, all."""
+    bits = int(dataset.get("BitsStored") or 0)
+    if syntax == JPEG_EXTENDED and bits != 8:
+        _add_decoder()
+        grey = dataset.get("SamplesPerPixel") == 1 and not dataset.get("PixelRepresentation")
+        return ("midclass",) if grey else ALL
+    if syntax in JPEG_LS and bits in (6, 7):
+        return ALL
+    return DECODERS.get(syntax or "", ALL)
+
+
+def _add_decoder() -> None:
+    """Make the decoder of JPEG Extended known to pydicom; a second call does nothing."""
+    from pydicom.pixels import get_decoder
+
+    with suppress(ValueError):  # it is known already
+        decoder = get_decoder(JPEG_EXTENDED)
+        decoder.add_plugin("midclass", (jpeg_extended.__name__, "decode_frame"))
 
 
 def _attributes(dataset: Dataset, frame: int) -> Dataset:
