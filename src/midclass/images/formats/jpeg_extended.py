@@ -7,7 +7,10 @@ This is the only file that imports gdcm.
 
 from __future__ import annotations
 
-import re
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -18,8 +21,6 @@ Runner: TypeAlias = Any  # pydicom.pixels.decoders.base.DecodeRunner
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 DECODER_DEPENDENCIES = {JPEG_EXTENDED: ("python-gdcm>=3.0.26",)}
 STREAM_BITS = 12
-WITHOUT_BAND = re.compile(rb"(\xff\xda\x00\x08\x01..)\x00\x00\x00", re.DOTALL)
-"""The header of a scan which claims to hold coefficients 0 to 0 (ITU-T T.81, B.2.3)."""
 
 
 def is_available(uid: str) -> bool:
@@ -29,17 +30,6 @@ def is_available(uid: str) -> bool:
     False
     """
     return uid == JPEG_EXTENDED and find_spec("gdcm") is not None
-
-
-def with_band(frame: bytes) -> bytes:
-    """The frame with a scan of coefficients 0 to 63, the only one that JPEG Extended allows.
-
-    Some writers (those of NEMA's WG-04 samples) put 0 to 0.
-
-    >>> with_band(bytes.fromhex("ffda00080101 00 000000 fc50")).hex(" ", 2)
-    'ffda 0008 0101 0000 3f00 fc50'
-    """
-    return WITHOUT_BAND.sub(b"\\1\x00\x3f\x00", frame, count=1)
 
 
 def decode_frame(source: bytes, runner: Runner) -> bytes:
@@ -54,7 +44,7 @@ def decode_frame(source: bytes, runner: Runner) -> bytes:
     if runner.samples_per_pixel != 1 or runner.pixel_representation or not 8 < bits <= STREAM_BITS:
         raise NotImplementedError("only unsigned grey values of 9 to 12 bits are decoded")
     fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(with_band(source))
+    fragment.SetByteStringValue(source)
     fragments = gdcm.SequenceOfFragments.New()
     fragments.AddFragment(fragment)
     element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
@@ -68,8 +58,27 @@ def decode_frame(source: bytes, runner: Runner) -> bytes:
     syntax = gdcm.TransferSyntax.GetTSType(JPEG_EXTENDED)
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, STREAM_BITS, STREAM_BITS - 1, 0))
-    text = image.GetBuffer()
+    with _silent_library():
+        text = image.GetBuffer()
     if text is None:
         raise RuntimeError("the stream is cut off or corrupt")
     values = np.frombuffer(text.encode("utf-8", "surrogateescape"), "<u2")
     return bytes(np.minimum(values, (1 << bits) - 1).astype("<u2"))
+
+
+@contextmanager
+def _silent_library() -> Iterator[None]:
+    """Send what the C library writes to the terminal nowhere.
+
+    It tries its decoder of 8 bits first and writes for every good file that it cannot.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
