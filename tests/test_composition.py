@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from makers import NAMES
+from makers import seeded as rng
 from midclass.errors import InputError
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.calcification import Calcification
@@ -29,10 +31,6 @@ COMPOSITIONS: dict[str, Composition] = {
     "metastases": Foci(Focal(diameter_mm=(5, 12)), (1, 6)),
     "spiculated masses": Foci(AllOf((Focal(), Spiculation())), (1, 2)),
 }
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("operator", COMPOSITIONS.values(), ids=COMPOSITIONS)
@@ -139,12 +137,9 @@ def test_no_foci_and_no_operators_are_refused(count: tuple[int, int]) -> None:
             kind(())
 
 
-RECIPE = """
-name: mine
-given_class: normal
-target_class: disease
-geometry: {size: [64, 64]}
-anatomy: anatomy.whole
+RECIPE = (
+    NAMES
+    + """\
 middle_classes:
   malignant:
     why: Cancers pull tissue.
@@ -161,6 +156,7 @@ middle_classes:
 held_out:
   cluster: {all_of: [{operator: focal.Focal}, {operator: calcification.Calcification}]}
 """
+)
 
 
 def loaded(folder: Path, text: str) -> Recipe:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-import midclass
+from makers import typed
 from midclass.cli.app import app
 from midclass.errors import InputError
 from midclass.knowledge.adapter import per_image
@@ -34,18 +31,6 @@ def folder(tmp_path: Path) -> Path:
     text = (tmp_path / "cavity.yaml").read_text()
     (tmp_path / "my.yaml").write_text(f"{text}\nheld_out: {{}}\n")  # less to check
     return tmp_path
-
-
-def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What a user types, in that folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "midclass", *arguments.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(midclass.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_an_operator_in_one_file_is_checked_and_shown(folder: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from makers import phantom_folder, tiny_phantoms
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
-from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
@@ -24,13 +24,7 @@ from midclass.study.log import Outcome, add_to_log, read_log
 from midclass.study.run import compute
 from midclass.version import __version__
 
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 8, batch: 8, width: 8, checkpoints: 2}
-"""
+RECIPE = tiny_phantoms()
 STUDY = """\
 name: tiny
 repeats: 2
@@ -48,8 +42,7 @@ detectors:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study file of four cells on phantoms, and what it gives."""
     folder = tmp_path_factory.mktemp("study")
-    phantoms.write(folder / "data", "breast", 0, 60, 12, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
+    phantom_folder(folder, RECIPE)
     first = next(iter(study_recipe_classes(folder)))
     (folder / "study.yaml").write_text(STUDY.replace("FIRST", first))
     outcomes = compute(cells(folder), folder / "whole", cache=folder / "cache")

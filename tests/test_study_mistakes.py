@@ -10,23 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from makers import phantom_folder, tiny_phantoms
 from midclass.cli.commands import study
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
-from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe
 from midclass.study.cell import Cell, cases, table_of
 from midclass.study.file import Study
 from midclass.study.log import Outcome, add_to_log
 from midclass.study.run import compute
 
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 2, batch: 8, width: 8, checkpoints: 1}
-"""
+RECIPE = tiny_phantoms(steps=2, checkpoints=1)
 STUDY = """\
 name: tiny
 repeats: 2
@@ -43,10 +37,7 @@ BREAST = "breast: {recipe: tiny.yaml, cohort: data/manifest.csv"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mistakes")
-    phantoms.write(folder / "data", "breast", 0, 40, 8, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
-    return folder
+    return phantom_folder(tmp_path_factory.mktemp("mistakes"), RECIPE, given=40, target=8)
 
 
 @pytest.fixture
