@@ -174,9 +174,8 @@ def trained(
     progress: Progress | None = None,
 ) -> tuple[History, list[dict[str, Tensor]]]:
     """``midclass.train`` without a cohort; all tests of the loop go through here."""
-    return midclass.train(
-        network, loss, validate, budget, seed=seed, workdir=workdir, progress=progress
-    )
+    lesson = Lesson(None, None, seed, workdir, progress)  # such a loss needs no prepared images
+    return midclass.train(network, loss, validate, budget, lesson)
 
 
 class Brightness(Detector):

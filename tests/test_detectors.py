@@ -112,7 +112,7 @@ class TestEveryDetector:
         self, kind: type[Detector], fitted: Detector, unseen: Prepared
     ) -> None:
         if not kind.makes_heat_maps:
-            assert fitted.score_images(unseen, heat_maps=True)[1] is None
+            assert all(look.maps is None for look in fitted.looks(unseen, heat_maps=True))
             with pytest.raises(InputError, match="makes no heat maps"):
                 fitted.heat_maps(unseen)
             return

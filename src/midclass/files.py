@@ -14,25 +14,35 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from midclass.errors import InputError
 
 
-def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all; makes the folder if needed."""
+@contextmanager
+def new_file(path: str | Path) -> Iterator[TextIO]:
+    """A UTF-8 text file to fill, which gets its name when the block ends without an error.
+
+    Makes the folder if needed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
         # Not tempfile: its files are readable by their owner alone, and would stay so.
         with open(temporary, "x", encoding="utf-8", newline="") as file:
-            file.write(text)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; makes the folder if needed."""
+    with new_file(path) as file:
+        file.write(text)
 
 
 def write_or_check(path: Path, text: str, *, check: bool) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,22 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
 """Parts of the given class, by patient: to learn from, to choose with, to set the threshold."""
+
+
+class Look(NamedTuple):
+    """What a detector says of some of the samples.
+
+    Attributes:
+        rows: int ``(n,)``: which of the prepared samples.
+        images: the samples, on the detector's device.
+        scores: float64 ``(n,)``.
+        maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
+    """
+
+    rows: NDArray[np.int64]
+    images: ImageBatch
+    scores: FloatArray
+    maps: NDArray[np.float32] | None
 
 
 class Detector(ABC):
@@ -119,29 +135,30 @@ class Detector(ABC):
         self.calibration_ = np.sort(self.score_samples(given))
         self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
 
-    @torch.inference_mode()
-    def score_images(
-        self, prepared: Prepared, *, heat_maps: bool = False
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Scores ``(n,)`` of the samples and, when asked, heat maps inside the anatomy.
+    def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
+        """Look once at every sample that can be assessed, some at a time.
 
-        A sample without enough anatomy has the score -inf. Heat maps are ``(n, *spatial)``.
+        Scores, score tables, overlays and examples are all fed from here.
+
+        Args:
+            prepared: the samples.
+            heat_maps: give the maps too, where the detector makes any.
         """
-        scores = np.full(len(prepared), -np.inf)
-        wanted = heat_maps and self.makes_heat_maps
-        maps = np.zeros((len(prepared), *prepared.pixels.shape[2:])) if wanted else None
-        for rows, batch in self.batches(prepared):
-            values, heat = self.score(batch)
-            scores[rows] = values.double().cpu().numpy()
-            if maps is not None and heat is not None:
-                shown = heat.to(batch.anatomy.device) * batch.anatomy
-                maps[rows] = shown.squeeze(1).cpu().numpy()
-        return scores, maps
+        rows = self.assessable(prepared)
+        for start in range(0, len(rows), FORWARD_BATCH):
+            some = rows[start : start + FORWARD_BATCH]
+            batch = prepared.batch(some).to(self.device)
+            with torch.inference_mode():
+                values, heat = self.score(batch)
+                maps = None
+                if heat_maps and self.makes_heat_maps and heat is not None:
+                    shown = heat.to(batch.anatomy.device) * batch.anatomy
+                    maps = shown.squeeze(1).cpu().numpy()
+            yield Look(some, batch, values.double().cpu().numpy(), maps)
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; -inf for one that cannot be assessed."""
-        scores, _ = self.score_images(prepared)
-        return per_case(scores, prepared)
+        return case_scores(self.looks(prepared), prepared)
 
     def decision_function(self, prepared: Prepared) -> FloatArray:
         """Score above the threshold ``(n_cases,)``."""
@@ -167,20 +184,14 @@ class Detector(ABC):
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
         if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
-        _, maps = self.score_images(prepared, heat_maps=True)
-        assert maps is not None
+        maps = np.zeros((len(prepared), *prepared.shape[2:]))
+        for look in self.looks(prepared, heat_maps=True):
+            maps[look.rows] = look.maps
         return maps
 
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy for disease to be seen in."""
         return prepared.with_anatomy(self.recipe.geometry.least_anatomy_mm2)
-
-    def batches(self, prepared: Prepared) -> Iterator[tuple[NDArray[np.int64], ImageBatch]]:
-        """The assessable samples with their rows, some at once, on the device."""
-        rows = self.assessable(prepared)
-        for start in range(0, len(rows), FORWARD_BATCH):
-            some = rows[start : start + FORWARD_BATCH]
-            yield some, prepared.batch(some).to(self.device)
 
     def images(self, prepared: Prepared) -> LearningImages:
         """The assessable samples to learn from, and the recipe's nuisance.
@@ -246,10 +257,11 @@ class Detector(ABC):
         conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)
 
 
-def per_case(scores: FloatArray, prepared: Prepared) -> FloatArray:
-    """The highest score among the samples of each case: ``(n_cases,)``."""
+def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
+    """The highest score among the samples of each case ``(n_cases,)``; -inf where there is none."""
     highest = np.full(len(prepared.cases), -np.inf)
-    np.maximum.at(highest, prepared.case_index, scores)
+    for look in looks:
+        np.maximum.at(highest, prepared.case_index[look.rows], look.scores)
     return highest
 
 

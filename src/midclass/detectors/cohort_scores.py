@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midclass.detectors.base import Detector, Look, case_scores
 from midclass.errors import InputError
 from midclass.evaluation.table import UNKNOWN, ScoreTable
 from midclass.images.prepared import Prepared
@@ -14,13 +16,14 @@ from midclass.knowledge.acquisition import moved, one_part, sides
 from midclass.types import ImageBatch, Progress
 
 if TYPE_CHECKING:
-    from midclass.detectors.base import Detector
-    from midclass.images.prepare import Prepared
     from midclass.knowledge.nuisance import Nuisance
 
 
 def score_table(
-    detector: Detector, prepared: Prepared, slices: NDArray[np.float64] | None = None
+    detector: Detector,
+    prepared: Prepared,
+    slices: NDArray[np.float64] | None = None,
+    looks: Iterable[Look] | None = None,
 ) -> ScoreTable:
     """Score every case of ``prepared``.
 
@@ -28,13 +31,14 @@ def score_table(
         detector: fitted.
         prepared: n cases, of known class or not.
         slices: ``(n,)``, the place of each case in its patient, where cases are slices.
+        looks: those of the detector at ``prepared``, where somebody else sees them too.
 
     Returns:
         The table, with the extra columns ``p_value``, ``flagged``, ``assumed_spacing`` (0 or 1)
         and, where given, ``slice``.
     """
     cases = prepared.cases
-    scores = detector.score_samples(prepared)
+    scores = case_scores(looks or detector.looks(prepared), prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1
     extra = {

@@ -22,7 +22,7 @@ from midclass.errors import InputError
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.training.lesson import FORWARD_BATCH, Lesson
-from midclass.training.loop import train as train_network
+from midclass.training.loop import train
 from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import Network, Output, seeded, weights_of, with_weights
@@ -66,16 +66,14 @@ class MiddleClassDetector(Detector):
             return batch_loss(network, batch, budget)
 
         count = len(classes.names) + (known is not None)
-        self.network_ = self._new_network(lesson.train.pixels.shape, count, lesson.seed)
+        self.network_ = self._new_network(lesson.train.shape, count, lesson.seed)
         judge = self.judge(lesson.train, lesson.select, lesson.seed)
-        history, states = train_network(
+        history, states = train(
             self.network_,
             loss,
             lambda network: judge.choose(network).figure,
             budget,
-            seed=lesson.seed,
-            workdir=lesson.workdir,
-            progress=lesson.progress,
+            lesson,
         )
         best = history.best(CLEARLY, USABLE)
         self.network_.load_state_dict(states[best])

@@ -6,8 +6,8 @@ One CSV for each task, detector and repeat.
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.files import write_text_atomic
+from midclass.files import new_file
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
 UNKNOWN = -1
@@ -116,12 +116,8 @@ class ScoreTable:
 
     def write(self, path: str | Path) -> None:
         """Write the CSV, whole or not at all; every float is read back exactly."""
-        columns = {name: _as_cells(name, values) for name, values in self.columns().items()}
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-        write_text_atomic(path, text.getvalue())
+        with table_file(path) as add:
+            add(self)
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreTable:
@@ -139,6 +135,26 @@ class ScoreTable:
             )
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+
+@contextmanager
+def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
+    """A score table written part by part, whole or not at all: for more cases than memory holds.
+
+    The block gets a function that adds the rows of a table; all parts have the same columns.
+    """
+    with new_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        header: list[str] = []
+
+        def add(table: ScoreTable) -> None:
+            columns = {name: _as_cells(name, values) for name, values in table.columns().items()}
+            if not header:
+                header.extend(columns)
+                writer.writerow(header)
+            writer.writerows(zip(*(columns[name] for name in header), strict=True))
+
+        yield add
 
 
 def _as_cells(name: str, values: NDArray[Any]) -> list[str]:

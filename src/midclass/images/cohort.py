@@ -164,6 +164,11 @@ class Cohort(Sequence[Case]):
         order = np.random.default_rng(seed).permutation(len(target))
         return target[np.sort(order[:n])]
 
+    def blocks(self, size: int) -> Iterator[Cohort]:
+        """The cases in order, at most so many at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False
     ) -> Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,17 +60,42 @@ def prepare(
     Raises:
         InputError: files that cannot be read or prepared, after trying all of them.
     """
-    if not len(cohort):
-        raise InputError(f"{cohort.name}: has no cases to prepare")
-    rules = _Rules(recipe)
-    store = cached.fetch(
-        cached.folder(cache),
-        cached.key_of(cohort, rules.geometry, rules.intensity, (rules.anatomy, rules.crop)),
-        (len(cohort), rules.geometry.channels, *rules.geometry.size),
-        lambda rows: _from_files(cohort, rules, rows),
-        progress,
-    )
-    return _prepared(cohort, store, keep_going)
+    prepared = _prepared(cohort, _Rules(recipe), cache, progress)
+    if prepared.failed and not (keep_going and len(prepared)):
+        raise _cannot_be_prepared(prepared.failed, len(cohort))
+    return prepared
+
+
+def prepare_blocks(
+    cohort: Cohort,
+    recipe: Recipe,
+    size: int,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Prepared]:
+    """Prepare a cohort of any length, at most so many cases at a time, and keep going.
+
+    A block in which no case can be prepared has no samples, but ``failed``.
+
+    Raises:
+        InputError: at the end, where no case at all can be prepared.
+    """
+    rules, failed, done = _Rules(recipe), list[tuple[Case, str]](), 0
+    for block in cohort.blocks(size):
+        prepared = _prepared(block, rules, cache, _counting(progress, done, len(cohort)))
+        yield prepared
+        failed += prepared.failed
+        done += len(block)
+    if len(failed) == len(cohort):
+        raise _cannot_be_prepared(failed, len(cohort))
+
+
+def _counting(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Progress of a part as that of the whole."""
+    if progress is None:
+        return None
+    return lambda done, _, text: progress(before + done, total, text)
 
 
 def prepare_array(
@@ -101,7 +126,10 @@ def prepare_array(
         for row, case in enumerate(cohort)
     )
     shape = (len(cohort), rules.geometry.channels, *rules.geometry.size)
-    return _prepared(cohort, cached.in_memory(shape, attempts), keep_going=False)
+    prepared = _of_store(cohort, cached.in_memory(shape, attempts))
+    if prepared.failed:
+        raise _cannot_be_prepared(prepared.failed, len(cohort))
+    return prepared
 
 
 def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohort:
@@ -133,14 +161,31 @@ def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohor
     return Cohort(tuple(cases), "array")
 
 
-def _prepared(cohort: Cohort, store: Store, keep_going: bool) -> Prepared:
+def _prepared(
+    cohort: Cohort, rules: _Rules, cache: Path | None, progress: Progress | None
+) -> Prepared:
+    if not len(cohort):
+        raise InputError(f"{cohort.name}: has no cases to prepare")
+    store = cached.fetch(
+        cached.folder(cache),
+        cached.key_of(cohort, rules.geometry, rules.intensity, (rules.anatomy, rules.crop)),
+        (len(cohort), rules.geometry.channels, *rules.geometry.size),
+        lambda rows: _from_files(cohort, rules, rows),
+        progress,
+    )
+    return _of_store(cohort, store)
+
+
+def _of_store(cohort: Cohort, store: Store) -> Prepared:
     failed = tuple((cohort[row], reason) for row, reason in sorted(store.failed.items()))
-    if failed and (not keep_going or len(failed) == len(cohort)):
-        named = "; ".join(reason for _, reason in failed[:3])
-        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise InputError(f"{len(failed)} of {len(cohort)} cases cannot be prepared: {named}{more}")
     rows = np.array([row for row in range(len(cohort)) if row not in store.failed], np.intp)
     return Prepared(cohort[rows], store, rows, np.arange(len(rows)), failed)
+
+
+def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> InputError:
+    named = "; ".join(reason for _, reason in failed[:3])
+    more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+    return InputError(f"{len(failed)} of {total} cases cannot be prepared: {named}{more}")
 
 
 def _from_files(cohort: Cohort, rules: _Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:

@@ -44,6 +44,11 @@ class Prepared:
         return f"Prepared({len(self)} samples of {self.cases!r}, {len(self.failed)} failed)"
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, c, *size)``."""
+        return (len(self), *self.store.pixels.shape[1:])
+
+    @property
     def pixels(self) -> NDArray[np.uint16]:
         """uint16 ``(n, c, *size)``, 65535 being 1; the memory map itself where all are used."""
         return self.store.pixels if self._all() else self.store.pixels[self.rows]

@@ -109,7 +109,7 @@ def try_operator(
             index.append(chosen[accepted.numpy()])
             parts.append(_part(operator, batch[accepted], nuisance, recipe.sham, rng))
     if not parts:
-        nothing, spatial = np.empty((0, 0)), prepared.pixels.shape[2:]
+        nothing, spatial = np.empty((0, 0)), prepared.shape[2:]
         none, grid = np.empty(0), np.zeros(spatial, np.int64)
         return Trial(
             none.astype(np.int64), nothing, nothing, nothing, none, none.astype(bool), none, grid,

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from midclass.recipe.budget import Budget
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.training.loss import precision
-from midclass.types import ImageBatch, Progress
+from midclass.types import ImageBatch
 
 State: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
@@ -56,28 +56,20 @@ class History:
 
 
 def train(
-    network: nn.Module,
-    loss: Loss,
-    validate: Validate,
-    budget: Budget,
-    *,
-    seed: int,
-    workdir: Path | None = None,
-    progress: Progress | None = None,
+    network: nn.Module, loss: Loss, validate: Validate, budget: Budget, lesson: Lesson
 ) -> tuple[History, list[State]]:
     """Train, and return the averaged network's weights at every checkpoint.
 
-    Step ``i`` draws from a generator of its own, made from ``seed`` and ``i``, so that a run that
-    was interrupted and goes on from ``workdir`` ends with the same weights as an unbroken one.
+    Step ``i`` draws from a generator of its own, made from the seed and ``i``, so that a run that
+    was interrupted and goes on from the lesson's workdir ends with the same weights as an unbroken
+    one.
 
     Args:
         network: trained in place.
         loss: makes the batch of one step and says how wrong the network is on it.
         validate: a figure of the averaged network, higher is better; no target label enters.
         budget: steps, learning rate and the like.
-        seed: of the batches.
-        workdir: where the state is kept at checkpoints; None keeps none.
-        progress: called with (step, steps, text).
+        lesson: its seed, workdir (where the state is kept at checkpoints) and progress.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay
@@ -88,15 +80,15 @@ def train(
     mean = get_ema_multi_avg_fn(budget.ema)  # type: ignore[no-untyped-call]
     averaged = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
     run = _Run(network, averaged, optimizer, schedule)
-    done = run.resume(workdir)
+    done = run.resume(lesson.workdir)
     running = run.history.loss[-1] if run.history.loss else 0.0
     for step in range(done + 1, budget.steps + 1):
-        value = _one_step(run, loss, torch.Generator().manual_seed(seed * 1_000_003 + step))
+        value = _one_step(run, loss, torch.Generator().manual_seed(lesson.seed * 1_000_003 + step))
         running = value if step == 1 else 0.95 * running + 0.05 * value
-        if progress is not None:
-            progress(step, budget.steps, f"loss {running:.3f}")
+        if lesson.progress is not None:
+            lesson.progress(step, budget.steps, f"loss {running:.3f}")
         if step in _checkpoints(budget):
-            run.keep(step, running, validate, workdir)
+            run.keep(step, running, validate, lesson.workdir)
     return run.history, run.states
 
 
@@ -115,8 +107,8 @@ def train_on_given(
     given: LearningImages,
     held_out: LearningImages,
     budget: Budget,
-    *,
     lesson: Lesson,
+    *,
     judged_by: Wrong | None = None,
     exact: bool = False,
 ) -> dict[str, Any]:
@@ -150,15 +142,7 @@ def train_on_given(
         rng = torch.Generator().manual_seed(lesson.seed)
         return -float(held_out.collect(lambda batch: judge(network, batch, rng)).mean())
 
-    history, states = train(
-        network,
-        loss,
-        validate,
-        budget,
-        seed=lesson.seed,
-        workdir=lesson.workdir,
-        progress=lesson.progress,
-    )
+    history, states = train(network, loss, validate, budget, lesson)
     network.load_state_dict(states[history.best()])
     network.eval()
     return {**vars(history), "best": history.best()}

@@ -29,6 +29,7 @@ def run(
     n_train: int = 300,
     n_test: int = 100,
     size: int = 96,
+    max_fpr: float = 0.05,
 ) -> None:
     """Write phantoms, contact sheet, detector and evaluation into ``out``; print the figures.
 
@@ -45,7 +46,7 @@ def run(
     recipe = _recipe(kind, out / f"{kind}.yaml", steps, size)
     cases, options = Source(manifest), Options(cache=out / "cache")
     show.run(recipe, cases, options, out=out / "sheet.png", seed=seed)
-    detector = fit.run(recipe, cases, options, out=out / "detector", seed=seed)
+    detector = fit.run(recipe, cases, options, out=out / "detector", seed=seed, max_fpr=max_fpr)
     evaluate.run(detector, cases, options, out=out / "evaluation")
     shutil.rmtree(out / "cache")
     pictures = ("sheet.png", "evaluation/roc.png", "evaluation/heat_maps.png")

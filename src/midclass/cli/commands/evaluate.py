@@ -13,8 +13,8 @@ from rich.markup import escape
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import cases_in_words, new_table, notes, say, show_table
 from midclass.cli.options import DEFAULTS, Options
-from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
@@ -40,18 +40,23 @@ def run(
     refuse_seen(folder, cohort)
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
     slices = slice_numbers(source.manifest, cohort)
-    with new_folder(out, overwrite=options.overwrite) as temporary:
-        score_table(detector, prepared, slices).write(temporary / "scores.csv")
+    with (
+        new_folder(out, overwrite=options.overwrite) as temporary,
+        kept_heat_maps(temporary) as maps,
+    ):
+        looks = maps.keeping(detector.looks(prepared, heat_maps=True))
+        score_table(detector, prepared, slices, looks).write(temporary / "scores.csv")
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
-        figures |= {"detector": str(folder), "cohort": cohort.name, "promised": detector.promise()}
+        promised = detector.promise()
+        figures |= {"detector": str(folder), "cohort": cohort.name, "promised": promised}
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
         plots.roc(temporary / "roc.png", title, table, figures)
         if detector.makes_heat_maps:
-            groups = _examples(detector, prepared, table)
+            groups = _examples(prepared, maps, table)
             plots.heat_maps(temporary / "heat_maps.png", title, groups)
     _tell(figures)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
@@ -60,28 +65,21 @@ def run(
 
 
 def _examples(
-    detector: Detector, prepared: Prepared, table: ScoreTable
+    prepared: Prepared, maps: HeatMaps, table: ScoreTable
 ) -> dict[str, list[plots.Panel]]:
     """Hits, misses and false alarms with their heat maps."""
-    groups: dict[str, list[plots.Panel]] = {}
     p_value = table.extra["p_value"]
-    for name, rows in examples(table).items():
-        if not len(rows):
-            groups[name] = []
-            continue
-        some = prepared.subset(prepared.cases[rows])
-        maps = detector.heat_maps(some)
-        batch_rows = [int(np.flatnonzero(some.case_index == k)[0]) for k in range(len(rows))]
-        groups[name] = [
-            plots.Panel(
-                some.pixels[i] / 65535,
-                some.anatomy[i, 0],
-                maps[i],
-                f"{_short(table.case_id[row])}  {table.class_name[row]}\n"
-                f"score {table.score[row]:.2f}   p {p_value[row]:.3f}",
+    groups: dict[str, list[plots.Panel]] = {}
+    for name, cases in examples(table).items():
+        groups[name] = []
+        for case in cases:
+            row = int(np.flatnonzero(prepared.case_index == case)[0])
+            text = (
+                f"{_short(table.case_id[case])}  {table.class_name[case]}\n"
+                f"score {table.score[case]:.2f}   p {p_value[case]:.3f}"
             )
-            for i, row in zip(batch_rows, rows, strict=True)
-        ]
+            pixels, anatomy = prepared.pixels[row] / 65535, prepared.anatomy[row, 0]
+            groups[name].append(plots.Panel(pixels, anatomy, maps.get(row), text))
     return groups
 
 

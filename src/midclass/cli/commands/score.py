@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from midclass.cli.commands.source import prepared_with_bar
-from midclass.cli.console import note, say
+from midclass.cli.console import bar, note, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.evaluation import plots
+from midclass.evaluation.plots import Panel, overlay
+from midclass.evaluation.table import table_file
 from midclass.files import new_folder, refuse_existing, refuse_existing_file
-from midclass.images.cohort import Cohort
-from midclass.images.prepare import Prepared
+from midclass.images.cohort import Case, Cohort
+from midclass.images.prepare import Prepared, prepare_blocks
+
+BLOCK = 1024
+"""Cases that are prepared and scored together; an archive does not fit into memory."""
 
 
 def run(
@@ -35,30 +41,70 @@ def run(
     detector = load_detector(folder, options.trust)
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache, keep_going=True)
-    table = score_table(detector, prepared)
-    table.write(out)
-    say(f"{len(table)} cases scored, {int(table.flagged.sum())} flagged: {out}")
+    with bar("scoring") as progress:
+        blocks = prepare_blocks(
+            cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress
+        )
+        if heat_maps is None:
+            scored = _write_scores(detector, blocks, out)
+        else:
+            with (
+                new_folder(heat_maps, overwrite=options.overwrite) as pictures,
+                kept_heat_maps(pictures) as maps,
+            ):
+                seen = list[Prepared]()  # their pixels are on disk
+                scored = _write_scores(detector, _noted(blocks, seen), out, maps)
+                _write_overlays(seen, maps, pictures)
+    say(f"{scored.cases} cases scored, {scored.flagged} flagged: {out}")
     if heat_maps is not None:
-        with new_folder(heat_maps, overwrite=options.overwrite) as temporary:
-            _write_overlays(detector, prepared, temporary)
         say(f"heat maps: {heat_maps}")
-    for case, reason in prepared.failed:
+    for case, reason in scored.failed:
         note(f"failed: {case.case_id}: {reason}")
-    return not prepared.failed
+    return not scored.failed
 
 
-def _write_overlays(detector: Detector, prepared: Prepared, folder: Path) -> None:
+@dataclass
+class _Scored:
+    """What is in a score table, and what is not."""
+
+    cases: int = 0
+    flagged: int = 0
+    failed: list[tuple[Case, str]] = field(default_factory=list)
+
+
+def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepared]:
+    for block in blocks:
+        seen.append(block)
+        yield block
+
+
+def _write_scores(
+    detector: Detector, blocks: Iterable[Prepared], out: Path, maps: HeatMaps | None = None
+) -> _Scored:
+    """Write the score table; keep the heat maps, where there is a place for them."""
+    scored, samples = _Scored(), 0
+    with table_file(out) as add:
+        for prepared in blocks:
+            scored.failed += prepared.failed
+            if not len(prepared):
+                continue
+            looks = detector.looks(prepared, heat_maps=maps is not None)
+            looks = looks if maps is None else maps.keeping(looks, first=samples)
+            table = score_table(detector, prepared, looks=looks)
+            add(table)
+            scored.cases += len(table)
+            scored.flagged += int(table.flagged.sum())
+            samples += len(prepared)
+    return scored
+
+
+def _write_overlays(blocks: Iterable[Prepared], maps: HeatMaps, folder: Path) -> None:
     """One picture a sample; all heat maps on one scale, so that pictures can be compared."""
-    panels = []
-    for start in range(0, len(prepared.cases), 64):
-        some = prepared.subset(prepared.cases[start : start + 64])
-        maps = detector.heat_maps(some).astype(np.float16)  # there may be many
-        panels += [
-            plots.Panel(some.pixels[i] / np.float32(65535), some.anatomy[i, 0], maps[i])
-            for i in range(len(some))
-        ]
-    scale = plots.heat_scale(panels)
-    for number, (case, panel) in enumerate(zip(prepared.case_index, panels, strict=True)):
-        name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id).removesuffix(".png")
-        plots.overlay(folder / f"{number:05d}_{name[-80:]}.png", panel, scale)
+    scale, number = maps.scale, 0
+    for prepared in blocks:
+        for row, case in enumerate(prepared.case_index):
+            name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id)
+            picture = folder / f"{number:05d}_{name.removesuffix('.png')[-80:]}.png"
+            heat = maps.get(number)
+            overlay(picture, Panel(prepared.pixels[row] / np.float32(65535), heat=heat), scale)
+            number += 1

@@ -39,7 +39,7 @@ class FeatureSpace(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Describe the features of the training images."""
-        shape, budget = lesson.train.pixels.shape, self.recipe.budget
+        shape, budget = lesson.train.shape, self.recipe.budget
         network: Network | PretrainedNetwork
         weights = self.recipe.weights()
         if weights is None:

@@ -35,7 +35,7 @@ class Reconstruction(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Learn to reproduce the training images."""
-        self.shape_ = tuple(lesson.train.pixels.shape[1:])
+        self.shape_ = tuple(lesson.train.shape[1:])
         self.network_ = self._new_network(lesson.seed)
 
         def wrong(network: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
@@ -47,7 +47,7 @@ class Reconstruction(Detector):
             self.images(lesson.train),
             self.images(lesson.select),
             self.recipe.budget,
-            lesson=lesson,
+            lesson,
         )
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from midclass.knowledge.acquisition import acquired
 from midclass.recipe.budget import Budget
 from midclass.recipe.recipe import Recipe
 from midclass.training.lesson import LearningImages, Lesson
-from midclass.training.loop import train as train_network
+from midclass.training.loop import train
 from midclass.training.loss import precision
 from midclass.training.networks import Network, Output, seeded, under, weights_of, with_weights
 from midclass.types import ImageBatch
@@ -72,7 +72,7 @@ class SelfSupervised(Detector):
     def learn(self, lesson: Lesson) -> None:
         """Train on the task, keep the best checkpoint and describe the given class."""
         budget, given = self.budget(), self.images(lesson.train)
-        self.shape_ = (lesson.train.pixels.shape[1], lesson.train.pixels.ndim - 2)
+        self.shape_ = (lesson.train.shape[1], len(lesson.train.shape) - 2)
         self.network_ = seeded(lambda: self.build(*self.shape_), lesson.seed).to(self.device)
         count = max(1, 2 * budget.batch // self.copies)
 
@@ -80,14 +80,12 @@ class SelfSupervised(Detector):
             return self.task(network, given.draw(count, rng), rng)
 
         held_out = self.images(lesson.select).few(REFERENCE)
-        history, states = train_network(
+        history, states = train(
             self.network_,
             loss,
             lambda network: self.validate(network, held_out, lesson.seed),
             budget,
-            seed=lesson.seed,
-            workdir=lesson.workdir,
-            progress=lesson.progress,
+            lesson,
         )
         self.network_.load_state_dict(states[history.best()])
         self.network_.eval()

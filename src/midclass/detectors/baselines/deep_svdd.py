@@ -45,7 +45,7 @@ class DeepSVDD(Detector):
             held_out=self.images(lesson.select),
             budget=self.recipe.budget.model_copy(update={"steps": half}),
         )
-        whole = self._new_network(lesson.train.pixels.shape, lesson.seed)
+        whole = self._new_network(lesson.train.shape, lesson.seed)
         before = teach(whole, self._error, lesson=lesson.stage("autoencoder", after=half))
         self.network_: Encoder = whole.encoder
         features = given.collect(lambda batch: self._features(self.network_, batch))

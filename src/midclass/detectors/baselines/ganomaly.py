@@ -36,7 +36,7 @@ class GANomaly(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Train generator and discriminator against each other; keep the generator."""
-        budget, shape = self.recipe.budget, lesson.train.pixels.shape
+        budget, shape = self.recipe.budget, lesson.train.shape
         size = Size(shape[1], shape[2:], budget.width, budget.blocks)
         both = seeded(lambda: _Adversaries(size), lesson.seed).to(self.device)
         self.training_ = train_on_given(
@@ -45,8 +45,8 @@ class GANomaly(Detector):
             self.images(lesson.train),
             self.images(lesson.select),
             budget,
+            lesson,
             judged_by=self._reconstruction,
-            lesson=lesson,
         )
         self.network_ = both.generator
 

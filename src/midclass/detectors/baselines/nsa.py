@@ -35,12 +35,17 @@ class NaturalSynthetic(SelfSupervised):
     for every sample how foreign it is. What is foreign is a logistic function of the change of
     intensity, as NSA proposes, so that nothing is asked where nothing is to be seen.
 
-    Ours: half of the patches are interpolated as in FPI; the other half replaces only fine detail
-    and keeps the coarse brightness (two bands of the splines of Burt and Adelson, ACM TOG 1983), in
-    place of the Poisson editing of NSA; patches are centred in the anatomy; Dice is added to the
-    cross-entropy, as in the method's own change map, without which the network learns little in a
-    budget of a few hundred steps; the score is the mean of the highest 0.2 % of the map, as there
-    (a small lesion is lost in the mean of all); network, augmentation and budget.
+    Ours:
+
+    * Half of the patches are interpolated, as in FPI.
+    * The other half replaces fine detail alone and keeps the coarse brightness: two bands of the
+      splines of Burt and Adelson (ACM TOG 1983) in place of the Poisson editing of NSA.
+    * Patches are centred in the anatomy.
+    * The loss is cross-entropy and Dice, as for the method's own change map. Without Dice the
+      network learns little in a few hundred steps.
+    * The score is the mean of the highest 0.2 % of the map, as for the method: a small lesion is
+      lost in the mean of all.
+    * Network, augmentation and budget are the recipe's.
     """
 
     makes_heat_maps = True

@@ -10,12 +10,14 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from midclass.errors import InputError
+from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import (
     Raw,
     Values,
@@ -94,7 +96,7 @@ def _open(path: Path) -> Dataset:
     import pydicom
 
     # force: a file with file meta but no preamble was recognised by `is_dicom`.
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = pydicom.dcmread(BytesIO(contents(path)), force=True)
     if not any(keyword in dataset for keyword in PIXEL_ATTRIBUTES):
         modality = dataset.get("Modality") or "unknown"
         raise InputError(f"{path}: a DICOM file (modality {modality}) without pixel data")

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from midclass.errors import InputError
+from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
 
 
@@ -83,7 +84,7 @@ def _open(path: Path) -> Any:
     """A nibabel image, by content: the name need not end in .nii or .nii.gz."""
     import nibabel
 
-    data = path.read_bytes()
+    data = contents(path)
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
     kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from midclass.errors import InputError
+from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import Raw, Values, finite_range, integer_range, pick_frame
 
 
@@ -23,9 +25,10 @@ def stored_values(path: Path, array: str | None, index: int | None) -> Values:
 @lru_cache(maxsize=2)  # a cohort reads row after row of the same array
 def _array(path: Path, modified: int, array: str | None) -> Values:
     """A whole array; ``modified`` is part of the key, so that a changed file is read again."""
-    if not zipfile.is_zipfile(path):
+    data = io.BytesIO(contents(path))
+    if not zipfile.is_zipfile(data):
         raise InputError(f"{path}: is truncated or no npz file (the zip directory is missing)")
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(data, allow_pickle=False) as file:
         if array not in file.files:
             raise InputError(f"{path}: has no array {array!r}; it has {', '.join(file.files)}")
         values = np.asarray(file[array])

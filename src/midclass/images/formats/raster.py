@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 from PIL import TiffImagePlugin
 
+from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import Raw, Values, finite_range, integer_range, pick_frame
 
 
 def stored_values(path: Path, kind: str) -> Values:
     """The first page as Pillow decodes it."""
-    with PIL.Image.open(path, formats=[kind]) as image:
+    with PIL.Image.open(BytesIO(contents(path)), formats=[kind]) as image:
         return np.array(image)
 
 
@@ -21,7 +23,7 @@ def read_raster(
     path: Path, kind: str, frame: int | None, window: tuple[float, float] | None
 ) -> Raw:
     """One page; ``kind`` is PNG, JPEG or TIFF, see ``read`` for the other arguments."""
-    with PIL.Image.open(path, formats=[kind]) as file:
+    with PIL.Image.open(BytesIO(contents(path)), formats=[kind]) as file:
         file.seek(pick_frame(path, getattr(file, "n_frames", 1), frame))
         file.load()
         bits, signed, white_is_zero = _depth(file)

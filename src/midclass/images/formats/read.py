@@ -7,17 +7,20 @@ of what cannot be read: every failure is an ``InputError`` that names the file a
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.formats import dicom, nifti, npz, raster
+from midclass.images.formats.contents import contents
 from midclass.images.formats.raw import (
     Raw,
     Values,
@@ -97,7 +100,7 @@ def read(
     ((1, 2, 3), 0.2, None)
     """
     path = Path(path)
-    kind = file_format(path)
+    kind = _format(path)
     _check_arguments(path, kind, array, index, frame, window, volume)
     with _failures_name(path):
         if kind == "DICOM":
@@ -124,7 +127,7 @@ def decode(path: str | Path, *, array: str | None = None, index: int | None = No
         InputError: as ``read``.
     """
     path = Path(path)
-    kind = file_format(path)
+    kind = _format(path)
     _check_arguments(path, kind, array, None if kind == "NIfTI" else index)
     with _failures_name(path):
         if kind == "DICOM":
@@ -147,12 +150,30 @@ def file_format(path: str | Path) -> str:
         raise InputError(f"{path}: is a folder, expected a file")
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    with _failures_name(path), path.open("rb") as file:
+        head = _unpacked_head(file)
+    return _format_of(path, head)
+
+
+def _format(path: Path) -> str:
+    """``file_format`` of a file that is going to be read as a whole."""
+    if path.is_dir() or not path.exists():
+        return file_format(path)  # says why not
     with _failures_name(path):
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        if head[:2] == b"\x1f\x8b":
-            with gzip.open(path) as unpacked:
-                head = unpacked.read(HEAD_BYTES)
+        head = _unpacked_head(io.BytesIO(contents(path)))
+    return _format_of(path, head)
+
+
+def _unpacked_head(file: IO[bytes]) -> bytes:
+    head = file.read(HEAD_BYTES)
+    if head[:2] != b"\x1f\x8b":
+        return head
+    file.seek(0)
+    with gzip.open(file) as unpacked:
+        return unpacked.read(HEAD_BYTES)
+
+
+def _format_of(path: Path, head: bytes) -> str:
     if not head:
         raise InputError(f"{path}: is empty")
     if dicom.is_dicom(head):  # first: the preamble of a DICOM file may look like a TIFF

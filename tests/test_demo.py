@@ -1,0 +1,17 @@
+"""The demo twice, in two folders: the same bytes of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midclass.cli.commands import demo
+
+
+def test_two_runs_of_the_demo_give_the_same_bytes_of_scores(tmp_path: Path) -> None:
+    small = {"steps": 4, "n_train": 63, "n_test": 6, "size": 32}
+    tables = []
+    for run in ("first", "second"):
+        demo.run("head", tmp_path / run, 0, max_fpr=0.2, **small)
+        tables.append((tmp_path / run / "evaluation" / "scores.csv").read_bytes())
+    assert tables[0] == tables[1]
+    assert tables[0].count(b"\n") == 1 + 2 * 6
