@@ -73,6 +73,7 @@ def on_digit(kind: type[Detector], digit: int, **budget: object) -> float:
     return auroc((found.target[scored] != digit).astype(int), scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LEARNED)
 def test_training_reaches_the_published_order_and_beats_the_untrained_network(
     kind: type[Detector],
@@ -136,7 +137,9 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
     np.testing.assert_array_equal(resumed.calibration_, unbroken.calibration_)
 
 
-@pytest.mark.parametrize("kind", [PCA, AutoEncoder, DenoisingAutoEncoder])
+@pytest.mark.parametrize(
+    "kind", [PCA, AutoEncoder, pytest.param(DenoisingAutoEncoder, marks=pytest.mark.slow)]
+)
 def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepared) -> None:
     detector = fitted(kind, given, steps=60, learning_rate=5e-3)
     images = prepare_array(discs(5, seed=3, square=0.2), detector.recipe, spacing_mm=1.0)

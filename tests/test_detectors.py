@@ -136,6 +136,7 @@ class TestEveryDetector:
         assert np.isfinite(scores[1])
 
 
+@pytest.mark.slow
 def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
     """The same network with a learning rate of (nearly) nothing is the untrained one."""
     given = prepare_array(discs(120, seed=0), trained_recipe(), spacing_mm=1.0)

@@ -53,7 +53,9 @@ def test_another_seed_holds_other_cases_out(given: Prepared) -> None:
     assert not np.array_equal(held_out[0], held_out[2])
 
 
-def test_a_case_has_the_score_of_its_most_abnormal_sample(given: Prepared) -> None:
+def test_a_case_has_the_score_of_its_most_abnormal_sample() -> None:
+    """Also where its samples go through the network in two batches."""
+    given = prepare_array(discs(150, seed=0), recipe(), spacing_mm=1.0)
     detector = Brightness(recipe())
     alone = detector.score_samples(given)
     falling = given.subset(given.cases[np.argsort(-alone)])

@@ -56,6 +56,7 @@ def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: 
     np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
 
 
+@pytest.mark.slow
 def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
     files = "--trust template.py --trust mine.py"
     fit = "fit tiny.yaml --cohort data/manifest.csv --out saved --max-fpr 0.2"

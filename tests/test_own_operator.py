@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_operator_in_one_file_is_checked_and_shown(folder: Path) -> None:
     checked = typed("check my.yaml --trust cavity.py", folder)
     assert checked.returncode == 0, checked.stdout + checked.stderr

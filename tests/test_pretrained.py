@@ -203,6 +203,7 @@ def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> N
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [resnet18, lite0])
 @pytest.mark.parametrize("kind", [NearestNeighbour, Mahalanobis])
 def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(

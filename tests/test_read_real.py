@@ -25,6 +25,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_all_real_files_decode_to_the_listed_values_or_say_why_not(shared_data: Path) -> None:
     folder, refused = shared_data / "reader_tests", []
     for row in manifest(folder):
@@ -46,6 +47,7 @@ def test_all_real_files_decode_to_the_listed_values_or_say_why_not(shared_data: 
     assert len(refused) == 7
 
 
+@pytest.mark.slow
 def test_all_decodable_real_files_are_read_to_finite_pixels(shared_data: Path) -> None:
     folder = shared_data / "reader_tests"
     for row in manifest(folder):

@@ -94,6 +94,7 @@ def test_set() -> Prepared:
     return prepare_array(both, small(), spacing_mm=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
 def test_training_beats_the_untrained_network(
     kind: type[Detector], given: Prepared, positives: Prepared, test_set: Prepared
@@ -375,6 +376,7 @@ class TestPositives:
         assert held_out == round(0.3 * 96)
         assert sum(detector.cases_.values()) == 104
 
+    @pytest.mark.slow
     def test_the_method_learns_from_them_what_its_knowledge_lacks(
         self, given: Prepared, positives: Prepared, test_set: Prepared, tmp_path: Path
     ) -> None:

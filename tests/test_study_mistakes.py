@@ -173,6 +173,7 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder:
     assert not (folder / "out" / "work").exists()
 
 
+@pytest.mark.slow
 def test_a_constant_score_is_an_error_and_not_an_auroc_of_a_half(folder: Path) -> None:
     score = "return torch.full((len(images.pixels),), 0.25), images.pixels"
     constant = own(folder, "constant.py", score=score)
