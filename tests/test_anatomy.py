@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage as ndi
 
+from makers import dice
 from midclass.errors import InputError
 from midclass.images import anatomy
 
@@ -53,10 +54,6 @@ def chest(size=224):
     lungs = ellipse(size, (0.52, 0.29), (0.3, 0.15)) | ellipse(size, (0.52, 0.71), (0.3, 0.15))
     body = ellipse(size, (0.6, 0.5), (0.7, 0.47))
     return image(np.select([lungs, body], [0.25, 0.7], 0.0)), lungs
-
-
-def dice(a, b):
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
 def test_whole_is_everywhere_in_2d_and_3d():

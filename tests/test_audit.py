@@ -186,6 +186,7 @@ def test_an_empty_anatomy_has_statistics_of_0() -> None:
     assert values[:, ~np.array(inside)].any()
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_chest_recipe_does_not_give_itself_away(shared_data: Path, tmp_path: Path) -> None:
     cohort = Cohort.from_manifest(shared_data / "kermany_cxr" / "manifest.csv", "split")

@@ -11,6 +11,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
+import makers
+from makers import recipe
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines import ganomaly
 from midclass.detectors.baselines._features import Scale, network_features, untrained_network
@@ -42,38 +44,20 @@ LEARNED = {
 ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, MeanAndSpread, *LEARNED)
 
 
-def recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:
-    return Recipe.from_dict(
-        {
-            "name": "small",
-            "given_class": "one digit",
-            "target_class": "other digits",
-            "geometry": {"size": [32, 32], "spacing_mm": 1.0},
-            "anatomy": anatomy,
-            "middle_classes": {"unused": {"operator": "focal.Focal"}},
-            "nuisance": None,
-            "budget": {"width": 8, "checkpoints": 2, **budget},
-        }
-    )
+def small_recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:
+    return recipe(anatomy=anatomy, nuisance=None, budget={"width": 8, "checkpoints": 2, **budget})
 
 
-def discs(n: int, seed: int, box: float = 0.0) -> np.ndarray:
-    """``(n, 1, 32, 32)``: noisy discs, with a brighter box for the target class."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-1:1:32j, -1:1:32j]
-    body = 0.4 * (np.hypot(x, y) < rng.uniform(0.7, 0.9, (n, 1, 1)))
-    images = body + rng.normal(0, 0.02, (n, 32, 32)).clip(-0.05, 0.05) + 0.06
-    images[:, 12:18, 14:20] += box
-    return images.clip(0, 1)[:, None].astype(np.float32)
+discs = partial(makers.discs, corner=(12, 14))
 
 
 @pytest.fixture(scope="module")
 def given() -> Prepared:
-    return prepare_array(discs(60, seed=0), recipe("anatomy.foreground"), spacing_mm=1.0)
+    return prepare_array(discs(60, seed=0), small_recipe("anatomy.foreground"), spacing_mm=1.0)
 
 
 def fitted(kind: type[Detector], given: Prepared, **budget: object) -> Detector:
-    return kind(recipe("anatomy.foreground", **budget)).fit(given, max_fpr=0.1)
+    return kind(small_recipe("anatomy.foreground", **budget)).fit(given, max_fpr=0.1)
 
 
 def on_digit(kind: type[Detector], digit: int, **budget: object) -> float:
@@ -82,13 +66,14 @@ def on_digit(kind: type[Detector], digit: int, **budget: object) -> float:
     small = torch.from_numpy(found.images).float().unsqueeze(1) / 16
     images = functional.interpolate(small, size=(32, 32), mode="bilinear").clamp(0, 1).numpy()
     own, other = np.flatnonzero(found.target == digit), np.flatnonzero(found.target != digit)
-    task = recipe(**budget)
+    task = small_recipe(**budget)
     detector = kind(task).fit(prepare_array(images[own[:126]], task), max_fpr=0.1)
     scored = np.concatenate([own[126:], other[::6]])
     scores = detector.score_samples(prepare_array(images[scored], task))
     return auroc((found.target[scored] != digit).astype(int), scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LEARNED)
 def test_training_reaches_the_published_order_and_beats_the_untrained_network(
     kind: type[Detector],
@@ -120,7 +105,7 @@ def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given:
     """But for the image's mean and spread, where it is standardised."""
     detector = fitted(kind, given, steps=4, standardise=False)
     images = discs(4, seed=1)
-    task = recipe("anatomy.foreground")
+    task = small_recipe("anatomy.foreground")
     plain = prepare_array(images, task, spacing_mm=1.0)
     marked = prepare_array(images, task, spacing_mm=1.0)
     marked.store.pixels.setflags(write=True)
@@ -139,7 +124,7 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
         if step == stop:
             raise KeyboardInterrupt
 
-    task = recipe("anatomy.foreground", steps=8, batch=8, checkpoints=4)
+    task = small_recipe("anatomy.foreground", steps=8, batch=8, checkpoints=4)
     unbroken = kind(task).fit(given, max_fpr=0.1)
     with pytest.raises(KeyboardInterrupt):
         kind(task).fit(given, max_fpr=0.1, workdir=tmp_path, progress=interrupt)
@@ -152,10 +137,12 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
     np.testing.assert_array_equal(resumed.calibration_, unbroken.calibration_)
 
 
-@pytest.mark.parametrize("kind", [PCA, AutoEncoder, DenoisingAutoEncoder])
+@pytest.mark.parametrize(
+    "kind", [PCA, AutoEncoder, pytest.param(DenoisingAutoEncoder, marks=pytest.mark.slow)]
+)
 def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepared) -> None:
     detector = fitted(kind, given, steps=60, learning_rate=5e-3)
-    images = prepare_array(discs(5, seed=3, box=0.2), detector.recipe, spacing_mm=1.0)
+    images = prepare_array(discs(5, seed=3, square=0.2), detector.recipe, spacing_mm=1.0)
     heat = detector.heat_maps(images)
     box = np.zeros_like(heat, dtype=bool)
     box[:, 12:18, 14:20] = True
@@ -175,7 +162,7 @@ def test_networks_are_about_as_large_as_the_method_s() -> None:
 
 
 def test_the_svm_leaves_the_share_outside_that_it_was_told_to(given: Prepared) -> None:
-    detector = OneClassSVM(recipe("anatomy.foreground"))
+    detector = OneClassSVM(small_recipe("anatomy.foreground"))
     detector.learn(Lesson(given, given))
     scores = detector.score_samples(given)
     assert (scores > 1e-3).mean() <= NU <= (scores > -1e-3).mean()
@@ -200,7 +187,7 @@ def test_a_collapse_is_named() -> None:
 def test_generator_and_discriminator_learn_from_their_own_losses_alone(
     given: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = GANomaly(recipe("anatomy.foreground"))
+    detector = GANomaly(small_recipe("anatomy.foreground"))
     batch = given.batch(np.arange(8))
     gradients = []
     for weight in (0.0, 10.0):
@@ -228,8 +215,8 @@ def test_classical_scores_are_those_of_scikit_learn(given: Prepared) -> None:
     from sklearn.neighbors import NearestNeighbors
     from sklearn.svm import OneClassSVM as Machine
 
-    task, rng = recipe("anatomy.foreground"), torch.Generator()
-    new = prepare_array(discs(10, seed=5, box=0.1), task, spacing_mm=1.0)
+    task, rng = small_recipe("anatomy.foreground"), torch.Generator()
+    new = prepare_array(discs(10, seed=5, square=0.1), task, spacing_mm=1.0)
 
     svm = OneClassSVM(task)
     svm.learn(Lesson(given, given))

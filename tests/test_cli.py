@@ -21,17 +21,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import midclass
+from makers import phantom_folder, tiny_phantoms
 from midclass.cli.app import app
 from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 8, batch: 8, width: 8, checkpoints: 2}
-"""
+RECIPE = tiny_phantoms()
 FIT = ["fit", "{folder}/tiny.yaml", "--cohort", "{folder}/manifest.csv", "--max-fpr", "0.1"]
 
 
@@ -39,8 +34,7 @@ FIT = ["fit", "{folder}/tiny.yaml", "--cohort", "{folder}/manifest.csv", "--max-
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantoms, a recipe that trains in a second, and a detector fitted with them."""
     folder = tmp_path_factory.mktemp("cli") / "phantoms"
-    phantoms.write(folder, "breast", 0, 60, 12, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
+    phantom_folder(folder, RECIPE, data=".")
     os.environ["MIDCLASS_CACHE"] = str(folder.parent / "cache")
     result = run([*FIT, "--out", "{folder}/detector"], folder)
     assert result.exit_code == 0, result.output

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from makers import manifest
 from midclass.errors import InputError
 from midclass.images.cohort import Case, Cohort
 
@@ -22,12 +23,6 @@ def folder(tmp_path: Path) -> Path:
         PIL.Image.new("L", (4, 3), value).save(tmp_path / f"{name}.png")
     (tmp_path / "splits.csv").write_text("path,r0\na.png,train\nb.png,train\nc.png,test\n")
     return tmp_path
-
-
-def manifest(folder: Path, *lines: str) -> Path:
-    path = folder / "manifest.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_every_column_reaches_the_case(folder: Path) -> None:

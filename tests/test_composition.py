@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from makers import NAMES
+from makers import seeded as rng
 from midclass.errors import InputError
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.calcification import Calcification
@@ -31,12 +33,8 @@ COMPOSITIONS: dict[str, Composition] = {
 }
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.mark.parametrize("operator", COMPOSITIONS.values(), ids=COMPOSITIONS)
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("dims", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_composition_keeps_the_contract(operator: Composition, dims: int, channels: int) -> None:
     check_operator(operator, example_batch(dims, channels=channels))
@@ -139,12 +137,9 @@ def test_no_foci_and_no_operators_are_refused(count: tuple[int, int]) -> None:
             kind(())
 
 
-RECIPE = """
-name: mine
-given_class: normal
-target_class: disease
-geometry: {size: [64, 64]}
-anatomy: anatomy.whole
+RECIPE = (
+    NAMES
+    + """\
 middle_classes:
   malignant:
     why: Cancers pull tissue.
@@ -161,6 +156,7 @@ middle_classes:
 held_out:
   cluster: {all_of: [{operator: focal.Focal}, {operator: calcification.Calcification}]}
 """
+)
 
 
 def loaded(folder: Path, text: str) -> Recipe:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from makers import dice
 from midclass.errors import InputError
 from midclass.images.anatomy.chest_ct import lungs
 from midclass.images.formats.read import read
@@ -27,10 +28,6 @@ def body(size: int = 180) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     pixels[(np.abs(y) < 2) & (x > 40) & (x < 100)] = 0.9  # a vessel
     noise = np.random.default_rng(0).normal(0, 0.02, pixels.shape)
     return np.clip(pixels + noise, 0, 1).astype(np.float32)[None], both
-
-
-def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
 def test_lungs_are_found_with_vessels_and_nodules_and_without_the_trachea() -> None:

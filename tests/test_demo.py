@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from midclass.cli.commands import demo
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_demo_give_the_same_bytes_of_scores(tmp_path: Path) -> None:
     small = {"steps": 4, "n_train": 63, "n_test": 6, "size": 32}
     tables = []

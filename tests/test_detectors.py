@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from makers import discs, of_target_class, trained_recipe
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_names
 from midclass.detectors.middle_class import MiddleClassDetector
@@ -19,9 +19,7 @@ from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
-from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared, prepare_array
-from midclass.recipe.recipe import Recipe
 
 
 def detectors() -> list[type[Detector]]:
@@ -34,62 +32,25 @@ def detectors() -> list[type[Detector]]:
     return sorted(set(found), key=lambda item: item.__name__)
 
 
-def small_recipe(steps: int = 4, **budget: object) -> Recipe:
-    """Bright balls in bright discs, on 32 px."""
-    return Recipe.from_dict(
-        {
-            "name": "small",
-            "given_class": "normal",
-            "target_class": "ball",
-            "geometry": {"size": [32, 32], "spacing_mm": 1.0},
-            "anatomy": "anatomy.foreground",
-            "middle_classes": {"ball": {"operator": "focal.Focal", "diameter_mm": [5, 12]}},
-            "held_out": {"moved": {"operator": "deformation.Deformation", "radius_mm": [5, 9]}},
-            "nuisance": {"rotation_deg": 10},
-            "budget": {"steps": steps, "batch": 8, "width": 8, "checkpoints": 2, **budget},
-        }
-    )
-
-
-def discs(n: int, seed: int, ball: float = 0.0) -> np.ndarray:
-    """``(n, 1, 32, 32)``: noisy discs, with a box of some contrast for the target class."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-1:1:32j, -1:1:32j]
-    body = 0.4 * (np.hypot(x, y) < rng.uniform(0.7, 0.9, (n, 1, 1)))
-    images = body + rng.normal(0, 0.02, (n, 32, 32)).clip(-0.05, 0.05) + 0.06
-    for image, (i, j) in zip(images, rng.integers(10, 17, (n, 2)), strict=True):
-        image[i : i + 6, j : j + 6] += ball
-    return images.clip(0, 1)[:, None].astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def given() -> Prepared:
-    return prepare_array(discs(120, seed=0), small_recipe(), spacing_mm=1.0)
+    return prepare_array(discs(120, seed=0), trained_recipe(), spacing_mm=1.0)
 
 
 @pytest.fixture(scope="module")
 def unseen() -> Prepared:
-    return prepare_array(discs(10, seed=1, ball=0.2), small_recipe(), spacing_mm=1.0)
+    return prepare_array(discs(10, seed=1, square=0.2), trained_recipe(), spacing_mm=1.0)
 
 
 @pytest.fixture(scope="module")
 def positives(given: Prepared) -> Prepared:
-    found = prepare_array(discs(4, seed=7, ball=0.2), small_recipe(), spacing_mm=1.0)
+    found = prepare_array(discs(4, seed=7, square=0.2), trained_recipe(), spacing_mm=1.0)
     return of_target_class(found)
-
-
-def of_target_class(prepared: Prepared) -> Prepared:
-    """The same samples as cases of other patients, of the target class."""
-    cases = [
-        replace(case, case_id=f"positive {case.case_id}", patient_id=f"q{i}", label=1)
-        for i, case in enumerate(prepared.cases)
-    ]
-    return replace(prepared, cases=Cohort(tuple(cases)))
 
 
 def fit(kind: type[Detector], given: Prepared, positives: Prepared) -> Detector:
     few = positives if kind.needs_positives else None
-    return kind(small_recipe()).fit(given, positives=few, seed=0, max_fpr=0.1)
+    return kind(trained_recipe()).fit(given, positives=few, seed=0, max_fpr=0.1)
 
 
 @pytest.fixture(scope="class")
@@ -167,7 +128,7 @@ class TestEveryDetector:
         flat = discs(2, seed=5)
         flat[0] = 0.01
         flat[0, 0, 0, 0] = 0.02
-        empty = prepare_array(flat, small_recipe(), spacing_mm=1.0)
+        empty = prepare_array(flat, trained_recipe(), spacing_mm=1.0)
         empty.store.anatomy.setflags(write=True)
         empty.store.anatomy[0] = False
         empty.store.covered[0] = 0
@@ -176,18 +137,19 @@ class TestEveryDetector:
         assert np.isfinite(scores[1])
 
 
+@pytest.mark.slow
 def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
     """The same network with a learning rate of (nearly) nothing is the untrained one."""
-    given = prepare_array(discs(120, seed=0), small_recipe(), spacing_mm=1.0)
+    given = prepare_array(discs(120, seed=0), trained_recipe(), spacing_mm=1.0)
     test = prepare_array(
-        np.concatenate([discs(60, seed=2), discs(60, seed=3, ball=0.08)]),
-        small_recipe(),
+        np.concatenate([discs(60, seed=2), discs(60, seed=3, square=0.08)]),
+        trained_recipe(),
         spacing_mm=1.0,
     )
     label = np.repeat([0, 1], 60)
     figures = {}
     for rate in (1e-9, 5e-3):
-        recipe = small_recipe(steps=140, learning_rate=rate, width=8, batch=16, ema=0.9)
+        recipe = trained_recipe(steps=140, learning_rate=rate, width=8, batch=16, ema=0.9)
         detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
         figures[rate] = auroc(label, detector.score_samples(test))
     assert figures[5e-3] > 0.9
@@ -197,7 +159,7 @@ def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
 def test_an_interrupted_fit_ends_with_the_same_scores(
     given: Prepared, unseen: Prepared, tmp_path: Path
 ) -> None:
-    recipe = small_recipe(steps=8, checkpoints=4)
+    recipe = trained_recipe(steps=8, checkpoints=4)
     unbroken = MiddleClassDetector(recipe).fit(given, max_fpr=0.1)
 
     def stop_at_7(step: int, steps: int, text: str) -> None:
@@ -219,7 +181,7 @@ def test_a_target_class_case_is_refused(given: Prepared) -> None:
     labelled = type(given.cases)([*cases[:-1], type(cases[0])(**{**vars(cases[-1]), "label": 1})])
     mixed = Prepared(labelled, given.store, given.rows, given.case_index)
     with pytest.raises(InputError, match="target class"):
-        MiddleClassDetector(small_recipe()).fit(mixed)
+        MiddleClassDetector(trained_recipe()).fit(mixed)
 
 
 def test_too_few_cases_for_the_promise_are_refused_before_training(given: Prepared) -> None:
@@ -228,7 +190,7 @@ def test_too_few_cases_for_the_promise_are_refused_before_training(given: Prepar
 
     few = given.subset(given.cases[:30])
     with pytest.raises(InputError, match=r"0\.01"):
-        MiddleClassDetector(small_recipe()).fit(few, max_fpr=0.01, progress=never)
+        MiddleClassDetector(trained_recipe()).fit(few, max_fpr=0.01, progress=never)
 
 
 def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
@@ -241,7 +203,7 @@ def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_no_detector_is_not_loaded(given: Prepared, tmp_path: Path) -> None:
-    MiddleClassDetector(small_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
+    MiddleClassDetector(trained_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
     file = tmp_path / "saved" / "detector.json"
     about = json.loads(file.read_text())
     about["detector"] = "os:system"
@@ -252,7 +214,7 @@ def test_what_is_no_detector_is_not_loaded(given: Prepared, tmp_path: Path) -> N
 
 def test_phantom_arrays_go_through_the_same_path_as_files() -> None:
     images = phantoms.make("chest", 3, seed=0, size=64)[:, None]
-    recipe = small_recipe()
+    recipe = trained_recipe()
     prepared = prepare_array(images, recipe, spacing_mm=2.0)
     assert prepared.shape == (3, 1, 32, 32)
     assert torch.isfinite(prepared.batch([0, 1, 2]).pixels).all()

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from makers import STILL, seeded
 from midclass.errors import InputError
 from midclass.knowledge.asymmetry import AsymmetryGain, AsymmetrySwap
 from midclass.knowledge.base import Knowledge
@@ -20,12 +21,7 @@ from midclass.knowledge.nuisance import Nuisance
 from midclass.testing import example_batch, findings
 from midclass.types import ImageBatch
 
-STILL = Nuisance(0, (1, 1), 0, (1, 1), (1, 1), 0, 0, 0, 0)
 ALL_ON = {"dose": (0.5, 2.0), "window": 0.1, "collimation": 1.0, "markers": 1.0, "compression": 1.0}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def two_lungs(spacing: float, n: int = 6, wide_mm: int = 192) -> ImageBatch:

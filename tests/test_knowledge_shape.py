@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from makers import seeded as rng
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
 from midclass.knowledge.base import Knowledge
@@ -21,10 +22,6 @@ from midclass.types import ImageBatch
 
 MIDDLE: dict[str, Any] = {"centre_jitter_mm": 0.0}
 STILL: dict[str, Any] = {"roughness": (0, 0), "axis_ratio": (1, 1), **MIDDLE}
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def grating(per_mm: float, spacing: float = 0.5, side_mm: float = 96, n: int = 1) -> ImageBatch:

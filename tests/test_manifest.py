@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from makers import manifest
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 
@@ -17,12 +18,6 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.png").write_bytes(b"\x89PNG")
     (tmp_path / "splits.csv").write_text("path,r0\na.png,train\nb.png,train\nc.png,test\n")
     return tmp_path
-
-
-def manifest(folder: Path, *lines: str) -> Path:
-    path = folder / "manifest.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 @pytest.mark.parametrize(

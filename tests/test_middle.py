@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from makers import STILL, seeded
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.deformation import Deformation
 from midclass.knowledge.focal import Focal
@@ -11,12 +12,6 @@ from midclass.knowledge.nuisance import Nuisance
 from midclass.testing import example_batch
 from midclass.training.middle import MiddleClasses
 from midclass.types import ImageBatch
-
-STILL = Nuisance(0, (1, 1), 0, (1, 1), (1, 1), 0, 0, 0, 0)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_every_middle_class_gets_its_share_and_the_given_class_the_other_half() -> None:

@@ -113,6 +113,7 @@ def test_scores_without_and_with_heat_maps_are_the_same_bytes(folder: Path, tmp_
     assert (tmp_path / "without.csv").read_bytes() == (tmp_path / "with.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_cohort_of_many_blocks_gives_the_same_bytes_and_pictures_as_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

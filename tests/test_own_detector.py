@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from makers import typed
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -40,18 +38,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(where: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """A command as typed, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "midclass", *command.split()],
-        cwd=where,
-        env={**os.environ, "MIDCLASS_CACHE": str(where / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: Path) -> None:
     files = folder / "template.py", folder / "mine.py"
     recipe = Recipe.load(folder / "tiny.yaml", files)
@@ -70,20 +56,21 @@ def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: 
     np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
 
 
+@pytest.mark.slow
 def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
     files = "--trust template.py --trust mine.py"
     fit = "fit tiny.yaml --cohort data/manifest.csv --out saved --max-fpr 0.2"
-    done = run(folder, f"{fit} --detector template.py:Template {files}")
+    done = typed(f"{fit} --detector template.py:Template {files}", folder)
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()[-1].partition(" midclass ")[2]
     assert told == f"evaluate saved --cohort data/manifest.csv {files}"
-    done = run(folder, told)
+    done = typed(told, folder)
     assert done.returncode == 0, done.stderr
-    done = run(folder, f"score saved --cohort data/manifest.csv --part test --out s.csv {files}")
+    done = typed(f"score saved --cohort data/manifest.csv --part test --out s.csv {files}", folder)
     assert done.returncode == 0, done.stderr
     tables = [ScoreTable.read(folder / name) for name in ("saved/evaluation/scores.csv", "s.csv")]
     assert tables[0].score.tobytes() == tables[1].score.tobytes()
-    refused = run(folder, "evaluate saved --cohort data/manifest.csv --trust mine.py --out other")
+    refused = typed("evaluate saved --cohort data/manifest.csv --trust mine.py --out other", folder)
     assert refused.returncode == 2
     assert "template.py:Template is of a file of yours" in refused.stderr
     assert "pass --trust template.py" in refused.stderr

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-import midclass
+from makers import typed
 from midclass.cli.app import app
 from midclass.errors import InputError
 from midclass.knowledge.adapter import per_image
@@ -36,18 +33,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What a user types, in that folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "midclass", *arguments.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(midclass.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("operator", ["cavity.py:Cavity", "cavity_numpy.py:Cavity"])
 def test_a_length_of_0_is_refused_of_one_s_own_operator_too(folder: Path, operator: str) -> None:
     file, _, _ = operator.partition(":")
@@ -60,6 +45,7 @@ def test_a_length_of_0_is_refused_of_one_s_own_operator_too(folder: Path, operat
         Recipe.load(folder / "my.yaml", [folder / file]).check()
 
 
+@pytest.mark.slow
 def test_an_operator_in_one_file_is_checked_and_shown(folder: Path) -> None:
     checked = typed("check my.yaml --trust cavity.py", folder)
     assert checked.returncode == 0, checked.stdout + checked.stderr

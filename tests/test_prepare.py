@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+import makers
 from midclass.errors import InputError
 from midclass.images import store as cached
 from midclass.images.cohort import Case, Cohort
@@ -27,16 +28,8 @@ Pixels = NDArray[np.float32]
 def recipe(
     anatomy: str = "anatomy.whole", intensity: dict[str, Any] | None = None, **geometry: Any
 ) -> Recipe:
-    return Recipe.from_dict(
-        {
-            "name": "test",
-            "given_class": "normal",
-            "target_class": "disease",
-            "geometry": {"size": [64, 64], **geometry},
-            "intensity": intensity or {},
-            "anatomy": anatomy,
-            "middle_classes": {"mass": {"operator": "focal.Focal"}},
-        }
+    return makers.recipe(
+        geometry={"size": [64, 64], **geometry}, intensity=intensity or {}, anatomy=anatomy
     )
 
 

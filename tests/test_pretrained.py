@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from makers import recipe
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
 from midclass.detectors.storage import load_detector
@@ -148,19 +149,8 @@ def last_of_resnet18(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     return x
 
 
-def recipe(**budget: object) -> Recipe:
-    return Recipe.from_dict(
-        {
-            "name": "small",
-            "given_class": "noise",
-            "target_class": "stripes",
-            "geometry": {"size": [64, 64], "spacing_mm": 1.0},
-            "anatomy": "anatomy.whole",
-            "middle_classes": {"unused": {"operator": "focal.Focal"}},
-            "nuisance": None,
-            "budget": budget,
-        }
-    )
+def large(**budget: object) -> Recipe:
+    return recipe(geometry={"size": [64, 64], "spacing_mm": 1.0}, nuisance=None, budget=budget)
 
 
 def images(n: int, stripes: float = 0.0) -> np.ndarray:
@@ -213,6 +203,7 @@ def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> N
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [resnet18, lite0])
 @pytest.mark.parametrize("kind", [NearestNeighbour, Mahalanobis])
 def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
@@ -222,9 +213,9 @@ def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
 ) -> None:
     file = tmp_path / "weights.safetensors"
     save_file(make(), file)
-    task = recipe(pretrained=str(file), standardise=False)
+    task = large(pretrained=str(file), standardise=False)
     detector = kind(task).fit(prepare_array(images(60), task), max_fpr=0.1)
-    plain = kind(recipe()).fit(prepare_array(images(60), recipe()), max_fpr=0.1)
+    plain = kind(large()).fit(prepare_array(images(60), large()), max_fpr=0.1)
     test = prepare_array(np.concatenate([images(20), images(21, stripes=0.3)]), task)
     scores = detector.score_samples(test)
     assert scores[20:].min() > scores[:20].max()

@@ -38,6 +38,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_all_real_files_decode_to_the_listed_values_or_say_why_not(shared_data: Path) -> None:
     folder, others = shared_data / "reader_tests", set()
     for row in manifest(folder):
@@ -77,6 +78,7 @@ def test_jpeg_of_12_bits_is_close_to_the_lossless_image_and_clipped(
     assert capfd.readouterr() == ("", "")  # the C library writes for every one of these files
 
 
+@pytest.mark.slow
 def test_all_decodable_real_files_are_read_to_finite_pixels(shared_data: Path) -> None:
     folder = shared_data / "reader_tests"
     for row in manifest(folder):

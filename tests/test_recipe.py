@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from makers import NAMES
 from midclass.errors import InputError
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.budget import Budget
@@ -20,15 +21,13 @@ from midclass.recipe.recipe import Geometry, Intensity, Recipe
 
 CONTROLS = [name for name in shipped() if name.endswith("_control")]
 
-BASE = """
-name: mine
-given_class: normal
-target_class: disease
-geometry: {size: [64, 64]}
-anatomy: anatomy.whole
+BASE = (
+    NAMES
+    + """\
 middle_classes:
   mass: {operator: focal.Focal, diameter_mm: [5, 30]}
 """
+)
 
 
 def written(folder: Path, text: str, name: str = "my.yaml") -> Path:

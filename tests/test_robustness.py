@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,48 +11,25 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+from makers import Brightness, phantom_folder, tiny_phantoms
 from midclass.cli.app import app
-from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import STRENGTHS, nuisance_scores
 from midclass.errors import InputError
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
-from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import prepare
 from midclass.knowledge.acquisition import at_strength, one_part, sides
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.recipe import Recipe
 from midclass.testing import example_batch
-from midclass.training.lesson import Lesson
-from midclass.types import ImageBatch
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "nuisance"
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 4, batch: 8, width: 8, checkpoints: 1}
+NUISANCE = """\
 nuisance: {aspect: [0.9, 1.1], scale: [1, 1], shift: 0, gamma: [1, 1], offset: 0, bias: 0}
 """
-
-
-class Brightness(Detector):
-    """Scores the mean of an image: what gain does to it is known."""
-
-    def learn(self, lesson: Lesson) -> None:
-        """Nothing."""
-
-    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
-        return images.pixels.mean((1, 2, 3)), None
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return {}, {}
-
-    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Nothing."""
+RECIPE = tiny_phantoms(steps=4, checkpoints=1) + NUISANCE
 
 
 def applied(nuisance: Nuisance, part: str, side: int, strength: float) -> tuple[Tensor, Tensor]:
@@ -96,10 +72,7 @@ def test_a_draw_at_strength_0_only_mirrors_and_at_1_is_the_draw() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("nuisance") / "phantoms"
-    phantoms.write(folder, "breast", 0, 60, 12, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
-    return folder
+    return phantom_folder(tmp_path_factory.mktemp("nuisance") / "phantoms", RECIPE, data=".")
 
 
 def test_brightness_alarms_under_gain_and_never_under_rotation(folder: Path) -> None:

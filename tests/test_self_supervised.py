@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from makers import of_target_class, seeded, trained_recipe
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines import nsa, perturbation
 from midclass.detectors.baselines.constrained import Coded, ConstrainedFeatures, error
@@ -57,20 +58,8 @@ STEPS = {
 
 
 def small(steps: int = 4, **budget: object) -> Recipe:
-    return Recipe.from_dict(
-        {
-            "name": "small",
-            "given_class": "normal",
-            "target_class": "square",
-            "geometry": {"size": [32, 32], "spacing_mm": 1.0},
-            "anatomy": "anatomy.foreground",
-            "middle_classes": {"faint": {"operator": "erasure.Erasure", "size_mm": [4, 8]}},
-            "held_out": {"moved": {"operator": "deformation.Deformation", "radius_mm": [5, 9]}},
-            "nuisance": {"rotation_deg": 10},
-            "budget": {"steps": steps, "batch": 16, "width": 8, "checkpoints": 2, "ema": 0.9}
-            | budget,
-        }
-    )
+    faint = {"faint": {"operator": "erasure.Erasure", "size_mm": [4, 8]}}
+    return trained_recipe(steps, {"middle_classes": faint}, **{"batch": 16, "ema": 0.9, **budget})
 
 
 def bodies(n: int, seed: int, target: bool = False) -> np.ndarray:
@@ -86,14 +75,6 @@ def bodies(n: int, seed: int, target: bool = False) -> np.ndarray:
     bar = (abs(x - u) < 0.4) & (abs(y - v + 0.45) < 0.12)
     images = body + rng.normal(0, 0.02, (n, 32, 32)) + 0.25 * (square if target else bar)
     return images.clip(0, 1)[:, None].astype(np.float32)
-
-
-def of_target_class(prepared: Prepared) -> Prepared:
-    cases = [
-        replace(case, case_id=f"q{i}", patient_id=f"q{i}", label=1)
-        for i, case in enumerate(prepared.cases)
-    ]
-    return replace(prepared, cases=Cohort(tuple(cases)))
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +94,7 @@ def test_set() -> Prepared:
     return prepare_array(both, small(), spacing_mm=1.0)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
 def test_training_beats_the_untrained_network(
     kind: type[Detector], given: Prepared, positives: Prepared, test_set: Prepared
@@ -398,6 +376,7 @@ class TestPositives:
         assert held_out == round(0.3 * 96)
         assert sum(detector.cases_.values()) == 104
 
+    @pytest.mark.slow
     def test_the_method_learns_from_them_what_its_knowledge_lacks(
         self, given: Prepared, positives: Prepared, test_set: Prepared, tmp_path: Path
     ) -> None:

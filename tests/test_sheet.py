@@ -219,6 +219,7 @@ def test_a_picture_for_the_documentation_is_made_small(
         documentation.shrink(tmp_path / "s.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in shipped() if name != "blank"])
 def test_every_shipped_recipe_can_be_shown_on_phantoms(name: str, tmp_path: Path) -> None:
     recipe = phantoms.for_phantoms(Recipe.load(name))

@@ -16,6 +16,7 @@ STUDY = STUDIES / "first"
 THREE = STUDIES / "three_tasks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["first", "ablation", "nuisance", "three_tasks"])
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
     command = [sys.executable, str(STUDIES / study / "table.py"), "--check"]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from makers import phantom_folder, tiny_phantoms
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
-from midclass.images import phantoms
 from midclass.images.cohort import Cohort
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
@@ -24,13 +24,7 @@ from midclass.study.log import Outcome, add_to_log, read_log
 from midclass.study.run import compute
 from midclass.version import __version__
 
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 8, batch: 8, width: 8, checkpoints: 2}
-"""
+RECIPE = tiny_phantoms()
 STUDY = """\
 name: tiny
 repeats: 2
@@ -48,8 +42,7 @@ detectors:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study file of four cells on phantoms, and what it gives."""
     folder = tmp_path_factory.mktemp("study")
-    phantoms.write(folder / "data", "breast", 0, 60, 12, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
+    phantom_folder(folder, RECIPE)
     first = next(iter(study_recipe_classes(folder)))
     (folder / "study.yaml").write_text(STUDY.replace("FIRST", first))
     outcomes = compute(cells(folder), folder / "whole", cache=folder / "cache")
@@ -102,11 +95,13 @@ def test_a_task_may_promise_another_false_alarm_rate_than_the_study(folder: Path
     assert {cell.max_fpr for cell in promised} == {0.2}
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
     compute(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
     assert tables(folder / "two") == tables(folder / "whole")
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(folder: Path) -> None:
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="extra [ray]")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
@@ -130,6 +125,7 @@ def test_an_unknown_engine_is_refused(folder: Path) -> None:
         compute(cells(folder), folder / "whole", engine="rai")
 
 
+@pytest.mark.slow
 def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(folder: Path) -> None:
     out = folder / "killed"
     command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
@@ -166,6 +162,7 @@ class Slow(PCA):
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder: Path) -> None:
     """Interrupted alone, as by a supervisor: its workers get no signal."""
     out = folder / "interrupted"
@@ -188,6 +185,7 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     assert len(tables(out)) == len(read_log(out)) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_the_others_go_on(folder: Path) -> None:
     broken = [cell for cell in cells(folder) if cell.repeat == 0]
     broken[0] = Cell(**{**vars(broken[0]), "split": "nowhere"})
@@ -209,6 +207,7 @@ class Dies(PCA):
 """
 
 
+@pytest.mark.slow
 def test_a_cell_whose_process_dies_is_named_and_the_others_go_on(folder: Path) -> None:
     file = folder / "dies.py"
     file.write_text(DIES)
@@ -245,6 +244,7 @@ if not (here / "died.txt").exists():
 """
 
 
+@pytest.mark.slow
 def test_a_cell_whose_process_dies_does_not_make_the_rest_serial(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +265,7 @@ def test_a_cell_whose_process_dies_does_not_make_the_rest_serial(
     assert sizes == [2, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_path: Path) -> None:
     for name in ("scores", "log.csv"):
         copied = shutil.copytree if (folder / "whole" / name).is_dir() else shutil.copy
@@ -383,6 +384,7 @@ def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(fol
     assert other.patients != test.patients
 
 
+@pytest.mark.slow
 def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
     few = replace(cells(folder)[0], detector="few", positives=3, known_patients=0.5)
     none = replace(few, detector="none", positives=0)
@@ -422,6 +424,7 @@ def test_a_mistake_in_the_file_is_one_line_before_any_work(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_study_is_killed(folder: Path) -> None:
     out = folder / "orphans"
     command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]

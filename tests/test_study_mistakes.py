@@ -10,23 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from makers import phantom_folder, tiny_phantoms
 from midclass.cli.commands import study
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
-from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe
 from midclass.study.cell import Cell, cases, table_of
 from midclass.study.file import Study
 from midclass.study.log import Outcome, add_to_log
 from midclass.study.run import compute
 
-RECIPE = """\
-extends: phantoms
-name: tiny
-floor: 0.0
-geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 2, batch: 8, width: 8, checkpoints: 1}
-"""
+RECIPE = tiny_phantoms(steps=2, checkpoints=1)
 STUDY = """\
 name: tiny
 repeats: 2
@@ -43,10 +37,7 @@ BREAST = "breast: {recipe: tiny.yaml, cohort: data/manifest.csv"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mistakes")
-    phantoms.write(folder / "data", "breast", 0, 40, 8, size=48)
-    (folder / "tiny.yaml").write_text(RECIPE)
-    return folder
+    return phantom_folder(tmp_path_factory.mktemp("mistakes"), RECIPE, given=40, target=8)
 
 
 @pytest.fixture
@@ -182,6 +173,7 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder:
     assert not (folder / "out" / "work").exists()
 
 
+@pytest.mark.slow
 def test_a_constant_score_is_an_error_and_not_an_auroc_of_a_half(folder: Path) -> None:
     score = "return torch.full((len(images.pixels),), 0.25), images.pixels"
     constant = own(folder, "constant.py", score=score)

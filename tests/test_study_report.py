@@ -83,6 +83,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_report_holds_the_figures_of_the_tables_and_notices_when_they_change(
     folder: Path,
 ) -> None:
@@ -297,6 +298,7 @@ def test_a_study_without_our_scores_is_refused(folder: Path) -> None:
         report(folder / "study.yaml")
 
 
+@pytest.mark.slow
 def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: Path) -> None:
     for name in ("study.yaml", "template.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from makers import seeded, trained
 from midclass.detectors.image_scores import (
     CLEARLY,
     NAMES,
@@ -24,8 +25,7 @@ from midclass.errors import InputError
 from midclass.knowledge.focal import Focal
 from midclass.recipe.budget import Budget
 from midclass.testing import example_batch
-from midclass.training.lesson import Lesson
-from midclass.training.loop import History, train
+from midclass.training.loop import History
 from midclass.training.loss import batch_loss, loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses
 from midclass.training.networks import Network
@@ -52,13 +52,12 @@ def run(steps: int, workdir: Path | None = None, stop: int | None = None) -> tup
     def loss(net: nn.Module, rng: torch.Generator) -> torch.Tensor:
         return batch_loss(net, make_batch(rng), budget)
 
-    lesson = Lesson(None, None, 1, workdir, progress)  # this loss needs no prepared images
-    return train(network(), loss, lambda n: 0.5, budget, lesson)
+    return trained(network(), loss, budget, workdir=workdir, progress=progress)
 
 
 def test_the_loss_falls() -> None:
     history, _ = run(30)
-    batch = make_batch(torch.Generator().manual_seed(5))
+    batch = make_batch(seeded(5))
     untrained = loss_of(network()(batch.images.pixels), batch, Budget())
     assert history.loss[-1] < untrained.item()
 
@@ -86,7 +85,7 @@ def test_an_earlier_checkpoint_at_chance_is_not_chosen() -> None:
 
 
 def test_a_middle_class_without_weight_does_not_move_the_class_loss() -> None:
-    batch = make_batch(torch.Generator().manual_seed(0))
+    batch = make_batch(seeded())
     batch.weight[-1] = 0
     output = network()(batch.images.pixels)
     as_middle = loss_of(output, batch, Budget(map_weight=0))
@@ -95,7 +94,7 @@ def test_a_middle_class_without_weight_does_not_move_the_class_loss() -> None:
 
 
 def test_precision_hardly_changes_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = make_batch(torch.Generator().manual_seed(0))
+    batch = make_batch(seeded())
     losses = []
     for name in ("float32", "bfloat16"):
         monkeypatch.setenv("MIDCLASS_PRECISION", name)
@@ -146,7 +145,7 @@ def test_change_outside_the_anatomy_does_not_count() -> None:
 
 
 def test_the_given_class_is_near_itself() -> None:
-    rng = torch.Generator().manual_seed(0)
+    rng = seeded()
     features = torch.randn(200, 16, generator=rng)
     place = GivenClass.of(features)
     assert place.distance(features + 6).min() > place.distance(features).max()

@@ -1,0 +1,210 @@
+"""Makers that several test files share: recipes, images, cohorts, and detectors of known scores.
+
+What only one file needs stays there. Everything is small: it trains in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import midclass
+from midclass import Cohort, Detector, ImageBatch, Lesson, Prepared, Progress, Recipe
+from midclass.images import phantoms
+from midclass.knowledge.nuisance import Nuisance
+from midclass.recipe.budget import Budget
+from midclass.training.loop import History
+
+STILL = Nuisance(0, (1, 1), 0, (1, 1), (1, 1), 0, 0, 0, 0)
+"""A nuisance that changes nothing."""
+
+HALF_AS_BRIGHT = {
+    "rotation_deg": 0,
+    "scale": [1, 1],
+    "shift": 0,
+    "gain": [0.5, 0.5],
+    "gamma": [1, 1],
+    "offset": 0,
+    "bias": 0,
+    "noise": 0,
+    "blur_mm": 0,
+}
+"""Fields of a nuisance of which one can see whether images went through it."""
+
+NAMES = """
+name: mine
+given_class: normal
+target_class: disease
+geometry: {size: [64, 64]}
+anatomy: anatomy.whole
+"""
+"""All that a recipe must say, but its middle classes."""
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def recipe(**fields: Any) -> Recipe:
+    """Bright balls on 32 px of 1 mm, everywhere; fields take the place of these."""
+    usual = {
+        "name": "small",
+        "given_class": "normal",
+        "target_class": "disease",
+        "geometry": {"size": [32, 32], "spacing_mm": 1.0},
+        "anatomy": "anatomy.whole",
+        "middle_classes": {"ball": {"operator": "focal.Focal", "diameter_mm": [5, 12]}},
+    }
+    return Recipe.from_dict(usual | fields)
+
+
+def trained_recipe(
+    steps: int = 4, fields: dict[str, Any] | None = None, **budget: object
+) -> Recipe:
+    """Bright balls in bright discs, with a held-out operator and a nuisance, trained in seconds."""
+    usual = {
+        "anatomy": "anatomy.foreground",
+        "held_out": {"moved": {"operator": "deformation.Deformation", "radius_mm": [5, 9]}},
+        "nuisance": {"rotation_deg": 10},
+        "budget": {"steps": steps, "batch": 8, "width": 8, "checkpoints": 2, **budget},
+    }
+    return recipe(**usual | (fields or {}))
+
+
+def tiny_phantoms(steps: int = 8, checkpoints: int = 2) -> str:
+    """The text of a recipe for phantoms that trains in a second."""
+    return f"""\
+extends: phantoms
+name: tiny
+floor: 0.0
+geometry: {{size: [32, 32], field_of_view_mm: 200}}
+budget: {{steps: {steps}, batch: 8, width: 8, checkpoints: {checkpoints}}}
+"""
+
+
+def discs(
+    n: int, seed: int, square: float = 0.0, corner: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """``(n, 1, 32, 32)``: noisy discs of different size, with a square of 6 px for a target class.
+
+    Args:
+        n: how many.
+        seed: of sizes, noise and places.
+        square: its contrast.
+        corner: where it is in every image (row, column); None draws it for each.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    body = 0.4 * (np.hypot(x, y) < rng.uniform(0.7, 0.9, (n, 1, 1)))
+    images = body + rng.normal(0, 0.02, (n, 32, 32)).clip(-0.05, 0.05) + 0.06
+    corners = rng.integers(10, 17, (n, 2)) if corner is None else [corner] * n
+    for image, (i, j) in zip(images, corners, strict=True):
+        image[i : i + 6, j : j + 6] += square
+    return images.clip(0, 1)[:, None].astype(np.float32)
+
+
+def of_target_class(prepared: Prepared) -> Prepared:
+    """The same samples as cases of other patients, of the target class."""
+    cases = [
+        replace(case, case_id=f"positive {case.case_id}", patient_id=f"q{i}", label=1)
+        for i, case in enumerate(prepared.cases)
+    ]
+    return replace(prepared, cases=Cohort(tuple(cases)))
+
+
+def with_samples(prepared: Prepared, each: int) -> Prepared:
+    """The same samples, so many in a row being those of one case."""
+    cases = prepared.cases[::each]
+    return replace(prepared, cases=cases, case_index=np.arange(len(prepared)) // each)
+
+
+def manifest(folder: Path, *lines: str) -> Path:
+    """A manifest of these lines."""
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def phantom_folder(
+    folder: Path, text: str, given: int = 60, target: int = 12, data: str = "data"
+) -> Path:
+    """The folder with breast phantoms in a folder of their own and a recipe ``tiny.yaml``."""
+    phantoms.write(folder / data, "breast", 0, given, target, size=48)
+    (folder / "tiny.yaml").write_text(text)
+    return folder
+
+
+def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command of midclass as a user types it in that folder, in a process of its own."""
+    source = str(Path(midclass.__file__).parents[1])
+    own = {"MIDCLASS_CACHE": str(folder / "cache"), "PYTHONPATH": source}
+    return subprocess.run(
+        [sys.executable, "-m", "midclass", *arguments.split()],
+        cwd=folder,
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Dice overlap of two masks."""
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+def trained(
+    network: nn.Module,
+    loss: Callable[[nn.Module, torch.Generator], Tensor],
+    budget: Budget,
+    *,
+    validate: Callable[[nn.Module], float] = lambda network: 0.5,
+    seed: int = 1,
+    workdir: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[History, list[dict[str, Tensor]]]:
+    """``midclass.train`` without a cohort; all tests of the loop go through here."""
+    lesson = Lesson(None, None, seed, workdir, progress)  # such a loss needs no prepared images
+    return midclass.train(network, loss, validate, budget, lesson)
+
+
+class Brightness(Detector):
+    """Scores the mean of an image, and learns nothing."""
+
+    def learn(self, lesson: Lesson) -> None:
+        """Nothing."""
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        return images.pixels.mean((1, 2, 3)), None
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {}, {}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+class Memory(Brightness):
+    """Scores 0 for what it has learned from or chosen with, and 1 for all else."""
+
+    def learn(self, lesson: Lesson) -> None:
+        self.seen = torch.cat(
+            [
+                self.images(part).collect(lambda batch: batch.pixels.flatten(1))
+                for part in (lesson.train, lesson.select)
+            ]
+        )
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        pixels = images.pixels.flatten(1)
+        return torch.cdist(pixels, self.seen).amin(1).gt(1e-3).float(), None

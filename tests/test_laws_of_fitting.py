@@ -1,0 +1,135 @@
+"""Laws of fitting: what a threshold, a checkpoint and a choice of scores may have seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from makers import (
+    HALF_AS_BRIGHT,
+    Brightness,
+    Memory,
+    discs,
+    recipe,
+    seeded,
+    trained,
+    trained_recipe,
+    with_samples,
+)
+from midclass import LearningImages, MiddleClassDetector, Prepared, prepare_array
+from midclass.detectors.image_scores import Combination
+from midclass.recipe.budget import Budget
+
+
+@pytest.fixture(scope="module")
+def given() -> Prepared:
+    return prepare_array(discs(60, seed=0), trained_recipe(), spacing_mm=1.0)
+
+
+def test_the_threshold_comes_from_cases_that_learning_has_not_seen(given: Prepared) -> None:
+    detector = Memory(trained_recipe()).fit(given, max_fpr=0.1)
+    assert set(detector.calibration_) == {1.0}
+    assert detector.threshold_ >= 1
+    seen = set(map(tuple, detector.seen.numpy().round(4)))
+    assert len(seen) + len(detector.calibration_) == len(given)  # and every case has its use
+
+
+def test_no_patient_is_learned_from_and_calibrated_with() -> None:
+    """Two cases a patient, which look the same: a threshold set with one would know the other."""
+    twice = prepare_array(np.repeat(discs(40, seed=0), 2, axis=0), recipe(), spacing_mm=1.0)
+    cases = [type(c)(**{**vars(c), "patient_id": f"p{i // 2}"}) for i, c in enumerate(twice.cases)]
+    paired = type(twice)(type(twice.cases)(tuple(cases)), twice.store, twice.rows, twice.case_index)
+    detector = Memory(recipe()).fit(paired, max_fpr=0.2)
+    assert set(detector.calibration_) == {1.0}
+
+
+def test_another_seed_holds_other_cases_out(given: Prepared) -> None:
+    held_out = [
+        Brightness(recipe()).fit(given, seed=seed, max_fpr=0.1).calibration_ for seed in (0, 0, 1)
+    ]
+    assert np.array_equal(held_out[0], held_out[1])
+    assert not np.array_equal(held_out[0], held_out[2])
+
+
+def test_a_case_has_the_score_of_its_most_abnormal_sample() -> None:
+    """Also where its samples go through the network in two batches."""
+    given = prepare_array(discs(150, seed=0), recipe(), spacing_mm=1.0)
+    detector = Brightness(recipe())
+    alone = detector.score_samples(given)
+    falling = given.subset(given.cases[np.argsort(-alone)])
+    rising = given.subset(given.cases[np.argsort(alone)])
+    for order in (falling, rising, given):
+        of_samples = detector.score_samples(order)
+        of_cases = detector.score_samples(with_samples(order, each=3))
+        np.testing.assert_array_equal(of_cases, of_samples.reshape(-1, 3).max(axis=1))
+
+
+def test_what_chooses_checkpoint_and_scores_looks_through_the_nuisance(given: Prepared) -> None:
+    """Else the choice would hold for the hospital of the training data alone."""
+
+    def brightest(nuisance: object) -> list[float]:
+        detector = MiddleClassDetector(trained_recipe(fields={"nuisance": nuisance}))
+        judge = detector.judge(given.subset(given.cases[:30]), given.subset(given.cases[30:]), 0)
+        parts = (judge.reference, judge.select, *judge.middles)
+        return [float(part.pixels.max()) for part in parts]
+
+    half = [value / 2 for value in brightest(None)]
+    assert brightest(HALF_AS_BRIGHT) == pytest.approx(half, rel=0.01)
+
+
+def test_what_is_collected_twice_is_seen_as_it_is_and_through_the_nuisance(
+    given: Prepared,
+) -> None:
+    task = trained_recipe(fields={"nuisance": HALF_AS_BRIGHT})
+    images = LearningImages(given, np.arange(10), task.nuisance_operator(), torch.device("cpu"))
+    both = images.collect_twice(lambda batch: batch.pixels.mean((1, 2, 3)), seeded())
+    assert both.shape == (20,)
+    torch.testing.assert_close(both[:10], given.batch(np.arange(10)).pixels.mean((1, 2, 3)))
+    torch.testing.assert_close(both[10:], both[:10] / 2, rtol=1e-3, atol=1e-3)
+
+
+def test_a_few_outliers_do_not_change_the_unit_of_a_score() -> None:
+    rng = np.random.default_rng(0)
+    normal, middle = rng.normal(3, 2, (400, 3)), rng.normal(5, 2, (400, 3))
+    plain, _ = Combination.choose(normal, middle)
+    normal[:20] += 1000  # such as slices of the skull base
+    with_outliers, _ = Combination.choose(normal, middle)
+    np.testing.assert_allclose(plain.spread, 2, rtol=0.15)  # standard deviations
+    np.testing.assert_allclose(with_outliers.spread, plain.spread, rtol=0.15)
+    np.testing.assert_allclose(with_outliers.centre, plain.centre, atol=0.3)
+
+
+class Weight(nn.Module):
+    """One number to learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+
+
+def test_one_absurd_batch_does_not_end_the_learning() -> None:
+    """Unclipped, its gradient would make every later step of Adam a thousand times too small."""
+    network, batches = Weight(), []
+
+    def loss(weight: nn.Module, rng: torch.Generator) -> Tensor:
+        batches.append(0)
+        return (weight.value - 1).square().sum() * (1e6 if len(batches) == 3 else 1.0)
+
+    budget = Budget(steps=60, learning_rate=0.1, weight_decay=0, checkpoints=1)
+    trained(network, loss, budget)
+    assert network.value.item() == pytest.approx(1, abs=0.15)
+
+
+def test_running_statistics_are_averaged_as_the_weights_are() -> None:
+    """A batch norm of the last batches alone would not fit to weights of all of them."""
+    network, batches = nn.BatchNorm1d(1, momentum=1.0), []
+
+    def loss(norm: nn.Module, rng: torch.Generator) -> Tensor:
+        batches.append(0)
+        return norm(torch.full((4, 1), 10.0 if len(batches) == 8 else 0.0)).square().sum()
+
+    _, states = trained(network, loss, Budget(steps=8, ema=0.9, checkpoints=1))
+    assert float(network.running_mean) == 10
+    assert float(states[-1]["running_mean"]) == pytest.approx(1)
