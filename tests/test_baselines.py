@@ -146,7 +146,7 @@ def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepar
     heat = detector.heat_maps(images)
     box = np.zeros_like(heat, dtype=bool)
     box[:, 12:18, 14:20] = True
-    rest = images.anatomy[:, 0] & ~box
+    rest = images.masks()[:, 0] & ~box
     assert heat[box].mean() > 3 * heat[rest].mean()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class TestEveryDetector:
         assert maps.shape == (len(unseen), 32, 32)
         assert maps.min() >= 0
         assert maps.max() <= 1
-        assert not maps[~unseen.anatomy[:, 0]].any()
+        assert not maps[~unseen.masks()[:, 0]].any()
 
     def test_gives_an_image_without_anatomy_the_lowest_score(
         self, kind: type[Detector], fitted: Detector
@@ -178,7 +179,7 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
 
 def test_a_target_class_case_is_refused(given: Prepared) -> None:
     cases = list(given.cases)
-    labelled = type(given.cases)([*cases[:-1], type(cases[0])(**{**vars(cases[-1]), "label": 1})])
+    labelled = type(given.cases)([*cases[:-1], replace(cases[-1], label=1)])
     mixed = Prepared(labelled, given.store, given.rows, given.case_index)
     with pytest.raises(InputError, match="target class"):
         MiddleClassDetector(trained_recipe()).fit(mixed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def test_the_threshold_comes_from_cases_that_learning_has_not_seen(given: Prepar
 def test_no_patient_is_learned_from_and_calibrated_with() -> None:
     """Two cases a patient, which look the same: a threshold set with one would know the other."""
     twice = prepare_array(np.repeat(discs(40, seed=0), 2, axis=0), recipe(), spacing_mm=1.0)
-    cases = [type(c)(**{**vars(c), "patient_id": f"p{i // 2}"}) for i, c in enumerate(twice.cases)]
+    cases = [replace(c, patient_id=f"p{i // 2}") for i, c in enumerate(twice.cases)]
     paired = type(twice)(type(twice.cases)(tuple(cases)), twice.store, twice.rows, twice.case_index)
     detector = Memory(recipe()).fit(paired, max_fpr=0.2)
     assert set(detector.calibration_) == {1.0}
