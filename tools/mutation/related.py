@@ -14,34 +14,30 @@ MUTATED = (
 NOT_MUTATED = ("src/midclass/images/formats", "src/midclass/images/phantoms")
 
 RELATED = {
+    "evaluation/bootstrap.py": ("test_metrics.py", "test_comparison.py", "test_robustness.py"),
     "evaluation/comparison.py": ("test_comparison.py",),
     "evaluation/conformal.py": ("test_calibration.py",),
     "evaluation/metrics.py": ("test_metrics.py", "test_evaluation.py"),
     "evaluation/plots.py": ("test_plots.py", "test_sheet.py"),
+    "evaluation/ranking.py": ("test_metrics.py", "test_comparison.py"),
     "evaluation/report.py": ("test_evaluation.py", "test_robustness.py", "test_results.py"),
     "evaluation/table.py": ("test_results.py", "test_evaluation.py"),
     "evaluation/uncertainty.py": ("test_comparison.py",),
-    "evaluation": (
-        "test_metrics.py",
-        "test_comparison.py",
-        "test_calibration.py",
-        "test_evaluation.py",
-        "test_results.py",
-        "test_robustness.py",
-        "test_plots.py",
-    ),
+    "evaluation": ("test_metrics.py", "test_comparison.py", "test_evaluation.py"),
     "images/anatomy": ("test_anatomy.py", "test_ct.py", "test_bone.py"),
+    "images/case.py": ("test_manifest.py", "test_cohort.py"),
     "images/cohort.py": ("test_cohort.py", "test_manifest.py", "test_evaluation.py"),
-    "images/identity.py": ("test_evaluation.py", "test_cohort.py"),
+    "images/identity.py": ("test_evaluation.py", "test_cohort.py", "test_prepare.py"),
     "images/manifest.py": ("test_manifest.py", "test_cohort.py", "test_evaluation.py"),
-    "images": ("test_prepare.py", "test_laws_of_images.py", "test_cohort.py"),
+    "images/row.py": ("test_manifest.py", "test_cohort.py", "test_evaluation.py"),
+    "images": ("test_prepare.py", "test_laws_of_images.py", "test_cohort.py", "test_one_look.py"),
     "detectors/base.py": (
         "test_laws_of_fitting.py",
         "test_detectors.py",
         "test_robustness.py",
         "test_one_look.py",
     ),
-    "training": ("test_laws_of_fitting.py", "test_training.py"),
+    "training": ("test_laws_of_fitting.py", "test_training.py", "test_self_supervised.py"),
 }
 """Module or folder -> test files; the longest name that fits counts."""
 
