@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Each process needs about 1 GB of memory.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile
 
-.PHONY: demo test pytest quick coverage lint format wheel sheets clean
+.PHONY: demo test pytest quick coverage mutants lint format wheel sheets clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -25,6 +25,11 @@ quick: $(VENV)/installed
 # The floor is in pyproject.toml; it holds for the quick tests alone.
 coverage: $(VENV)/installed
 	$(PYTEST) --numprocesses 2 -m "not slow" --cov --cov-report=term:skip-covered
+
+# Which small wrong changes do the tests let pass? Goes on where it was stopped; half an hour.
+mutants: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[mutants]'
+	$(BIN)/python tools/mutation/run.py --sample 200 --seed 0
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -28,7 +28,8 @@ def detectors() -> list[type[Detector]]:
     found = []
     for module in detector_names().values():
         for _, item in inspect.getmembers(importlib.import_module(module), inspect.isclass):
-            if issubclass(item, Detector) and not inspect.isabstract(item):
+            own = item.__module__ == module  # to Python 3.10 `list[int]` is a class, too
+            if own and issubclass(item, Detector) and not inspect.isabstract(item):
                 found.append(item)
     return sorted(set(found), key=lambda item: item.__name__)
 

@@ -39,7 +39,9 @@ def operators() -> list[type[Knowledge]]:
     for module in pkgutil.iter_modules(midclass.knowledge.__path__):
         loaded = importlib.import_module(f"midclass.knowledge.{module.name}")
         for _, item in inspect.getmembers(loaded, inspect.isclass):
-            if issubclass(item, Knowledge) and not inspect.isabstract(item) and stands_alone(item):
+            own = item.__module__ == loaded.__name__  # to Python 3.10 `list[int]` is a class, too
+            concrete = own and issubclass(item, Knowledge) and not inspect.isabstract(item)
+            if concrete and stands_alone(item):
                 found.append(item)
     return sorted(set(found), key=lambda item: item.__name__)
 

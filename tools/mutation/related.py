@@ -30,7 +30,7 @@ RELATED = {
     "images/identity.py": ("test_evaluation.py", "test_cohort.py", "test_prepare.py"),
     "images/manifest.py": ("test_manifest.py", "test_cohort.py", "test_evaluation.py"),
     "images/row.py": ("test_manifest.py", "test_cohort.py", "test_evaluation.py"),
-    "images": ("test_prepare.py", "test_laws_of_images.py", "test_cohort.py", "test_one_look.py"),
+    "images": ("test_prepare.py", "test_laws_of_images.py", "test_cohort.py"),
     "detectors/base.py": (
         "test_laws_of_fitting.py",
         "test_detectors.py",

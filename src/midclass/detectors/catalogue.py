@@ -52,7 +52,8 @@ def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
     own = {
         f"{place}.{one.__name__}": one
         for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, Detector) and one.__module__ == module.__name__
+        # The home comes first: to Python 3.10 an alias such as ``list[int]`` is a type, too.
+        if isinstance(one, type) and one.__module__ == module.__name__ and issubclass(one, Detector)
         if not inspect.isabstract(one)
     }
     if not wanted and len(own) == 1:
