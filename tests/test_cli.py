@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 
 import midclass
 from makers import phantom_folder, tiny_phantoms
+from midclass import ScoreTable
 from midclass.cli.app import app
-from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 
 RECIPE = tiny_phantoms()

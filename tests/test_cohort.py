@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from makers import manifest
-from midclass.errors import InputError
-from midclass.images.cohort import Case, Cohort
+from midclass import Case, Cohort, InputError
 
 
 @pytest.fixture

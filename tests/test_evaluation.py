@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from midclass.errors import InputError
-from midclass.evaluation.report import examples, report
-from midclass.evaluation.table import ScoreTable
+from midclass import Case, Cohort, InputError, ScoreTable, report
+from midclass.evaluation.report import examples
 from midclass.images import phantoms
-from midclass.images.cohort import Case, Cohort, choose
+from midclass.images.cohort import choose
 from midclass.images.identity import FITTED_WITH, content_of, fitted_with, refuse_seen
 
 

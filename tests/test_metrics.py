@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.evaluation import metrics
 from midclass.evaluation.metrics import (
     auroc,

@@ -14,13 +14,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass import Cohort, Detector, ImageBatch, InputError, Recipe, load_detector, prepare
+from midclass import (
+    Cohort,
+    Detector,
+    ImageBatch,
+    InputError,
+    MiddleClassDetector,
+    Recipe,
+    load_detector,
+    prepare,
+)
 from midclass.cli.commands import evaluate, fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
 from midclass.detectors.base import Look
 from midclass.detectors.heat_maps import kept_heat_maps
-from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.images import phantoms
 from midclass.training.lesson import FORWARD_BATCH
 

@@ -9,9 +9,8 @@ import PIL.Image
 import pytest
 from matplotlib.figure import Figure
 
+from midclass import ScoreTable, report
 from midclass.evaluation import plots
-from midclass.evaluation.report import report
-from midclass.evaluation.table import ScoreTable
 
 
 def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> plots.Panel:

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midclass.errors import InputError
+from midclass import InputError, ScoreTable
 from midclass.evaluation import metrics
 from midclass.evaluation.report import summary
-from midclass.evaluation.table import ScoreTable
 
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
 scores = st.floats(allow_nan=False, max_value=1.7e308)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.table import ScoreTable
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 STUDY = STUDIES / "first"

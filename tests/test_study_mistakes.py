@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from makers import phantom_folder, tiny_phantoms
+from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
-from midclass.errors import InputError
-from midclass.evaluation.table import ScoreTable
-from midclass.recipe.recipe import Recipe
 from midclass.study.cell import Cell, cases, table_of
 from midclass.study.file import Study
 from midclass.study.log import Outcome, add_to_log
