@@ -41,7 +41,7 @@ class Task(Part):
     cohort: str
     root: str | None = None
     split: str | None = None
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     title: str = ""
     known_patients: float = Field(default=0.0, ge=0, lt=1)
     max_fpr: float | None = Field(default=None, gt=0, lt=1)
@@ -68,7 +68,7 @@ class Contender(Part):
 
     detector: str = "middle_class"
     recipe: str = "{recipe}"
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
@@ -99,7 +99,7 @@ class Study(Part):
     summary: str = ""
     repeats: int = Field(default=5, gt=0)
     max_fpr: float = Field(default=0.05, gt=0, lt=1)
-    common: dict[str, Any] = {}
+    common: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, Task] = Field(min_length=1)
     detectors: dict[str, Contender] = Field(min_length=1)
 
