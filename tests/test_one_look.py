@@ -96,6 +96,7 @@ assert set(opened.values()) == {1}, opened.most_common(3)
 """
 
 
+@pytest.mark.slow
 def test_200_cases_scored_with_heat_maps_open_each_file_once(folder: Path, tmp_path: Path) -> None:
     manifest, out = folder / "data" / "manifest.csv", tmp_path / "scores.csv"
     command = ["score", folder / "detector", "--cohort", manifest, "--split", "split", "--part"]

@@ -156,6 +156,7 @@ def test_data_are_read_once_for_all_cells_on_the_same_cases_and_not_where_all_ar
     assert len(read) == 1
 
 
+@pytest.mark.slow
 def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder: Path) -> None:
     broken = own(folder, "own.py", learn="torch.zeros(2) @ torch.zeros(3)")
     told: list[str] = []
