@@ -139,3 +139,15 @@ def test_a_contact_sheet_draws_from_the_given_class_and_repeats_patients_late() 
     assert [c.case_id for c in chosen] == [
         c.case_id for c in choose(Cohort(tuple(cases)), 7, seed=1)
     ]
+
+
+@pytest.mark.parametrize(("cases", "told"), [(1, False), (2, True), (3, True)])
+def test_patients_have_a_figure_of_their_own_where_they_have_several_cases(
+    cases: int, told: bool
+) -> None:
+    n = 20
+    label = np.repeat(np.arange(n) % 2, cases)
+    score = np.random.default_rng(0).normal(label)
+    patients = [f"p{i // cases}" for i in range(n * cases)]
+    table = ScoreTable.of([f"c{i}" for i in range(n * cases)], patients, label, score)
+    assert (report(table, 0.1)["auroc_per_patient"] is not None) == told
