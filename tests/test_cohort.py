@@ -268,3 +268,15 @@ def test_blocks_are_the_cases_in_order_and_each_once(size: int, sizes: list[int]
 def test_a_cohort_of_files_says_that_it_is_one(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert Cohort.from_files([tmp_path]).name == "files"
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [*(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz"), ".TIF"],
+)
+def test_a_file_with_the_name_of_an_image_is_a_case_also_where_it_is_none(
+    tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / f"a{suffix}").write_text("no image")
+    (tmp_path / "b.txt").write_text("no image")
+    assert [case.path.name for case in Cohort.from_files([tmp_path])] == [f"a{suffix}"]

@@ -190,3 +190,10 @@ def test_a_cohort_of_one_patient_a_class_still_has_figures() -> None:
     assert np.isnan(found.drawn["a"]["auroc"]).any()  # draws without a target-class patient
     assert found.estimate("a")[:3] == (1.0, 1.0, 1.0)
     assert len(FIGURES) == found.seen["a"].shape[1]
+
+
+def test_the_spread_over_repeats_is_the_standard_deviation_of_a_sample() -> None:
+    compared = TaskComparison.of({"a": tables(1.0, repeats=4)}, resamples=20)
+    assert compared.estimate("a").spread == pytest.approx(compared.seen["a"][:, 0].std(ddof=1))
+    alone = TaskComparison.of({"a": tables(1.0, repeats=1)}, resamples=20)
+    assert np.isnan(alone.estimate("a").spread)

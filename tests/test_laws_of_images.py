@@ -7,6 +7,7 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from makers import recipe
 from midclass import Case, Cohort, InputError, Recipe, prepare, prepare_array
 from midclass.images import anatomy
 from midclass.images.anatomy import head_ct
+from midclass.images.prepare import prepare_blocks
 from midclass.images.sample import whole_box
 
 DIFFERENT: dict[str, tuple[Any, Any]] = {
@@ -184,3 +186,42 @@ def test_the_cache_is_made_with_the_folders_above_it(tmp_path: Path) -> None:
     root = tmp_path / "new" / "cache"
     prepare(Cohort.from_files([tmp_path / "a.png"]), wanted, cache=root)
     assert len(list(root.iterdir())) == 1
+
+
+def test_blocks_are_prepared_as_the_whole_is_and_progress_counts_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        pixels = rng.integers(0, 255, (32, 32), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_text("no image")
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
+    cohort, told = Cohort.from_files([tmp_path]), []
+    blocks = list(
+        prepare_blocks(
+            cohort, wanted, 2, cache=tmp_path / "a", progress=lambda *now: told.append(now)
+        )
+    )
+    assert told == [(done, 5, "") for done in range(1, 6)]
+    assert [len(block) for block in blocks] == [2, 1, 1]
+    assert [case.case_id[-5:] for block in blocks for case, _ in block.failed] == ["3.png"]
+    whole = prepare(cohort, wanted, cache=tmp_path / "b", keep_going=True)
+    assert (np.concatenate([block.images() for block in blocks]) == whole.images()).all()
+    with pytest.raises(InputError, match="1 of 1 cases cannot be prepared"):
+        list(prepare_blocks(cohort[3:4], wanted, 2, cache=tmp_path / "a"))
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_disk_that_is_full_is_said_before_the_work_and_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    """A memory map on a full disk would end the process."""
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
+    free = SimpleNamespace(free=3 * 32 * 32 + 2**20 - missing)
+    monkeypatch.setattr("midclass.images.store.shutil.disk_usage", lambda _: free)
+    cohort = Cohort.from_files([tmp_path / "a.png"])
+    if missing:
+        with pytest.raises(InputError, match="are needed for prepared images"):
+            prepare(cohort, wanted, cache=tmp_path / "cache")
+    else:
+        assert len(prepare(cohort, wanted, cache=tmp_path / "cache")) == 1

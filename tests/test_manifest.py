@@ -76,3 +76,20 @@ def test_mistakes_in_the_split_are_named(folder: Path) -> None:
     (folder / "torn.csv").write_text("path,r0\na.png,train\na.png,test\n")
     with pytest.raises(InputError, match=r"torn\.csv, row 3: r0 is 'test', but row 2"):
         Cohort.from_manifest(path, "torn.csv:r0")
+
+
+def test_a_split_in_another_file_is_by_a_name_that_both_have(folder: Path) -> None:
+    file = manifest(folder, "path,roi_id", "a.png,one", "b.png,two")
+    parts = [case.part for case in Cohort.from_manifest(file, "splits.csv:r0")]
+    assert parts == ["train", "train"]
+    (folder / "other.csv").write_text("path,roi_id,r0\nb.png,one,test\na.png,two,train\n")
+    parts = [case.part for case in Cohort.from_manifest(file, "other.csv:r0")]
+    assert parts == ["test", "train"]
+
+
+def test_what_a_manifest_does_not_say_of_a_case_is_empty(folder: Path) -> None:
+    (case,) = Cohort.from_manifest(manifest(folder, "path", "a.png"))
+    assert (case.laterality, case.class_name, case.part) == ("", "", "")
+    assert case.label is case.spacing_mm is case.centre is case.array is case.slice is None
+    assert case.case_id == case.patient_id == "a.png"
+    assert case.path == folder / "a.png"

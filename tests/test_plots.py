@@ -142,3 +142,15 @@ def test_the_line_of_a_roc_curve_is_the_curve_of_its_table(
     np.testing.assert_allclose(curve.get_xydata().T, plots._curve(table))
     assert curve.get_linewidth() > chance.get_linewidth()
     assert tuple(shown[0].get_size_inches()) == (5.4, 5.4)
+
+
+def test_an_overlay_without_a_scale_shows_heat_from_0_to_1(tmp_path: Path) -> None:
+    pictures = {}
+    for name, heat in (("cold", 0.0), ("warm", 0.5), ("hot", 1.0)):
+        panel = plots.Panel(np.full((1, 24, 32), 0.2), heat=np.full((24, 32), heat))
+        plots.overlay(tmp_path / f"{name}.png", panel)
+        with PIL.Image.open(tmp_path / f"{name}.png") as image:
+            pictures[name] = np.asarray(image, float)
+    image, heat = np.split(pictures["cold"], 2, axis=1)
+    assert (image == heat).all()
+    assert pictures["cold"].mean() < pictures["warm"].mean() < pictures["hot"].mean()

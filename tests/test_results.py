@@ -143,3 +143,13 @@ def test_a_quote_that_is_not_closed_is_no_score_table(tmp_path):
     (tmp_path / "a.csv").write_text(text + '"a"b,p,0,,0.5,\n')
     with pytest.raises(InputError, match="no readable CSV file"):
         ScoreTable.read(tmp_path / "a.csv")
+
+
+def test_every_interval_has_the_number_of_resamples_that_is_asked_for():
+    rng = np.random.default_rng(0)
+    names, label = [f"c{i}" for i in range(60)], np.arange(60) % 2
+    table = ScoreTable.of(names, names, label, rng.normal(label), threshold=0.5)
+    few, many = (summary(table, 0.1, n_resamples=n) for n in (3, 1000))
+    for figure in ("auroc", "sensitivity", "false_alarm_rate"):
+        narrow, wide = (found[figure]["high"] - found[figure]["low"] for found in (few, many))
+        assert narrow < wide
