@@ -25,10 +25,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
+from midclass import Recipe, prepare_array
 from midclass.detectors.catalogue import detector_class
 from midclass.evaluation.metrics import auroc
-from midclass.images.prepare import prepare_array
-from midclass.recipe.recipe import Recipe
 
 DETECTORS = (
     "pca",

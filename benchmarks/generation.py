@@ -30,17 +30,13 @@ import numpy as np
 import torch
 
 import midclass.knowledge
-from midclass.errors import InputError
+from midclass import ImageBatch, InputError, Knowledge, Recipe, prepare
 from midclass.images import anatomy, phantoms
-from midclass.images.prepare import prepare
-from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
 from midclass.preview import sheet
-from midclass.recipe.recipe import Recipe
 from midclass.training.loss import loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses
 from midclass.training.networks import Network
-from midclass.types import ImageBatch
 
 RECIPES = ("chest_xray", "head_ct", "mammography")
 FIELD_MM = 200.0

@@ -20,16 +20,13 @@ import PIL.ImageOps
 import torch
 
 import midclass.knowledge
+from midclass import InputError, Knowledge, Prepared, Recipe
 from midclass.cli.commands import show
 from midclass.cli.commands.source import prepared_with_bar
-from midclass.errors import InputError
-from midclass.images.prepare import Prepared
-from midclass.knowledge.base import Knowledge
 from midclass.preview import page, sheet
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, words_of_phantoms
 from midclass.recipe.entry import Entry
 from midclass.recipe.file import shipped
-from midclass.recipe.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "sheets"
 COLUMNS, SEED, SPARE = 4, 0, 6

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage as ndi
 
 from makers import dice
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images import anatomy
 
 PLANAR = ["breast", "intracranial", "lungs"]

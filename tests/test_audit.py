@@ -11,19 +11,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from midclass import Cohort, ImageBatch, InputError, Prepared, Recipe, example_batch, prepare
 from midclass.cli.app import app
-from midclass.errors import InputError
 from midclass.images import phantoms
-from midclass.images.cohort import Cohort
-from midclass.images.prepare import Prepared, prepare
 from midclass.knowledge._visibility import box_mean
 from midclass.preview.advice import advice, verdict
 from midclass.preview.audit import audit
 from midclass.preview.probe import best_cue, probe_auroc
 from midclass.preview.statistics import coarse
-from midclass.recipe.recipe import Recipe
-from midclass.testing import example_batch
-from midclass.types import ImageBatch
 
 MASS = {"operator": "focal.Focal", "diameter_mm": [8, 30]}
 BAD = {

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import makers
 from makers import recipe
-from midclass.detectors.base import Detector
+from midclass import Detector, ImageBatch, InputError, Lesson, Prepared, Recipe, prepare_array
 from midclass.detectors.baselines import ganomaly
 from midclass.detectors.baselines._features import Scale, network_features, untrained_network
 from midclass.detectors.baselines.autoencoder import AutoEncoder
@@ -25,14 +25,9 @@ from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NEIGHBOURS, NearestNeighbour
 from midclass.detectors.baselines.one_class_svm import NU, OneClassSVM
 from midclass.detectors.baselines.pca import PCA
-from midclass.errors import InputError
 from midclass.evaluation.metrics import auroc
-from midclass.images.prepare import Prepared, prepare_array
 from midclass.recipe.budget import Budget
-from midclass.recipe.recipe import Recipe
 from midclass.training.autoencoders import ConvAutoEncoder, Size, UNet
-from midclass.training.lesson import Lesson
-from midclass.types import ImageBatch
 
 LEARNED = {
     AutoEncoder: (60, 0.9),

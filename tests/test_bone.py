@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images.anatomy.limb_xray import bones
 from midclass.images.formats.read import read
 

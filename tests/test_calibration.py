@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 
 few_values = st.integers(-3, 3).map(float) | st.just(-np.inf)  # ties are the rule

@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 
 import midclass
 from makers import phantom_folder, tiny_phantoms
+from midclass import ScoreTable
 from midclass.cli.app import app
-from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 
 RECIPE = tiny_phantoms()
@@ -403,6 +403,7 @@ def test_evaluating_on_a_patient_of_the_fit_is_refused(folder: Path) -> None:
     assert not (folder / "detector" / "evaluation").exists()
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_program(folder: Path) -> None:
     command = [sys.executable, "-m", "midclass", "evaluate", "nowhere", "--cohort", "no.csv"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder)

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from makers import manifest
-from midclass.errors import InputError
-from midclass.images.cohort import Case, Cohort
+from midclass import Case, Cohort, InputError
 
 
 @pytest.fixture
@@ -255,3 +254,17 @@ def test_the_known_duplicate_of_breastmnist_is_found(shared_data: Path) -> None:
     cohort = Cohort.from_manifest(shared_data / "breastmnist" / "manifest.csv")
     with pytest.raises(InputError, match=r"train_images\[115\] .* and .*test_images\[76\]"):
         cohort.part("train").check_no_leak(cohort.part("test"))
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5]), (9, [5])])
+def test_blocks_are_the_cases_in_order_and_each_once(size: int, sizes: list[int]) -> None:
+    cohort = Cohort(tuple(Case(str(i), Path(f"{i}.png"), 0, str(i)) for i in range(5)), "five")
+    blocks = list(cohort.blocks(size))
+    assert [len(block) for block in blocks] == sizes
+    assert [case for block in blocks for case in block] == list(cohort)
+    assert {block.name for block in blocks} == {"five"}
+
+
+def test_a_cohort_of_files_says_that_it_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    assert Cohort.from_files([tmp_path]).name == "files"

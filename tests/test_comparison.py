@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
-from midclass.errors import InputError
+from midclass import InputError, ScoreTable
 from midclass.evaluation import metrics
 from midclass.evaluation.comparison import (
     FIGURES,
@@ -20,7 +20,6 @@ from midclass.evaluation.comparison import (
     mean_ranks,
 )
 from midclass.evaluation.ranking import Ranked
-from midclass.evaluation.table import ScoreTable
 from midclass.evaluation.uncertainty import Chance
 
 

@@ -10,8 +10,15 @@ import torch
 
 from makers import NAMES
 from makers import seeded as rng
-from midclass.errors import InputError
-from midclass.knowledge.base import Knowledge
+from midclass import (
+    ImageBatch,
+    InputError,
+    Knowledge,
+    Middle,
+    Recipe,
+    check_operator,
+    example_batch,
+)
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.composition import AllOf, Composition, Foci, OneOf
 from midclass.knowledge.crescent import Crescent
@@ -20,9 +27,6 @@ from midclass.knowledge.focal import Focal
 from midclass.knowledge.opacity import Opacity
 from midclass.knowledge.spiculation import Spiculation
 from midclass.knowledge.transplant import Transplant
-from midclass.recipe.recipe import Recipe
-from midclass.testing import check_operator, example_batch
-from midclass.types import ImageBatch, Middle
 
 COMPOSITIONS: dict[str, Composition] = {
     "a mass that pulls and calcifies": AllOf((Focal(), Spiculation(), Calcification())),

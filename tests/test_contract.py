@@ -10,14 +10,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.errors import InputError
+from midclass import (
+    ImageBatch,
+    InputError,
+    Knowledge,
+    Middle,
+    Params,
+    check_operator,
+    example_batch,
+)
 from midclass.knowledge import _visibility
-from midclass.knowledge.base import Knowledge
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.deformation import Deformation
 from midclass.knowledge.focal import Focal
-from midclass.testing import PROMISES, check_operator, example_batch, findings
-from midclass.types import ImageBatch, Middle, Params
+from midclass.testing import PROMISES, findings
 
 WHY = (
     "Why: as for its base class, whose promises it keeps but for the one that its name says (2024)."

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from makers import dice
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images.anatomy.chest_ct import lungs
 from midclass.images.formats.read import read
 

@@ -13,14 +13,17 @@ import pytest
 import torch
 
 from makers import discs, of_target_class, trained_recipe
-from midclass.detectors.base import Detector
+from midclass import (
+    Detector,
+    InputError,
+    MiddleClassDetector,
+    Prepared,
+    load_detector,
+    prepare_array,
+)
 from midclass.detectors.catalogue import detector_names
-from midclass.detectors.middle_class import MiddleClassDetector
-from midclass.detectors.storage import load_detector
-from midclass.errors import InputError
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
-from midclass.images.prepare import Prepared, prepare_array
 
 
 def detectors() -> list[type[Detector]]:

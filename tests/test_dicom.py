@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images.formats import dicom
 from midclass.images.formats.read import decode, file_format, read
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from midclass.errors import InputError
-from midclass.evaluation.report import examples, report
-from midclass.evaluation.table import ScoreTable
+from midclass import Case, Cohort, InputError, ScoreTable, report
+from midclass.evaluation.report import examples
 from midclass.images import phantoms
-from midclass.images.cohort import Case, Cohort, choose
+from midclass.images.cohort import choose
 from midclass.images.identity import FITTED_WITH, content_of, fitted_with, refuse_seen
 
 
@@ -140,3 +139,15 @@ def test_a_contact_sheet_draws_from_the_given_class_and_repeats_patients_late() 
     assert [c.case_id for c in chosen] == [
         c.case_id for c in choose(Cohort(tuple(cases)), 7, seed=1)
     ]
+
+
+@pytest.mark.parametrize(("cases", "told"), [(1, False), (2, True), (3, True)])
+def test_patients_have_a_figure_of_their_own_where_they_have_several_cases(
+    cases: int, told: bool
+) -> None:
+    n = 20
+    label = np.repeat(np.arange(n) % 2, cases)
+    score = np.random.default_rng(0).normal(label)
+    patients = [f"p{i // cases}" for i in range(n * cases)]
+    table = ScoreTable.of([f"c{i}" for i in range(n * cases)], patients, label, score)
+    assert (report(table, 0.1)["auroc_per_patient"] is not None) == told

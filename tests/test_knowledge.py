@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import midclass.knowledge
-from midclass.errors import InputError
-from midclass.knowledge.base import Knowledge
+from midclass import ImageBatch, InputError, Knowledge, check_operator, example_batch
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.crescent import Crescent
 from midclass.knowledge.deformation import Deformation
@@ -20,8 +19,6 @@ from midclass.knowledge.focal import Focal
 from midclass.knowledge.opacity import Opacity
 from midclass.knowledge.spiculation import Spiculation
 from midclass.knowledge.transplant import Transplant
-from midclass.testing import check_operator, example_batch
-from midclass.types import ImageBatch
 
 
 def stands_alone(operator: type[Knowledge]) -> bool:

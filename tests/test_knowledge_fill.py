@@ -12,14 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from makers import STILL, seeded
-from midclass.errors import InputError
+from midclass import ImageBatch, InputError, Knowledge, example_batch
 from midclass.knowledge.asymmetry import AsymmetryGain, AsymmetrySwap
-from midclass.knowledge.base import Knowledge
 from midclass.knowledge.erasure import Erasure, pull_push
 from midclass.knowledge.fluid import Fluid
 from midclass.knowledge.nuisance import Nuisance
-from midclass.testing import example_batch, findings
-from midclass.types import ImageBatch
+from midclass.testing import findings
 
 ALL_ON = {"dose": (0.5, 2.0), "window": 0.1, "collimation": 1.0, "markers": 1.0, "compression": 1.0}
 

@@ -10,15 +10,12 @@ import torch
 from torch import Tensor
 
 from makers import seeded as rng
-from midclass.errors import InputError
+from midclass import ImageBatch, InputError, Knowledge, example_batch
 from midclass.knowledge import _fields as fields
-from midclass.knowledge.base import Knowledge
 from midclass.knowledge.mass_effect import MassEffect
 from midclass.knowledge.resize import Resize
 from midclass.knowledge.rim import Rim
 from midclass.knowledge.texture import TextureChange
-from midclass.testing import example_batch
-from midclass.types import ImageBatch
 
 MIDDLE: dict[str, Any] = {"centre_jitter_mm": 0.0}
 STILL: dict[str, Any] = {"roughness": (0, 0), "axis_ratio": (1, 1), **MIDDLE}

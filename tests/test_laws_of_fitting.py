@@ -20,9 +20,17 @@ from makers import (
     trained_recipe,
     with_samples,
 )
-from midclass import LearningImages, MiddleClassDetector, Prepared, prepare_array
+from midclass import (
+    ImageBatch,
+    LearningImages,
+    Lesson,
+    MiddleClassDetector,
+    Prepared,
+    prepare_array,
+)
 from midclass.detectors.image_scores import Combination
 from midclass.recipe.budget import Budget
+from midclass.training.loop import train_on_given, with_short_average
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +143,37 @@ def test_running_statistics_are_averaged_as_the_weights_are() -> None:
     _, states = trained(network, loss, Budget(steps=8, ema=0.9, checkpoints=1))
     assert float(network.running_mean) == 10
     assert float(states[-1]["running_mean"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("steps", "ema"), [(20, 0.5), (200, 0.95), (5, 0.0), (10_000, 0.99)])
+def test_a_reconstruction_is_averaged_over_a_tenth_of_its_steps_at_most(
+    steps: int, ema: float
+) -> None:
+    whole = Budget(steps=steps, ema=0.99, batch=7)
+    short = with_short_average(whole)
+    assert short.ema == pytest.approx(ema)
+    assert short.model_copy(update={"ema": 0.99}) == whole
+
+
+def test_training_on_given_images_looks_at_twice_the_batch_and_keeps_its_best_weights(
+    given: Prepared,
+) -> None:
+    network, seen = Weight(), []
+
+    def wrong(weight: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
+        seen.append(len(batch))
+        return (weight.value - 1).square().expand(len(batch))
+
+    def judged(weight: nn.Module, batch: ImageBatch, rng: torch.Generator) -> Tensor:
+        return weight.value.detach().abs().expand(len(batch))  # the least trained is the best
+
+    images = LearningImages(given, np.arange(len(given)), None, torch.device("cpu"))
+    budget = Budget(steps=8, batch=3, checkpoints=4, learning_rate=0.1)
+    lesson = Lesson(given, given, seed=1)
+    history = train_on_given(network, wrong, images, images, budget, lesson, judged_by=judged)
+    assert set(seen) == {6}
+    assert history["step"] == [5, 6, 7, 8]
+    assert history["best"] == 0
+    assert history["validation"][0] == max(history["validation"])
+    assert -abs(float(network.value)) == pytest.approx(history["validation"][0])
+    assert not network.training

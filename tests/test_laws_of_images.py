@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from makers import recipe
-from midclass import Case, Cohort, Recipe, prepare, prepare_array
+from midclass import Case, Cohort, InputError, Recipe, prepare, prepare_array
+from midclass.images import anatomy
+from midclass.images.anatomy import head_ct
+from midclass.images.sample import whole_box
 
 DIFFERENT: dict[str, tuple[Any, Any]] = {
     "laterality": ("L", "R"),
@@ -90,3 +98,89 @@ def test_what_is_brighter_or_darker_than_all_tissue_keeps_its_contrast(
     contrast = (seen[6, 6] - seen[2, 2]) / (tissue[1] - tissue[0])
     assert contrast == pytest.approx(beyond, abs=0.01)
     assert seen[6, 6] != edge
+
+
+@settings(max_examples=30, deadline=None)
+@given(top=st.integers(0, 20), left=st.integers(0, 20), size=st.tuples(*[st.integers(1, 9)] * 2))
+def test_a_box_around_a_mask_touches_it_on_all_four_sides(
+    top: int, left: int, size: tuple[int, int]
+) -> None:
+    mask = np.zeros((30, 40), bool)
+    mask[top : top + size[0], left : left + size[1]] = True
+    assert whole_box(mask, (30, 40), 0.0) == (top, left, top + size[0], left + size[1])
+    wide = whole_box(mask, (30, 40), 1.0)
+    assert wide[0] == max(0, top - size[0])
+    assert wide[3] == min(40, left + 2 * size[1])
+
+
+def test_what_a_killed_preparation_left_is_removed_after_a_day_and_not_before(
+    tmp_path: Path,
+) -> None:
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
+    root = tmp_path / "cache"
+    for name, age_s in ((".new-old", 25 * 3600), (".new-young", 23 * 3600)):
+        (root / name / "entry").mkdir(parents=True)
+        os.utime(root / name, (time.time() - age_s,) * 2)
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
+    prepare(Cohort.from_files([tmp_path / "a.png"]), wanted, cache=root)
+    assert {path.name for path in root.glob(".new-*")} == {".new-young"}
+
+
+def test_a_zip_file_in_a_folder_is_no_image_but_dicom_without_a_suffix_is_one(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "letter.docx", "w") as file:
+        file.writestr("text", "no image")
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    assert [case.path.name for case in Cohort.from_files([tmp_path])] == ["IM0001"]
+
+
+def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
+    names = {"breast", "foreground", "intracranial", "lungs", "whole"}
+    assert names == set(anatomy.__all__)
+    assert all(callable(getattr(anatomy, name)) for name in names)
+
+
+def test_what_bone_surrounds_is_wholly_enclosed_and_what_has_none_beside_it_is_not() -> None:
+    ring = np.ones((60, 60), bool)
+    ring[6:-6, 6:-6] = False
+    enclosed = head_ct._enclosure(ring, (1.0, 1.0))
+    assert enclosed[30, 30] == 1
+    assert not head_ct._enclosure(np.zeros((60, 60), bool), (1.0, 1.0)).any()
+    half = ring.copy()
+    half[:, :30] = False
+    assert 0.3 < head_ct._enclosure(half, (1.0, 1.0))[30, 20] < 0.7
+
+
+def test_a_sample_with_no_more_anatomy_than_the_least_is_left_out() -> None:
+    images = np.zeros((3, 1, 32, 32), np.float32)
+    for number, side in enumerate((4, 8, 16)):
+        images[number, 0, :side, :side] = 1
+    wanted = recipe(geometry={"size": [32, 32]}, anatomy="anatomy.foreground")
+    prepared = prepare_array(images, wanted, 2.0)
+    areas = prepared.anatomy_mm2
+    assert (np.diff(areas) > 0).all()
+    assert areas.tolist() == (4 * prepared.masks().sum((1, 2, 3))).tolist()
+    assert prepared.covered.tolist() == (prepared.masks().mean((1, 2, 3))).tolist()
+    assert prepared.with_anatomy(0).tolist() == [0, 1, 2]
+    assert prepared.with_anatomy(areas[1]).tolist() == [2]
+    assert prepared.with_anatomy(areas[1] - 1).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("bad", "told"), [(3, "2.png: is empty$"), (4, "; and 1 more$")])
+def test_of_cases_that_fail_three_are_named_and_the_others_counted(
+    tmp_path: Path, bad: int, told: str
+) -> None:
+    for number in range(bad):
+        (tmp_path / f"{number}.png").touch()
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
+    with pytest.raises(InputError, match=rf"^{bad} of {bad} cases cannot be prepared: .*{told}"):
+        prepare(Cohort.from_files([tmp_path]), wanted, cache=tmp_path / "new" / "cache")
+
+
+def test_the_cache_is_made_with_the_folders_above_it(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
+    root = tmp_path / "new" / "cache"
+    prepare(Cohort.from_files([tmp_path / "a.png"]), wanted, cache=root)
+    assert len(list(root.iterdir())) == 1

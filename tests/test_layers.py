@@ -6,6 +6,7 @@ import ast
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def test_the_house_has_ten_rooms_and_a_small_hall() -> None:
 def test_files_are_no_longer_than_a_reader_can_hold() -> None:
     assert max(map(lines, FILES)) <= 300, max(FILES, key=lines)
     assert statistics.median(map(lines, FILES)) <= 130
+
+
+def test_no_two_classes_share_a_name() -> None:
+    names = Counter(
+        node.name
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_every_public_name_is_found_where_the_door_says() -> None:

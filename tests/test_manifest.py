@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from makers import manifest
-from midclass.errors import InputError
-from midclass.images.cohort import Cohort
+from midclass import Cohort, InputError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.evaluation import metrics
 from midclass.evaluation.metrics import (
     auroc,
@@ -204,3 +204,9 @@ def test_a_patient_score_follows_neighbouring_slices_not_the_order_of_rows():
 def test_cases_that_cannot_be_assessed_do_not_hide_their_patient():
     scores, patients = [-np.inf, 2.0, 4.0, -np.inf], ["a", "a", "a", "b"]
     assert by_patient(scores, [0, 0, 1, 0], patients)[2].tolist() == [3.0, -np.inf]
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5])
+def test_a_rate_of_false_alarms_lies_between_0_and_1(rate: float) -> None:
+    with pytest.raises(InputError, match="give a rate between 0 and 1"):
+        sensitivity_at_fpr([0, 1], [0.0, 1.0], rate)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 
 from makers import STILL, seeded
+from midclass import ImageBatch, example_batch
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.deformation import Deformation
 from midclass.knowledge.focal import Focal
 from midclass.knowledge.nuisance import Nuisance
-from midclass.testing import example_batch
 from midclass.training.middle import MiddleClasses
-from midclass.types import ImageBatch
 
 
 def test_every_middle_class_gets_its_share_and_the_given_class_the_other_half() -> None:

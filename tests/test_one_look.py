@@ -14,13 +14,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass import Cohort, Detector, ImageBatch, InputError, Recipe, load_detector, prepare
+from midclass import (
+    Cohort,
+    Detector,
+    ImageBatch,
+    InputError,
+    MiddleClassDetector,
+    Recipe,
+    load_detector,
+    prepare,
+)
 from midclass.cli.commands import evaluate, fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
 from midclass.detectors.base import Look
 from midclass.detectors.heat_maps import kept_heat_maps
-from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.images import phantoms
 from midclass.training.lesson import FORWARD_BATCH
 
@@ -88,6 +96,7 @@ assert set(opened.values()) == {1}, opened.most_common(3)
 """
 
 
+@pytest.mark.slow
 def test_200_cases_scored_with_heat_maps_open_each_file_once(folder: Path, tmp_path: Path) -> None:
     manifest, out = folder / "data" / "manifest.csv", tmp_path / "scores.csv"
     command = ["score", folder / "detector", "--cohort", manifest, "--split", "split", "--part"]

@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from makers import typed
+from midclass import Cohort, InputError, Recipe, ScoreTable, load_detector, prepare
 from midclass.detectors.catalogue import detector_class
-from midclass.detectors.storage import load_detector
-from midclass.errors import InputError
-from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
-from midclass.images.cohort import Cohort
-from midclass.images.prepare import prepare
-from midclass.recipe.recipe import Recipe
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RECIPE = """\

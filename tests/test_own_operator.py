@@ -13,11 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from makers import typed
+from midclass import InputError, Recipe, check_operator, example_batch, per_image
 from midclass.cli.app import app
-from midclass.errors import InputError
-from midclass.knowledge.adapter import per_image
-from midclass.recipe.recipe import Recipe
-from midclass.testing import check_operator, example_batch
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

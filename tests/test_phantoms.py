@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images import phantoms
 
 kinds = pytest.mark.parametrize("kind", phantoms.KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,8 @@ import PIL.Image
 import pytest
 from matplotlib.figure import Figure
 
+from midclass import ScoreTable, report
 from midclass.evaluation import plots
-from midclass.evaluation.report import report
-from midclass.evaluation.table import ScoreTable
 
 
 def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> plots.Panel:
@@ -98,3 +98,47 @@ def test_a_scale_bar_is_a_round_length_of_an_eighth_to_a_quarter(about_mm: float
     assert number <= about_mm <= 2.5 * number + 1e-9
     ends = axes.lines[0].get_xdata()
     assert (ends[1] - ends[0]) * about_mm / 16 == pytest.approx(number)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
+    return figures
+
+
+def test_images_have_their_outline_and_text_and_an_empty_group_says_so(
+    tmp_path: Path, shown: list[Figure]
+) -> None:
+    groups = {"hits": [_panel(0), _panel(1)], "misses": []}
+    plots.heat_maps(tmp_path / "x.png", "title", groups)
+    (figure,) = shown
+    image, heat = figure.axes[:2]
+    assert len(image.collections) == 1  # the outline
+    assert len(heat.collections) == 0
+    assert image.get_title(loc="left") == "severity 0.50"
+    assert [text.get_text() for text in figure.axes[4].texts] == ["none"]
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_an_anatomy_that_is_everywhere_or_nowhere_has_no_outline(
+    tmp_path: Path, shown: list[Figure], everywhere: bool
+) -> None:
+    panel = replace(_panel(), anatomy=np.full((24, 32), everywhere))
+    plots.heat_maps(tmp_path / "x.png", "title", {"hits": [panel]})
+    assert len(shown[0].axes[0].collections) == 0
+
+
+def test_the_line_of_a_roc_curve_is_the_curve_of_its_table(
+    tmp_path: Path, shown: list[Figure]
+) -> None:
+    label = np.repeat([0, 1], 20)
+    names = [f"c{i}" for i in range(40)]
+    table = ScoreTable.of(names, names, label, np.random.default_rng(0).normal(label))
+    plots.roc(tmp_path / "roc.png", "title", table, report(table, 0.1))
+    chance, curve = shown[0].axes[0].lines[:2]
+    assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
+    np.testing.assert_allclose(curve.get_xydata().T, plots._curve(table))
+    assert curve.get_linewidth() > chance.get_linewidth()
+    assert tuple(shown[0].get_size_inches()) == (5.4, 5.4)

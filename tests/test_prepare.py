@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import makers
-from midclass.errors import InputError
+from midclass import Case, Cohort, InputError, Prepared, Recipe, prepare, prepare_array
 from midclass.images import store as cached
-from midclass.images.cohort import Case, Cohort
-from midclass.images.prepare import Prepared, prepare, prepare_array
-from midclass.recipe.recipe import Recipe
 
 Pixels = NDArray[np.float32]
 

@@ -13,12 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from makers import recipe
+from midclass import InputError, Recipe, load_detector, prepare_array
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
-from midclass.detectors.storage import load_detector
-from midclass.errors import InputError
-from midclass.images.prepare import prepare_array
-from midclass.recipe.recipe import Recipe
 from midclass.training.pretrained import SIDE, PretrainedNetwork
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images.formats.read import decode, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20

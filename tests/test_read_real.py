@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.images.formats.read import decode, read
 
 pytestmark = pytest.mark.realdata

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from makers import NAMES
-from midclass.errors import InputError
+from midclass import InputError, Recipe
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.budget import Budget
 from midclass.recipe.entry import Entry
 from midclass.recipe.file import SHIPPED, shipped
-from midclass.recipe.recipe import Geometry, Intensity, Recipe
+from midclass.recipe.recipe import Geometry, Intensity
 
 CONTROLS = [name for name in shipped() if name.endswith("_control")]
 

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from midclass.errors import InputError
+from midclass import InputError, ScoreTable
 from midclass.evaluation import metrics
 from midclass.evaluation.report import summary
-from midclass.evaluation.table import ScoreTable
 
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=6)
 scores = st.floats(allow_nan=False, max_value=1.7e308)
@@ -137,3 +136,10 @@ def test_importing_the_results_is_cheap():
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )
     assert not {"torch", "sklearn", "scipy"} & set(loaded.stdout.split())
+
+
+def test_a_quote_that_is_not_closed_is_no_score_table(tmp_path):
+    text = "case_id,patient_id,label,class_name,score,threshold\n"
+    (tmp_path / "a.csv").write_text(text + '"a"b,p,0,,0.5,\n')
+    with pytest.raises(InputError, match="no readable CSV file"):
+        ScoreTable.read(tmp_path / "a.csv")

@@ -12,18 +12,13 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from makers import Brightness, phantom_folder, tiny_phantoms
+from midclass import Cohort, InputError, Recipe, ScoreTable, example_batch, prepare
 from midclass.cli.app import app
 from midclass.detectors.cohort_scores import STRENGTHS, nuisance_scores
-from midclass.errors import InputError
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.report import false_alarms
-from midclass.evaluation.table import ScoreTable
-from midclass.images.cohort import Cohort
-from midclass.images.prepare import prepare
 from midclass.knowledge.acquisition import at_strength, one_part, sides
 from midclass.knowledge.nuisance import Nuisance
-from midclass.recipe.recipe import Recipe
-from midclass.testing import example_batch
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "nuisance"
 NUISANCE = """\

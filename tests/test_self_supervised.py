@@ -11,7 +11,19 @@ import pytest
 import torch
 
 from makers import of_target_class, seeded, trained_recipe
-from midclass.detectors.base import Detector
+from midclass import (
+    Cohort,
+    Detector,
+    ImageBatch,
+    InputError,
+    MiddleClassDetector,
+    Prepared,
+    Recipe,
+    example_batch,
+    load_detector,
+    prepare,
+    prepare_array,
+)
 from midclass.detectors.baselines import nsa, perturbation
 from midclass.detectors.baselines.constrained import Coded, ConstrainedFeatures, error
 from midclass.detectors.baselines.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
@@ -27,22 +39,14 @@ from midclass.detectors.baselines.supervised import (
     cross_entropy,
 )
 from midclass.detectors.catalogue import detector_class
-from midclass.detectors.middle_class import MiddleClassDetector
-from midclass.detectors.storage import load_detector
 from midclass.detectors.workplace import Workplace
-from midclass.errors import InputError
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
-from midclass.images.cohort import Cohort
 from midclass.images.identity import refuse_seen
-from midclass.images.prepare import Prepared, prepare, prepare_array
 from midclass.knowledge import _fields as fields
-from midclass.recipe.recipe import Recipe
-from midclass.testing import example_batch
 from midclass.training.loss import loss_of
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import Network
-from midclass.types import ImageBatch
 
 STEPS = {
     Rotation: 30,

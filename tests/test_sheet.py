@@ -14,14 +14,12 @@ import torch
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
+from midclass import InputError, Prepared, Recipe, prepare
 from midclass.cli.app import app
-from midclass.errors import InputError
 from midclass.evaluation.plots import Panel
-from midclass.images.prepare import Prepared, prepare
 from midclass.preview import page, phantoms, sheet
 from midclass.preview.page import Block, Strip
 from midclass.recipe.file import shipped
-from midclass.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 

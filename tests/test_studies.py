@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.table import ScoreTable
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 STUDY = STUDIES / "first"
@@ -51,6 +51,7 @@ def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, wors
     assert means[0] > means[1]
 
 
+@pytest.mark.slow
 def test_the_report_of_the_three_tasks_says_what_the_score_tables_say() -> None:
     command = [sys.executable, "-m", "midclass", "report", str(THREE / "study.yaml"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0

@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from makers import phantom_folder, tiny_phantoms
-from midclass.errors import InputError
-from midclass.evaluation.table import ScoreTable
-from midclass.images.cohort import Cohort
+from midclass import Cohort, InputError, ScoreTable
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
 from midclass.study.file import Study
@@ -51,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def study_recipe_classes(folder: Path) -> list[str]:
-    from midclass.recipe.recipe import Recipe
+    from midclass import Recipe
 
     return list(Recipe.load(folder / "tiny.yaml").middle_classes)
 

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from makers import phantom_folder, tiny_phantoms
+from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
-from midclass.errors import InputError
-from midclass.evaluation.table import ScoreTable
-from midclass.recipe.recipe import Recipe
 from midclass.study.cell import Cell, cases, table_of
 from midclass.study.file import Study
 from midclass.study.log import Outcome, add_to_log
@@ -158,6 +156,7 @@ def test_data_are_read_once_for_all_cells_on_the_same_cases_and_not_where_all_ar
     assert len(read) == 1
 
 
+@pytest.mark.slow
 def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder: Path) -> None:
     broken = own(folder, "own.py", learn="torch.zeros(2) @ torch.zeros(3)")
     told: list[str] = []

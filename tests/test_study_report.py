@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from midclass import InputError, ScoreTable
 from midclass.cli.commands.report import run as report
-from midclass.errors import InputError
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.study.file import Study
 from midclass.study.results import Results

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from makers import seeded, trained
+from midclass import InputError, example_batch
 from midclass.detectors.image_scores import (
     CLEARLY,
     NAMES,
@@ -21,10 +22,8 @@ from midclass.detectors.image_scores import (
     log_odds,
     top_change,
 )
-from midclass.errors import InputError
 from midclass.knowledge.focal import Focal
 from midclass.recipe.budget import Budget
-from midclass.testing import example_batch
 from midclass.training.loop import History
 from midclass.training.loss import batch_loss, loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midclass.errors import InputError
+from midclass import InputError
 from midclass.files import fill_blocks, new_folder, write_text_atomic
 
 plain = st.text(st.characters(exclude_characters="<"), max_size=30)

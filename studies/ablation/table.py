@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc, by_patient
-from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.markdown import figure, table, with_limits
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from midclass import ScoreTable, report
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.report import report
-from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.markdown import figure, table, with_limits
 

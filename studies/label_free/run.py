@@ -17,13 +17,11 @@ from pathlib import Path
 
 import torch
 
+from midclass import Cohort, MiddleClassDetector, Recipe, prepare
 from midclass.detectors.base import HELD_OUT
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.image_scores import Combination
-from midclass.detectors.middle_class import Choice, MiddleClassDetector
-from midclass.images.cohort import Cohort
-from midclass.images.prepare import prepare
-from midclass.recipe.recipe import Recipe
+from midclass.detectors.middle_class import Choice
 
 HERE = Path(__file__).resolve().parent
 TASKS = {

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from midclass import ScoreTable
 from midclass.evaluation.report import false_alarms
-from midclass.evaluation.table import ScoreTable
 from midclass.files import write_or_check
 from midclass.study.markdown import filled, percent
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.table import ScoreTable
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.cell import table_of
 from midclass.study.file import Study

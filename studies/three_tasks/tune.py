@@ -90,12 +90,9 @@ def judged(cell: Cell, knowledge: dict[str, Any], setting: Setting) -> tuple[Tri
     """
     import torch
 
+    from midclass import Cohort, ImageBatch, Recipe, prepare
     from midclass.detectors.catalogue import detector_class
     from midclass.evaluation.metrics import auroc
-    from midclass.images.cohort import Cohort
-    from midclass.images.prepare import prepare
-    from midclass.recipe.recipe import Recipe
-    from midclass.types import ImageBatch
 
     torch.set_num_threads(1)
     rate, scale = setting

@@ -34,7 +34,7 @@ def place_of(case: Case) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Oriented:
     """An image as the recipe wants it, from which samples are taken."""
 
     pixels: Pixels
@@ -52,7 +52,7 @@ class Rules:
         self.anatomy = recipe.anatomy_function()
         self.crop = recipe.crop_function()
         self.digest = rules_of(self.geometry, self.intensity, (self.anatomy, self.crop))
-        self._last: tuple[tuple[object, ...], Source] | None = None
+        self._last: tuple[tuple[object, ...], Oriented] | None = None
 
     def attempt(self, case: Case, read: Callable[[], Image]) -> Attempt:
         """The sample of a case and whether its spacing is assumed; or why there is none."""
@@ -64,21 +64,21 @@ class Rules:
             named = message if str(case.path) in message else f"{case.path}: {message}"
             return Attempt(None, reason=named)
 
-    def _source(self, case: Case, read: Callable[[], Image]) -> Source:
+    def _source(self, case: Case, read: Callable[[], Image]) -> Oriented:
         if self._last is None or self._last[0] != place_of(case):
             self._last = place_of(case), self._oriented(case, read())
         return self._last[1]
 
-    def _oriented(self, case: Case, image: Image) -> Source:
+    def _oriented(self, case: Case, image: Image) -> Oriented:
         pixels = with_channels(image.pixels, self.geometry.channels)
         if pixels.max() - pixels.min() < 1e-6:
             raise InputError(f"nothing to see: every pixel is {pixels.flat[0]:.4f} (of 0 to 1)")
         spacing, assumed = self._spacing(image)
         if self._mirrors(case):
             pixels = np.ascontiguousarray(pixels[..., ::-1])
-        return Source(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
+        return Oriented(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
 
-    def _sample(self, case: Case, source: Source) -> Sample:
+    def _sample(self, case: Case, source: Oriented) -> Sample:
         geometry, shape = self.geometry, source.anatomy.shape
         if geometry.roi_mm is not None:
             if case.centre is None:

@@ -32,11 +32,13 @@ AnatomyFunction: TypeAlias = Callable[[NDArray[np.float32], tuple[float, ...]], 
 """``(c, *spatial)`` in [0, 1] and the spacing in mm -> where disease can be, ``(*spatial)``."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a YAML file: unknown fields are refused, and it does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Geometry(_Part):
+class Geometry(Part):
     """What one sample is and on which grid it lies; the fields are explained in blank.yaml."""
 
     view: Literal["whole", "roi"] = "whole"
@@ -64,7 +66,7 @@ class Geometry(_Part):
         return self
 
 
-class Intensity(_Part):
+class Intensity(Part):
     """Which values become 0 and 1; the fields are explained in blank.yaml."""
 
     window: tuple[float, float] | None = None
@@ -83,7 +85,7 @@ class Intensity(_Part):
         return self
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """One task; see ``shipped/chest_xray.yaml`` for one to read, ``blank.yaml`` for all fields.
 
     >>> recipe = Recipe.load("chest_xray")

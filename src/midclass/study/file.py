@@ -7,22 +7,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from midclass.detectors.catalogue import detector_class
 from midclass.errors import InputError
 from midclass.recipe.file import find, parse_yaml, with_files
-from midclass.recipe.recipe import Recipe
+from midclass.recipe.recipe import Part, Recipe
 from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import Cell
 from midclass.study.plan import Plan, named
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Task(_Part):
+class Task(Part):
     """A recipe and the cases that it is measured on.
 
     Attributes:
@@ -45,13 +41,13 @@ class Task(_Part):
     cohort: str
     root: str | None = None
     split: str | None = None
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     title: str = ""
     known_patients: float = Field(default=0.0, ge=0, lt=1)
     max_fpr: float | None = Field(default=None, gt=0, lt=1)
 
 
-class Contender(_Part):
+class Contender(Part):
     """A detector of the study, and what it changes in every task's recipe.
 
     Attributes:
@@ -72,7 +68,7 @@ class Contender(_Part):
 
     detector: str = "middle_class"
     recipe: str = "{recipe}"
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
@@ -85,7 +81,7 @@ class Contender(_Part):
         return self.model_dump_json(exclude={"positives", "tasks", "title"})
 
 
-class Study(_Part):
+class Study(Part):
     """Tasks x detectors x repeats; see ``studies/ablation/study.yaml`` for one to read.
 
     Attributes:
@@ -103,7 +99,7 @@ class Study(_Part):
     summary: str = ""
     repeats: int = Field(default=5, gt=0)
     max_fpr: float = Field(default=0.05, gt=0, lt=1)
-    common: dict[str, Any] = {}
+    common: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, Task] = Field(min_length=1)
     detectors: dict[str, Contender] = Field(min_length=1)
 
