@@ -27,6 +27,8 @@ from draw import Mutant, drawn
 from related import related_tests
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = Path(__file__).with_name("results.jsonl")
+"""One line a mutant; of several with one name the last counts. The documentation is made of it."""
 ALIVE, KILLED, SLOW = "alive", "killed", "timeout"
 HEAVY = (
     *("torch", "torch.optim.swa_utils", "monai.networks.blocks", "monai.networks.nets"),
@@ -61,7 +63,7 @@ def main() -> int:
     options.add_argument("--report", action="store_true", help="run nothing; print Markdown")
     chosen = options.parse_args()
     mutants, possible = drawn(ROOT, chosen.sample, chosen.seed)
-    file = chosen.out / "results.jsonl"
+    file = RESULTS
     if not chosen.report:
         known = read(file)
         again = (ALIVE, SLOW) if chosen.again else ()
@@ -102,7 +104,7 @@ def run(todo: list[Mutant], out: Path, jobs: int) -> None:
             running.remove(one)
             (one.tree / one.mutant.file).write_text((ROOT / one.mutant.file).read_text("utf-8"))
             trees.append(one.tree)
-            append(out / "results.jsonl", one, outcome)
+            append(RESULTS, one, outcome)
             left = len(waiting) + len(running)
             took = time.monotonic() - began
             where = f"{one.mutant.file}:{one.mutant.line}"
@@ -234,7 +236,8 @@ def report(
     mean_s = sum(row["seconds"] for row in rows) / max(1, len(rows))
     lines = [
         f"{len(rows)} of {len(mutants)} mutants (seed {seed}, {possible} possible): "
-        f"**{killed} killed{share}**, {len(alive)} alive; {mean_s:.1f} s a mutant.",
+        f"**{killed} killed{share}**, {sum(row['is'] == SLOW for row in rows)} of them by the time "
+        f"limit, {len(alive)} alive; {mean_s:.1f} s a mutant.",
         "",
         "| file | mutants | killed |",
         "|---|---|---|",
