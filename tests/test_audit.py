@@ -92,6 +92,7 @@ def test_the_same_seed_gives_the_same_figures(given: Prepared) -> None:
     assert audit(few, small, 1) == audit(few, small, 1) != audit(few, small, 2)
 
 
+@pytest.mark.slow
 def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(
         "extends: phantoms\nname: small\ngeometry: {size: [64, 64]}\n"

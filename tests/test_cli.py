@@ -140,6 +140,7 @@ def test_score_goes_on_where_a_file_cannot_be_read(folder: Path, tmp_path: Path)
     assert "is there already" in again.stderr
 
 
+@pytest.mark.slow
 def test_target_class_images_are_neither_read_nor_shown_before_evaluation(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
+@pytest.mark.slow
 def test_200_cases_scored_with_heat_maps_are_200_images_through_the_network(
     folder: Path, looked_at: list[int], tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_200_cases_scored_with_heat_maps_open_each_file_once(folder: Path, tmp_p
     subprocess.run([sys.executable, "-c", COUNT_OPENS, *map(str, command)], check=True)
 
 
+@pytest.mark.slow
 def test_an_evaluation_with_examples_looks_at_each_image_once(
     folder: Path, looked_at: list[int], tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_an_operator_in_one_file_is_checked_and_shown(folder: Path) -> None:
     assert np.asarray(Image.open(folder / "sheet.png")).std() > 10
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_trusted_does_not_run(folder: Path) -> None:
     refused = typed("check my.yaml", folder)
     assert refused.returncode == 2

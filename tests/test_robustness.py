@@ -91,6 +91,7 @@ def test_brightness_alarms_under_gain_and_never_under_rotation(folder: Path) -> 
         nuisance_scores(detector, target)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_table_of_which_the_study_makes_its_page(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_every_cell_has_a_score_table_of_all_test_cases(folder: Path) -> None:
     made = tables(folder / "whole")
     assert list(made) == [
@@ -77,6 +78,7 @@ def test_every_cell_has_a_score_table_of_all_test_cases(folder: Path) -> None:
     assert len({table.score.tobytes() for table in read}) == 4  # no two cells are the same run
 
 
+@pytest.mark.slow
 def test_the_common_fields_and_the_selection_of_classes_reach_the_recipe(folder: Path) -> None:
     whole, one = cells(folder)[:2]
     assert whole.recipe["budget"]["steps"] == one.recipe["budget"]["steps"] == 6
@@ -84,6 +86,7 @@ def test_the_common_fields_and_the_selection_of_classes_reach_the_recipe(folder:
     assert len(one.recipe["middle_classes"]) == 1 < len(whole.recipe["middle_classes"])
 
 
+@pytest.mark.slow
 def test_a_task_may_promise_another_false_alarm_rate_than_the_study(folder: Path) -> None:
     text = (folder / "study.yaml").read_text()
     asked = text.replace("data/manifest.csv}", "data/manifest.csv, max_fpr: 0.2}")
@@ -118,6 +121,7 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(folder: Path) -> None
     assert tables(folder / "ray") == tables(folder / "whole")
 
 
+@pytest.mark.slow
 def test_an_unknown_engine_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="engine 'rai' is unknown; the engines are local, ray"):
         compute(cells(folder), folder / "whole", engine="rai")
@@ -279,6 +283,7 @@ def test_a_table_of_other_settings_is_not_taken_for_a_result(folder: Path, tmp_p
     assert [outcome.name for outcome in outcomes] == [other[1].name]
 
 
+@pytest.mark.slow
 def test_settings_are_those_of_the_scores_and_not_of_the_place(folder: Path) -> None:
     cell = cells(folder)[0]
     assert cell.settings == cell.absolute().settings
@@ -298,6 +303,7 @@ def test_settings_are_those_of_the_scores_and_not_of_the_place(folder: Path) -> 
     assert len(found | {cell.settings}) == 1 + len(changes)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_user_s_is_in_the_settings_of_the_cells_that_use_it(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -322,6 +328,7 @@ def test_a_file_of_the_user_s_is_in_the_settings_of_the_cells_that_use_it(
     assert replace(plain, recipe=moved).settings == named.settings
 
 
+@pytest.mark.slow
 def test_the_weights_to_start_from_are_in_the_settings(folder: Path, tmp_path: Path) -> None:
     def of(weights: Path, content: str) -> str:
         weights.parent.mkdir(exist_ok=True)
@@ -335,6 +342,7 @@ def test_the_weights_to_start_from_are_in_the_settings(folder: Path, tmp_path: P
     assert of(tmp_path / "a" / "weights.pt", "2") != first
 
 
+@pytest.mark.slow
 def test_an_error_with_quotes_and_commas_leaves_the_log_readable(folder: Path) -> None:
     outcome = Outcome("breast/one/0", 1.0, 'no "x", nor\ty')
     add_to_log(folder / "quotes", outcome)
@@ -356,6 +364,7 @@ def test_a_line_of_the_log_that_is_blank_or_cut_short_says_nothing(tmp_path: Pat
     assert [one.name for one in read] == ["a/b/0", "a/b/3"]
 
 
+@pytest.mark.slow
 def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_more(
     folder: Path,
 ) -> None:
@@ -368,6 +377,7 @@ def test_positives_are_the_same_for_all_detectors_and_the_fewer_are_among_the_mo
         cohort.some_of_target_class(99, seed=0)
 
 
+@pytest.mark.slow
 def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(folder: Path) -> None:
     cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
     cell = cells(folder)[0]
@@ -409,6 +419,7 @@ def test_a_cell_with_positives_learns_from_them(folder: Path) -> None:
         ("one: {", "one: {detector: supervised, ", "supervised.Weighted, supervised.Focal"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_in_the_file_is_one_line_before_any_work(
     folder: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_report_holds_the_figures_of_the_tables_and_notices_when_they_change
     assert (folder / "RESULTS.md").read_text() == text
 
 
+@pytest.mark.slow
 def test_what_is_not_assessed_is_counted_and_raises_the_level_of_chance(folder: Path) -> None:
     """Given-class cases alone score -inf, ten of fifty: .5 + .5 * .2 by that alone."""
     for path in (folder / "scores" / "first").rglob("*.csv"):
@@ -197,6 +198,7 @@ def test_a_task_without_our_scores_is_named(folder: Path) -> None:
     assert "**Left out**: Third task, because middle classes is not run on it." in text
 
 
+@pytest.mark.slow
 def test_a_title_is_written_as_the_user_wrote_it(folder: Path) -> None:
     text = (folder / "study.yaml").read_text()
     (folder / "study.yaml").write_text(text.replace("First task", "'A & B < {{ C }}'"))
@@ -206,6 +208,7 @@ def test_a_title_is_written_as_the_user_wrote_it(folder: Path) -> None:
     assert "| detector | A & B < {{ C }} | second | rank |" in text
 
 
+@pytest.mark.slow
 def test_the_report_says_which_versions_computed_the_tables(folder: Path) -> None:
     old = 'first/pca/0,7200,""\nfirst/pca/1,99,"",hash\nfirst/svm/0,9,bug,hash,0.0.9\n'
     gone = "first/renamed/0,3600,,hash,0.0.8\n"
@@ -226,12 +229,14 @@ def test_a_score_table_of_one_class_is_named(folder: Path) -> None:
         report(folder / "study.yaml")
 
 
+@pytest.mark.slow
 def test_the_report_says_how_small_a_p_value_it_can_show(folder: Path) -> None:
     run(folder / "study.yaml")
     text = (folder / "RESULTS.md").read_text()
     assert "corrected for 3 comparisons (Holm); 10000 resamples cannot show one below .001" in text
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(folder: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder.glob("*.*")}
@@ -279,6 +284,7 @@ def test_detectors_that_differ_in_more_than_positives_have_curves_of_their_own(
         assert list(curve[title].values()) == expected
 
 
+@pytest.mark.slow
 def test_a_missing_cell_is_named_and_its_detector_left_out(folder: Path) -> None:
     (folder / "scores/second/pca/1.csv").unlink()
     report(folder / "study.yaml")
