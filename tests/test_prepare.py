@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 import makers
 from midclass import Case, Cohort, InputError, Prepared, Recipe, prepare, prepare_array
 from midclass.images import store as cached
+from midclass.images.keys import folder
 
 Pixels = NDArray[np.float32]
 
@@ -239,15 +241,96 @@ def test_a_second_call_reads_no_image_and_gives_the_same_memory_map(
     assert second.cases.cases == cohort.cases
 
 
-def test_a_copied_folder_is_the_same_cohort(cohort: Cohort, tmp_path: Path) -> None:
-    root, copied = tmp_path / "cache", tmp_path / "copied"
+def copied(cohort: Cohort, folder: Path) -> Cohort:
+    """Its files in another folder, under other names and with another time of change."""
+    folder.mkdir()
+    cases = []
+    for i, case in enumerate(cohort):
+        path = folder / f"{len(cohort) - i}.png"  # in the opposite order
+        cases.append(replace(case, path=Path(shutil.copyfile(case.path, path))))
+    return Cohort(tuple(cases), "copied")
+
+
+def test_a_copied_folder_is_the_same_cohort_and_is_not_prepared_again(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, again = tmp_path / "cache", copied(cohort, tmp_path / "copied")
     first = prepare(cohort, recipe(**ASSUMED), cache=root)
-    shutil.copytree(cohort[0].path.parent, copied)
-    moved = tuple(replace(case, path=copied / case.path.name) for case in cohort)
-    again = prepare(Cohort(moved), recipe(**ASSUMED), cache=root)
-    assert again.contents == first.contents
+    forbid_reading(monkeypatch)
+    second = prepare(again, recipe(**ASSUMED), cache=root)
+    assert second.contents == first.contents
+    assert second.images().tobytes() == first.images().tobytes()
     assert len(set(first.contents)) == 5
     assert len(list(root.iterdir())) == 1
+
+
+def test_a_touched_file_is_looked_into_once_and_not_prepared_again(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
+    os.utime(cohort[2].path, (1e9, 1e9))
+    forbid_reading(monkeypatch)
+    prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
+    monkeypatch.setattr("midclass.images.store.content_if_readable", lambda _: 1 / 0)
+    prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
+
+
+def test_another_image_in_a_file_of_the_same_length_is_another_image(tmp_path: Path) -> None:
+    rng, shown = np.random.default_rng(0), []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "a.tif"
+        Image.fromarray(rng.integers(0, 255, (50, 70), np.uint8)).save(file)  # not compressed
+        case = Case("a", file, 0, "p")
+        shown.append(prepare(Cohort((case,)), recipe(**ASSUMED), cache=tmp_path / "cache"))
+    one, other = (prepared.cases[0].path.stat().st_size for prepared in shown)
+    assert one == other
+    assert shown[0].contents != shown[1].contents
+    assert (shown[0].images() != shown[1].images()).any()
+
+
+def test_what_failed_in_a_copied_folder_is_named_by_the_copy(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    (tmp_path / "files" / "bad.png").write_bytes(b"no image")
+    cohort = Cohort((*cohort, Case("bad", tmp_path / "files" / "bad.png", 0, "p")))
+    for some, name in ((cohort, "files/bad.png"), (copied(cohort, tmp_path / "c"), "c/1.png")):
+        prepared = prepare(some, recipe(**ASSUMED), cache=tmp_path / "cache", keep_going=True)
+        ((_, reason),) = prepared.failed
+        assert reason.startswith(str(tmp_path / name))
+
+
+def test_the_cache_lies_where_the_system_keeps_a_users_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MIDCLASS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if sys.platform == "linux":
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert folder() == tmp_path / ".cache" / "midclass" / "prepared"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+        assert folder() == tmp_path / "mine" / "midclass" / "prepared"
+    monkeypatch.setenv("MIDCLASS_CACHE", str(tmp_path / "named"))
+    assert folder() == tmp_path / "named"
+    assert folder(tmp_path / "given") == tmp_path / "given"
+
+
+def test_shape_and_areas_are_told_without_reading_a_pixel(cohort: Cohort, tmp_path: Path) -> None:
+    class NotRead(np.ndarray[Any, Any]):
+        def __getitem__(self, _: Any) -> Any:
+            raise AssertionError("pixels were read")
+
+    prepared = prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
+    store = replace(
+        prepared.store,
+        pixels=prepared.store.pixels.view(NotRead),
+        anatomy=prepared.store.anatomy.view(NotRead),
+    )
+    some = replace(prepared, store=store).subset(cohort[[0, 2, 4]])
+    assert some.shape == (3, 1, 64, 64)
+    assert len(some.anatomy_mm2) == len(some.covered) == len(some.with_anatomy(1)) == 3
+    with pytest.raises(AssertionError, match="pixels were read"):
+        some.images([0])
 
 
 def test_two_cases_of_one_file_that_differ_in_what_is_said_of_them_are_two_samples(

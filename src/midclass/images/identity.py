@@ -47,6 +47,14 @@ def content_of(case: Case) -> str:
     return sha256(f"{values.dtype} {values.shape}".encode() + values.tobytes()).hexdigest()
 
 
+def content_if_readable(case: Case) -> str:
+    """The same, but "" where the image cannot be read; reading its pixels says why."""
+    try:
+        return content_of(case)
+    except (OSError, InputError):
+        return ""
+
+
 def fitted_with(cases: Iterable[Case], shown: Iterable[str]) -> str:
     """What ``refuse_seen`` needs to know of the cases of a fit, as JSON without any name.
 
@@ -88,7 +96,7 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
                 f"{cohort.name}: patient {case.patient_id} ({case.case_id}) was used to fit "
                 f"{detector}; evaluate on patients it has not seen"
             )
-    for case, content in zip(cohort, shown, strict=False):
+    for case, content in zip(cohort, shown, strict=True) if shown else ():
         if content[:SHORT] in seen:
             raise InputError(
                 f"{cohort.name}: the image of {case.case_id} was used to fit {detector}, under "

@@ -62,15 +62,25 @@ def state_of(cohort: Cohort, rules: str) -> str:
     return _digest(rules, (_file_state(case) + known_of(case) for case in cohort))
 
 
+def likeness_of(cohort: Cohort, rules: str) -> str:
+    """A name that a copy of the files has too, told without opening any.
+
+    Other cohorts may have it as well: what it shows must be compared.
+    """
+    return _digest(rules, (_file_state(case)[1:3] + known_of(case) for case in cohort))
+
+
 def _file_state(case: Case) -> list[object]:
+    """Its path, array, length and time of change."""
+    path = str(case.path.absolute())
     try:
         status = case.path.stat()
     except OSError:  # reading it will say why
-        return [str(case.path.absolute())]
-    return [str(case.path.absolute()), case.array, status.st_size, status.st_mtime_ns]
+        return [path, case.array, -1, -1]
+    return [path, case.array, status.st_size, status.st_mtime_ns]
 
 
-def key_of(cohort: Cohort, rules: str, contents: Iterable[bytes]) -> str:
+def key_of(cohort: Cohort, rules: str, contents: Iterable[str]) -> str:
     """A name for the cohort by what it shows: a copied folder has the same.
 
     Args:
@@ -78,12 +88,11 @@ def key_of(cohort: Cohort, rules: str, contents: Iterable[bytes]) -> str:
         rules: see ``rules_of``.
         contents: ``identity.content_of`` each case; empty where it cannot be opened.
     """
-    shown = (content.decode() for content in contents)
     return _digest(
         rules,
         (
             [content or str(case.path.absolute()), *known_of(case)]
-            for case, content in zip(cohort, shown, strict=True)
+            for case, content in zip(cohort, contents, strict=True)
         ),
     )
 

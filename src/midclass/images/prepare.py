@@ -14,13 +14,11 @@ from midclass.errors import InputError
 from midclass.images import store as cached
 from midclass.images.cohort import Case, Cohort
 from midclass.images.formats.read import Image
-from midclass.images.identity import content_of
+from midclass.images.identity import content_if_readable
 from midclass.images.keys import folder
 from midclass.images.prepared import Prepared
 from midclass.images.rules import Rules, place_of
-from midclass.images.sample import (
-    Pixels,
-)
+from midclass.images.sample import Pixels
 from midclass.images.store import Attempt, Store
 from midclass.types import Progress
 
@@ -49,7 +47,7 @@ def prepare(
     Args:
         cohort: the cases.
         recipe: geometry, anatomy and intensity.
-        cache: folder of the memory maps; by default see ``midclass.images.store.folder``.
+        cache: folder of the memory maps; by default see ``midclass.images.keys.folder``.
         progress: called with the number of cases done, of all, and "".
         keep_going: put cases that fail into ``failed`` instead of raising.
 
@@ -190,12 +188,6 @@ def _from_files(cohort: Cohort, rules: Rules, rows: list[int]) -> Iterator[tuple
     """The samples of some cases, image by image, so that each is read once."""
     for row in sorted(rows, key=lambda row: (*map(str, place_of(cohort[row])), row)):
         read = partial(cohort.read, row, rules.intensity.window)
-        yield row, rules.attempt(cohort[row], read)._replace(content=_content(cohort[row]))
-
-
-def _content(case: Case) -> str:
-    """What the case shows; the file was opened for its sample, and is not again."""
-    try:
-        return content_of(case)
-    except (OSError, InputError):  # the attempt has said why
-        return ""
+        attempt = rules.attempt(cohort[row], read)
+        # Its bytes were read for its sample, and are still at hand.
+        yield row, attempt._replace(content=content_if_readable(cohort[row]))

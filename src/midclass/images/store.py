@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
-from midclass.images.keys import key_of, state_of
+from midclass.images.identity import content_if_readable
+from midclass.images.keys import key_of, likeness_of, state_of
 from midclass.images.sample import Sample
 
 if TYPE_CHECKING:
@@ -133,11 +135,15 @@ def fetch(
         InputError: the cache cannot be written, or the disk has too little space.
     """
     state = state_of(cohort, rules)
-    for known in root.glob(f"*/{state}.known"):
-        store = _load(known.parent, shape)
+    for entry in _candidates(root, cohort, rules, state):
+        store = _load(entry, shape)
         if store is not None:
-            again = attempts(sorted(store.failed)) if store.failed else ()
-            if all(attempt.sample is None for _, attempt in again):
+            again = dict(attempts(sorted(store.failed))) if store.failed else {}
+            if all(attempt.sample is None for attempt in again.values()):
+                # A copy's reasons name its own files.
+                store.failed.update({row: attempt.reason for row, attempt in again.items()})
+                with suppress(OSError):  # without it, the files are compared again
+                    (entry / f"{state}.known").touch()
                 return store
     try:
         entry = _build(root, cohort, rules, state, shape, attempts, progress)
@@ -150,6 +156,17 @@ def fetch(
     if store is None:
         raise InputError(f"{entry}: was removed while it was written; start again")
     return store
+
+
+def _candidates(root: Path, cohort: Cohort, rules: str, state: str) -> list[Path]:
+    """Where the samples may lie: those of these very files, or else those of a copy of them.
+
+    The files are opened to be compared only where those of an entry are as many and as long.
+    """
+    known = [file.parent for file in root.glob(f"*/{state}.known")]
+    if not known and any(root.glob(f"*/{likeness_of(cohort, rules)}.like")):
+        known = [root / key_of(cohort, rules, map(content_if_readable, cohort))]
+    return known
 
 
 def _build(
@@ -185,7 +202,9 @@ def _build(
             np.save(new / f"{name}.npy", getattr(store, name))
         (new / "failed.json").write_text(json.dumps(store.failed), encoding="utf-8")
         (new / f"{state}.known").touch()
-        entry, failed = root / key_of(cohort, rules, store.contents), store.failed
+        (new / f"{likeness_of(cohort, rules)}.like").touch()
+        shown = (content.decode() for content in store.contents)
+        entry, failed = root / key_of(cohort, rules, shown), store.failed
         del store  # closes the maps
         old = _load(entry, shape)
         if old is not None and old.failed == failed:  # the same images, elsewhere
