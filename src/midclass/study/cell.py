@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.files import digest, write_text_atomic
+from midclass.images.identity import hash_of_file
 from midclass.recipe.file import with_files
 from midclass.study.log import Outcome
 
@@ -113,7 +113,7 @@ class Cell:
 
 
 def _hashes(files: Iterable[Path]) -> list[str]:
-    return [sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+    return [hash_of_file(file) for file in files if file.is_file()]
 
 
 def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
