@@ -195,6 +195,21 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
     assert (folder / "broken.csv").read_bytes() == (folder / "detector.csv").read_bytes()
 
 
+def test_an_interrupted_fit_goes_on_in_a_copied_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("midclass.cli.commands.fit.bar", _interrupting(at=7))
+        assert run([*FIT, "--out", "{folder}/moved"], folder).exit_code == 130
+    shutil.copytree(folder, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    (folder / "moved.part").rename(tmp_path / "away")
+    resumed = run([*FIT, "--out", "{folder}/moved"], tmp_path / "elsewhere")
+    assert resumed.exit_code == 0, resumed.output
+    assert "goes on from the last checkpoint" in resumed.stderr
+    saved = tmp_path / "elsewhere" / "moved" / "cohort.json"
+    assert saved.read_bytes() == (folder / "detector" / "cohort.json").read_bytes()
+
+
 def test_a_fit_interrupted_before_any_checkpoint_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

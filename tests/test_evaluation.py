@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -114,6 +115,27 @@ def test_patients_and_images_of_the_fit_are_refused_and_named(tmp_path: Path) ->
     (tmp_path / FITTED_WITH).write_text("{}")
     with pytest.raises(InputError, match="damaged"):
         refuse_seen(tmp_path, seen)
+
+
+def test_what_an_earlier_version_kept_of_a_fit_is_understood(tmp_path: Path) -> None:
+    """Files, rows of arrays and patients by the first 16 digits of their SHA-256."""
+
+    def digits(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    file = Case("file", tmp_path / "a.png", 0, "p1")
+    file.path.write_bytes(b"some image")
+    pixels = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    np.savez(tmp_path / "b.npz", images=pixels)
+    row = Case("row", tmp_path / "b.npz", 0, "p2", array="images", index=1)
+    contents = [digits(b"some image"), digits(b"uint16 (3, 4)" + pixels[1].tobytes())]
+    for case, content in zip((file, row), contents, strict=True):
+        old = {"patients": [digits(b"somebody")], "contents": [content]}
+        (tmp_path / FITTED_WITH).write_text(json.dumps(old))
+        with pytest.raises(InputError, match=f"image of {case.case_id} was used"):
+            refuse_seen(tmp_path, Cohort((case,)), shown([case]))
+        with pytest.raises(InputError, match="patient somebody"):
+            refuse_seen(tmp_path, Cohort((replace(case, patient_id="somebody"),)))
 
 
 def test_rows_of_one_array_are_told_apart(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from midclass import InputError
 from midclass.files import fill_blocks, new_folder, write_text_atomic
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file it was")
 plain = st.text(st.characters(exclude_characters="<"), max_size=30)
 
 
@@ -33,6 +37,48 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text_atomic(tmp_path / "a.txt", "\ud800")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Names of what was forced onto the disk, in order; of a folder with a stroke at its end."""
+    names, whole = [], os.fsync
+
+    def fsync(number):
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        names.append(f"{path.name}/" if path.is_dir() else path.name)
+        return whole(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return names
+
+
+@linux
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path, synced):
+    write_text_atomic(tmp_path / "scores.csv", "1")
+    file, folder = synced
+    assert re.fullmatch(r"\.scores\.csv\..*\.tmp", file)
+    assert folder == f"{tmp_path.name}/"
+
+
+@linux
+def test_all_in_a_new_folder_is_on_the_disk_before_it_has_its_name(tmp_path, synced):
+    with new_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("1")
+        (folder / "inner").mkdir()
+        (folder / "inner" / "facts").write_text("2")
+        assert synced == []
+    *files, model, parent = synced
+    assert set(files) == {"weights", "inner/", "facts"}
+    assert re.fullmatch(r"\.model\..*\.tmp/", model)
+    assert parent == f"{tmp_path.name}/"
+
+
+@linux
+def test_a_new_folder_of_what_can_be_made_again_waits_for_no_disk(tmp_path, synced):
+    with new_folder(tmp_path / "pictures", synced=False) as folder:
+        (folder / "a.png").write_text("1")
+    assert synced == [f"{tmp_path.name}/"]
 
 
 def test_a_new_folder_appears_when_it_is_complete(tmp_path):
