@@ -88,7 +88,7 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
                 f"{cohort.name}: patient {case.patient_id} ({case.case_id}) was used to fit "
                 f"{detector}; evaluate on patients it has not seen"
             )
-    for case, content in zip(cohort, shown, strict=False):
+    for case, content in zip(cohort, shown, strict=True) if shown else ():
         if content[:SHORT] in seen:
             raise InputError(
                 f"{cohort.name}: the image of {case.case_id} was used to fit {detector}, under "

@@ -18,9 +18,7 @@ from midclass.images.identity import content_of
 from midclass.images.keys import folder
 from midclass.images.prepared import Prepared
 from midclass.images.rules import Rules, place_of
-from midclass.images.sample import (
-    Pixels,
-)
+from midclass.images.sample import Pixels
 from midclass.images.store import Attempt, Store
 from midclass.types import Progress
 
@@ -49,7 +47,7 @@ def prepare(
     Args:
         cohort: the cases.
         recipe: geometry, anatomy and intensity.
-        cache: folder of the memory maps; by default see ``midclass.images.store.folder``.
+        cache: folder of the memory maps; by default see ``midclass.images.keys.folder``.
         progress: called with the number of cases done, of all, and "".
         keep_going: put cases that fail into ``failed`` instead of raising.
 
