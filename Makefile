@@ -22,7 +22,7 @@ pytest: $(VENV)/installed
 quick: $(VENV)/installed
 	$(PYTEST) --numprocesses 2 -m "not slow"
 
-# The floor is in pyproject.toml; it holds for the quick tests alone.
+# Of the quick tests alone. There is no floor yet: none was measured on a quiet machine.
 coverage: $(VENV)/installed
 	$(PYTEST) --numprocesses 2 -m "not slow" --cov --cov-report=term:skip-covered
 
