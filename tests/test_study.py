@@ -151,6 +151,18 @@ def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(fol
     assert not (out / "work").exists()
 
 
+@pytest.mark.slow
+def test_what_a_cell_killed_just_after_its_table_left_is_removed(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "whole", tmp_path / "whole")
+    left = tmp_path / "whole" / "work" / "breast" / "one" / "0" / "settings"
+    left.mkdir(parents=True)
+    (left / "training.pt").touch()
+    assert compute(cells(folder), tmp_path / "whole") == []
+    assert not (tmp_path / "whole" / "work").exists()
+
+
 SLOW = """\
 import time
 

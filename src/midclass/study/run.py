@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -53,6 +54,9 @@ def compute(
                 failed = sum(bool(one.error) for one in outcomes)
                 text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
                 progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
+    for cell in cells:
+        if table_of(folder, cell.name).exists():  # its process may have died just after it
+            shutil.rmtree(folder / "work" / cell.name, ignore_errors=True)
     _remove_empty(folder / "work")
     return outcomes
 
