@@ -28,6 +28,7 @@ from midclass.cli.commands import evaluate, fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
 from midclass.detectors.base import Look
+from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.images import phantoms
 from midclass.training.lesson import FORWARD_BATCH
@@ -172,6 +173,15 @@ def looks(maps: np.ndarray, anatomy: np.ndarray, rows: list[int]) -> Iterator[Lo
         mask = torch.from_numpy(anatomy[some])[:, None]
         batch = ImageBatch.of(torch.zeros(mask.shape), mask)
         yield Look(some, batch, np.zeros(len(some)), maps[some])
+
+
+def test_where_others_saw_no_look_none_is_taken_again(folder: Path, looked_at: list[int]) -> None:
+    detector = load_detector(folder / "detector")
+    cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")[:3]
+    prepared = prepare(cases, detector.recipe, cache=folder / "cache")
+    table = score_table(detector, prepared, looks=[])
+    assert looked_at == []
+    assert np.isneginf(table.score).all()
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
+from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
@@ -25,8 +26,6 @@ from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
 from midclass.version import __version__
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
 """Parts of the given class, by patient: to learn from, to choose with, to set the threshold."""

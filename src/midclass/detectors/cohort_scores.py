@@ -38,7 +38,7 @@ def score_table(
         and, where asked for and known, ``slice``.
     """
     cases = prepared.cases
-    scores = case_scores(looks or detector.looks(prepared), prepared)
+    scores = case_scores(detector.looks(prepared) if looks is None else looks, prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1
     extra = {

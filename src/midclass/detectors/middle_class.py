@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.base import Detector, FloatArray
+from midclass.detectors.base import Detector
 from midclass.detectors.image_scores import (
     CLEARLY,
     USABLE,
@@ -19,6 +19,7 @@ from midclass.detectors.image_scores import (
     top_change,
 )
 from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.training.lesson import FORWARD_BATCH, Lesson

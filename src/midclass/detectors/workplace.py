@@ -1,4 +1,4 @@
-"""Fitting into a folder: refuses before any work, goes on after an interruption, appears whole."""
+"""Fitting into a folder: refuses another fit's state, goes on with its own, appears whole."""
 
 from __future__ import annotations
 

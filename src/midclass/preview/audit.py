@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
 from midclass.knowledge.acquisition import acquired
-from midclass.preview.probe import FEWEST, FloatArray, probe_auroc
+from midclass.preview.probe import FEWEST, probe_auroc
 from midclass.preview.statistics import coarse
 from midclass.preview.trial import Trial, batches, try_operator
 from midclass.recipe.recipe import Recipe

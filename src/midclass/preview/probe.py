@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.evaluation.metrics import auroc
-from midclass.evaluation.ranking import Ranked
+from midclass.evaluation.ranking import FloatArray, Ranked
 from midclass.testing.seams import linear
 
 FOLDS = 5
 FEWEST = 20
 """Images of each set below which a probe says nothing."""
-FloatArray = NDArray[np.float64]
 
 
 def probe_auroc(

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
-from midclass.preview.probe import FloatArray, best_cue, probe_auroc
+from midclass.preview.probe import best_cue, probe_auroc
 from midclass.preview.statistics import coarse
 from midclass.recipe.recipe import Recipe
 from midclass.training.middle import with_shams

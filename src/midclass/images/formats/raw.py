@@ -1,6 +1,6 @@
 """What a file holds before it becomes an image: values in the file's own units, and their range.
 
-The wrappers of the formats (``dicom.py``, ``nifti.py``, and ``read.py`` itself) give a ``Raw``;
+The wrappers of the formats (``dicom.py``, ``nifti.py``, ``npz.py``, ``raster.py``) give a ``Raw``;
 ``read.py`` maps it to [0, 1].
 """
 
