@@ -80,6 +80,7 @@ def test_training_reaches_the_published_order_and_beats_the_untrained_network(
     assert trained > untrained + 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PCA, OneClassSVM, NearestNeighbour, Mahalanobis])
 def test_a_classical_baseline_tells_a_digit_from_the_others(kind: type[Detector]) -> None:
     assert on_digit(kind, 3) > 0.9
@@ -108,6 +109,7 @@ def test_what_is_outside_the_anatomy_does_not_count(kind: type[Detector], given:
     np.testing.assert_array_equal(detector.score_samples(marked), detector.score_samples(plain))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "stop"),
     [*((kind, 8) for kind in LEARNED), (DeepSVDD, 4)],  # 4 is the autoencoder's
@@ -133,7 +135,8 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
 
 
 @pytest.mark.parametrize(
-    "kind", [PCA, AutoEncoder, pytest.param(DenoisingAutoEncoder, marks=pytest.mark.slow)]
+    "kind",
+    [PCA, *(pytest.param(k, marks=pytest.mark.slow) for k in (AutoEncoder, DenoisingAutoEncoder))],
 )
 def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepared) -> None:
     detector = fitted(kind, given, steps=60, learning_rate=5e-3)

@@ -166,6 +166,7 @@ def test_show_needs_no_cohort(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "s.png").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_and_ends_with_the_same_scores(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_the_same_difference_is_surer_between_paired_scores() -> None:
     assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
 
 
+@pytest.mark.slow
 def test_under_no_difference_p_values_below_a_tenth_are_about_a_tenth() -> None:
     low = 0
     for seed in range(100):

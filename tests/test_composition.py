@@ -39,7 +39,7 @@ COMPOSITIONS: dict[str, Composition] = {
 
 @pytest.mark.parametrize("operator", COMPOSITIONS.values(), ids=COMPOSITIONS)
 @pytest.mark.parametrize("dims", [2, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_composition_keeps_the_contract(operator: Composition, dims: int, channels: int) -> None:
     check_operator(operator, example_batch(dims, channels=channels))
 

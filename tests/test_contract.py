@@ -305,6 +305,7 @@ def test_a_broken_promise_is_found_and_named(operator: type[Knowledge]) -> None:
     assert str(caught.value).startswith(f"{operator.__name__} {BROKEN[operator]}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [WorksInSamples, LeavesSeams, RatesUpsideDown])
 def test_what_is_broken_in_2d_is_broken_in_3d(operator: type[Knowledge]) -> None:
     with pytest.raises(AssertionError, match=BROKEN[operator]):
@@ -320,6 +321,7 @@ def test_an_operator_that_breaks_one_promise_is_not_blamed_for_others(
     assert [one.state for one in found].count("ok") == len(PROMISES) - 1
 
 
+@pytest.mark.slow
 def test_without_a_batch_volumes_are_checked_too() -> None:
     check_operator(WritesIntoVolumes(), example_batch(2))
     with pytest.raises(AssertionError, match="changes its input: pixels"):

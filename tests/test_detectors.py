@@ -161,6 +161,7 @@ def test_training_beats_the_untrained_network(tmp_path: Path) -> None:
     assert figures[5e-3] > figures[1e-9] + 0.05
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_ends_with_the_same_scores(
     given: Prepared, unseen: Prepared, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_lesion_changes_its_twin_visibly_and_inside_the_body_only(kind: str) -
         assert not np.any(changed & ~body(before))
 
 
+@pytest.mark.slow
 @kinds
 def test_mean_and_spread_of_intensity_do_not_separate_the_classes(kind: str) -> None:
     given = phantoms.make(kind, 80, seed=11, size=64)

@@ -115,6 +115,7 @@ def test_training_beats_the_untrained_network(
     assert trained > untrained + 0.05
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_ends_with_the_same_scores(
     given: Prepared, test_set: Prepared, tmp_path: Path
 ) -> None:

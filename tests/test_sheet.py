@@ -183,6 +183,7 @@ def documentation() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_every_operator_of_the_package_can_be_shown(documentation: ModuleType) -> None:
     tasks = documentation.tasks()
     found = documentation.operators()
