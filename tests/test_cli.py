@@ -116,7 +116,8 @@ def test_evaluate_writes_a_table_from_which_everything_follows(folder: Path) -> 
     summary = json.loads((folder / "e" / "summary.json").read_text())
     assert len(table) == 24
     assert summary["cases"] == {"given": 12, "target": 12, "unknown": 0}
-    assert np.array_equal(table.extra["flagged"], table.flagged)
+    rows = list(csv.DictReader((folder / "e" / "scores.csv").open()))
+    assert [row["flagged"] for row in rows] == [str(int(one)) for one in table.flagged]
     assert np.array_equal(table.flagged, table.extra["p_value"] <= 0.1)
     for picture in ("roc.png", "heat_maps.png"):
         with PIL.Image.open(folder / "e" / picture) as image:

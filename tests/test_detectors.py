@@ -127,7 +127,7 @@ class TestEveryDetector:
         assert maps.max() <= 1
         assert not maps[~unseen.masks()[:, 0]].any()
 
-    def test_gives_an_image_without_anatomy_the_lowest_score(
+    def test_does_not_call_an_image_without_anatomy_normal(
         self, kind: type[Detector], fitted: Detector
     ) -> None:
         flat = discs(2, seed=5)
@@ -138,8 +138,13 @@ class TestEveryDetector:
         empty.store.anatomy[0] = False
         empty.store.covered[0] = 0
         scores = fitted.score_samples(empty)
-        assert scores[0] == -np.inf
-        assert np.isfinite(scores[1])
+        assert np.isnan(scores).tolist() == [True, False]
+        assert np.isnan(fitted.decision_function(empty)).tolist() == [True, False]
+        assert np.isnan(fitted.p_values(scores)).tolist() == [True, False]
+        normal = int(scores[1] > fitted.threshold_)
+        assert fitted.predict(empty).tolist() == [1, normal]
+        assert fitted.predict(empty, not_assessed="leave").tolist() == [-1, normal]
+        assert fitted.reasons(empty) == {0: "no anatomy found"}
 
 
 @pytest.mark.slow

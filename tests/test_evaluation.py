@@ -44,7 +44,7 @@ def test_the_report_of_a_table_read_back_from_disk_is_the_same(tmp_path: Path) -
 
 def test_cases_that_cannot_be_assessed_are_counted_by_class() -> None:
     table = _table()
-    table.score[[0, 1, 2]] = -np.inf
+    table.score[[0, 1, 2]] = np.nan
     assert report(table, 0.05)["not_assessed"] == {"given": 2, "target": 1}
 
 
@@ -80,7 +80,7 @@ def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
 
 def test_a_case_that_cannot_be_assessed_is_no_example() -> None:
     table = _table()
-    table.score[table.label == 1] = -np.inf
+    table.score[table.label == 1] = np.nan
     rows = examples(table, n=3)
     assert not len(rows["hits"])
     assert not len(rows["misses"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from midclass import ScoreTable
-from midclass.evaluation.metrics import auroc
+from midclass.evaluation.report import auroc_of
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 STUDY = STUDIES / "first"
@@ -45,7 +45,7 @@ def test_method_and_control_were_scored_on_the_same_cases(task: str) -> None:
 def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, worse: str) -> None:
     def area(detector: str, repeat: int) -> float:
         table = ScoreTable.read(THREE / "scores" / "chest_xray" / detector / f"{repeat}.csv")
-        return auroc(table.label, table.score)
+        return auroc_of(table)
 
     means = [sum(area(detector, repeat) for repeat in range(5)) for detector in (better, worse)]
     assert means[0] > means[1]

@@ -187,7 +187,10 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     (folder / "slow.yaml").write_text(text)
     command = [sys.executable, "-m", "midclass", "study", str(folder / "slow.yaml")]
     command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
-    process = subprocess.Popen([*command, "--trust", str(folder / "slow.py")])
+    process = subprocess.Popen(
+        [*command, "--trust", str(folder / "slow.py")],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup would ignore it
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not read_log(out):
         time.sleep(0.02)

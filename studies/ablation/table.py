@@ -10,6 +10,7 @@ import numpy as np
 
 from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc, by_patient
+from midclass.evaluation.report import auroc_of
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.markdown import figure, table, with_limits
 
@@ -34,8 +35,8 @@ def tables(folder: Path) -> list[ScoreTable]:
 
 
 def areas(folder: Path) -> list[float]:
-    """AUROC over cases, repeat by repeat."""
-    return [auroc(one.label, one.score) for one in tables(folder)]
+    """AUROC of assessed cases, repeat by repeat."""
+    return [auroc_of(one) for one in tables(folder)]
 
 
 def cell(values: list[float]) -> str:
@@ -75,8 +76,8 @@ def findings() -> str:
             found = []
             for one in tables(scores / detector):
                 part = (one.label == 0) | (one.class_name == kind)
-                if one.label[part].any():
-                    found.append(auroc(one.label[part], one.score[part]))
+                if one.label[part & one.assessed].any():
+                    found.append(auroc_of(one.take(part)))
             row.append(figure(float(np.mean(found)), digits=2) if found else "")
         rows.append(row)
     return table(["trained on", *kinds], rows, tight=True)
@@ -95,8 +96,10 @@ def choice() -> str:
 
 
 def _per_patient(found: ScoreTable) -> float:
-    who = by_patient(found.score, found.label, found.patient_id, found.extra.get("slice"))
-    return auroc(who[1], who[2])
+    scores = np.where(found.assessed, found.score, -np.inf)
+    _, label, score = by_patient(scores, found.label, found.patient_id, found.extra.get("slice"))
+    seen = np.isfinite(score)  # patients of whom any slice was assessed
+    return auroc(label[seen], score[seen])
 
 
 def main() -> int:

@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from midclass import ScoreTable, report
-from midclass.evaluation.metrics import auroc
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.markdown import figure, table, with_limits
 
@@ -46,10 +43,15 @@ def cell(found: dict[str, float]) -> str:
     return with_limits(found["value"], found["low"], found["high"], digits=2)
 
 
-def chance() -> str:
-    """AUROC of head CT slices by this alone: those with too little brain to assess score -inf."""
-    found = scores("head_ct", "middle_class")
-    return figure(auroc(found.label, np.isfinite(found.score).astype(float)), digits=2)
+def not_assessed(task: str) -> list[str]:
+    """Which share of the cases was not assessed, and where the AUROC would lie with them."""
+    found = figures(task, "middle_class")
+    shares = " and ".join(
+        f"{100 * share['value']:.1f} % of the {name} class"
+        for name, share in found["share_not_assessed"].items()
+    )
+    low, high = (figure(limit, digits=2) for limit in found["bounds"]["auroc"])
+    return [f"knowledge, with what was not assessed ({shares})", f"{low} to {high}", "", "", ""]
 
 
 def markdown() -> str:
@@ -62,9 +64,8 @@ def markdown() -> str:
             if task == "head_ct":
                 per_patient = cell(found["auroc_per_patient"])
                 rows.append(["Head CT (patients)", knowledge, per_patient, "", "", ""])
-        if task == "head_ct":
-            why = "chance: too little brain, last"
-            rows.append(["Head CT (slices)", why, chance(), "", "", ""])
+        if any(figures(task, "middle_class")["not_assessed"].values()):
+            rows.append([title, *not_assessed(task)])
     return table(["task", "middle classes from", *FIGURES.values()], rows, tight=True)
 
 

@@ -25,6 +25,7 @@ def section(title: str, scores: ScoreTable) -> dict[str, Any]:
     return {
         "title": title,
         "cases": len(scores),
+        "unseen": int((~scores.assessed).sum()),
         "patients": len(set(scores.patient_id)),
         "still": cell(still),
         "head": ["nuisance", *(f"x {strength:g}" for strength in strengths)],

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from midclass import ScoreTable
-from midclass.evaluation.metrics import auroc
+from midclass.evaluation.report import auroc_of
 from midclass.files import fill_blocks, write_or_check
 from midclass.study.cell import table_of
 from midclass.study.file import Study
@@ -39,7 +39,7 @@ def longer() -> str:
 def area(folder: Path, cell: str) -> str:
     """``.802``."""
     found = ScoreTable.read(table_of(folder, cell))
-    return figure(auroc(found.label, found.score))
+    return figure(auroc_of(found))
 
 
 def main() -> int:

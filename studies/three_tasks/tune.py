@@ -118,7 +118,9 @@ def judged(cell: Cell, knowledge: dict[str, Any], setting: Setting) -> tuple[Tri
         visible = (middle.severity >= recipe.floor).numpy()
         scores = detector.score_samples(judges.showing(shown))
         label = np.repeat([0, 1], [len(given), visible.sum()])
-        areas.append(auroc(label, np.concatenate([given, scores[visible]])))
+        both = np.concatenate([given, scores[visible]])
+        seen = ~np.isnan(both)  # of the others nothing is known
+        areas.append(auroc(label[seen], both[seen]))
     return (cell.task, cell.detector, setting), float(np.mean(areas))
 
 

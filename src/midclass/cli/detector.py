@@ -77,20 +77,36 @@ def score(
     heat_maps: Annotated[
         Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
     ] = None,
+    leave_not_assessed: Annotated[
+        bool,
+        typer.Option(
+            "--leave-not-assessed",
+            help="Do not send cases that cannot be assessed to a person.",
+        ),
+    ] = False,
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score images of unknown class.
 
-    Files that cannot be read are listed at the end, and the exit code is then 1.
+    Files that cannot be read, and cases that cannot be assessed, are listed at the end, and the
+    exit code is then 1.
     """
     from midclass.cli.commands import score
     from midclass.cli.commands.source import cases_to_score
 
     cases = cases_to_score(files or (), cohort, split, part, root)
     options = Options.of(trust, cache, overwrite)
-    if not score.run(detector, cases, options, out=out, heat_maps=heat_maps):
+    done = score.run(
+        detector,
+        cases,
+        options,
+        out=out,
+        heat_maps=heat_maps,
+        not_assessed="leave" if leave_not_assessed else "review",
+    )
+    if not done:
         raise typer.Exit(1)
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from midclass.detectors.look import Look, case_scores
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.ranking import FloatArray
+from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
@@ -31,29 +33,14 @@ HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
 """Parts of the given class, by patient: to learn from, to choose with, to set the threshold."""
 
 
-class Look(NamedTuple):
-    """What a detector says of some of the samples.
-
-    Attributes:
-        rows: int ``(n,)``: which of the prepared samples.
-        images: the samples, on the detector's device.
-        scores: float64 ``(n,)``.
-        maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
-    """
-
-    rows: NDArray[np.int64]
-    images: ImageBatch
-    scores: FloatArray
-    maps: NDArray[np.float32] | None
-
-
 class Detector(ABC):
     """Learns from given-class cases; a higher score is more abnormal.
 
     ``decision_function = score_samples - threshold_`` and ``predict`` is 1 exactly where it is
-    above 0. The threshold is conformal: a case of the given class that was not used in training is
-    flagged with probability ``max_fpr_`` at most (on average over calibration sets; see
-    ``midclass.evaluation.conformal``).
+    above 0, and where a case could not be assessed: its score is NaN, which is not "normal". The
+    threshold is conformal: a case of the given class that was not used in training, and can be
+    assessed, is flagged with probability ``max_fpr_`` at most (on average over calibration sets;
+    see ``midclass.evaluation.conformal``).
 
     A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
@@ -120,7 +107,8 @@ class Detector(ABC):
         self.max_fpr_ = checked_fpr(max_fpr)
         parts = _parted(given.cases, {case.patient_id for case in known}, seed)
         prepared = {name: given.subset(part) for name, part in parts.items()}
-        self._refuse_few(len(parts["calibrate"]))
+        self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
+        self._refuse_few(len(parts["calibrate"]) - self.not_assessed_["calibrate"])
         train, select = prepared["train"], prepared["select"]
         self.learn(Lesson(train, select, seed, workdir, progress, positives))
         self.calibrate(prepared["calibrate"])
@@ -131,7 +119,8 @@ class Detector(ABC):
 
     def calibrate(self, given: Prepared) -> None:
         """Set the threshold with given-class cases that learning has not seen."""
-        self.calibration_ = np.sort(self.score_samples(given))
+        scores = self.score_samples(given)
+        self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
 
     def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
@@ -156,16 +145,25 @@ class Detector(ABC):
             yield Look(some, batch, values.double().cpu().numpy(), maps)
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
-        """Raw score of every case ``(n_cases,)``; -inf for one that cannot be assessed."""
+        """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
         return case_scores(self.looks(prepared), prepared)
 
     def decision_function(self, prepared: Prepared) -> FloatArray:
-        """Score above the threshold ``(n_cases,)``."""
+        """Score above the threshold ``(n_cases,)``; NaN for a case that cannot be assessed."""
         return self.score_samples(prepared) - self.threshold_
 
-    def predict(self, prepared: Prepared) -> NDArray[np.int64]:
-        """1 for abnormal, 0 for given class: ``(n_cases,)``."""
-        return (self.decision_function(prepared) > 0).astype(np.int64)
+    def predict(
+        self, prepared: Prepared, not_assessed: NotAssessed = "review"
+    ) -> NDArray[np.int64]:
+        """1 for abnormal, 0 for given class: ``(n_cases,)``.
+
+        A case that cannot be assessed is 1, so that a person looks at it; with "leave" it is -1.
+        """
+        if not_assessed not in get_args(NotAssessed):
+            raise InputError(f"not_assessed is {not_assessed!r}; give 'review' or 'leave'")
+        decision = self.decision_function(prepared)
+        unseen = 1 if not_assessed == "review" else UNKNOWN
+        return np.where(np.isnan(decision), unseen, decision > 0).astype(np.int64)
 
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
@@ -176,8 +174,11 @@ class Detector(ABC):
         return {"max_fpr": self.max_fpr_, "low": low, "high": high}
 
     def p_values(self, scores: FloatArray) -> FloatArray:
-        """How often a held-out given-class case scores as high: ``(n,)`` for raw scores."""
-        return conformal_p_values(self.calibration_, scores)
+        """How often a held-out given-class case scores as high: ``(n,)``; NaN for a score NaN."""
+        found, assessed = np.full(len(scores), np.nan), ~np.isnan(scores)
+        if assessed.any():
+            found[assessed] = conformal_p_values(self.calibration_, scores[assessed])
+        return found
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
@@ -191,6 +192,20 @@ class Detector(ABC):
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy for disease to be seen in."""
         return prepared.with_anatomy(self.recipe.geometry.least_anatomy_mm2)
+
+    def reasons(self, prepared: Prepared) -> dict[int, str]:
+        """Why cases cannot be assessed: number of the case -> words, before a colon the kind."""
+        largest = np.zeros(len(prepared.cases))
+        np.maximum.at(largest, prepared.case_index, prepared.anatomy_mm2)
+        seen = set(prepared.case_index[self.assessable(prepared)].tolist())
+        least = self.recipe.geometry.least_anatomy_mm2
+        return {
+            case: f"too little anatomy: {size:.4g} mm2 of the {least:g} that are needed"
+            if size
+            else "no anatomy found"
+            for case, size in enumerate(largest.tolist())
+            if case not in seen
+        }
 
     def images(self, prepared: Prepared) -> LearningImages:
         """The assessable samples to learn from, and the recipe's nuisance.
@@ -230,6 +245,7 @@ class Detector(ABC):
             "calibration": self.calibration_.tolist(),
             "cases": self.cases_,
             "patients": self.patients_,
+            "not_assessed": self.not_assessed_,
             "state": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
@@ -254,14 +270,6 @@ class Detector(ABC):
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""
         conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)
-
-
-def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
-    """The highest score among the samples of each case ``(n_cases,)``; -inf where there is none."""
-    highest = np.full(len(prepared.cases), -np.inf)
-    for look in looks:
-        np.maximum.at(highest, prepared.case_index[look.rows], look.scores)
-    return highest
 
 
 def _parted(given: Cohort, known: Collection[str], seed: int) -> dict[str, Cohort]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midclass.detectors.base import Detector, Look, case_scores
+from midclass.detectors.base import Detector
+from midclass.detectors.look import Look, case_scores
 from midclass.errors import InputError
-from midclass.evaluation.table import UNKNOWN, ScoreTable
+from midclass.evaluation.table import UNKNOWN, NotAssessed, ScoreTable
 from midclass.images.prepared import Prepared
 from midclass.knowledge.acquisition import moved, one_part, sides
 from midclass.types import ImageBatch, Progress
@@ -24,26 +25,28 @@ def score_table(
     looks: Iterable[Look] | None = None,
     *,
     slices: bool = False,
+    not_assessed: NotAssessed = "review",
 ) -> ScoreTable:
-    """Score every case of ``prepared``.
+    """Score every case of ``prepared``; one that cannot be assessed has a reason instead.
 
     Args:
         detector: fitted.
         prepared: n cases, of known class or not.
         looks: those of the detector at ``prepared``, where somebody else sees them too.
         slices: add the column ``slice``, where every case has its place among its patient's.
+        not_assessed: what becomes of those that cannot be.
 
     Returns:
-        The table, with the extra columns ``p_value``, ``flagged``, ``assumed_spacing`` (0 or 1)
-        and, where asked for and known, ``slice``.
+        The table, with the extra columns ``p_value``, ``assumed_spacing`` (0 or 1) and, where asked
+        for and known, ``slice``.
     """
     cases = prepared.cases
     scores = case_scores(detector.looks(prepared) if looks is None else looks, prepared)
+    reasons = detector.reasons(prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1
     extra = {
         "p_value": detector.p_values(scores),
-        "flagged": (scores > detector.threshold_).astype(np.int64),
         "assumed_spacing": assumed,
     }
     places = [case.slice for case in cases]
@@ -57,6 +60,8 @@ def score_table(
         threshold=detector.threshold_,
         class_name=[case.class_name for case in cases],
         extra=extra,
+        reason=[reasons.get(number, "") for number in range(len(cases))],
+        not_assessed=not_assessed,
     )
 
 

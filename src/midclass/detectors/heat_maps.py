@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from midclass.detectors.base import Look
+from midclass.detectors.look import Look
 
 
 @contextmanager

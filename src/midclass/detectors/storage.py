@@ -44,5 +44,6 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     detector.max_fpr_, detector.threshold_ = about["max_fpr"], about["threshold"]
     detector.calibration_ = np.array(about["calibration"], dtype=float)
     detector.cases_, detector.patients_ = about["cases"], about["patients"]
+    detector.not_assessed_ = about.get("not_assessed", {})  # earlier versions did not count
     detector.restore(tensors, about["state"])
     return detector

@@ -4,6 +4,9 @@ The unit of chance is the patient and the repeat: each resample draws patients a
 replacement and is the same for all detectors of a task, so that differences are paired. Repeats are
 few, and resamples of five say too little of how much a sixth would differ: their intervals are
 widened (see ``midclass.evaluation.uncertainty``).
+
+A detector's figures are of the cases that it assessed. Where detectors did not assess the same
+cases, they are compared with each other on those that all assessed.
 """
 
 from __future__ import annotations
@@ -56,10 +59,13 @@ class TaskComparison:
         drawn: detector -> figure -> its values in the resamples, float64 ``(resamples,)`` or fewer,
             means over the drawn repeats; one resample is the same draw for all detectors.
         seen: measured figures, float64 ``(repeats, figures)``.
+        alike: the same of the cases that all detectors assessed; None where these are all that any
+            of them assessed.
     """
 
     drawn: Mapping[str, Mapping[str, NDArray[np.float64]]]
     seen: Mapping[str, NDArray[np.float64]]
+    alike: TaskComparison | None = None
 
     @classmethod
     def of(
@@ -80,6 +86,8 @@ class TaskComparison:
             InputError: detectors were measured on other repeats or other cases.
         """
         _check_same(tables)
+        common = _assessed_by_all(tables)
+        alike = None if common is tables else cls.of(common, resamples=resamples, seed=seed)
         rng = np.random.default_rng(seed)
         first = next(iter(tables.values()))
         patients = np.unique(np.concatenate([table.patient_id for table in first.values()]))
@@ -101,6 +109,7 @@ class TaskComparison:
                 name: np.concatenate([_figures(run, once) for run in repeats])
                 for name, repeats in runs.items()
             },
+            alike,
         )
 
     def estimate(self, detector: str, figure: str = "auroc") -> Estimate:
@@ -112,7 +121,9 @@ class TaskComparison:
         return Estimate(float(seen.mean()), max(low, 0.0), min(high, 1.0), spread)
 
     def difference(self, ours: str, other: str, figure: str = "auroc") -> Difference:
-        """Ours minus the other's."""
+        """Ours minus the other's, on the cases that all detectors assessed."""
+        if self.alike is not None:
+            return self.alike.difference(ours, other, figure)
         seen = (self.seen[ours] - self.seen[other])[:, FIGURES.index(figure)]
         chance = Chance.of(seen, self.drawn[ours][figure] - self.drawn[other][figure])
         low, high = chance.interval()
@@ -152,8 +163,9 @@ def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def _ranked(table: ScoreTable, patients: NDArray[np.str_]) -> Ranked:
-    """The cases of a table; ``patients`` are all of the task, sorted."""
-    return Ranked.of(table.label, table.score, np.searchsorted(patients, table.patient_id))
+    """The assessed cases of a table; ``patients`` are all of the task, sorted."""
+    units, seen = np.searchsorted(patients, table.patient_id), table.assessed
+    return Ranked.of(table.label[seen], table.score[seen], units[seen])
 
 
 def _area(run: Ranked, times: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -204,3 +216,36 @@ def _check_same(tables: Mapping[str, Mapping[int, ScoreTable]]) -> None:
                 zip(same.case_id, same.label, strict=True)
             ):
                 raise InputError(f"repeat {repeat}: {name} and {first} scored other cases")
+
+
+def _assessed_by_all(
+    tables: Mapping[str, Mapping[int, ScoreTable]],
+) -> Mapping[str, Mapping[int, ScoreTable]]:
+    """The tables with the cases that every detector assessed; themselves where all have the same.
+
+    Raises:
+        InputError: in a repeat there is no such case of one class.
+    """
+    seen = {
+        repeat: [set(found[repeat].case_id[found[repeat].assessed]) for found in tables.values()]
+        for repeat in next(iter(tables.values()))
+    }
+    if all(one == cases[0] for cases in seen.values() for one in cases):
+        return tables
+    common = {repeat: sorted(set.intersection(*cases)) for repeat, cases in seen.items()}
+    found = {
+        name: {
+            repeat: table.take(np.isin(table.case_id, common[repeat]))
+            for repeat, table in by_repeat.items()
+            if common[repeat]
+        }
+        for name, by_repeat in tables.items()
+    }
+    first = next(iter(found.values()))
+    for repeat in common:
+        if repeat not in first or len(np.unique(first[repeat].label)) < 2:
+            raise InputError(
+                f"repeat {repeat}: of one class there is no case that all of "
+                f"{', '.join(tables)} assessed, so that they cannot be compared"
+            )
+    return found

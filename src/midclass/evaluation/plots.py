@@ -49,7 +49,7 @@ class Panel:
 
 
 def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> None:
-    """The ROC curve, the operating point with its intervals, and the promised rate.
+    """The ROC curve of assessed cases, the operating point with its intervals, the promised rate.
 
     Args:
         path: of the PNG.
@@ -84,6 +84,14 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
             f"   sensitivity {interval_text(hit)}",
             f"   false-alarm rate {interval_text(alarm)}",
             f"   promised at most {figures['max_fpr']:g}",
+        ]
+    if any(figures["not_assessed"].values()):
+        share = figures["share_not_assessed"]
+        low, high = figures["bounds"]["auroc"]
+        lines += [
+            "not assessed, and not in the curve:",
+            *(f"   {share[name]['value']:.1%} of the {name} class" for name in share),
+            f"   with them AUROC {low:.3f} to {high:.3f}",
         ]
     axes.text(0.42, 0.06, "\n".join(lines), va="bottom", fontsize=9, linespacing=1.5)
     axes.set(
@@ -250,7 +258,7 @@ def _over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> F
 
 def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
     """False-alarm rate and sensitivity at every distinct score, from the highest down."""
-    known = table.label >= 0
+    known = (table.label >= 0) & table.assessed
     ranked = Ranked.of(table.label[known], table.score[known])
     (false_alarms,), (found,) = ranked.roc(ranked.once).rates()
     return false_alarms, found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from midclass.errors import InputError
 from midclass.evaluation import bootstrap, metrics
 from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import UNKNOWN, ScoreTable
@@ -18,25 +20,70 @@ Column: TypeAlias = NDArray[Any]
 def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     """All figures of a score table, ready for JSON.
 
-    Those of ``summary``, and ``not_assessed`` (cases scored -inf, by class) and
-    ``assumed_spacing`` (cases whose spacing came from the recipe). Scores are smoothed along the
-    column ``slice``, where there is one, before they are put together by patient.
+    Those of ``summary``, which are of assessed cases; what they leave out; and ``assumed_spacing``
+    (cases whose spacing came from the recipe). What is left out: ``not_assessed`` (cases by class),
+    ``share_not_assessed`` (of each class, with its interval), ``reasons`` (cases by reason) and
+    ``bounds`` (see there). Scores are smoothed along the column ``slice``, where there is one,
+    before they are put together by patient.
 
-    >>> table = ScoreTable.of([*"abcd"], [*"pqrs"], [0, 0, 1, 1], [1, 2, 3, -np.inf], threshold=2.5)
+    >>> score = [1, 3, 2, 4, np.nan]
+    >>> table = ScoreTable.of([*"abcde"], [*"pqrst"], [0, 0, 1, 1, 1], score, threshold=2.5)
     >>> figures = report(table, max_fpr=0.05)
-    >>> figures["auroc"]["value"], figures["not_assessed"]
-    (0.5, {'given': 0, 'target': 1})
+    >>> figures["auroc"]["value"], figures["not_assessed"], figures["bounds"]["auroc"]
+    (0.75, {'given': 0, 'target': 1}, [0.5, 0.8333333333333334])
     """
-    missing = np.isneginf(table.score)
-    counts = {
-        name: int(np.sum(missing & (table.label == label)))
-        for label, name in enumerate(("given", "target"))
-    }
     assumed = table.extra.get("assumed_spacing", np.zeros(len(table)))
+    missing, classes = ~table.assessed, {"given": table.label == 0, "target": table.label == 1}
     return summary(table, max_fpr, order=table.extra.get("slice")) | {
-        "not_assessed": counts,
+        "not_assessed": {name: int(np.sum(missing & one)) for name, one in classes.items()},
+        "share_not_assessed": {
+            name: _share(missing, table.patient_id, one) for name, one in classes.items()
+        },
+        "reasons": reasons(table),
+        "bounds": bounds(table),
         "assumed_spacing": int(np.sum(assumed)),
     }
+
+
+def auroc_of(table: ScoreTable) -> float:
+    """AUROC of the assessed cases of known class.
+
+    >>> auroc_of(ScoreTable.of([*"abc"], [*"pqr"], [0, 1, 1], [1, 2, np.nan]))
+    1.0
+    """
+    seen = table.assessed & (table.label != UNKNOWN)
+    return metrics.auroc(table.label[seen], table.score[seen])
+
+
+def reasons(table: ScoreTable) -> dict[str, int]:
+    """Number of cases that were not assessed by reason, without its figures; most first.
+
+    >>> reasons(ScoreTable.of([*"ab"], [*"pq"], [0, 0], [np.nan] * 2, reason=["small: 3 mm2", ""]))
+    {'small': 1, 'no reason given': 1}
+    """
+    said = table.reason[~table.assessed].tolist()
+    return dict(Counter(r.partition(":")[0] or "no reason given" for r in said).most_common())
+
+
+def bounds(table: ScoreTable) -> dict[str, list[float]]:
+    """The least and the most that each figure can be, whatever cases not assessed would score.
+
+    At the least all of them are missed, if of the target class, or false alarms; at the most all
+    are caught. ``sensitivity`` and ``false_alarm_rate`` are there where there is a threshold.
+    """
+    table = table.take(table.label != UNKNOWN)
+    target, missing = table.label == 1, ~table.assessed
+    lowest, highest = np.nanmin(table.score) - 1, np.nanmax(table.score) + 1
+    areas = [
+        metrics.auroc(table.label, np.where(missing, unseen, table.score))
+        for unseen in (np.where(target, lowest, highest), np.where(target, highest, lowest))
+    ]
+    found = {"auroc": areas}
+    if not np.isnan(table.threshold).any():
+        for name, among in (("sensitivity", target), ("false_alarm_rate", ~target)):
+            flagged = table.flagged[among]
+            found[name] = [float(flagged.mean()), float((flagged | missing[among]).mean())]
+    return found
 
 
 def examples(table: ScoreTable, n: int = 4) -> dict[str, NDArray[np.int64]]:
@@ -46,12 +93,11 @@ def examples(table: ScoreTable, n: int = 4) -> dict[str, NDArray[np.int64]]:
     >>> {name: rows.tolist() for name, rows in examples(table).items()}
     {'hits': [2], 'misses': [3], 'false alarms': [1]}
     """
-    assessed = np.isfinite(table.score)
     target, given, flagged = table.label == 1, table.label == 0, table.flagged
-    order = np.argsort(-table.score, kind="stable")
+    order = np.argsort(-table.score, kind="stable")  # those that were not assessed come last
 
     def first(wanted: NDArray[np.bool_], order: NDArray[np.int64]) -> NDArray[np.int64]:
-        return order[(wanted & assessed)[order]][:n]
+        return order[(wanted & table.assessed)[order]][:n]
 
     return {
         "hits": first(target & flagged, order),
@@ -67,27 +113,27 @@ def summary(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The figures of one table, ready for JSON; cases of unknown label are counted and left out.
+    """The figures of one table's assessed cases, ready for JSON.
 
+    Cases of unknown label, and those that were not assessed, are counted and left out.
     Each figure is ``{"value", "low", "high"}`` with the 95 % interval over patients.
     ``sensitivity`` and ``false_alarm_rate`` are at the table's threshold, None where it has none;
     ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (see
     ``metrics.by_patient``; ``order`` is ``(n,)``) is None where patients have fewer than 2 cases on
     average or are of one class.
+
+    Raises:
+        InputError: a class has no assessed case.
     """
     known = table.label != UNKNOWN
-    y, s, patients = table.label[known], table.score[known], table.patient_id[known]
+    seen = known & table.assessed
+    _refuse_unseen(table.label[known], table.label[seen])
+    y, s, patients = table.label[seen], table.score[seen], table.patient_id[seen]
     at_rate = partial(Ranked.sensitivity_at_fpr, max_fpr=metrics.checked_fpr(max_fpr))
 
     def figure(of: metrics.Figure, y: Column, s: Column, patients: Column) -> dict[str, float]:
         limits = metrics.interval(of, y, s, patients, n_resamples=n_resamples, seed=seed)
         return _limited(metrics.value(of, y, s), limits)
-
-    def share(flagged: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, float]:
-        limits = metrics.share_interval(
-            flagged, patients, among, n_resamples=n_resamples, seed=seed
-        )
-        return _limited(float(flagged[among].mean()), limits)
 
     result: dict[str, Any] = {
         "max_fpr": max_fpr,
@@ -98,18 +144,49 @@ def summary(
         "false_alarm_rate": None,
     }
     if not np.isnan(table.threshold[known]).any():
-        result["sensitivity"] = share(table.flagged[known], y == 1)
-        result["false_alarm_rate"] = share(table.flagged[known], y == 0)
+        share = partial(_share, table.flagged[seen], patients, n_resamples=n_resamples, seed=seed)
+        result["sensitivity"] = share(among=y == 1)
+        result["false_alarm_rate"] = share(among=y == 0)
     place = None if order is None else np.asarray(order)[known]
-    who, label, score = metrics.by_patient(s, y, patients, place)
-    per_class = metrics.per_class(y, s, table.class_name[known])
-    several = len(y) >= 2 * len(who) and 0 < label.sum() < len(label)
+    lowest = np.where(table.assessed, table.score, -np.inf)[known]
+    everybody = table.patient_id[known]
+    who, label, score = metrics.by_patient(lowest, table.label[known], everybody, place)
+    judged = np.isfinite(score)  # any case of the patient was assessed
+    per_class = metrics.per_class(y, s, table.class_name[seen])
+    several = len(y) >= 2 * judged.sum() and len(np.unique(label[judged])) == 2
     return result | {
         "auroc_per_class": {name: area for name, area in per_class.items() if name},
-        "auroc_per_patient": figure(Ranked.auroc, label, score, who) if several else None,
-        "cases": _counted(y) | {"unknown": int(np.sum(~known))},
+        "auroc_per_patient": (
+            figure(Ranked.auroc, label[judged], score[judged], who[judged]) if several else None
+        ),
+        "cases": _counted(table.label) | {"unknown": int(np.sum(~known))},
         "patients": _counted(label),
     }
+
+
+def _refuse_unseen(known: Column, seen: Column) -> None:
+    for label, name in enumerate(("given", "target")):
+        if not np.any(seen == label) and np.any(known == label):
+            raise InputError(
+                f"none of the {np.sum(known == label)} {name}-class cases was assessed, so that "
+                "there is nothing to measure; the column reason of the score table says why"
+            )
+
+
+def _share(
+    which: NDArray[np.bool_],
+    patients: Column,
+    among: NDArray[np.bool_],
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, float] | None:
+    """The share of the cases ``among``, with its interval; None where there are none."""
+    if not among.any():
+        return None
+    if not which[among].any():
+        return _limited(0.0, (0.0, 0.0))
+    limits = metrics.share_interval(which, patients, among, n_resamples=n_resamples, seed=seed)
+    return _limited(float(which[among].mean()), limits)
 
 
 def _limited(value: float, limits: tuple[float, float]) -> dict[str, float]:
@@ -123,7 +200,8 @@ def _counted(label: NDArray[np.int64]) -> dict[str, int]:
 def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
     """False-alarm rates of the table of ``nuisance_scores``, with 95 % intervals over patients.
 
-    Both ends of a part's range count as one: a rate is over twice the cases.
+    Both ends of a part's range count as one: a rate is over twice the cases. A case that cannot be
+    assessed under a nuisance is left out of its rate.
 
     Returns:
         part -> strength -> ``value``, ``low``, ``high``; the part ``none`` at 0 is undisturbed.
@@ -146,6 +224,9 @@ def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
 
 
 def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, float]:
-    flagged = np.mean([scores > table.threshold for scores in several], axis=0)
-    limits = metrics.share_interval(flagged, table.patient_id, draw=bootstrap.together)
-    return _limited(float(flagged.mean()), limits)
+    assessed = np.isfinite(several)  # earlier versions wrote -inf
+    flagged = np.sum([scores > table.threshold for scores in several], axis=0)
+    counted = assessed.mean(0)  # of each case
+    flagged = flagged / np.maximum(assessed.sum(0), 1)
+    limits = metrics.share_interval(flagged, table.patient_id, counted, draw=bootstrap.together)
+    return _limited(float((flagged * counted).sum() / counted.sum()), limits)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,10 @@ from midclass.errors import InputError
 from midclass.files import new_text
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
+OUTCOMES = ("assessed", "reason", "flagged", "review")
+"""More columns of every file; ``flagged`` and ``review`` follow from the others."""
+NotAssessed: TypeAlias = Literal["review", "leave"]
+"""What becomes of a case that could not be assessed: a person looks at it, or it is left out."""
 UNKNOWN = -1
 """The label of a case whose class is not known: an empty cell in the file."""
 
@@ -27,21 +31,26 @@ UNKNOWN = -1
 class ScoreTable:
     """Scores of n cases; a case is flagged where ``score > threshold``.
 
+    A case that the detector could not assess is an outcome of its own, never "normal": it has a
+    reason in place of a score, and its cells of score, p-value and flag are empty.
+
     Attributes:
         case_id: str ``(n,)``, each different.
         patient_id: str ``(n,)``.
         label: int ``(n,)``, 0 given class, 1 target class, -1 unknown.
         class_name: str ``(n,)``, may be empty.
-        score: float64 ``(n,)``, higher is more abnormal; -inf where a case cannot be assessed.
+        score: float64 ``(n,)``, higher is more abnormal; NaN where a case was not assessed.
         threshold: float64 ``(n,)``, NaN (an empty cell) where there is none.
+        reason: str ``(n,)``, why a case was not assessed; empty of the others.
         extra: more columns by name, each ``(n,)``. When read, a column of numbers is float64 (an
             empty cell is NaN) and any other is str.
+        not_assessed: whether ``review`` sends a case that was not assessed to a person.
 
     Raises InputError that names row and column; as in the file, row 2 is the first case.
 
-    >>> table = ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [0.25, 0.5], threshold=0.4)
-    >>> table.flagged.tolist(), table.class_name.tolist()
-    ([False, True], ['', ''])
+    >>> table = ScoreTable.of([*"abc"], [*"pqr"], [0, 1, 1], [0.25, 0.5, np.nan], threshold=0.4)
+    >>> table.flagged.tolist(), table.assessed.tolist(), table.review.tolist()
+    ([False, True, False], [True, True, False], [False, True, True])
     """
 
     case_id: NDArray[np.str_]
@@ -50,7 +59,9 @@ class ScoreTable:
     class_name: NDArray[np.str_]
     score: NDArray[np.float64]
     threshold: NDArray[np.float64]
+    reason: NDArray[np.str_]
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    not_assessed: NotAssessed = "review"
 
     @classmethod
     def of(
@@ -62,17 +73,25 @@ class ScoreTable:
         threshold: ArrayLike = np.nan,
         class_name: ArrayLike = "",
         extra: Mapping[str, ArrayLike] | None = None,
+        reason: ArrayLike = "",
+        not_assessed: NotAssessed = "review",
     ) -> ScoreTable:
-        """Make a table from lists or arrays; one threshold or class name stands for all cases."""
+        """Make a table from lists or arrays; one threshold or text stands for all cases.
+
+        A score of -inf is what earlier versions wrote for NaN.
+        """
         cases = np.asarray(case_id, dtype=np.str_)
+        scores = np.asarray(score, dtype=np.float64)
         return cls(
             cases,
             np.asarray(patient_id, dtype=np.str_),
             np.asarray(label).astype(np.int64, casting="same_kind"),  # 0.5 is no label
             np.array(np.broadcast_to(np.asarray(class_name, dtype=np.str_), cases.shape)),
-            np.asarray(score, dtype=np.float64),
+            np.where(np.isneginf(scores), np.nan, scores),
             np.array(np.broadcast_to(np.asarray(threshold, dtype=np.float64), cases.shape)),
+            np.array(np.broadcast_to(np.asarray(reason, dtype=np.str_), cases.shape)),
             {name: np.asarray(values) for name, values in (extra or {}).items()},
+            not_assessed,
         )
 
     def __post_init__(self) -> None:
@@ -84,7 +103,7 @@ class ScoreTable:
                 raise InputError(
                     f"column {name} has the shape {values.shape}, case_id has {n} rows"
                 )
-        if doubled := sorted(set(self.extra) & set(COLUMNS)):
+        if doubled := sorted(set(self.extra) & {*COLUMNS, *OUTCOMES}):
             raise InputError(f"extra column {doubled[0]} has a standard column's name; rename it")
         first = np.unique(self.case_id, return_index=True)[1]
         again = np.ones(n, dtype=bool)
@@ -93,8 +112,9 @@ class ScoreTable:
         self._refuse("case_id", again, "is there twice; give each case one row")
         self._refuse("patient_id", self.patient_id == "", "every case needs a patient")
         self._refuse("label", ~np.isin(self.label, (0, 1, UNKNOWN)), "0, 1 or -1 (unknown)")
-        no_score = np.isnan(self.score) | (self.score == np.inf)
-        self._refuse("score", no_score, "a score is finite, or -inf for a case not assessed")
+        self._refuse("score", np.isinf(self.score), "a score is finite, or NaN: not assessed")
+        unasked = self.assessed & (self.reason != "")
+        self._refuse("reason", unasked, "only a case without a score has a reason")
 
     def _refuse(self, name: str, wrong: NDArray[np.bool_], reason: str) -> None:
         if wrong.any():
@@ -104,12 +124,36 @@ class ScoreTable:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """All columns by name, in the order of the file."""
-        return {name: getattr(self, name) for name in COLUMNS} | dict(self.extra)
+        known = self.assessed & ~np.isnan(self.threshold)
+        left = ~self.assessed if self.not_assessed == "leave" else np.zeros(len(self), bool)
+        outcomes = {
+            "assessed": self.assessed.astype(np.int64),
+            "reason": self.reason,
+            "flagged": np.where(known, self.flagged.astype(np.int64).astype(np.str_), ""),
+            "review": np.where(left, "", self.review.astype(np.int64).astype(np.str_)),
+        }
+        return {name: getattr(self, name) for name in COLUMNS} | outcomes | dict(self.extra)
+
+    @property
+    def assessed(self) -> NDArray[np.bool_]:
+        """Which cases the detector could judge, bool ``(n,)``."""
+        return ~np.isnan(self.score)
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
         """Which cases are called abnormal, bool ``(n,)``; none where there is no threshold."""
         return np.asarray(self.score > self.threshold)
+
+    @property
+    def review(self) -> NDArray[np.bool_]:
+        """Which cases a person should look at: the flagged, and by default the not assessed."""
+        return self.flagged if self.not_assessed == "leave" else self.flagged | ~self.assessed
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> ScoreTable:
+        """Some of the cases, by a mask or by their rows."""
+        columns = [one.name for one in fields(self) if one.name not in ("extra", "not_assessed")]
+        extra = {name: values[rows] for name, values in self.extra.items()}
+        return replace(self, extra=extra, **{name: getattr(self, name)[rows] for name in columns})
 
     def __len__(self) -> int:
         return len(self.case_id)
@@ -124,14 +168,18 @@ class ScoreTable:
         """Read a CSV; raises InputError that names the file, the row and the column."""
         try:
             cells = _read_columns(Path(path))
+            assessed = _assessed(cells)
+            sent = [c for c, one in zip(cells.get("review", []), assessed, strict=False) if not one]
             return cls.of(
                 case_id=cells["case_id"],
                 patient_id=cells["patient_id"],
                 label=_numbers("label", [cell or UNKNOWN for cell in cells["label"]], int),
                 class_name=cells["class_name"],
-                score=_numbers("score", cells["score"], float),
+                score=_numbers("score", [c or "nan" for c in cells["score"]], float),
                 threshold=_numbers("threshold", [c or "nan" for c in cells["threshold"]], float),
-                extra={k: _guessed(v) for k, v in cells.items() if k not in COLUMNS},
+                extra={k: _guessed(v) for k, v in cells.items() if k not in {*COLUMNS, *OUTCOMES}},
+                reason=cells.get("reason", ""),
+                not_assessed="leave" if sent and not any(sent) else "review",
             )
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
@@ -193,6 +241,25 @@ def _numbers(name: str, cells: Sequence[object], kind: Callable[[Any], float]) -
             reason = "give 0, 1 or nothing" if name == "label" else "give a number"
             raise InputError(f"row {number}, column {name}: found {cell!r}; {reason}") from None
     return numbers
+
+
+def _assessed(cells: Mapping[str, Sequence[str]]) -> list[bool]:
+    """Which rows have a score; raises InputError where that and ``assessed`` differ."""
+    scores = cells["score"]
+    said = cells.get("assessed") or ["0" if score == "-inf" else "1" for score in scores]
+    for number, (score, one) in enumerate(zip(scores, said, strict=True), start=2):
+        if one not in ("0", "1"):
+            raise InputError(f"row {number}, column assessed: found {one!r}; give 0 or 1")
+        if one == "1" and score in ("", "nan", "-inf"):
+            raise InputError(
+                f"row {number}, column score: found {score!r}; give a number, or assessed 0"
+            )
+        if one == "0" and score not in ("", "-inf"):
+            raise InputError(
+                f"row {number}, column score: found {score!r} of a case with assessed 0; "
+                "leave it empty, or give assessed 1"
+            )
+    return [one == "1" for one in said]
 
 
 def _guessed(cells: list[str]) -> NDArray[Any]:

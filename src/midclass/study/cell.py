@@ -171,7 +171,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
         workdir=work,
     )
     table = score_table(detector, prepare(test, recipe, cache=cache), slices=True)
-    assessed = table.score[np.isfinite(table.score)]
+    assessed = table.score[table.assessed]
     if len(assessed) > 1 and np.ptp(assessed) == 0:
         raise InputError(
             f"all {len(assessed)} test cases that can be assessed have the score {assessed[0]:g}, "

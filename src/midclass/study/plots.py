@@ -16,17 +16,31 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def areas(
-    path: Path, title: str, found: Mapping[str, Estimate], ours: str, chance: float = 0.5
+    path: Path,
+    title: str,
+    found: Mapping[str, Estimate],
+    ours: str,
+    limits: Mapping[str, tuple[float, ...]] | None = None,
 ) -> None:
-    """AUROC of each detector with its interval, the first on top, ours in colour."""
+    """AUROC of each detector with its interval, the first on top, ours in colour.
+
+    Args:
+        path: of the picture.
+        title: above it.
+        found: detector -> AUROC of the cases that it assessed.
+        ours: the detector in colour.
+        limits: detector -> the least and the most that the AUROC of all cases can be, drawn behind.
+    """
     figure = Figure((6.4, 0.8 + 0.26 * len(found)), layout="constrained")
     figure.suptitle(title)  # over the whole width: that of the axes is narrow, names are long
     axes = figure.add_subplot(xlabel="AUROC")
     for row, (name, one) in enumerate(found.items()):
         colour = ACCENT if name == ours else GREY
+        low, high = (limits or {}).get(name, (one.value, one.value))
+        axes.plot([low, high], [row, row], color=colour, lw=5, alpha=0.2, solid_capstyle="butt")
         axes.plot([one.low, one.high], [row, row], color=colour, lw=1.5)
         axes.plot(one.value, row, "o", color=colour, ms=5)
-    axes.axvline(chance, color=GREY, lw=0.8, ls=":")
+    axes.axvline(0.5, color=GREY, lw=0.8, ls=":")
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)

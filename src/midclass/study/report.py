@@ -15,7 +15,7 @@ from midclass.evaluation.metrics import false_alarm_rate
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
 from midclass.study.markdown import figure, filled, percent, signed, with_limits
-from midclass.study.results import NotAssessed, Results
+from midclass.study.results import Results, Unseen
 from midclass.version import __version__
 
 NAMED = 10
@@ -26,6 +26,8 @@ TITLES = {
     "sensitivity_at_5": "sensitivity at 5 % false alarms",
     "sensitivity_at_10": "sensitivity at 10 % false alarms",
 }
+UNSEEN = ["not assessed, given / target", "AUROC whatever they would score"]
+"""Columns of a task in which some cases were not assessed."""
 Part = dict[str, Any]
 """What a part of the page is written from, by the names of ``templates/results.md.j2``."""
 
@@ -41,7 +43,6 @@ def markdown(results: Results, folder: Path) -> str:
         named=NAMED,
         left_out=_left_out(results),
         overview=_overview(results),
-        raised=_raised(results),
         corrected=_corrected(results),
         tasks=[_one_task(results, task) for task in results.main],
         positives=_positives(results),
@@ -77,7 +78,7 @@ def _overview(results: Results) -> Part:
 def _one_task(results: Results, task: str) -> Part:
     """The detectors of a task, best first, and ours compared with each."""
     compared, ours = results.compared[task], results.study.title(results.ours)
-    out, names = results.not_assessed(task), results.ordered(task)
+    names, whole = results.ordered(task), results.assesses_all(task)
     several = names != [results.ours]
     rows = []
     for name in names:
@@ -91,11 +92,11 @@ def _one_task(results: Results, task: str) -> Part:
             low, high = signed(found.low), signed(found.high)
             against = [f"{signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.study.title(name), name == results.ours)
-        alone = [figure(results.auroc_of_assessed(task, name))] if out else []
-        rows.append([title, *figures, *alone, sd, alarms, *against])
+        out = [] if whole else _unseen(results.unseen(task, name))
+        rows.append([title, *figures, *out, sd, alarms, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
     head = ["detector", *(TITLES[one] for one in comparison.FIGURES)]
-    head += ["AUROC of assessed cases"] if out else []
+    head += [] if whole else UNSEEN
     head += ["sd of AUROC", promised]
     head += [f"AUROC of {ours} minus it", "p, corrected"] if several else []
     one = next(iter(results.tables[task].values()))
@@ -103,7 +104,7 @@ def _one_task(results: Results, task: str) -> Part:
         "name": task,
         "title": results.study.task_title(task),
         "sizes": [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()],
-        "not_assessed": _not_assessed(results, out),
+        "not_assessed": _not_assessed(results, task),
         "head": head,
         "rows": rows,
     }
@@ -120,22 +121,24 @@ def _corrected(results: Results) -> Part | None:
     }
 
 
-def _raised(results: Results) -> list[str]:
-    """Which tasks have another level of chance than .5."""
-    levels = {task: results.not_assessed(task).auroc for task in results.main}
-    return [
-        f"{figure(level)} in {results.study.task_title(task)}"
-        for task, level in levels.items()
-        if level != 0.5
-    ]
-
-
-def _not_assessed(results: Results, found: NotAssessed) -> Part | None:
-    """Who scores -inf in a task, and the level of chance that it makes; None where nobody does."""
-    if not found:
+def _not_assessed(results: Results, task: str) -> Part | None:
+    """The cases of a task that ours did not assess; None where all assessed all."""
+    if results.assesses_all(task):
         return None
-    differ = [results.study.title(name) for name in found.differ]
-    return found._asdict() | {"auroc": figure(found.auroc), "differ": differ}
+    found = results.unseen(task, results.ours)
+    shares = {name: _whole(getattr(found, name)) for name in ("given", "target")}
+    limits = {name: figure(getattr(found, name)) for name in ("low", "high")}
+    return shares | limits | {"differ": results.compared[task].alike is not None}
+
+
+def _whole(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _unseen(found: Unseen) -> list[str]:
+    """The cells under ``UNSEEN``."""
+    shares = f"{_whole(found.given)} / {_whole(found.target)}"
+    return [shares, f"{figure(found.low)} to {figure(found.high)}"]
 
 
 def _positives(results: Results) -> list[Part] | None:
@@ -150,7 +153,7 @@ def _positives(results: Results) -> list[Part] | None:
         ]
         if rows:
             head = [study.task_title(task), *map(str, numbers)]
-            out = _not_assessed(results, results.not_assessed(task))
+            out = _not_assessed(results, task)
             parts.append({"head": head, "rows": rows, "not_assessed": out})
     return parts or None
 
@@ -197,8 +200,8 @@ def _versions(log: list[Outcome]) -> list[str]:
 
 
 def _alarms(tables: Mapping[int, ScoreTable]) -> str:
-    """False-alarm rate at the threshold: mean, least and most of the repeats."""
-    rates = [false_alarm_rate(t.label, t.flagged) for t in tables.values()]
+    """False-alarm rate of assessed cases at the threshold: mean, least and most of the repeats."""
+    rates = [false_alarm_rate(t.label[t.assessed], t.flagged[t.assessed]) for t in tables.values()]
     return percent(float(np.mean(rates)), min(rates), max(rates), digits=1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from midclass.errors import InputError
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
-from midclass.evaluation.metrics import auroc
+from midclass.evaluation.report import bounds
 from midclass.evaluation.table import ScoreTable
 from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import table_of
@@ -23,23 +23,18 @@ Tables = dict[str, dict[int, ScoreTable]]
 """Detector -> repeat -> scores, of one task."""
 
 
-class NotAssessed(NamedTuple):
-    """Cases to which our detector gives -inf, means over the repeats.
+class Unseen(NamedTuple):
+    """Cases that a detector did not assess, means over the repeats.
 
     Attributes:
-        given, target: their numbers in each class.
-        auroc: of telling the classes by this alone, the chance level where there are any.
-        differ: detectors that give -inf to other cases.
+        given, target: their share of each class.
+        low, high: the least and the most that the AUROC can be, whatever they would score.
     """
 
     given: float
     target: float
-    auroc: float
-    differ: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there are any, of ours or of another detector."""
-        return self.given + self.target > 0 or bool(self.differ)
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -124,37 +119,34 @@ class Results:
 
     @cached_property
     def ranks(self) -> dict[str, float]:
-        """Mean rank of each detector without positives that every task of ``main`` has."""
+        """Mean rank of each detector without positives that every task of ``main`` has.
+
+        Ranks are of the AUROC on the cases that all detectors assessed.
+        """
         values = {
-            task: {name: self.compared[task].estimate(name).value for name in self.ordered(task)}
+            task: {name: self._alike(task).estimate(name).value for name in self.ordered(task)}
             for task in self.main
         }
         return comparison.mean_ranks(values) if values else {}
 
-    def not_assessed(self, task: str) -> NotAssessed:
-        """The cases that show too little anatomy to be assessed, which score -inf."""
-        tables = self.tables[task][self.ours].values()
-        counts, areas = [], []
-        for table in tables:
-            assessed = np.isfinite(table.score)
-            counts.append([np.sum(~assessed & (table.label == label)) for label in (0, 1)])
-            areas.append(0.5 if assessed.all() else auroc(table.label, assessed.astype(float)))
-        given, target = np.mean(counts, 0).tolist()
-        out = {name: _not_assessed(found) for name, found in self.tables[task].items()}
-        differ = tuple(name for name, cases in out.items() if cases != out[self.ours])
-        return NotAssessed(given, target, float(np.mean(areas)), differ)
+    def unseen(self, task: str, detector: str) -> Unseen:
+        """The cases that the detector did not assess."""
+        found = [
+            (
+                *(np.mean(~table.assessed[table.label == label]) for label in (0, 1)),
+                *bounds(table)["auroc"],
+            )
+            for table in self.tables[task][detector].values()
+        ]
+        return Unseen(*np.mean(found, 0).tolist())
 
-    def auroc_of_assessed(self, task: str, detector: str) -> float:
-        """Mean AUROC over the repeats, without the cases that score -inf.
+    def assesses_all(self, task: str) -> bool:
+        """Whether every detector of the task, with positives too, assessed every case."""
+        tables = (table for found in self.tables[task].values() for table in found.values())
+        return all(table.assessed.all() for table in tables)
 
-        NaN where in every repeat the assessed cases are of one class.
-        """
-        areas = []
-        for table in self.tables[task][detector].values():
-            assessed = np.isfinite(table.score)
-            if len(np.unique(table.label[assessed])) == 2:
-                areas.append(auroc(table.label[assessed], table.score[assessed]))
-        return float(np.mean(areas)) if areas else float("nan")
+    def _alike(self, task: str) -> TaskComparison:
+        return self.compared[task].alike or self.compared[task]
 
     def ordered(self, task: str) -> list[str]:
         """The task's detectors without positives, best first."""
@@ -193,14 +185,10 @@ def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]
 
 def _read(path: Path) -> ScoreTable:
     table = ScoreTable.read(path)
-    if set(table.label.tolist()) != {0, 1}:
-        raise InputError(
-            f"{path}: its cases are not of both classes (labels 0 and 1), so that there is nothing "
-            "to measure; remove it and run the study with another split"
-        )
+    for label, which in ((table.label, "cases"), (table.label[table.assessed], "assessed cases")):
+        if set(label.tolist()) != {0, 1}:
+            raise InputError(
+                f"{path}: its {which} are not of both classes (labels 0 and 1), so that there is "
+                "nothing to measure; remove it and run the study with another split or anatomy"
+            )
     return table
-
-
-def _not_assessed(tables: Mapping[int, ScoreTable]) -> dict[int, set[str]]:
-    """The cases of each repeat that score -inf."""
-    return {repeat: set(t.case_id[~np.isfinite(t.score)].tolist()) for repeat, t in tables.items()}

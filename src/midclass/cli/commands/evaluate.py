@@ -117,11 +117,25 @@ def _tell(figures: Mapping[str, Any]) -> None:
         f"{cases['given']} given-class and {cases['target']} target-class cases "
         f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
     )
-    missing = figures["not_assessed"]
-    if any(missing.values()):
-        say(
-            f"not assessed: {missing['given']} given-class and {missing['target']} target-class "
-            "cases, counted with the lowest score"
-        )
+    _tell_unseen(figures)
     if figures["assumed_spacing"]:
         say(f"spacing was assumed by the recipe for {cases_in_words(figures['assumed_spacing'])}")
+
+
+def _tell_unseen(figures: Mapping[str, Any]) -> None:
+    """Which cases the figures leave out, and how far they could move them."""
+    missing, shares = figures["not_assessed"], figures["share_not_assessed"]
+    if not any(missing.values()):
+        return
+    said = [f"{missing[n]} {n}-class ({shares[n]['value']:.1%})" for n in shares]
+    why = ", ".join(f"{reason} ({count})" for reason, count in figures["reasons"].items())
+    say(f"not assessed, and in no figure above: {' and '.join(said)} cases: {why}")
+    words = {
+        "auroc": "AUROC",
+        "sensitivity": "sensitivity",
+        "false_alarm_rate": "false-alarm rate",
+    }
+    limits = [
+        f"{words[name]} {low:.3f} to {high:.3f}" for name, (low, high) in figures["bounds"].items()
+    ]
+    say(f"whatever they would score: {', '.join(limits)}")

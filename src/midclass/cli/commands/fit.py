@@ -64,7 +64,9 @@ def _tell(detector: Detector, seconds: float) -> None:
     uses = {"train": "learned from", "select": "chose with", "calibrate": "calibrated with"}
     for part, use in uses.items():
         cases, patients = cases_in_words(detector.cases_[part]), detector.patients_[part]
-        say(f"{use:<16} {cases} of {patients} patients")
+        unseen = detector.not_assessed_[part]
+        without = f"; {unseen} of them cannot be assessed" if unseen else ""
+        say(f"{use:<16} {cases} of {patients} patients{without}")
     history = getattr(detector, "history_", None)  # a baseline without checkpoints has none
     if history is not None:
         best, figures = history["best"], history["validation"]
@@ -77,7 +79,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     say(
         f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
-        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %)"
+        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases"
     )
     say(f"{'time':<16} {_duration(seconds)}")
 

@@ -38,10 +38,10 @@ def run(
 
 
 def _draw(results: Results, folder: Path) -> None:
-    for task in results.main:
-        chance = results.not_assessed(task).auroc
-        plots.areas(folder / f"auroc_{task}.svg", *_rows(results, task), chance)
     study = results.study
+    for task in results.main:
+        limits = {study.title(n): results.unseen(task, n)[2:] for n in results.ordered(task)}
+        plots.areas(folder / f"auroc_{task}.svg", *_rows(results, task), limits)
     curves = {
         study.task_title(task): {study.kind_title(k): v for k, v in results.curve(task).items()}
         for task in results.tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,16 @@ from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.plots import Panel, overlay
-from midclass.evaluation.table import table_file
+from midclass.evaluation.report import reasons
+from midclass.evaluation.table import NotAssessed, table_file
 from midclass.files import new_folder, refuse_existing, refuse_existing_file
 from midclass.images.cohort import Case, Cohort
 from midclass.images.prepare import Prepared, prepare_blocks
 
 BLOCK = 512
 """Cases that are prepared and scored together; an archive does not fit into memory."""
+NAMED = 20
+"""Cases without a score that are named one by one."""
 
 
 def run(
@@ -33,8 +37,9 @@ def run(
     *,
     out: Path = Path("scores.csv"),
     heat_maps: Path | None = None,
+    not_assessed: NotAssessed = "review",
 ) -> bool:
-    """Score cases of known or unknown class; True where all of them could be read."""
+    """Score cases of known or unknown class; True where all could be read and assessed."""
     refuse_existing_file(out, options.overwrite)
     if heat_maps is not None:
         refuse_existing(heat_maps, options.overwrite)
@@ -46,30 +51,48 @@ def run(
             cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress
         )
         if heat_maps is None:
-            scored = _write_scores(detector, blocks, out)
+            scored = _write_scores(detector, blocks, out, not_assessed)
         else:
             with (
                 new_folder(heat_maps, overwrite=options.overwrite, synced=False) as pictures,
                 kept_heat_maps(pictures) as maps,
             ):
                 seen = list[Prepared]()  # their pixels are on disk
-                scored = _write_scores(detector, _noted(blocks, seen), out, maps)
+                scored = _write_scores(detector, _noted(blocks, seen), out, not_assessed, maps)
                 _write_overlays(seen, maps, pictures)
-    say(f"{scored.cases} cases scored, {scored.flagged} flagged: {out}")
+    unseen = scored.reasons.total()
+    scores = scored.cases - unseen
+    say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     for case, reason in scored.failed:
         note(f"failed: {case.case_id}: {reason}")
-    return not scored.failed
+    if unseen:
+        _tell_unseen(scored, out, not_assessed)
+    return not scored.failed and not unseen
+
+
+def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
+    """Which cases have no score, and why; of very many the first."""
+    for case, reason in scored.unseen:
+        note(f"not assessed: {case}: {reason}")
+    unseen = scored.reasons.total()
+    if more := unseen - len(scored.unseen):
+        note(f"not assessed: {more} more, in the column reason of {out}")
+    why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
+    review = {"review": "a person should look at them", "leave": "they are left out"}
+    note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
 
 
 @dataclass
 class _Scored:
-    """What is in a score table, and what is not."""
+    """What is in a score table, and what is not; ``unseen`` are the first without a score."""
 
     cases: int = 0
     flagged: int = 0
     failed: list[tuple[Case, str]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unseen: list[tuple[str, str]] = field(default_factory=list)
 
 
 def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepared]:
@@ -79,7 +102,11 @@ def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepare
 
 
 def _write_scores(
-    detector: Detector, blocks: Iterable[Prepared], out: Path, maps: HeatMaps | None = None
+    detector: Detector,
+    blocks: Iterable[Prepared],
+    out: Path,
+    not_assessed: NotAssessed,
+    maps: HeatMaps | None = None,
 ) -> _Scored:
     """Write the score table; keep the heat maps, where there is a place for them."""
     scored, samples = _Scored(), 0
@@ -90,10 +117,13 @@ def _write_scores(
                 continue
             looks = detector.looks(prepared, heat_maps=maps is not None)
             looks = looks if maps is None else maps.keeping(looks, first=samples)
-            table = score_table(detector, prepared, looks=looks)
+            table = score_table(detector, prepared, looks, not_assessed=not_assessed)
             add(table)
             scored.cases += len(table)
             scored.flagged += int(table.flagged.sum())
+            scored.reasons.update(reasons(table))
+            for row in np.flatnonzero(~table.assessed)[: NAMED - len(scored.unseen)]:
+                scored.unseen.append((str(table.case_id[row]), str(table.reason[row])))
             samples += len(prepared)
             del prepared, looks, table  # or they would stay while the next block is prepared
     return scored
@@ -105,8 +135,9 @@ def _write_overlays(blocks: Iterable[Prepared], maps: HeatMaps, folder: Path) ->
     for prepared in blocks:
         for row, case in enumerate(prepared.case_index):
             name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id)
-            picture = folder / f"{number:05d}_{name.removesuffix('.png')[-80:]}.png"
             heat = maps.get(number)
+            unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
+            picture = folder / f"{number:05d}_{name.removesuffix('.png')[-80:]}{unseen}.png"
             pixels = prepared.images([row])[0] / np.float32(65535)
             overlay(picture, Panel(pixels, heat=heat), scale)
             number += 1

@@ -1,0 +1,49 @@
+"""Look: what a detector says of some samples, and what follows for their cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
+from midclass.images.prepared import Prepared
+from midclass.types import ImageBatch
+
+
+class Look(NamedTuple):
+    """What a detector says of some of the samples.
+
+    Attributes:
+        rows: int ``(n,)``: which of the prepared samples.
+        images: the samples, on the detector's device.
+        scores: float64 ``(n,)``.
+        maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
+    """
+
+    rows: NDArray[np.int64]
+    images: ImageBatch
+    scores: FloatArray
+    maps: NDArray[np.float32] | None
+
+
+def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
+    """The highest score among the samples of each case ``(n_cases,)``; NaN where there is none.
+
+    Raises:
+        InputError: a score is not finite: the detector failed on an image that it could look at.
+    """
+    highest = np.full(len(prepared.cases), -np.inf)
+    for look in looks:
+        cases = prepared.case_index[look.rows]
+        if not np.isfinite(look.scores).all():
+            bad = int(np.argmin(np.isfinite(look.scores)))
+            raise InputError(
+                f"{prepared.cases.cases[cases[bad]].case_id}: the detector's score is "
+                f"{look.scores[bad]}, which is no number; fit it anew, with a lower learning rate"
+            )
+        np.maximum.at(highest, cases, look.scores)
+    return np.where(np.isneginf(highest), np.nan, highest)
