@@ -15,13 +15,18 @@ NOT_MUTATED = ("src/midclass/images/formats", "src/midclass/images/phantoms")
 
 RELATED = {
     "evaluation/bootstrap.py": ("test_metrics.py", "test_comparison.py", "test_robustness.py"),
-    "evaluation/comparison.py": ("test_comparison.py",),
+    "evaluation/comparison.py": ("test_comparison.py", "test_not_assessed.py"),
     "evaluation/conformal.py": ("test_calibration.py",),
     "evaluation/metrics.py": ("test_metrics.py", "test_evaluation.py"),
     "evaluation/plots.py": ("test_plots.py", "test_sheet.py"),
     "evaluation/ranking.py": ("test_metrics.py", "test_comparison.py"),
-    "evaluation/report.py": ("test_evaluation.py", "test_robustness.py", "test_results.py"),
-    "evaluation/table.py": ("test_results.py", "test_evaluation.py"),
+    "evaluation/report.py": (
+        "test_evaluation.py",
+        "test_not_assessed.py",
+        "test_robustness.py",
+        "test_results.py",
+    ),
+    "evaluation/table.py": ("test_results.py", "test_evaluation.py", "test_not_assessed.py"),
     "evaluation/uncertainty.py": ("test_comparison.py",),
     "evaluation": ("test_metrics.py", "test_comparison.py", "test_evaluation.py"),
     "images/anatomy": (
@@ -40,6 +45,7 @@ RELATED = {
     "detectors/base.py": (
         "test_laws_of_fitting.py",
         "test_detectors.py",
+        "test_not_assessed.py",
         "test_robustness.py",
         "test_one_look.py",
     ),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+Counts: TypeAlias = NDArray[np.signedinteger[Any]]
 
 
 class Curve(NamedTuple):
@@ -27,8 +28,8 @@ class Curve(NamedTuple):
         target: target cases found, int ``(m, k)``.
     """
 
-    given: IntArray
-    target: IntArray
+    given: Counts
+    target: Counts
 
     def rates(self) -> tuple[FloatArray, FloatArray]:
         """False-alarm rates and sensitivities, ``(m, k + 1)`` each, from 0 to 1."""
@@ -92,11 +93,12 @@ class Ranked:
 
     def roc(self, times: IntArray) -> Curve:
         """The ROC curve of each resample, in cases."""
-        case = times[:, self.unit]
-        target = np.where(self.target, case, 0)
+        case = times.astype(np.int32)[:, self.unit]  # memory is what takes the time
+        target = np.where(self.target, case, np.int32(0))
         # Summed up, the given cases cost nothing more; from the highest score down.
         found, flagged = (
-            np.add.reduceat(part, self.start, axis=1)[:, ::-1].cumsum(1) for part in (target, case)
+            np.add.reduceat(part, self.start, axis=1)[:, ::-1].cumsum(1, dtype=np.int32)
+            for part in (target, case)
         )
         return Curve(flagged - found, found)
 
