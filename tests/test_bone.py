@@ -57,3 +57,10 @@ def test_the_shin_and_ankle_of_a_real_image_are_bone(shared_data: Path) -> None:
     assert found[195, 100]  # the ankle
     assert not found[100, 70]  # air
     assert not found[100, 20]  # a shutter
+
+
+def test_the_bone_has_the_same_area_in_mm2_at_two_resolutions() -> None:
+    pixels, _ = limb()
+    fine = np.repeat(np.repeat(pixels, 2, axis=1), 2, axis=2)
+    coarse = bones(pixels, (1.5, 1.5)).sum() * 1.5**2
+    assert bones(fine, (0.75, 0.75)).sum() * 0.75**2 == pytest.approx(coarse, rel=0.1)

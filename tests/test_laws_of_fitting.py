@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ from midclass import (
 from midclass.detectors.image_scores import Combination
 from midclass.recipe.budget import Budget
 from midclass.training.loop import train_on_given, with_short_average
+from midclass.version import __version__
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +180,12 @@ def test_training_on_given_images_looks_at_twice_the_batch_and_keeps_its_best_we
     assert history["validation"][0] == max(history["validation"])
     assert -abs(float(network.value)) == pytest.approx(history["validation"][0])
     assert not network.training
+
+
+def test_a_saved_detector_says_its_version_and_its_parts_and_no_positives_that_there_are_not(
+    given: Prepared, tmp_path: Path
+) -> None:
+    Brightness(trained_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
+    about = json.loads((tmp_path / "saved" / "detector.json").read_text())
+    assert about["midclass"] == __version__
+    assert set(about["cases"]) == set(about["patients"]) == {"train", "select", "calibrate"}

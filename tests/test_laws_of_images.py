@@ -21,6 +21,7 @@ from midclass import Case, Cohort, InputError, Recipe, prepare, prepare_array
 from midclass.images import anatomy
 from midclass.images.anatomy import head_ct
 from midclass.images.prepare import prepare_blocks
+from midclass.images.rules import Rules
 from midclass.images.sample import whole_box
 
 DIFFERENT: dict[str, tuple[Any, Any]] = {
@@ -225,3 +226,22 @@ def test_a_disk_that_is_full_is_said_before_the_work_and_to_the_byte(
             prepare(cohort, wanted, cache=tmp_path / "cache")
     else:
         assert len(prepare(cohort, wanted, cache=tmp_path / "cache")) == 1
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0])
+def test_what_lies_by_the_scale_above_the_median_of_the_anatomy_becomes_1(scale: float) -> None:
+    pixels = np.full((1, 1, 32, 32), 0.3, np.float32)
+    pixels[0, 0, 4:8, 4:8] = 0.3 + scale / 2
+    relative = recipe(intensity={"rule": "relative", "scale": scale})
+    shown = prepare_array(pixels, relative, spacing_mm=1.0).images()[0, 0] / 65535
+    assert shown[20, 20] == pytest.approx(0.5, abs=1e-4)
+    assert shown[5, 5] == pytest.approx(0.75, abs=1e-4)
+
+
+def test_another_least_anatomy_prepares_nothing_anew() -> None:
+    geometry = {"size": [32, 32], "spacing_mm": 1.0}
+    digests = {
+        Rules(recipe(geometry=geometry | more)).digest
+        for more in ({}, {"least_anatomy_mm2": 50.0}, {"spacing_mm": 1.5})
+    }
+    assert len(digests) == 2

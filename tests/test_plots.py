@@ -154,3 +154,11 @@ def test_an_overlay_without_a_scale_shows_heat_from_0_to_1(tmp_path: Path) -> No
     image, heat = np.split(pictures["cold"], 2, axis=1)
     assert (image == heat).all()
     assert pictures["cold"].mean() < pictures["warm"].mean() < pictures["hot"].mean()
+
+
+def test_a_drawing_is_the_same_bytes_on_another_day(tmp_path: Path) -> None:
+    figure = Figure((1, 1))
+    for name in ("a.svg", "a.pdf"):
+        plots.save(figure, tmp_path / name)
+    assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
+    assert b"/CreationDate" not in (tmp_path / "a.pdf").read_bytes()

@@ -18,7 +18,7 @@ RELATED = {
     "evaluation/comparison.py": ("test_comparison.py", "test_not_assessed.py"),
     "evaluation/conformal.py": ("test_calibration.py",),
     "evaluation/metrics.py": ("test_metrics.py", "test_evaluation.py"),
-    "evaluation/plots.py": ("test_plots.py", "test_sheet.py"),
+    "evaluation/plots.py": ("test_plots.py", "test_sheet.py", "test_not_assessed.py"),
     "evaluation/ranking.py": ("test_metrics.py", "test_comparison.py"),
     "evaluation/report.py": (
         "test_evaluation.py",

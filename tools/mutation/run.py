@@ -69,16 +69,16 @@ def main() -> int:
         again = (ALIVE, SLOW) if chosen.again else ()
         done = {name for name, row in known.items() if row["is"] not in again}
         run([mutant for mutant in mutants if mutant.name not in done], chosen.out, chosen.jobs)
-    print(report(mutants, read(file), possible, chosen.seed))
+    print(report(mutants, read(file), possible, chosen.seed, read(file, first=True)))
     return 0
 
 
-def read(file: Path) -> dict[str, dict[str, Any]]:
-    """Results by the mutant's name; the last one counts."""
+def read(file: Path, *, first: bool = False) -> dict[str, dict[str, Any]]:
+    """Results by the mutant's name; the last one counts, or the first."""
     if not file.exists():
         return {}
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return {row["name"]: row for row in rows}
+    return {row["name"]: row for row in (reversed(rows) if first else rows)}
 
 
 def run(todo: list[Mutant], out: Path, jobs: int) -> None:
@@ -226,15 +226,22 @@ def append(file: Path, one: Running, outcome: str) -> None:
 
 
 def report(
-    mutants: list[Mutant], results: dict[str, dict[str, Any]], possible: int, seed: int
+    mutants: list[Mutant],
+    results: dict[str, dict[str, Any]],
+    possible: int,
+    seed: int,
+    drawn_first: dict[str, dict[str, Any]],
 ) -> str:
-    """Score and survivors as Markdown."""
+    """Score and survivors as Markdown; ``drawn_first`` are the results before any new law."""
     rows = [results[mutant.name] for mutant in mutants if mutant.name in results]
     alive = [row for row in rows if row["is"] == ALIVE]
     killed = len(rows) - len(alive)
     share = f", {100 * killed / len(rows):.0f} %" if rows else ""
     mean_s = sum(row["seconds"] for row in rows) / max(1, len(rows))
+    before = sum(drawn_first[row["name"]]["is"] != ALIVE for row in rows)
     lines = [
+        f"As drawn, before a law was written for a survivor: {before} killed.",
+        "",
         f"{len(rows)} of {len(mutants)} mutants (seed {seed}, {possible} possible): "
         f"**{killed} killed{share}**, {sum(row['is'] == SLOW for row in rows)} of them by the time "
         f"limit, {len(alive)} alive; {mean_s:.1f} s a mutant.",
