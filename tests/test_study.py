@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from makers import phantom_folder, tiny_phantoms
-from midclass import Cohort, InputError, ScoreTable
+from midclass import Case, Cohort, InputError, ScoreTable
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
 from midclass.study.file import Study
@@ -405,6 +405,30 @@ def test_known_patients_are_learned_from_with_all_their_cases_and_not_scored(fol
     assert not len(before[0].target_class()) or len(train.target_class()) > target // 2
     other = parts(cohort, replace(cell, known_patients=0.5, repeat=1))[1]
     assert other.patients != test.patients
+
+
+def test_a_redrawn_split_has_other_patients_of_the_given_class_and_as_many() -> None:
+    """Patient 3 has both classes and stays; a study without it has the settings of before."""
+    cases = [
+        Case(f"{p}-{i}", Path(f"{p}{i}"), int(p >= 12 or (p, i) == (3, 1)), f"p{p}")
+        for p in range(16)
+        for i in range(2)
+    ]
+    cases = [
+        replace(case, part="train" if i < 10 and i != 7 else "test") for i, case in enumerate(cases)
+    ]
+    cohort = Cohort(tuple(cases), "made")
+    nowhere = {"recipe": {}, "module": "m", "split": None, "max_fpr": 0.1, "source": Path("s")}
+    cell = Cell("t", "d", 0, cohort=Path("m.csv"), **nowhere)  # type: ignore[arg-type]
+    before, test = parts(cohort, cell)
+    drawn = [parts(cohort, replace(cell, redraw=True, repeat=repeat)) for repeat in (0, 0, 1)]
+    for train, rest in drawn:
+        assert {c.case_id for c in train} | {c.case_id for c in rest} == {c.case_id for c in cohort}
+        assert not set(train.given_class().patients) - {"p3"} & set(rest.patients)
+        assert len(set(train.patients) - {"p3"}) == len(set(before.patients) - {"p3"})
+        assert len(rest.target_class()) == len(test.target_class())
+    assert drawn[0][0].patients == drawn[1][0].patients != drawn[2][0].patients
+    assert replace(cell, redraw=True).settings != cell.settings
 
 
 @pytest.mark.slow

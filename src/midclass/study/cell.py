@@ -43,6 +43,7 @@ class Cell:
         positives: number of target-class cases to learn from.
         known_patients: see ``Task``.
         root: folder to which the manifest's paths are relative, by default the manifest's.
+        redraw: see ``Task``.
     """
 
     task: str
@@ -58,6 +59,7 @@ class Cell:
     positives: int = 0
     known_patients: float = 0.0
     root: Path | None = None
+    redraw: bool = False
 
     def absolute(self) -> Cell:
         """The same cell with absolute paths, for a process that runs in another folder."""
@@ -98,6 +100,7 @@ class Cell:
             *_hashes(read),
             *sorted(_hashes(named)),
             *([] if self.root is None else [os.path.relpath(self.root, self.cohort.parent)]),
+            *(["redraw"] if self.redraw else []),
         )
 
     @property
@@ -216,16 +219,34 @@ def cases(cell: Cell) -> tuple[Cohort, Cohort]:
 
 
 def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
-    """The cases to learn from and those to score; see ``Task.known_patients``."""
+    """The cases to learn from and those to score; see ``known_patients`` and ``redraw`` of Task."""
     train, test = cohort.part("train"), cohort.part("test")
+    if cell.redraw:
+        train, test = _redrawn(train, test, cell.repeat)
     target = test.target_class().patients
     count = round(cell.known_patients * len(target))
     if not count:
         return train, test
     known = set(np.random.default_rng(cell.repeat).permutation(target)[:count].tolist())
-    learn = np.array([c.part == "train" or c.patient_id in known for c in cohort])
-    score = np.array([c.part == "test" and c.patient_id not in known for c in cohort])
+    before, tested = ({case.case_id for case in part} for part in (train, test))
+    learn = np.array([c.case_id in before or c.patient_id in known for c in cohort])
+    score = np.array([c.case_id in tested and c.patient_id not in known for c in cohort])
     return cohort[learn], cohort[score]
+
+
+def _redrawn(train: Cohort, test: Cohort, seed: int) -> tuple[Cohort, Cohort]:
+    """Other patients of the given class to learn from, as many as before."""
+    both = replace(train, cases=(*train, *test))
+    target = set(both.target_class().patients)
+    given = both[np.array([case.patient_id not in target for case in both])]
+    before = [patient for patient in train.patients if patient not in target]
+    share = len(before) / len(given.patients)
+    drawn = given.split_by_patient({"train": share, "test": 1 - share}, seed)
+    learn = {case.patient_id for case in drawn["train"]}
+    moved = set(given.patients)
+    stays = {case.case_id for case in train if case.patient_id not in moved}
+    to_learn = np.array([c.case_id in stays or c.patient_id in learn for c in both])
+    return both[to_learn], both[~to_learn]
 
 
 def table_of(folder: Path, cell: str) -> Path:

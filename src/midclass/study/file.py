@@ -35,6 +35,8 @@ class Task(Part):
             where the split leaves no target-class case to learn from.
         max_fpr: promised false-alarm rate where it is another than the study's: few cases of the
             given class cannot promise a small one.
+        redraw: draw the patients of the given class anew in each repeat, by its number, as many
+            to learn from as the split has; those with any target-class case stay where they are.
     """
 
     recipe: str
@@ -45,6 +47,7 @@ class Task(Part):
     title: str = ""
     known_patients: float = Field(default=0.0, ge=0, lt=1)
     max_fpr: float | None = Field(default=None, gt=0, lt=1)
+    redraw: bool = False
 
 
 class Contender(Part):
@@ -229,6 +232,7 @@ class Study(Part):
                 positives=self.detectors[name].positives,
                 known_patients=self.tasks[task].known_patients,
                 root=None if (root := self.tasks[task].root) is None else data / root,
+                redraw=self.tasks[task].redraw,
             )
             for repeat in range(self.repeats)
             for (task, name), (recipe, source) in made.items()
