@@ -106,10 +106,11 @@ def test_the_same_image_gives_the_same_mask_and_is_left_alone(name):
     assert np.array_equal(pixels, before)
 
 
+@pytest.mark.parametrize("function", [anatomy.intracranial, anatomy.intracranial_by_bone])
 @pytest.mark.parametrize("size", [128, 160, 512])
-def test_intracranial_is_inside_the_skull_and_keeps_blood_at_the_inner_table(size):
+def test_intracranial_is_inside_the_skull_and_keeps_blood_at_the_inner_table(function, size):
     pixels, inside, blood = head(size)
-    mask = anatomy.intracranial(pixels, (235 / size, 235 / size))
+    mask = function(pixels, (235 / size, 235 / size))
     assert dice(mask, inside) > 0.97
     assert mask[blood].mean() > 0.93
     outside_mm = ndi.distance_transform_edt(~inside) * 235 / size
@@ -124,12 +125,17 @@ def test_intracranial_has_the_same_area_in_mm2_at_two_resolutions():
     assert areas[0] == pytest.approx(areas[1], rel=0.04)
 
 
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [(anatomy.intracranial_by_bone, 0.03), (anatomy.intracranial, 0.05)],  # one goes up to the wall
+)
 @pytest.mark.parametrize("gap", [0.15, 0.4])
-def test_intracranial_survives_an_open_skull(gap):
+def test_intracranial_survives_an_open_skull(function, most, gap):
     pixels, inside, _ = head(gap=gap)
-    mask = anatomy.intracranial(pixels, CT_SPACING)
+    mask = function(pixels, CT_SPACING)
     assert dice(mask, inside) > 0.93
-    assert (mask & ~inside).sum() < 0.03 * inside.sum()
+    assert (mask & ~inside).sum() < most * inside.sum()
+    assert (ndi.distance_transform_edt(~inside) * CT_SPACING[0])[mask].max() < 5
 
 
 def test_intracranial_is_empty_in_soft_tissue_without_a_skull():
@@ -194,16 +200,25 @@ def test_breast_agrees_with_masks_drawn_by_hand(shared_data):
 
 
 @pytest.mark.realdata
-def test_intracranial_of_real_slices_is_brain_and_not_bone(shared_data):
+@pytest.mark.parametrize(
+    ("function", "median", "most"),
+    [
+        (anatomy.intracranial_by_bone, 0.01, 0.03),
+        (anatomy.intracranial, 0.06, 0.12),  # up to the wall, bone of the skull base inside
+    ],
+)
+def test_intracranial_of_real_slices_is_brain_and_little_bone(shared_data, function, median, most):
     folder = shared_data / "ct_ich"
-    shares = []
+    shares, bone = [], []
     for row in rows(folder, 40, label="0", slice="20"):
         pixels = load(folder / row["path"])
-        mask = anatomy.intracranial(pixels, CT_SPACING)
+        mask = function(pixels, CT_SPACING)
         shares.append(mask.sum() / anatomy.foreground(pixels, CT_SPACING).sum())
         assert mask.any(), row["path"]
-        assert (pixels[0][mask] >= 0.97).mean() < 0.03, row["path"]
+        bone.append((pixels[0][mask] >= 0.97).mean())
         assert 0.3 < np.median(pixels[0][mask]) < 0.6, row["path"]
+    assert np.median(bone) < median
+    assert np.max(bone) < most
     assert np.percentile(shares, 10) > 0.3
     assert np.max(shares) < 0.9
 

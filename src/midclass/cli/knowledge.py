@@ -46,14 +46,24 @@ def show(
     show.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)
 
 
-def check(recipe: RecipeName, trust: Trust = None, seed: Seed = 0) -> None:
-    """Check that a recipe's operators keep what every operator promises.
+def check(
+    recipe: RecipeName,
+    cohort: GivenImages = None,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    trust: Trust = None,
+    seed: Seed = 0,
+) -> None:
+    """Check that a recipe's operators and its anatomy keep what they promise.
 
-    Prints a table, and a line for each broken promise; the exit code is then 1.
+    Prints tables, and a line for each broken promise; the exit code is then 1.
     """
     from midclass.cli.commands import check
+    from midclass.cli.commands.source import Source
 
-    if not check.run(recipe, Options.of(trust), seed=seed):
+    source = None if cohort is None else Source(cohort, split, part, root)
+    if not check.run(recipe, source, Options.of(trust), seed=seed):
         raise typer.Exit(1)
 
 

@@ -32,12 +32,18 @@ def rules_of(
     prepares, so that no version finds another's samples.
     """
     known = {
-        "code": [_code(file) for file in sorted(Path(__file__).parent.rglob("*.py"))],
+        "code": [_code(file) for file in _read_by_preparation()],
         "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
         "intensity": intensity.model_dump(mode="json"),
         "functions": [None if one is None else _function(one) for one in functions],
     }
     return json.dumps(known)
+
+
+def _read_by_preparation() -> list[Path]:
+    """Code, and weights of learned anatomy."""
+    here = Path(__file__).parent
+    return sorted([*here.rglob("*.py"), *here.rglob("*.safetensors")])
 
 
 def _function(function: AnatomyFunction) -> list[str]:

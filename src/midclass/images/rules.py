@@ -70,13 +70,21 @@ class Rules:
         return self._last[1]
 
     def _oriented(self, case: Case, image: Image) -> Oriented:
+        pixels, spacing, assumed = self.seen_by_anatomy(case, image)
+        return Oriented(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
+
+    def seen_by_anatomy(self, case: Case, image: Image) -> tuple[Pixels, tuple[float, float], bool]:
+        """Pixels and spacing with which the anatomy is looked for; is the spacing assumed?
+
+        Raises:
+            InputError: the image is constant, or something about the case is not known.
+        """
         pixels = with_channels(image.pixels, self.geometry.channels)
         if pixels.max() - pixels.min() < 1e-6:
             raise InputError(f"nothing to see: every pixel is {pixels.flat[0]:.4f} (of 0 to 1)")
-        spacing, assumed = self._spacing(image)
         if self._mirrors(case):
             pixels = np.ascontiguousarray(pixels[..., ::-1])
-        return Oriented(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
+        return pixels, *self._spacing(image)
 
     def _sample(self, case: Case, source: Oriented) -> Sample:
         geometry, shape = self.geometry, source.anatomy.shape

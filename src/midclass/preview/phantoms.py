@@ -28,14 +28,15 @@ PHANTOM_OF = {
 """Anatomy or name of a recipe -> the kind of phantom that has it."""
 
 
-def _phantom_of(recipe: Recipe) -> str | None:
+def phantom_of(recipe: Recipe) -> str | None:
+    """The kind of phantom that has the recipe's anatomy, if there is one."""
     name = recipe.name.removesuffix("_control")
     return PHANTOM_OF.get(name, PHANTOM_OF.get(recipe.anatomy))
 
 
 def words_of_phantoms(recipe: Recipe) -> str:
     """What the sheet says of the images where phantoms are shown."""
-    if _phantom_of(recipe) is None:
+    if phantom_of(recipe) is None:
         return "Generated breast phantoms, since there are none of this kind"
     return "Generated phantoms"
 
@@ -53,7 +54,7 @@ def phantom_cohort(recipe: Recipe, n: int, seed: int) -> Iterator[Cohort]:
 
     Where none fits, breast phantoms stand in, at the scale that the recipe assumes.
     """
-    at_home = _phantom_of(recipe)
+    at_home = phantom_of(recipe)
     kind = at_home or "breast"
     size = 128 if recipe.geometry.view == "whole" else 512  # a square of it must show something
     with tempfile.TemporaryDirectory(prefix="midclass-") as scratch:

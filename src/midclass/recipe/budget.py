@@ -34,9 +34,9 @@ class Budget(BaseModel):
 
     steps: int = Field(default=300, gt=0)
     batch: int = Field(default=32, gt=0)
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    learning_rate: float = Field(default=6e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.05, ge=0, le=1)
-    ema: float = Field(default=0.99, ge=0, lt=1)
+    ema: float = Field(default=0.98, ge=0, lt=1)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     map_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     checkpoints: int = Field(default=4, gt=0)

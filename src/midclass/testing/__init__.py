@@ -1,6 +1,15 @@
 """Checks that any operator must pass, yours too: ``check_operator(MyOperator())`` in a test."""
 
+from midclass.testing.anatomy import Overlap, anatomy_overlaps
 from midclass.testing.contract import PROMISES, Finding, check_operator, findings
 from midclass.testing.scenes import example_batch
 
-__all__ = ["PROMISES", "Finding", "check_operator", "example_batch", "findings"]
+__all__ = [
+    "PROMISES",
+    "Finding",
+    "Overlap",
+    "anatomy_overlaps",
+    "check_operator",
+    "example_batch",
+    "findings",
+]

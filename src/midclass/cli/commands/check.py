@@ -1,27 +1,37 @@
-"""The command ``check``: what each operator of a recipe promises, kept or broken."""
+"""The command ``check``: what a recipe's operators and its anatomy promise, kept or broken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.markup import escape
 
+from midclass.cli.commands.source import Source
 from midclass.cli.console import bar, new_table, say, show_table
 from midclass.cli.options import DEFAULTS, Options
+from midclass.images.cohort import Cohort, choose
+from midclass.images.rules import Rules
+from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 from midclass.recipe.recipe import Geometry, Recipe
-from midclass.testing import PROMISES, Finding, example_batch, findings
+from midclass.testing import PROMISES, Finding, Overlap, anatomy_overlaps, example_batch, findings
 from midclass.types import ImageBatch
 
 ASSUMED_MM = 200.0
 """Field of view where a recipe leaves it to the files."""
 
 IMAGES = 6
+ANATOMY_IMAGES = 12
 
 
-def run(recipe_name: str, options: Options = DEFAULTS, *, seed: int = 0) -> bool:
-    """Check every operator of a recipe with its arguments; True where no promise is broken.
+def run(
+    recipe_name: str, source: Source | None = None, options: Options = DEFAULTS, *, seed: int = 0
+) -> bool:
+    """Check a recipe's operators, with their arguments, and its anatomy; True where all is kept.
 
-    The operators see generated images of the recipe's size, channels and spacing.
+    The operators see generated images of the recipe's size, channels and spacing. The anatomy sees
+    images of the source, or phantoms of its kind, before and after each middle class and nuisance.
 
     Raises:
         InputError: the recipe is wrong, or a file that it names is not trusted.
@@ -37,7 +47,58 @@ def run(recipe_name: str, options: Options = DEFAULTS, *, seed: int = 0) -> bool
     note = f" (no field of view in the recipe: {ASSUMED_MM:g} mm assumed)" if assumed else ""
     say(f"{recipe.name}: generated images of {size[0]} x {size[1]} at {spacing:.2g} mm{note}")
     _tell_table(found)
-    return _tell_broken(found)
+    kept = _tell_broken(found)
+    return _anatomy_is_kept(recipe, source, seed) and kept
+
+
+def _anatomy_is_kept(recipe: Recipe, source: Source | None, seed: int) -> bool:
+    """Check and tell the law of the anatomy; True where it is kept or could not be checked."""
+    if source is not None:
+        cohort = choose(source.cohort("train"), ANATOMY_IMAGES, seed)
+        return _tell_overlaps(_overlaps(recipe, cohort, seed))
+    if phantom_of(recipe) is None:
+        say(f"anatomy: not checked, there are no phantoms for {recipe.anatomy}; give --cohort")
+        return True
+    with phantom_cohort(recipe, ANATOMY_IMAGES, seed) as cohort:
+        return _tell_overlaps(_overlaps(for_phantoms(recipe), cohort, seed))
+
+
+def _overlaps(recipe: Recipe, cohort: Cohort, seed: int) -> list[Overlap]:
+    rules = Rules(recipe)
+
+    def images() -> Iterator[tuple[NDArray[np.float32], tuple[float, float]]]:
+        with bar(f"looking for {recipe.anatomy}") as progress:
+            for row, case in enumerate(cohort):
+                progress(row, len(cohort), case.case_id)
+                image = cohort.read(row, recipe.intensity.window)
+                pixels, spacing, _ = rules.seen_by_anatomy(case, image)
+                yield pixels, spacing
+
+    operators, nuisance = recipe.operators(), recipe.nuisance_operator()
+    return anatomy_overlaps(recipe.anatomy_function(), images(), operators, nuisance, seed)
+
+
+def _tell_overlaps(found: Sequence[Overlap]) -> bool:
+    """A line for each change, and what is broken."""
+    if not found:
+        say("anatomy: found in none of the images, so that nothing can be said of it")
+        return False
+    table = new_table()
+    for name in ("the anatomy under", "mean overlap", "least", "asked of the mean"):
+        table.add_column(name, justify="left" if name.startswith("the") else "right")
+    for one in found:
+        dice = one.dice
+        table.add_row(
+            escape(one.name), f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}"
+        )
+    show_table(table)
+    broken = [one for one in found if not one.kept]
+    for one in broken:
+        say(
+            f"broken: the anatomy moves with {one.name}: mean overlap {one.dice.mean():.3f}, "
+            f"at least {one.least:.2f} is asked; disease could hide outside it"
+        )
+    return not broken
 
 
 def _findings(recipe: Recipe, batch: ImageBatch, seed: int) -> dict[str, dict[str, Finding]]:

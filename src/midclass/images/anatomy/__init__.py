@@ -2,7 +2,7 @@
 
 from midclass.images.anatomy.base import foreground, whole
 from midclass.images.anatomy.chest_xray import lungs
-from midclass.images.anatomy.head_ct import intracranial
+from midclass.images.anatomy.head_ct import intracranial, intracranial_by_bone
 from midclass.images.anatomy.mammogram import breast
 
-__all__ = ["breast", "foreground", "intracranial", "lungs", "whole"]
+__all__ = ["breast", "foreground", "intracranial", "intracranial_by_bone", "lungs", "whole"]

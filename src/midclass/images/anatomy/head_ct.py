@@ -17,13 +17,25 @@ from midclass.images.anatomy.base import (
     largest,
     shrink,
 )
+from midclass.images.anatomy.learned import learned
 
 # Of a brain window, which cuts bone off at 1, and air and fat at 0.
 _CLIPPED, _BONE, _AIR = 0.99, 0.95, 0.05
 
 
 def intracranial(pixels: Pixels, spacing_mm: Spacing) -> Mask:
-    """Inside the skull up to the inner table, in one axial head CT slice in a brain window (2-D).
+    """Inside the skull, in one axial head CT slice of any window, file or crop (2-D).
+
+    Found by a small network that has learned ``intracranial_by_bone`` and must not be moved by
+    what is inside: blood against the inner table and bone of the skull base are inside alike.
+    Empty where no intracranial area is seen, as in the face and the neck.
+    """
+    grey = grey_of(pixels, spacing_mm, "intracranial", (2,))
+    return learned("intracranial", grey, spacing_mm)
+
+
+def intracranial_by_bone(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+    """Inside the skull up to the inner table, by a rule, in a brain window (2-D).
 
     The window must saturate bone to 1 and show brain between .3 and .6 (for example width 80 to
     120, level 40). Soft tissue is cut at passages narrower than 6 mm (2 mm where nothing is left);
@@ -34,7 +46,7 @@ def intracranial(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     outside, so choose a window in which blood stays below 1 (width 120 rather than 80). EMPTY
     where no intracranial area is seen and for a constant image; a spinal canal may pass for one.
     """
-    grey = grey_of(pixels, spacing_mm, "intracranial", (2,))
+    grey = grey_of(pixels, spacing_mm, "intracranial_by_bone", (2,))
     coarse, spacing = shrink(grey, spacing_mm, 1.0)
     mask = np.zeros(coarse.shape, bool)
     head = ndi.binary_fill_holes(largest(coarse > 0.1))

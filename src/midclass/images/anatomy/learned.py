@@ -1,0 +1,127 @@
+"""Learned anatomy: masks of small networks that were trained to see the organ and not the disease.
+
+A rule needs a window, a crop and a skull as it was made for; and a rule by brightness takes bright
+blood for bone. These networks learned the masks of a rule where it is right, on images that were
+then changed in window, gamma, place, scale and sharpness, and into which lesions were put *while
+the mask stayed that of the untouched image*. So they find the organ, whatever is in it.
+``tools/anatomy/learn.py`` makes the weights; WEIGHTS.md beside them says of which data.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from midclass.images.anatomy.base import Mask, Pixels, Spacing, against_dark
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = Path(__file__).parent / "weights"
+SIDE = 128
+"""Pixels of the square that a network sees."""
+MARGIN = 0.06
+"""Of the square beyond the body, on each side."""
+LEVEL = -3.2
+"""Logits above it are inside. The rules leave out a rim at the wall, where thin blood lies; up to
+here agrees with drawn heads as well as 0 does, and has .95 of such blood inside in place of .5."""
+LEAST_PART = 0.1
+"""Parts of a mask smaller than this share of the largest are dropped."""
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+
+def learned(name: str, grey: Pixels, spacing_mm: Spacing) -> Mask:
+    """Where the network of this name sees its organ, ``(h, w)``; nowhere in a constant image.
+
+    Args:
+        name: of its file of weights.
+        grey: float32 ``(h, w)`` in [0, 1], of any size and window.
+        spacing_mm: ``(rows, cols)``; only their ratio counts.
+    """
+    import torch
+
+    box = square_around(grey, spacing_mm)
+    if box is None:
+        return np.zeros(grey.shape, bool)
+    shown = torch.from_numpy(cut_out(grey, box))[None, None]
+    with torch.inference_mode():
+        seen = _network(name)(scaled(shown))[0, 0].numpy()
+    return _whole_parts(_put_back(seen, box, grey.shape) > LEVEL)
+
+
+def square_around(grey: Pixels, spacing_mm: Spacing, margin: float = MARGIN) -> Box | None:
+    """The square, in mm, around what is brighter than the background; None for a constant image.
+
+    In pixel edges, ``(top, left, bottom, right)``; it may reach beyond the image.
+    """
+    body = against_dark(ndi.gaussian_filter(grey, 0.7), share=0.35)
+    rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
+    if not len(rows):
+        return None
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    y, x = (top + bottom) / 2, (left + right) / 2
+    side_mm = max((bottom - top) * spacing_mm[0], (right - left) * spacing_mm[1])
+    half_y, half_x = ((0.5 + margin) * side_mm / spacing for spacing in spacing_mm)
+    return y - half_y, x - half_x, y + half_y, x + half_x
+
+
+def cut_out(grey: Pixels, box: Box) -> Pixels:
+    """The square of an image ``(SIDE, SIDE)``, black beyond the image."""
+    step = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
+    smooth = ndi.uniform_filter(grey, [max(1, round(one)) for one in step])
+    at = [box[i] + (np.arange(SIDE) + 0.5) * step[i] - 0.5 for i in (0, 1)]
+    grid = np.meshgrid(*at, indexing="ij")
+    found: Pixels = ndi.map_coordinates(smooth, grid, order=1, mode="constant", prefilter=False)
+    return found
+
+
+def scaled(images: Tensor) -> Tensor:
+    """Images ``(n, 1, h, w)`` between their own dark and bright: a window hardly changes them."""
+    values = images.flatten(1)
+    low, high = (values.quantile(share, 1)[:, None, None, None] for share in (0.02, 0.99))
+    return ((images - low) / (high - low + 1e-3)).clamp(-0.5, 1.5)
+
+
+def mask_network() -> nn.Module:
+    """A small U-Net (Ronneberger et al., MICCAI 2015; MONAI's), 0.3 M weights.
+
+    Widths are multiples of 8, see ``Budget.width``.
+    """
+    from monai.networks.nets.basic_unet import BasicUNet
+
+    network: nn.Module = BasicUNet(
+        2, in_channels=1, out_channels=1, features=(8, 16, 32, 64, 64, 8)
+    )
+    return network
+
+
+@cache
+def _network(name: str) -> nn.Module:
+    from safetensors.torch import load_file
+
+    network = mask_network()
+    weights = load_file(WEIGHTS / f"{name}.safetensors")
+    network.load_state_dict({key: value.float() for key, value in weights.items()})
+    return network.eval()
+
+
+def _put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
+    """What was seen of the square, on the grid of the image; far below 0 outside the square."""
+    step = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
+    at = [(np.arange(shape[i]) + 0.5 - box[i]) / step[i] - 0.5 for i in (0, 1)]
+    grid = np.meshgrid(*at, indexing="ij")
+    found: Pixels = ndi.map_coordinates(seen, grid, order=1, mode="constant", cval=-100)
+    return found
+
+
+def _whole_parts(mask: Mask) -> Mask:
+    """Without holes and specks."""
+    labels, _ = ndi.label(ndi.binary_fill_holes(mask))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= max(1, LEAST_PART * sizes.max()))[labels])

@@ -1,0 +1,139 @@
+"""The law of every anatomy: where disease can be does not depend on the disease."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from midclass import Cohort, Recipe
+from midclass.cli.app import app
+from midclass.images import anatomy
+from midclass.images.anatomy.learned import WEIGHTS
+from midclass.images.rules import Rules
+from midclass.knowledge.crescent import Crescent
+from midclass.knowledge.focal import Focal
+from midclass.knowledge.nuisance import Nuisance
+from midclass.preview.phantoms import for_phantoms, phantom_cohort
+from midclass.testing import anatomy_overlaps
+
+Picture = tuple[NDArray[np.float32], tuple[float, ...]]
+ANY_EXPORT = Nuisance(
+    rotation_deg=20, scale=(0.8, 1.25), shift=0.1, gain=(0.6, 1.4), gamma=(0.6, 1.6), bias=0.2
+)
+"""What a picture went through, of which nobody knows the window."""
+GREAT = {
+    "a bleed as bright as bone": Focal(diameter_mm=(30, 60), contrast_sigma=(10, 14)),
+    "an infarct": Focal(sign="dark", diameter_mm=(30, 70), contrast_sigma=(3, 6)),
+    "blood at the bone": Crescent(thickness_mm=(10, 25), contrast_sigma=(8, 14)),
+}
+
+
+def broken(found: list) -> list[str]:  # type: ignore[type-arg]
+    return [f"{one.name}: {one.dice.mean():.3f}" for one in found if not one.kept]
+
+
+def phantoms_of(recipe: Recipe, n: int) -> Iterator[Picture]:
+    with phantom_cohort(recipe, n, seed=3) as cohort:
+        rules = Rules(for_phantoms(recipe))
+        for row, case in enumerate(cohort):
+            pixels, spacing, _ = rules.seen_by_anatomy(case, cohort.read(row))
+            yield pixels, spacing
+
+
+def real(folder: Path, label: str, n: int) -> list[Picture]:
+    with open(folder / "manifest.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] == label]
+    chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:n]]
+    found = []
+    for row in chosen:
+        grey = np.asarray(Image.open(folder / row["path"]).convert("L"), np.float32) / 255
+        found.append((grey[None], (235 / max(grey.shape),) * 2))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["head_ct", "head_ct_control"])
+def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
+    recipe = Recipe.load(name)
+    found = anatomy_overlaps(
+        recipe.anatomy_function(),
+        phantoms_of(recipe, 8),
+        recipe.operators(),
+        recipe.nuisance_operator(),
+    )
+    assert len(found) > 10
+    assert not broken(found)
+
+
+@pytest.mark.slow
+def test_great_disease_and_any_export_of_a_head_move_nothing() -> None:
+    images = phantoms_of(Recipe.load("head_ct"), 8)
+    found = anatomy_overlaps(anatomy.intracranial, images, GREAT, ANY_EXPORT)
+    assert not broken(found)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("collection", ["ct_ich", "transfer/head_ct"])
+def test_the_law_holds_on_real_heads(shared_data: Path, collection: str) -> None:
+    images = real(shared_data / collection, "0", 40)
+    found = anatomy_overlaps(anatomy.intracranial, images, GREAT, ANY_EXPORT)
+    assert len(found[0].dice) >= 20  # of CT-ICH a quarter show face and neck
+    assert not broken(found)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("label", ["0", "1"])
+def test_the_inside_of_the_skull_is_found_in_pictures_of_any_source(
+    shared_data: Path, label: str
+) -> None:
+    """A rule that knows one window finds it in two thirds of the bleeding slices."""
+    shares = []
+    for pixels, spacing in real(shared_data / "transfer" / "head_ct", label, 100):
+        mask = anatomy.intracranial(pixels, spacing)
+        shares.append(mask.sum() / anatomy.foreground(pixels, spacing).sum())
+    assert np.mean(np.array(shares) > 0.4) >= 0.98
+
+
+def test_weights_in_the_package_are_small_and_said_where_they_come_from() -> None:
+    page = (WEIGHTS / "WEIGHTS.md").read_text()
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    assert files
+    for file in files:
+        assert file.stat().st_size < 2 * 2**20
+        assert f"`{file.name}`" in page
+
+
+TISSUE = '''
+"""Tissue; what is brighter is taken for bone."""
+
+
+def tissue(pixels, spacing_mm):
+    return (pixels[0] > 0.2) & (pixels[0] < 0.5)
+'''
+
+
+def test_the_command_check_names_what_moves_an_anatomy_of_the_user_s_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(TISSUE)
+    (tmp_path / "mine.yaml").write_text(
+        "extends: phantoms\nname: mine\nanatomy: 'mine.py:tissue'\nheld_out: {}\n"
+    )
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        image = np.full((64, 64), 20, np.uint8)
+        image[12:52, 12:52] = rng.integers(90, 120, (40, 40))
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    lines = [f"{i}.png,0,p{i},3.0" for i in range(3)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,patient_id,spacing_mm", *lines]))
+    assert len(Cohort.from_manifest(tmp_path / "m.csv")) == 3
+    command = ["check", str(tmp_path / "mine.yaml"), "--trust", str(tmp_path / "mine.py")]
+    result = CliRunner().invoke(app, [*command, "--cohort", str(tmp_path / "m.csv")])
+    assert result.exit_code == 1, result.output
+    assert "broken: the anatomy moves with gamma -1: mean overlap" in " ".join(result.stdout.split())
