@@ -123,7 +123,8 @@ def tissue(pixels, spacing_mm):
 def test_the_command_check_names_what_moves_an_anatomy_of_the_user_s_own(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(TISSUE)
     (tmp_path / "mine.yaml").write_text(
-        "extends: phantoms\nname: mine\nanatomy: 'mine.py:tissue'\nheld_out: {}\n"
+        "extends: phantoms\nname: mine\nanatomy: 'mine.py:tissue'\nheld_out: {}\nmiddle_classes: "
+        "{mass: {operator: focal.Focal, contrast_sigma: [30, 40], diameter_mm: [50, 70]}}\n"
     )
     rng = np.random.default_rng(0)
     for i in range(3):
@@ -136,4 +137,6 @@ def test_the_command_check_names_what_moves_an_anatomy_of_the_user_s_own(tmp_pat
     command = ["check", str(tmp_path / "mine.yaml"), "--trust", str(tmp_path / "mine.py")]
     result = CliRunner().invoke(app, [*command, "--cohort", str(tmp_path / "m.csv")])
     assert result.exit_code == 1, result.output
-    assert "broken: the anatomy moves with gamma -1: mean overlap" in " ".join(result.stdout.split())
+    said = " ".join(result.stdout.split())
+    assert "broken: the anatomy moves with mass: mean overlap" in said
+    assert "weak: the anatomy is not found again under gamma -1: mean overlap" in said

@@ -20,7 +20,7 @@ WRAPPED = {
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py"],
     "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
-    "monai": ["training/networks.py", "training/pretrained.py"],
+    "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = 10

@@ -37,6 +37,11 @@ class Overlap:
     dice: NDArray[np.float64]
 
     @property
+    def of_disease(self) -> bool:
+        """Whether the change is a middle class, and no nuisance."""
+        return self.least == OF_DISEASE
+
+    @property
     def kept(self) -> bool:
         """Whether the law is kept."""
         return bool(self.dice.mean() >= self.least)

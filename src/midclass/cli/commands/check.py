@@ -79,7 +79,7 @@ def _overlaps(recipe: Recipe, cohort: Cohort, seed: int) -> list[Overlap]:
 
 
 def _tell_overlaps(found: Sequence[Overlap]) -> bool:
-    """A line for each change, and what is broken."""
+    """A line for each change, and what is broken; an anatomy lost under a nuisance is only told."""
     if not found:
         say("anatomy: found in none of the images, so that nothing can be said of it")
         return False
@@ -92,13 +92,17 @@ def _tell_overlaps(found: Sequence[Overlap]) -> bool:
             escape(one.name), f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}"
         )
     show_table(table)
-    broken = [one for one in found if not one.kept]
-    for one in broken:
-        say(
-            f"broken: the anatomy moves with {one.name}: mean overlap {one.dice.mean():.3f}, "
-            f"at least {one.least:.2f} is asked; disease could hide outside it"
-        )
-    return not broken
+    kept = True
+    for one in found:
+        if one.kept:
+            continue
+        overlap = f"mean overlap {one.dice.mean():.3f}, at least {one.least:.2f} is asked"
+        if one.of_disease:
+            say(f"broken: the anatomy moves with {one.name}: {overlap}; disease could hide outside")
+            kept = False
+        else:
+            say(f"weak: the anatomy is not found again under {one.name}: {overlap}")
+    return kept
 
 
 def _findings(recipe: Recipe, batch: ImageBatch, seed: int) -> dict[str, dict[str, Finding]]:
