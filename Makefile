@@ -4,8 +4,8 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # One thread a process: torch in two processes on the same cores slows down many times otherwise.
-# Each process needs about 1 GB of memory.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile
+# Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test pytest quick coverage mutants lint format wheel sheets clean
 

@@ -15,6 +15,23 @@ SHARED_DATA = Path(
 )
 
 
+LONG = (
+    "test_study.py",
+    "test_study_report.py",
+    "test_studies.py",
+    "test_law_of_disease.py",
+    "test_self_supervised.py",
+    "test_baselines.py",
+    "test_one_look.py",
+)
+"""Files of a minute or more; at the end one process would wait for them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others as they were."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real development data; the test is skipped where it does not exist."""

