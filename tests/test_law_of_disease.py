@@ -81,11 +81,23 @@ def test_great_disease_and_any_export_of_a_head_move_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.realdata
-@pytest.mark.parametrize("collection", ["ct_ich", "transfer/head_ct"])
-def test_the_law_holds_on_real_heads(shared_data: Path, collection: str) -> None:
-    images = real(shared_data / collection, "0", 40)
-    found = anatomy_overlaps(anatomy.intracranial, images, GREAT, ANY_EXPORT)
-    assert len(found[0].dice) >= 20  # of CT-ICH a quarter show face and neck
+@pytest.mark.parametrize(
+    ("collection", "disease"),
+    [
+        ("ct_ich", "of the recipe"),
+        ("transfer/head_ct", "of the recipe"),
+        ("transfer/head_ct", "great"),
+    ],
+)
+def test_the_law_holds_on_real_heads(shared_data: Path, collection: str, disease: str) -> None:
+    """In CT-ICH a bleed of 3 to 6 cm can be larger than the brain of a slice."""
+    recipe = Recipe.load("head_ct")
+    operators, nuisance = GREAT, ANY_EXPORT
+    if disease == "of the recipe":
+        operators, nuisance = recipe.operators(), recipe.nuisance_operator()
+    images = real(shared_data / collection, "0", 20)
+    found = anatomy_overlaps(anatomy.intracranial, images, operators, nuisance)
+    assert len(found[0].dice) >= 10  # of CT-ICH a quarter show face and neck
     assert not broken(found)
 
 
