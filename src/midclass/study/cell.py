@@ -243,8 +243,7 @@ def _redrawn(train: Cohort, test: Cohort, seed: int) -> tuple[Cohort, Cohort]:
     share = len(before) / len(given.patients)
     drawn = given.split_by_patient({"train": share, "test": 1 - share}, seed)
     learn = {case.patient_id for case in drawn["train"]}
-    moved = set(given.patients)
-    stays = {case.case_id for case in train if case.patient_id not in moved}
+    stays = {case.case_id for case in train if case.patient_id in target}
     to_learn = np.array([c.case_id in stays or c.patient_id in learn for c in both])
     return both[to_learn], both[~to_learn]
 

@@ -74,10 +74,15 @@ def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mas
     background = float(np.median(grey[grey <= threshold]))
     found = grey > background + share * (threshold - background) + 0.01  # above film noise
     opened = ndi.binary_opening(found, opening)
-    labels, _ = ndi.label(opened if opened.any() else found)
+    return np.asarray(ndi.binary_fill_holes(without_specks(opened if opened.any() else found)))
+
+
+def without_specks(mask: Mask) -> Mask:
+    """Its connected parts, but those smaller than a tenth of the largest; holes stay."""
+    labels, _ = ndi.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(ndi.binary_fill_holes((sizes >= max(1, 0.1 * sizes.max()))[labels]))
+    return np.asarray((sizes >= max(1, 0.1 * sizes.max()))[labels])
 
 
 def largest(mask: Mask) -> Mask:

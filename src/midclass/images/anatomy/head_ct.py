@@ -16,8 +16,9 @@ from midclass.images.anatomy.base import (
     grey_of,
     largest,
     shrink,
+    without_specks,
 )
-from midclass.images.anatomy.learned import seen_by, without_specks
+from midclass.images.anatomy.learned import seen_by
 
 _DOUBTFUL = -3.2  # logits above are within 4 mm of the inside of drawn heads
 _WALL_MM = 5.0

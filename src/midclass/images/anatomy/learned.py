@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, against_dark
+from midclass.images.anatomy.base import Pixels, Spacing, against_dark
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,9 +26,6 @@ SIDE = 128
 """Pixels of the square that a network sees."""
 MARGIN = 0.06
 """Of the square beyond the body, on each side."""
-LEAST_PART = 0.1
-"""Parts of a mask smaller than this share of the largest are dropped."""
-
 OUTSIDE = np.float32(-100)
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -51,14 +48,6 @@ def seen_by(name: str, grey: Pixels, spacing_mm: Spacing) -> Pixels:
     with torch.inference_mode():
         seen = _network(name)(scaled(shown))[0, 0].numpy()
     return _put_back(seen, box, grey.shape)
-
-
-def without_specks(mask: Mask) -> Mask:
-    """Its large parts; a hole is what lies inside and is not the organ, such as bone."""
-    labels, _ = ndi.label(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= max(1, LEAST_PART * sizes.max()))[labels])
 
 
 def square_around(grey: Pixels, spacing_mm: Spacing, margin: float = MARGIN) -> Box | None:
