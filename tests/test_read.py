@@ -242,3 +242,23 @@ def test_arguments_that_do_not_fit_the_file_are_refused(tmp_path: Path) -> None:
 def test_a_constant_image_is_read(tmp_path: Path) -> None:
     PIL.Image.new("F", (4, 4), 7.0).save(tmp_path / "x.tif")
     assert (read(tmp_path / "x.tif").pixels == 0).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_window_in_hounsfield_units_leaves_a_picture_as_it_is(tmp_path: Path, bits: int) -> None:
+    """Taken for grey values, [-1350, 150] would leave of a picture nothing but white."""
+    values = np.linspace(0, 2**bits - 1, 64).round().astype(f"uint{bits}").reshape(8, 8)
+    PIL.Image.fromarray(values).save(tmp_path / "a.png")
+    plain = read(tmp_path / "a.png").pixels
+    for window in ((-1350, 150), (-20, 100)):
+        np.testing.assert_array_equal(read(tmp_path / "a.png", window=window).pixels, plain)
+    half = read(tmp_path / "a.png", window=(0, 2 ** (bits - 1))).pixels
+    assert half.mean() > 1.3 * plain.mean()  # a window in the picture's own values counts
+
+
+def test_a_tiff_that_holds_hounsfield_units_is_windowed(tmp_path: Path) -> None:
+    values = np.array([[-1000, -20, 40, 100, 900]] * 2, np.float32)
+    PIL.Image.fromarray(values).save(tmp_path / "hu.tif")
+    np.testing.assert_allclose(
+        read(tmp_path / "hu.tif", window=(-20, 100)).pixels[0, 0], [0, 0, 0.5, 1, 1]
+    )

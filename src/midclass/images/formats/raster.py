@@ -22,7 +22,11 @@ def stored_values(path: Path, kind: str) -> Values:
 def read_raster(
     path: Path, kind: str, frame: int | None, window: tuple[float, float] | None
 ) -> Raw:
-    """One page; ``kind`` is PNG, JPEG or TIFF, see ``read`` for the other arguments."""
+    """One page; ``kind`` is PNG, JPEG or TIFF, see ``read`` for the other arguments.
+
+    A window that begins below the lowest value that the file can hold is left out: a picture of a
+    CT slice holds no Hounsfield units, and was windowed when it was made.
+    """
     with PIL.Image.open(BytesIO(contents(path)), formats=[kind]) as file:
         file.seek(pick_frame(path, getattr(file, "n_frames", 1), frame))
         file.load()
@@ -41,7 +45,8 @@ def read_raster(
         low, high = (
             finite_range(values) if image.mode == "F" else integer_range(bits, signed=signed)
         )
-    low, high = window or (low, high)
+    if window is not None and window[0] >= low:  # else of other units than a picture's, such as HU
+        low, high = window
     return Raw(values, high, low) if white_is_zero else Raw(values, low, high, colour)
 
 

@@ -84,7 +84,8 @@ def read(
         frame: which frame of a multi-frame DICOM or TIFF file, or slice of a volume. A file with
             several is an error without it, unless ``volume`` is set.
         window: ``(low, high)`` in the file's units after rescale, for example Hounsfield units;
-            overrides what the file says.
+            overrides what the file says. A picture (PNG, JPEG, TIFF) holds no such units: of a
+            window that begins below its values it takes no notice.
         volume: read all frames of a DICOM, NIfTI or npz volume as ``(c, d, rows, cols)``.
 
     Raises:
