@@ -36,10 +36,11 @@ REFERENCE = 600
 class MiddleClassDetector(Detector):
     """Knowledge-guided one-class classification.
 
-    Trains on K middle classes against the given class, then chooses the checkpoint and the
-    combination of three scores (log-odds of any middle class, top of the change map, distance in
-    feature space) with operators and patients that training has not seen. No target label enters,
-    unless a few ``positives`` are given: then they are one class more to learn.
+    Trains on K middle classes against the given class, then chooses the checkpoint with operators
+    and patients that training has not seen. A case's score is the mean of three (log-odds of any
+    middle class, top of the change map, distance in feature space), each in units of the given
+    class. No target label enters, unless a few ``positives`` are given: then they are one class
+    more to learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
@@ -48,7 +49,7 @@ class MiddleClassDetector(Detector):
     takes_positives = True
 
     def learn(self, lesson: Lesson) -> None:
-        """Train, then choose the checkpoint and the scores; see the class."""
+        """Train, then choose the checkpoint; see the class."""
         classes = MiddleClasses(
             self.recipe.operators(),
             self.recipe.nuisance_operator(),
@@ -157,11 +158,12 @@ class Judge:
     middles: list[ImageBatch]
 
     def choose(self, network: nn.Module) -> Choice:
-        """The best way to score with this network; its figure is the AUROC."""
+        """How this network scores; its figure is the AUROC."""
         given = GivenClass.of(_features(network, self.reference))
         normal = _scores_of(network, self.select, given)
         middle = np.concatenate([_scores_of(network, each, given) for each in self.middles])
-        combination, figures = Combination.choose(normal, middle)
+        combination = Combination.of(normal)
+        figures = combination.figures(normal, middle)
         return Choice(given, combination, figures["+".join(combination.chosen)], figures)
 
 
