@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._visibility import noise_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -23,7 +24,8 @@ class Clouding(Knowledge):
     Why: an opaque lens scatters light forward. A part goes astray by little and blurs vessels and
     the rim of the disc; a part goes far astray and lays a veil over the picture, which takes its
     contrast (de Waard et al., Invest Ophthalmol Vis Sci 33:618, 1992). Photographs are graded by
-    how much of disc and vessels is still seen (Xiong et al., J Healthc Eng 2017:5645498).
+    how much of disc and vessels is still seen (Xiong et al., J Healthc Eng 2017:5645498). The
+    grain of the sensor is added behind the medium and stays.
 
     Args:
         scatter_mm: standard deviation of the light that goes astray by little, log-uniform.
@@ -57,6 +59,7 @@ class Clouding(Knowledge):
             "wide_mm": fields.log_uniform(rng, n, self.wide_mm),
             "unevenness": fields.uniform(rng, n, self.unevenness),
             "clear": torch.rand(n, 1, *(NODES,) * dims, generator=rng),
+            "grain": torch.randn(n, 1, *batch.spatial, generator=rng),
         }
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
@@ -66,6 +69,7 @@ class Clouding(Knowledge):
         veiled = torch.lerp(near, far, fields.column(params["veil"], near).expand_as(near))
         if self.exposed:
             veiled = _like(veiled, batch.pixels, batch.anatomy)
+        veiled = veiled + _grain(batch, params["grain"])
         clear = torch.nn.functional.interpolate(
             params["clear"].to(near), size=batch.spatial, mode=_LINEAR[near.ndim]
         )
@@ -87,6 +91,12 @@ def _like(images: Tensor, other: Tensor, anatomy: Tensor) -> Tensor:
     """The images with the mean and the standard deviation that the others have in the anatomy."""
     (mean, sd), (wanted, spread) = (_moments(one, anatomy) for one in (images, other))
     return wanted + (images - mean) * (spread / sd.clamp_min(1e-4))
+
+
+def _grain(batch: ImageBatch, noise: Tensor) -> Tensor:
+    """What the sensor adds behind the medium: noise as strong as that of the picture."""
+    sigma, _ = _moments(noise_sigma(batch.pixels), batch.anatomy)
+    return sigma * noise.to(sigma.device)
 
 
 def _moments(images: Tensor, anatomy: Tensor) -> tuple[Tensor, Tensor]:
