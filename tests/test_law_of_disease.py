@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage as ndi
 from typer.testing import CliRunner
 
 from midclass import Cohort, Recipe
 from midclass.cli.app import app
 from midclass.images import anatomy
+from midclass.images.anatomy.base import convex_hull, largest
 from midclass.images.anatomy.learned import WEIGHTS
 from midclass.images.rules import Rules
 from midclass.knowledge.crescent import Crescent
@@ -47,14 +49,24 @@ def phantoms_of(recipe: Recipe, n: int) -> Iterator[Picture]:
             yield pixels, spacing
 
 
-def real(folder: Path, label: str, n: int) -> list[Picture]:
+def mr_of(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A head phantom as MR shows it: a bright scalp, and no signal from compact bone."""
+    bone = ndi.binary_dilation(pixels[0] > 0.62)
+    within = largest(ndi.binary_fill_holes(bone))  # without the table
+    scalp = ndi.binary_dilation(within, iterations=4) & ~within
+    return np.select([bone & within, scalp, within], [0.04, 0.8, pixels[0]], 0.01).astype(
+        np.float32
+    )[None]
+
+
+def real(folder: Path, label: str, n: int, field_of_view_mm: float = 235) -> list[Picture]:
     with open(folder / "manifest.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["label"] == label]
     chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:n]]
     found = []
     for row in chosen:
         grey = np.asarray(Image.open(folder / row["path"]).convert("L"), np.float32) / 255
-        found.append((grey[None], (235 / max(grey.shape),) * 2))
+        found.append((grey[None], (field_of_view_mm / max(grey.shape),) * 2))
     return found
 
 
@@ -99,6 +111,83 @@ def test_the_law_holds_on_real_heads(shared_data: Path, collection: str, disease
     found = anatomy_overlaps(anatomy.intracranial, images, operators, nuisance)
     assert len(found[0].dice) >= 10  # of CT-ICH a quarter show face and neck
     assert not broken(found)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["brain_mr", "chest_ct", "fundus"])
+def test_the_law_holds_on_real_images_of_many_sources(shared_data: Path, name: str) -> None:
+    recipe = Recipe.load(name)
+    field_of_view_mm = recipe.geometry.field_of_view_mm or 0
+    images = real(shared_data / "transfer" / name, "0", 20, field_of_view_mm)
+    found = anatomy_overlaps(
+        recipe.anatomy_function(), images, recipe.operators(), recipe.nuisance_operator()
+    )
+    assert len(found[0].dice) >= 19
+    assert not broken(found)
+
+
+def test_the_inside_of_an_mr_head_is_found_and_no_tumour_moves_it() -> None:
+    recipe = Recipe.load("brain_mr")
+    images = [(mr_of(pixels), spacing) for pixels, spacing in phantoms_of(recipe, 6)]
+    for pixels, spacing in images:
+        inside, head = anatomy.brain(pixels, spacing), anatomy.foreground(pixels, spacing)
+        skull = pixels[0] == np.float32(0.04)
+        if skull.sum() < 0.3 * head.sum():  # near the vertex a slice is mostly bone
+            assert (inside & skull).sum() < 0.15 * skull.sum()
+            assert inside[head & ~skull & ndi.binary_erosion(head, iterations=7)].mean() > 0.97
+    found = anatomy_overlaps(anatomy.brain, images, recipe.operators(), recipe.nuisance_operator())
+    assert not broken(found)
+
+
+def test_a_brain_without_its_skull_keeps_its_cortex() -> None:
+    for pixels, spacing in phantoms_of(Recipe.load("brain_mr"), 4):
+        stripped = np.where(anatomy.brain(mr_of(pixels), spacing), pixels, 0).astype(np.float32)
+        inside = anatomy.brain(stripped, spacing)
+        assert inside[stripped[0] > 0.2].mean() > 0.97
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_what_outshines_the_body_does_not_hide_the_body(share: float) -> None:
+    """A flash in an eye, contrast in a tumour: Otsu's threshold alone would lie above the body."""
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    body = np.hypot(y, x) < 0.8
+    grain = np.random.default_rng(0).normal(0, 0.02, body.shape)
+    pixels = np.where(body, 0.25, 0.02) + grain
+    pixels[body & (x > np.quantile(x[body], 1 - share))] = 0.7
+    found = anatomy.foreground(pixels.astype(np.float32)[None].clip(0, 1), (1.0, 1.0))
+    assert (found & body).sum() > 0.97 * (found | body).sum()
+
+
+@pytest.mark.parametrize("inset", [0, 3])
+def test_a_printed_frame_and_white_margins_are_no_body(inset: int) -> None:
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    body = np.hypot(y, x) < 0.7
+    pixels = np.where(body, 0.4, 0.02).astype(np.float32)
+    pixels += np.random.default_rng(0).uniform(0, 0.02, body.shape).astype(np.float32)
+    pixels[:, :8] = pixels[:, -8:] = 1.0  # margins of a page
+    inner = pixels[inset : 96 - inset, 8 + inset : 88 - inset]
+    inner[0] = inner[-1] = 0.9
+    inner[:, 0] = inner[:, -1] = 0.9
+    found = anatomy.foreground(pixels[None], (1.0, 1.0))
+    assert (found & body).sum() > 0.95 * (found | body).sum()
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "least"), [("brain_mr", 0.3), ("fundus", 0.6), ("chest_ct", 0.5)])
+@pytest.mark.parametrize("label", ["0", "1"])
+def test_an_anatomy_is_found_in_pictures_of_any_source(
+    shared_data: Path, name: str, least: float, label: str
+) -> None:
+    recipe = Recipe.load(name)
+    function = recipe.anatomy_function()
+    field_of_view_mm = recipe.geometry.field_of_view_mm or 0
+    images = real(shared_data / "transfer" / name, label, 100, field_of_view_mm)
+    shares = [
+        function(pixels, spacing).sum() / convex_hull(anatomy.foreground(pixels, spacing)).sum()
+        for pixels, spacing in images
+    ]
+    assert np.mean(np.array(shares) > least) >= 0.97
 
 
 @pytest.mark.realdata

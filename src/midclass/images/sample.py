@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,9 +148,25 @@ def make_sample(
     inside = inside & _inside(box[1], box[3], size[1], shape[1])
     mask &= inside
     values = apply_intensity(values, mask, inside, intensity)
-    shown = mask if geometry.outside == "blank" else inside
     step_mm = (box[2] - box[0]) * spacing_mm[0] / size[0]
-    return Sample(np.where(shown, values, np.float32(0)), mask, (step_mm, step_mm))
+    shown = _shown(mask, step_mm, geometry.outside) * inside
+    return Sample(values * shown, mask, (step_mm, step_mm))
+
+
+FADE_MM = 10.0
+"""What lies so far outside the anatomy is black where it fades."""
+
+
+def _shown(mask: Mask, step_mm: float, outside: Literal["keep", "fade", "blank"]) -> Pixels:
+    """Factors ``(h, w)`` of the pixels: 1 inside the anatomy, less outside."""
+    if outside == "keep":
+        return np.ones(mask.shape, np.float32)
+    if outside == "blank" or not mask.any():
+        return mask.astype(np.float32)
+    from scipy import ndimage as ndi
+
+    away_mm = ndi.distance_transform_edt(~mask) * step_mm
+    return np.asarray((1 - away_mm / FADE_MM).clip(0, 1), np.float32)
 
 
 DARK, BRIGHT = 0.1, 0.8

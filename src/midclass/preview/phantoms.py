@@ -22,8 +22,9 @@ PHANTOM_OF = {
     "anatomy.breast": "breast",
     "anatomy.intracranial": "head",
     "anatomy.lungs": "chest",
+    "anatomy.brain": "head",
     "ct.lungs": "chest",  # seen from the front, but dark lungs in a body
-    "brain_mr": "head",
+    "ct.body": "chest",
 }
 """Anatomy or name of a recipe -> the kind of phantom that has it."""
 

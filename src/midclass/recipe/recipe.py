@@ -50,7 +50,7 @@ class Geometry(Part):
     field_of_view_mm: float | None = Field(default=None, gt=0)
     spacing_mm: float | None = Field(default=None, gt=0)
     orient: Literal["keep", "laterality"] = "keep"
-    outside: Literal["keep", "blank"] = "keep"
+    outside: Literal["keep", "fade", "blank"] = "keep"
     least_anatomy_mm2: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")

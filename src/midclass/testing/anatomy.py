@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from midclass.knowledge.acquisition import moved, one_part, sides
+from midclass.knowledge.acquisition import one_part, sides
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
 from midclass.types import ImageBatch
@@ -92,9 +92,10 @@ def anatomy_overlaps(
             continue
         for part, side in [(part, end) for part, ends in sides(nuisance).items() for end in ends]:
             params = one_part(nuisance, part, side, 1.0, batch, seed + number)
-            elsewhere = moved(nuisance, batch, params)
+            elsewhere, shown = nuisance.apply(batch, params, torch.ones_like(batch.pixels[:, :1]))
             after = function(elsewhere.pixels[0].clamp(0, 1).numpy(), spacing)
-            overlap = _dice(elsewhere.anatomy[0, 0].numpy(), after)
+            seen = shown[0, 0].numpy() > 0.5  # beyond the image's border nothing is known
+            overlap = _dice(elsewhere.anatomy[0, 0].numpy() & seen, after & seen)
             found.setdefault((f"{part} {side:+d}", OF_NUISANCE), []).append(overlap)
     return [Overlap(name, least, np.array(dice)) for (name, least), dice in found.items()]
 

@@ -1,8 +1,17 @@
 """Anatomy: where in an image disease can be; recipes name these functions ``anatomy.NAME``."""
 
 from midclass.images.anatomy.base import foreground, whole
+from midclass.images.anatomy.brain_mr import brain
 from midclass.images.anatomy.chest_xray import lungs
 from midclass.images.anatomy.head_ct import intracranial, intracranial_by_bone
 from midclass.images.anatomy.mammogram import breast
 
-__all__ = ["breast", "foreground", "intracranial", "intracranial_by_bone", "lungs", "whole"]
+__all__ = [
+    "brain",
+    "breast",
+    "foreground",
+    "intracranial",
+    "intracranial_by_bone",
+    "lungs",
+    "whole",
+]

@@ -59,22 +59,94 @@ def grey_of(pixels: Pixels, spacing_mm: Spacing, name: str, dims: tuple[int, ...
 def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mask:
     """What is brighter than the dark background by a share of Otsu's threshold, holes filled.
 
-    Parts smaller than a tenth of the largest are dropped (labels, the head holder, noise).
+    A printed frame around the image is no body. Parts smaller than a tenth of the largest are
+    dropped (labels, the head holder, noise).
     """
-    if grey.max() - grey.min() < 1e-6:
-        return np.zeros(grey.shape, bool)
+    found = np.zeros(grey.shape, bool)
+    box = _within_frame(grey)
+    inner = grey[box]
+    if inner.max() - inner.min() < 1e-6:
+        return found
+    background, threshold = air_and_tissue(inner)
+    bright = inner > background + share * (threshold - background) + 0.01  # above film noise
+    opened = ndi.binary_opening(bright, opening)
+    found[box] = opened if opened.any() else bright
+    return np.asarray(ndi.binary_fill_holes(without_specks(_without_frames(found))))
+
+
+def air_and_tissue(grey: Pixels) -> tuple[float, float]:
+    """How bright the dark background is, and the threshold between it and the body.
+
+    A lesion, an implant or a flash that outshines the body would raise Otsu's threshold above the
+    body, so the image is looked at again with everything above it cut off.
+    """
+    first = _otsu(grey)
+    second = _otsu(np.minimum(grey, first))
+    background = float(np.median(grey[grey <= second]))
+    # Where body and background are all there is, the second is half as high as the first.
+    return background, min(first, background + 2 * (second - background))
+
+
+def _otsu(grey: Pixels) -> float:
+    """Half-way between what is darker and what is brighter than Otsu's threshold.
+
+    That is steadier than the threshold itself where nothing lies between (Otsu, IEEE Trans SMC
+    9:62, 1979).
+    """
     counts, edges = np.histogram(grey, 256)
-    below = np.cumsum(counts)
+    below = np.cumsum(counts)[:-1]
     level = np.cumsum(counts * (edges[1:] + edges[:-1]) / 2)
-    split = np.argmax(  # between-class variance, Otsu, IEEE Trans SMC 9:62, 1979
-        (level[-1] / grey.size * below - level)[:-1] ** 2 / (below * (grey.size - below))[:-1]
-    )
-    low, high = level[split] / below[split], (level[-1] - level[split]) / (grey.size - below[split])
-    threshold = (low + high) / 2  # steadier than the split itself where nothing lies between
-    background = float(np.median(grey[grey <= threshold]))
-    found = grey > background + share * (threshold - background) + 0.01  # above film noise
-    opened = ndi.binary_opening(found, opening)
-    return np.asarray(ndi.binary_fill_holes(without_specks(opened if opened.any() else found)))
+    mean, level, above = level[-1] / grey.size, level[:-1], grey.size - below
+    apart = (mean * below - level) ** 2 / np.maximum(below * above, 1)  # variance between classes
+    split = np.argmax(apart)
+    low, high = level[split] / below[split], (mean * grey.size - level[split]) / above[split]
+    return float(low + high) / 2
+
+
+_FLAT = 0.06
+"""Of the image's range: a line whose pixels differ by less shows nothing."""
+
+
+def _within_frame(grey: Pixels) -> tuple[slice, ...]:
+    """The image without the flat lines at its borders: padding, margins of a page, frames."""
+    box = [slice(0, size) for size in grey.shape]
+    flat = _FLAT * float(grey.max() - grey.min())
+
+    def shows_nothing(axis: int, at: int) -> bool:
+        line = grey[tuple(at if a == axis else one for a, one in enumerate(box))]
+        low, high = np.percentile(line, (5, 95))
+        return bool(high - low < flat)
+
+    peeling = True
+    while peeling:
+        peeling = False
+        for axis, one in enumerate(box):
+            if one.stop - one.start > LEAST and shows_nothing(axis, one.start):
+                box[axis], peeling = slice(one.start + 1, one.stop), True
+            one = box[axis]
+            if one.stop - one.start > LEAST and shows_nothing(axis, one.stop - 1):
+                box[axis], peeling = slice(one.start, one.stop - 1), True
+    return tuple(box)
+
+
+LEAST = 8
+"""Pixels of an image that are left, whatever they show."""
+_WIDE, _EDGE, _ALONG = 0.8, 0.06, 0.9
+"""A frame is as wide as the image, and nearly all of it lies along the edges of its own box."""
+
+
+def _without_frames(mask: Mask) -> Mask:
+    """Without the parts that go around the image as a rectangle."""
+    labels, _ = ndi.label(mask)
+    kept = mask
+    for number, box in enumerate(ndi.find_objects(labels), start=1):
+        sides = [one.stop - one.start for one in box]
+        wide = all(side >= _WIDE * n for side, n in zip(sides, mask.shape, strict=True))
+        part = labels[box] == number
+        within = tuple(slice(round(_EDGE * n), n - round(_EDGE * n)) for n in sides)
+        if wide and part[within].sum() < (1 - _ALONG) * part.sum():
+            kept = kept & (labels != number)
+    return kept if kept.any() else mask
 
 
 def without_specks(mask: Mask) -> Mask:
@@ -89,6 +161,24 @@ def largest(mask: Mask) -> Mask:
     """The largest connected part."""
     labels, n = ndi.label(mask)
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if n else mask
+
+
+def convex_hull(mask: Mask) -> Mask:
+    """The convex hull of a mask ``(h, w)``; the mask itself where it has no width.
+
+    >>> corners = np.zeros((9, 9), bool)
+    >>> corners[::8, ::8] = True
+    >>> bool(convex_hull(corners).all())
+    True
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        lines = ConvexHull(np.argwhere(mask & ~ndi.binary_erosion(mask))).equations
+    except (QhullError, ValueError):
+        return mask
+    y, x = np.indices(mask.shape)
+    return np.asarray(np.logical_and.reduce([a * y + b * x + c <= 1e-6 for a, b, c in lines]))
 
 
 def disc(radius_mm: float, spacing: Spacing) -> Mask:

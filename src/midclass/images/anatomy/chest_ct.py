@@ -8,7 +8,15 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import Mask, Pixels, Spacing
+from midclass.images.anatomy.base import (
+    Mask,
+    Pixels,
+    Spacing,
+    against_dark,
+    air_and_tissue,
+    convex_hull,
+    grey_of,
+)
 
 _AIR = 0.55
 """Of a lung window (width 1500, level -600): -525 HU, between lung and soft tissue."""
@@ -23,8 +31,8 @@ def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
 
     Air that the body encloses, in parts of at least 2 cm along each axis, closed over 10 mm so that
     vessels, nodules and small infiltrates are inside (region and closing as in Hu, Hoffman and
-    Reinhardt, IEEE Trans Med Imaging 20:490, 2001). A consolidation of a whole lobe is not found:
-    for such a target class use ``anatomy.foreground``. Empty where no lung is seen.
+    Reinhardt, IEEE Trans Med Imaging 20:490, 2001). A consolidation of a whole lobe is not found,
+    nor a lung that touches the border of a crop: see ``body``. Empty where no lung is seen.
 
     Args:
         pixels: float32 ``(c, *spatial)`` in [0, 1].
@@ -47,6 +55,42 @@ def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     sizes[0] = 0
     kept = (sizes >= least)[labels]
     return _closed(kept, spacing_mm) if kept.any() else kept
+
+
+def body(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+    """The body in axial CT of any window, also where an image is cropped to the lungs.
+
+    The convex hull of what is brighter than air and of all air but that around the body, which
+    takes much of the image's border; in 3-D slice by slice. So a lung that touches the border of a
+    crop is inside, and one that is white from top to bottom too: a border drawn around its air
+    would leave it out. The price is that chest wall and heart are inside as well. Empty only for
+    a constant image.
+
+    Args:
+        pixels: float32 ``(c, *spatial)`` in [0, 1].
+        spacing_mm: one per axis.
+    """
+    grey = grey_of(pixels, spacing_mm, "body", (2, 3))
+    slices = grey if grey.ndim == 3 else grey[None]
+    return np.stack([_body(one, math.prod(spacing_mm[-2:])) for one in slices]).reshape(grey.shape)
+
+
+def _body(grey: Pixels, pixel_mm2: float) -> Mask:
+    """Of one slice."""
+    smooth = ndi.gaussian_filter(grey, 0.7)
+    tissue = against_dark(smooth, 0.35)
+    if not tissue.any():
+        return tissue
+    labels, _ = ndi.label(smooth < air_and_tissue(smooth)[1])
+    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    around = np.bincount(border, minlength=labels.max() + 1) >= _AROUND * len(border)
+    air = np.bincount(labels.ravel()) * pixel_mm2 >= (10 * _LEAST_CM) ** 2
+    air[0] = False  # the label of what is no air
+    return convex_hull(tissue | (air & ~around)[labels])
+
+
+_AROUND = 0.3
+"""Of the border of the image: air that takes more of it is no lung, but lies around the body."""
 
 
 def _enclosed(dark: Mask) -> Mask:
