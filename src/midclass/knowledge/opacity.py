@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import soft_tissue
+from midclass.knowledge._visibility import box_mean, soft_tissue
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -31,6 +31,8 @@ class Opacity(Knowledge):
         patchiness_mm: size of the structure inside a focus.
         strength: share of the gap between the organ and soft tissue that is closed.
         edge: softness of the border, in standard deviations of the shaping noise.
+        only_air: fill only what is darker than soft tissue. In CT the anatomy may hold heart and
+            chest wall, where there is nothing to fill; in a radiograph the lungs alone are marked.
     """
 
     share: Range = (0.05, 0.5)
@@ -38,6 +40,7 @@ class Opacity(Knowledge):
     patchiness_mm: Lengths = (3, 15)
     strength: Range = (0.2, 0.8)
     edge: Range = (0.2, 0.8)
+    only_air: bool = False
 
     border_mm: ClassVar[float] = 5.0
 
@@ -59,18 +62,29 @@ class Opacity(Knowledge):
         """Tissue moved towards soft tissue, where the shaping noise is high."""
         like = batch.pixels
         shape = fields.smooth_field(params["patches"], batch, params["patch_mm"])
-        shape = _standardised(shape, batch.anatomy)
+        soft = soft_tissue(batch)
+        air = _airy(batch, soft) if self.only_air else batch.anatomy.float()
+        shape = _standardised(shape, air)
         # The share of a normal variable above t is the share of the organ that is filled.
         threshold = torch.special.ndtri(1 - params["share"])
         height = shape - fields.column(threshold, like)
-        alpha = torch.sigmoid(4 * height / fields.column(params["edge"], like))
+        alpha = torch.sigmoid(4 * height / fields.column(params["edge"], like)) * air
         inside = fields.smooth_field(params["inside"], batch, params["patchiness_mm"])
         strength = fields.column(params["strength"], like) * (1 + 0.4 * inside).clamp(0.2, 1.2)
-        return torch.lerp(like, soft_tissue(batch), strength.expand_as(like)), alpha
+        return torch.lerp(like, soft, strength.expand_as(like)), alpha
+
+
+def _airy(batch: ImageBatch, soft: Tensor) -> Tensor:
+    """1 in air and 0 in soft tissue ``(n, 1, *spatial)``; vessels in the lung count as lung."""
+    grey, tissue = batch.pixels.mean(1, keepdim=True), soft.mean(1, keepdim=True)
+    inside = grey.masked_fill(~batch.anatomy, torch.nan).flatten(1)
+    dark = fields.column(inside.nanquantile(0.05, dim=1).nan_to_num(0), grey)
+    local = box_mean(grey, max(3, min(batch.spatial) // 16 | 1))
+    return ((tissue - local) / (tissue - dark).clamp_min(0.05) * 2).clamp(0, 1) * batch.anatomy
 
 
 def _standardised(field: Tensor, mask: Tensor) -> Tensor:
-    """Mean 0 and variance 1 inside the mask."""
+    """Mean 0 and variance 1 inside the mask, or by its weights."""
     axes = tuple(range(1, field.ndim))
     count = mask.sum(axes, keepdim=True).clamp_min(1)
     centred = field - (field * mask).sum(axes, keepdim=True) / count
