@@ -12,15 +12,23 @@ import numpy as np
 import PIL.Image
 import pytest
 from numpy.typing import NDArray
+from scipy.fft import idctn
 
 from makers import manifest, phantom_folder, tiny_phantoms, typed
 from midclass import Cohort, InputError
-from midclass.cli.commands.duplicates import cohort_to_learn_from
+from midclass.cli.commands.duplicates import cohort_to_learn_from, tell_of_study
 from midclass.cli.commands.source import Source
 from midclass.images import phantoms
-from midclass.images.duplicates import Duplicate, copies_of_fitted, duplicates, without_copies
-from midclass.images.fingerprint import fingerprint_of, fingerprints
+from midclass.images.duplicates import (
+    MOST_BITS,
+    Duplicate,
+    copies_of_fitted,
+    duplicates,
+    without_copies,
+)
+from midclass.images.fingerprint import fingerprint_of, fingerprints, perceptual_bits
 from midclass.images.identity import FITTED_WITH, content_of, fitted_with
+from midclass.study.cell import Cell
 
 CHANGES = {
     "jpeg60": "JPEG of quality 60",
@@ -128,8 +136,9 @@ def test_a_volume_is_known_by_all_of_its_pixels() -> None:
     assert fingerprint_of(volume)[1] == fingerprint_of(other)[1]
 
 
-def test_images_of_one_patient_may_look_alike(folder: Path) -> None:
-    add(folder, "jpeg95", "train")
+@pytest.mark.parametrize("change", ["jpeg95", "tiff"])
+def test_images_of_one_patient_may_look_alike(folder: Path, change: str) -> None:
+    add(folder, change, "train")
     text = (folder / "manifest.csv").read_text()
     first = Cohort.from_manifest(folder / "manifest.csv").part("train")[0]
     last = Cohort.from_manifest(folder / "manifest.csv").cases[-1]
@@ -260,6 +269,39 @@ def test_a_cohort_without_duplicates_says_nothing_and_writes_no_file(
     assert len(cohort_to_learn_from(source, "tell", out, folder.parent / "cache")) == 24
     assert capsys.readouterr().err == ""
     assert not (folder.parent / "run.duplicates.csv").exists()
+
+
+def test_a_study_tells_near_copies_between_what_it_learns_from_and_scores(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "manifest.csv"
+    cell = Cell("breasts", "pca", 0, {}, "baselines.pca.Pca", file, None, 0.1, file)
+    add(folder, "jpeg60", "train")
+    tell_of_study([cell], folder.parent / "cache")
+    assert capsys.readouterr().err == ""
+    add(folder, "jpeg95", "test")
+    tell_of_study([cell, replace(cell, repeat=1)], folder.parent / "cache")
+    said = capsys.readouterr().err
+    assert said.count("breasts: 2 pairs of cases of different patients are alike") == 1
+
+
+def test_the_same_coarse_shape_with_another_texture_is_no_near_copy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    low = np.zeros((64, 64))
+    low[:16, :16] = rng.choice([-1, 1], (16, 16)) / (1 + np.hypot(*np.mgrid[:16, :16]))
+    for name in "ab":
+        texture = np.zeros((64, 64))
+        texture[17:24, 17:24] = rng.choice([-1, 1], (7, 7))
+        parts = [idctn(part, norm="ortho") for part in (low, texture)]
+        image = parts[0] / parts[0].std() + 0.5 * parts[1] / parts[1].std()
+        image = (image - image.min()) / np.ptp(image) * 255
+        PIL.Image.fromarray(np.rint(image).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    lines = ["path,split,patient_id", "a.png,train,a", "b.png,test,b"]
+    cohort = Cohort.from_manifest(manifest(tmp_path, *lines))
+    prints = fingerprints(cohort, cache=tmp_path / "cache")
+    one, other = perceptual_bits(prints.each)
+    assert (one != other).sum() <= MOST_BITS, "the hash alone would take them for copies"
+    assert duplicates(prints) == []
 
 
 def test_a_detector_knows_copies_of_what_it_was_fitted_with_and_holds_no_image(

@@ -12,6 +12,7 @@ from midclass.errors import InputError
 from midclass.files import new_text
 from midclass.images.cohort import Cohort
 from midclass.images.duplicates import Duplicate, duplicates, without_copies
+from midclass.study.cell import Cell, cases
 
 CHOICES = ("tell", "drop", "refuse")
 """What to do about duplicates; ``tell`` refuses exact ones across parts."""
@@ -77,14 +78,51 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     return cohort
 
 
+def tell_of_study(cells: Sequence[Cell], cache: Path | None) -> None:
+    """Say, a line for each task, which cases to score look like cases to learn from.
+
+    Those whose files are the same are refused by the study itself. Images are read for this once,
+    and not again when the study goes on.
+    """
+    known: dict[tuple[Path, str | None, Path | None], list[Duplicate]] = {}
+    told: set[str] = set()
+    for cell in cells:
+        key = (cell.cohort, cell.split, cell.root)
+        if key not in known:
+            whole = Cohort.from_manifest(cell.cohort, cell.split, root=cell.root)
+            known[key] = duplicates(prints_with_bar(whole, cache))
+        if not known[key] or cell.task in told:
+            continue
+        learn, score = ({case.case_id for case in part} for part in cases(cell))
+        both = [
+            pair
+            for pair in known[key]
+            for one, other in ((pair.first.case_id, pair.second.case_id),)
+            if (one in learn and other in score) or (other in learn and one in score)
+        ]
+        if both:
+            told.add(cell.task)
+            note(
+                f"note: {cell.task}: {_number(both)} of different patients are alike, one to learn "
+                f"from and one to score: {_first(both)}; its figures will flatter"
+            )
+
+
+def _number(pairs: Sequence[Duplicate]) -> str:
+    return "1 pair of cases" if len(pairs) == 1 else f"{len(pairs)} pairs of cases"
+
+
+def _first(pairs: Sequence[Duplicate]) -> str:
+    return "; ".join(map(str, pairs[:SAID]))
+
+
 def _in_words(pairs: Sequence[Duplicate], file: Path) -> str:
     near = sum(not pair.exact for pair in pairs)
     kinds = f", {near} as near copies" if near and near < len(pairs) else ""
     what = "look the same" if near == len(pairs) else "show the same image"
-    first = "; ".join(map(str, pairs[:SAID]))
     where = "in two parts" if pairs[0].across else "in one part"
-    count = "1 pair of cases" if len(pairs) == 1 else f"{len(pairs)} pairs of cases"
-    return f"{count} of different patients {where} {what}{kinds}: {first} (all in {file})"
+    said = f"{_number(pairs)} of different patients {where} {what}{kinds}"
+    return f"{said}: {_first(pairs)} (all in {file})"
 
 
 def _write(file: Path, pairs: Sequence[Duplicate], learning: str) -> None:
