@@ -71,11 +71,6 @@ class Fingerprints:
     cohort: Cohort
     each: tuple[Fingerprint, ...]
 
-    @property
-    def unreadable(self) -> int:
-        """How many cases cannot be read, and so cannot be compared."""
-        return sum(not one.pixels for one in self.each)
-
 
 def fingerprint_of(pixels: Pixels) -> Known:
     """What is known of one image ``(c, h, w)``, or of a volume ``(c, d, h, w)``.

@@ -43,10 +43,7 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     whole = source.whole()
     cohort = source.part_of(whole, "train")
     learning = cohort.cases[0].part
-    prints = prints_with_bar(whole, cache)
-    if prints.unreadable:
-        note(f"{prints.unreadable} images cannot be read, and were not looked at for duplicates")
-    found = duplicates(prints)
+    found = duplicates(prints_with_bar(whole, cache))
     across = [pair for pair in found if pair.across]
     inside = [pair for pair in found if not pair.across and pair.first.part == learning]
     if not across and not inside:
