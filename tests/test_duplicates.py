@@ -145,6 +145,10 @@ def test_images_of_one_patient_may_look_alike(folder: Path, change: str) -> None
     assert len(found_in(folder)) == 1
     (folder / "manifest.csv").write_text(text.replace(last.patient_id, first.patient_id))
     assert found_in(folder) == []
+    cohort = Cohort.from_manifest(folder / "manifest.csv")
+    cases = (*cohort.cases[:-1], replace(cohort.cases[-1], part="test"))  # no manifest may say so
+    prints = fingerprints(replace(cohort, cases=cases), cache=folder.parent / "cache")
+    assert duplicates(prints) == []
 
 
 def test_many_copies_of_one_image_are_each_paired_with_the_first_of_each_part(
