@@ -239,7 +239,7 @@ def test_a_copy_in_the_test_is_refused_and_the_file_says_what_to_remove(
     assert [case.case_id for case in kept] == [
         case.case_id for case in source.whole().part("train")[4:]
     ]
-    assert "4 duplicates are left out" in capsys.readouterr().err
+    assert "left out as duplicates: 4 cases" in capsys.readouterr().err
 
 
 def test_a_near_copy_in_the_test_is_told_or_refused_as_asked(

@@ -67,7 +67,9 @@ def test_a_mask_moved_aside_is_worse_than_the_others(
     assert worst["reason"].startswith(f"{words}: {feature}")
     assert worst["far"] > FAR
     assert found["strange"] == 1
-    assert f"in 1 of 30 it is unlike the others ({feature})" in in_words(found, "x.png")
+    said = in_words(found | {"function": "anatomy.foreground"}, "x.png")
+    assert f"in 1 of 30 it is unlike the others ({feature})" in said
+    assert "or use anatomy.whole;" in said
 
 
 def test_specks_beside_the_anatomy_are_strange(masks: NDArray[np.bool_]) -> None:

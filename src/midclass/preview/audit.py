@@ -78,14 +78,15 @@ def anatomy_of(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
     """How much of the images the anatomy covers, where it is missing and where it is strange.
 
     Returns:
-        Figures, ready for JSON: those of ``plausibility``, ``covers`` (share of the images with
-        any; None where there is none), ``area_mm2`` likewise, ``none`` and ``little`` (shares of
-        the images) and ``least_mm2``.
+        Figures, ready for JSON: those of ``plausibility``, ``function`` (its name), ``covers``
+        (share of the images with any; None where there is none), ``area_mm2`` likewise, ``none``
+        and ``little`` (shares of the images) and ``least_mm2``.
     """
     covers = prepared.covered
     none = ~prepared.assessable
     little = (covers < LITTLE) | (prepared.anatomy_mm2 <= recipe.geometry.least_anatomy_mm2)
     return {
+        "function": str(recipe.anatomy),
         "covers": _range(covers[~none]),
         "area_mm2": _range(prepared.anatomy_mm2[~none]),
         "least_mm2": recipe.geometry.least_anatomy_mm2,

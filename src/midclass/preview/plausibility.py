@@ -28,6 +28,7 @@ WORST = 12
 """How many of the worst are listed and drawn; at most half of them without anatomy."""
 LEAST_SPREAD = 0.02
 """Of the logarithm of the size: 2 %."""
+_SIMPLE = ("anatomy.foreground", "anatomy.whole")  # nothing to recognise
 _AT_ONCE = 64
 _MORE_LESS = {
     "area": ("is larger", "is smaller"),
@@ -128,7 +129,7 @@ def in_words(found: Mapping[str, Any], picture: str) -> str:
     """One sentence on what to change; "" where every image shows a usual anatomy.
 
     Args:
-        found: of ``plausibility``.
+        found: of ``plausibility``, with the name of the anatomy as ``function`` where known.
         picture: name of the file with the outlines.
     """
     total, missing, strange = found["images"], found["missing"], found["strange"]
@@ -140,10 +141,11 @@ def in_words(found: Mapping[str, Any], picture: str) -> str:
         said.append(f"in {strange} of {total} it is unlike the others ({', '.join(sorted(kinds))})")
     if not said:
         return ""
+    others = [name for name in _SIMPLE if name != found.get("function")]
     return (
         f"{' and '.join(said)}: look at {picture}; where the outline is wrong, give masks of your "
-        "own in a column `mask` of the manifest, or use anatomy.foreground or anatomy.whole; where "
-        "the image is (another view, another body part), remove it"
+        f"own in a column `mask` of the manifest, or use {' or '.join(others)}; where the image is "
+        "(another view, another body part), remove it"
     )
 
 

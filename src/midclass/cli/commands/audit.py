@@ -151,8 +151,8 @@ def _tell_rest(figures: Mapping[str, Any]) -> None:
     say(f"{'anatomy':<10} {_of_found(anatomy)}, little in {anatomy['little']:.0%}")
     say(
         f"{'':<10} covers {covers['median']:.0%} of the image ({covers['low']:.0%} to "
-        f"{covers['high']:.0%}), {area['median'] / 100:.0f} cm2 ({area['low'] / 100:.0f} to "
-        f"{area['high'] / 100:.0f})"
+        f"{covers['high']:.0%}), {area['median']:.0f} mm2 ({area['low']:.0f} to "
+        f"{area['high']:.0f})"
     )
     say(f"{'':<10} unlike the others in {anatomy['strange']} of {anatomy['images']} images")
     strange = [one for one in anatomy["worst"] if one["far"] is None or one["far"] > FAR]

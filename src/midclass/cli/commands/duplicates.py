@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from midclass.cli.commands.source import Source, prints_with_bar
-from midclass.cli.console import note
+from midclass.cli.console import cases_in_words, note
 from midclass.errors import InputError
 from midclass.files import new_text
 from midclass.images.cohort import Cohort
@@ -52,7 +52,7 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     _write(file, [*across, *inside], learning)
     if choice == "drop":
         kept = without_copies(cohort, [*across, *inside], learning)
-        note(f"{len(cohort) - len(kept)} duplicates are left out of the fit: {file}")
+        note(f"left out as duplicates: {cases_in_words(len(cohort) - len(kept))}, see {file}")
         return kept
     refused = across if choice == "refuse" else [pair for pair in across if pair.exact]
     if refused:
