@@ -111,6 +111,7 @@ def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_pa
     assert result.exit_code == 0, result.output
     assert "nothing needs to change" in result.stdout
     figures = json.loads((tmp_path / "audit.json").read_text())
+    assert (tmp_path / "audit.outlines.png").stat().st_size > 10_000
     assert (figures["advice"], figures["images"], figures["failed"]) == ([], 60, 0)
     assert 0.2 < figures["anatomy"]["covers"]["median"] < 0.6
     strengths = figures["nuisance"]["strengths"]
@@ -131,7 +132,10 @@ def test_images_in_which_no_anatomy_is_found_are_counted(folder: Path, tmp_path:
     none = 1 - prepared.assessable.mean()
     assert figures["anatomy"]["none"] == pytest.approx(none)
     assert none > 0.1, "the test needs images without anatomy"
-    assert advice(figures)[0].startswith(f"anatomy: {none:.0%} of the images show none")
+    missing = int((~prepared.assessable).sum())
+    said = f"anatomy: in {missing} of {len(prepared)} images no anatomy was found"
+    assert advice(figures, picture="x.png")[0].startswith(said)
+    assert "look at x.png" in advice(figures, picture="x.png")[0]
 
 
 @pytest.mark.parametrize(("at_2", "lines"), [(0.5, 1), (0.1, 0)])

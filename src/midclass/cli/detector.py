@@ -38,6 +38,13 @@ def fit(
     positives: Annotated[
         int, typer.Option(min=0, help="Learn from so many target-class cases of the part too.")
     ] = 0,
+    duplicates: Annotated[
+        str,
+        typer.Option(
+            metavar="tell|drop|refuse",
+            help="What to do about the same image under two patients.",
+        ),
+    ] = "tell",
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
@@ -45,7 +52,8 @@ def fit(
     """Learn from given-class images; save a detector.
 
     Uses cases with label 0, and as many with label 1 as asked for. Interrupted, the same command
-    goes on from its last checkpoint.
+    goes on from its last checkpoint. Images that are in two parts of the split are refused, and
+    near copies told, before any work.
     """
     from midclass.cli.commands import fit
     from midclass.cli.commands.source import Source
@@ -59,6 +67,7 @@ def fit(
         max_fpr=max_fpr,
         detector=detector,
         positives=positives,
+        duplicates=duplicates,
     )
 
 

@@ -74,6 +74,12 @@ def audit(
     part: Part = None,
     root: Root = None,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    outlines: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture (.png, .svg, .pdf) of the twelve worst outlines; beside --out by default."
+        ),
+    ] = None,
     n: Annotated[int, typer.Option("--n", min=20, help="Number of images at most.")] = 200,
     seed: Seed = 0,
     trust: Trust = None,
@@ -84,4 +90,4 @@ def audit(
     from midclass.cli.commands.source import Source
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    audit.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)
+    audit.run(recipe, source, Options.of(trust, cache), out=out, outlines=outlines, n=n, seed=seed)

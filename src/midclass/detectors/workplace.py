@@ -16,6 +16,7 @@ from midclass.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.images.fingerprint import Fingerprint
     from midclass.images.prepare import Prepared
     from midclass.types import Progress
 
@@ -35,6 +36,7 @@ class Workplace:
         detector: name of its module.
         trust: files of the user's that may run; a change in them is another fit.
         positives: the target-class cases it is fitted with, if any.
+        prints: of the images it is fitted with, by which evaluation knows copies of them.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Workplace:
         detector: str,
         trust: Collection[Path] = (),
         positives: Prepared | None = None,
+        prints: Sequence[Fingerprint] = (),
     ) -> None:
-        self.out, self.given, self.positives = out, given, positives
+        self.out, self.given, self.positives, self.prints = out, given, positives, prints
         self.folder = out.with_name(f"{out.name}.part")
         self.call: dict[str, Any] = {
             "recipe": digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
@@ -110,7 +113,7 @@ class Workplace:
                 detector.save(temporary)
                 cases = [case for one in self._prepared for case in one.cases]
                 shown = [content for one in self._prepared for content in one.contents]
-                known = fitted_with(cases, shown)
+                known = fitted_with(cases, shown, self.prints)
                 (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
         except KeyboardInterrupt:
             if self.has_state:

@@ -16,6 +16,7 @@ from midclass.images.formats.read import decode
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
+    from midclass.images.fingerprint import Fingerprint
 
 FITTED_WITH = "cohort.json"
 """File in a saved detector's folder: hashes of the patients and images it was fitted with."""
@@ -55,16 +56,24 @@ def content_if_readable(case: Case) -> str:
         return ""
 
 
-def fitted_with(cases: Iterable[Case], shown: Iterable[str]) -> str:
-    """What ``refuse_seen`` needs to know of the cases of a fit, as JSON without any name.
+def fitted_with(
+    cases: Iterable[Case], shown: Iterable[str], prints: Iterable[Fingerprint] = ()
+) -> str:
+    """What ``refuse_seen`` and ``copies_of_fitted`` need to know of a fit, as JSON without names.
 
     Args:
         cases: of the fit.
         shown: ``content_of`` each image, in any order.
+        prints: of the images, in any order.
     """
-    patients = {_of_patient(case) for case in cases}
-    short = {content[:SHORT] for content in shown}
-    return json.dumps({"patients": sorted(patients), "contents": sorted(short)}, indent=1)
+    readable = [one for one in prints if one.pixels]
+    known = {
+        "patients": {_of_patient(case) for case in cases},
+        "contents": {content[:SHORT] for content in shown},
+        "pixels": {one.pixels[:SHORT] for one in readable},
+        "perceptual": {one.perceptual.hex() for one in readable if one.perceptual},
+    }
+    return json.dumps({name: sorted(values) for name, values in known.items()}, indent=1)
 
 
 def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> None:

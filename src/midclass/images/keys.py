@@ -68,6 +68,11 @@ def state_of(cohort: Cohort, rules: str) -> str:
     return _digest(rules, (_file_state(case) + known_of(case) for case in cohort))
 
 
+def state_of_file(case: Case) -> str:
+    """The same for what one case shows."""
+    return _digest("", [[*_file_state(case), case.index]])
+
+
 def likeness_of(cohort: Cohort, rules: str) -> str:
     """A name that a copy of the files has too, told without opening any.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from midclass.preview.plausibility import in_words
+
 Figures: TypeAlias = Mapping[str, Any]
 
 GIVEN_AWAY = 0.99
@@ -18,6 +20,8 @@ SAME = 0.6
 NO_ANATOMY, LEFT_OUT = 0.1, 0.3
 """Share of images with no or little anatomy that is worth a look at it; the second where the
 recipe itself leaves images out by ``least_anatomy_mm2``."""
+STRANGE = 0.1
+"""Share of images whose anatomy is unlike the others that is worth a look at it."""
 NARROW = 0.5
 """Share of the places that even draws would reach."""
 ALARMS = 0.2
@@ -43,18 +47,21 @@ def verdict(figures: Figures) -> str:
     return "easy" if figures["auroc"] >= EASY else "usable"
 
 
-def advice(figures: Figures, recipe_view: str = "whole") -> list[str]:
+def advice(
+    figures: Figures, recipe_view: str = "whole", picture: str = "a picture by --outlines"
+) -> list[str]:
     """What to change in the recipe, in order of importance; empty where nothing needs to change.
 
     Args:
         figures: from ``midclass.preview.audit.audit``.
         recipe_view: the recipe's ``geometry.view``: in a region of interest a finding belongs
             into the middle.
+        picture: name of the file with the outlines.
     """
     classes: Mapping[str, Figures] = figures["classes"]
     return [
         *_refused(classes),
-        *_anatomy(figures["anatomy"]),
+        *_anatomy(figures["anatomy"], picture),
         *_given_away(classes),
         *_weak(classes),
         *_redundant(figures["pairs"]),
@@ -74,14 +81,16 @@ def _refused(classes: Mapping[str, Figures]) -> Iterator[str]:
             )
 
 
-def _anatomy(found: Figures) -> Iterator[str]:
+def _anatomy(found: Figures, picture: str) -> Iterator[str]:
     lacking = found["none"] + found["little"]
-    if lacking >= (LEFT_OUT if found["least_mm2"] else NO_ANATOMY):
-        yield (
-            f"anatomy: {found['none']:.0%} of the images show none and {found['little']:.0%} "
-            "little, and are no use for training; look at them with `midclass show`, and take "
-            "another anatomy function or other images if it is wrong"
-        )
+    often = lacking >= (LEFT_OUT if found["least_mm2"] else NO_ANATOMY)
+    strange = found["strange"] >= STRANGE * found["images"]
+    if often or strange:
+        said = in_words(found, picture)
+        if found["little"]:
+            share = f"{found['little']:.0%} of the images show little of it, and train nothing"
+            said = f"{share}; {said or f'look at {picture}'}"
+        yield f"anatomy: {said}"
 
 
 def _given_away(classes: Mapping[str, Figures]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
 from midclass.knowledge.acquisition import acquired
+from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
 from midclass.preview.statistics import coarse
 from midclass.preview.trial import Trial, batches, try_operator
@@ -63,7 +64,7 @@ def audit(
     return {
         "images": len(rows),
         "patients": len(set(patients)),
-        "anatomy": _of_anatomy(prepared, recipe),
+        "anatomy": anatomy_of(prepared, recipe),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}
@@ -73,21 +74,33 @@ def audit(
     }
 
 
-def _of_anatomy(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
+def anatomy_of(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
+    """How much of the images the anatomy covers, where it is missing and where it is strange.
+
+    Returns:
+        Figures, ready for JSON: those of ``plausibility``, ``function`` (its name), ``covers``
+        (share of the images with any; None where there is none), ``area_mm2`` likewise, ``none``
+        and ``little`` (shares of the images) and ``least_mm2``.
+    """
     covers = prepared.covered
     none = ~prepared.assessable
     little = (covers < LITTLE) | (prepared.anatomy_mm2 <= recipe.geometry.least_anatomy_mm2)
-    shown = covers[~none]
     return {
-        "covers": {
-            "median": float(np.median(shown)),
-            "low": float(shown.min()),
-            "high": float(shown.max()),
-        },
+        "function": str(recipe.anatomy),
+        "covers": _range(covers[~none]),
+        "area_mm2": _range(prepared.anatomy_mm2[~none]),
         "least_mm2": recipe.geometry.least_anatomy_mm2,
         "none": float(none.mean()),
         "little": float((little & ~none).mean()),
+        **plausibility(prepared),
     }
+
+
+def _range(values: NDArray[np.float64]) -> dict[str, float] | None:
+    if not len(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    return {"median": float(np.median(values)), "low": low, "high": high}
 
 
 def _of_pair(first: Trial, second: Trial, patients: NDArray[Any]) -> dict[str, float | None]:

@@ -63,14 +63,16 @@ class Block:
     strips: Sequence[Strip]
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file that cannot be drawn, before any work.
+def check_format(path: Path, option: str = "--out") -> None:
+    """Refuse a file that cannot be drawn, before any work; ``option`` is what named it.
 
     Raises:
         InputError: not one of ``FORMATS``.
     """
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: a sheet is drawn as one of {', '.join(FORMATS)}; change --out")
+        raise InputError(
+            f"{path}: a sheet is drawn as one of {', '.join(FORMATS)}; change {option}"
+        )
 
 
 def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block]) -> None:
@@ -79,7 +81,7 @@ def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block])
     A strip is two rows: what was made of the images, untouched by any drawing; and the given-class
     images again, with what changed tinted and outlined.
     """
-    page = _Page(title, summary, blocks)
+    page = _Page(title, summary, *_size_of(blocks))
     for block in blocks:
         page.label(block.name, "given class", "", block.about, 1)
         page.row(block.given)
@@ -93,24 +95,31 @@ def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block])
     save(page.figure, path)
 
 
+def _size_of(blocks: Sequence[Block]) -> tuple[tuple[float, float], float]:
+    """Of the page, and the height of its tiles."""
+    columns = max(len(block.given) for block in blocks)
+    height, width = blocks[0].given[0].pixels.shape[1:]
+    tall = TILE * height / width
+    rows = [1 + 2 * len(block.strips) for block in blocks]
+    between = [len(block.strips) + 2 for block in blocks]
+    return (
+        EDGE + LABEL + columns * (TILE + GAP) - GAP + EDGE,
+        TOP + sum(rows) * (tall + GAP) + (sum(between) - 2) * BETWEEN + EDGE,
+    ), tall
+
+
 class _Page:
     """A figure that is filled from its top, in inches."""
 
-    def __init__(self, title: str, summary: str, blocks: Sequence[Block]) -> None:
-        columns = max(len(block.given) for block in blocks)
-        height, width = blocks[0].given[0].pixels.shape[1:]
-        self.tall = TILE * height / width
-        rows = [1 + 2 * len(block.strips) for block in blocks]
-        between = [len(block.strips) + 2 for block in blocks]
-        self.size = (
-            EDGE + LABEL + columns * (TILE + GAP) - GAP + EDGE,
-            TOP + sum(rows) * (self.tall + GAP) + (sum(between) - 2) * BETWEEN + EDGE,
-        )
+    def __init__(
+        self, title: str, summary: str, size: tuple[float, float], tall: float = TILE
+    ) -> None:
+        self.size, self.tall = size, tall
         self.figure = Figure(self.size, dpi=120, facecolor=SURROUND)
         self.top = EDGE
-        self._text(EDGE, 0.0, title, fontsize=12, weight="bold")
+        self.text(EDGE, 0.0, title, fontsize=12, weight="bold")
         letters = int(self.size[0] / 0.07)
-        self._text(
+        self.text(
             EDGE, 0.25, textwrap.shorten(summary, letters, placeholder=" …"), fontsize=8, color=DIM
         )
         self.top = TOP
@@ -119,7 +128,7 @@ class _Page:
         """One tile for each panel."""
         for j, panel in enumerate(panels):
             left = EDGE + LABEL + j * (TILE + GAP)
-            axes = self._axes(left, self.top, TILE, self.tall)
+            axes = self.axes(left, self.top, TILE, self.tall)
             show_panel(axes, panel, opacity=0.35)
             if panel.heat is not None and panel.heat.any():
                 half = [panel.heat.max() / 2]
@@ -130,21 +139,21 @@ class _Page:
         """What stands left of the next rows; as much of it as there is room for."""
         parts = [textwrap.wrap(text, LETTERS) for text in (kind, made_of, why)]
         room = int((rows * (self.tall + GAP) - 0.22) / LINE) - (rows > 1)
-        self._text(EDGE, 0.0, name, fontsize=9, weight="bold")
+        self.text(EDGE, 0.0, name, fontsize=9, weight="bold")
         y = 0.2
         for lines, color in zip(parts, (OUTLINE, DIM, BRIGHT), strict=True):
             shown = lines[: max(room, 0)]
             if len(shown) < len(lines) and shown:
                 shown[-1] = shown[-1][: LETTERS - 2] + " …"
             for line in shown:
-                self._text(EDGE, y, line, fontsize=7, color=color)
+                self.text(EDGE, y, line, fontsize=7, color=color)
                 y += LINE
             room -= len(lines)
         if rows > 1:
             bottom = rows * (self.tall + GAP) - GAP - LINE
-            self._text(EDGE, bottom, "before, and where it changed", fontsize=7, color=ACCENT)
+            self.text(EDGE, bottom, "before, and where it changed", fontsize=7, color=ACCENT)
 
-    def _text(
+    def text(
         self,
         left: float,
         down: float,
@@ -155,10 +164,12 @@ class _Page:
         weight: str = "normal",
         ha: str = "left",
     ) -> None:
+        """Text whose upper edge is so far below the top of what is free."""
         x, y = left / self.size[0], 1 - (self.top + down) / self.size[1]
         self.figure.text(x, y, text, fontsize=fontsize, color=color, weight=weight, ha=ha, va="top")
 
-    def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """A place for an image, by its distance from the left and the upper edge."""
         across, down = self.size
         axes = self.figure.add_axes(
             (left / across, 1 - (top + height) / down, width / across, height / down)
@@ -166,3 +177,30 @@ class _Page:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         return axes
+
+
+def outline_sheet(path: Path, title: str, summary: str, panels: Sequence[Panel]) -> None:
+    """Draw images with the outline of their anatomy, four in a row, and their text below.
+
+    Args:
+        path: one of ``FORMATS``.
+        title: of the page.
+        summary: below it.
+        panels: in the order in which they stand.
+    """
+    height, width = panels[0].pixels.shape[1:]
+    tile, words, across = 2.2, 0.62, 4
+    tall = tile * height / width
+    rows = -(-len(panels) // across)
+    size = (2 * EDGE + across * (tile + GAP), TOP + rows * (tall + words) + EDGE)
+    page = _Page(title, summary, size)
+    for k, panel in enumerate(panels):
+        left, top = EDGE + (k % across) * (tile + GAP), TOP + (k // across) * (tall + words)
+        axes = page.axes(left, top, tile, tall)
+        show_panel(axes, replace(panel, text=""))
+        name, _, reason = panel.text.partition("\n")
+        page.top = top + tall
+        page.text(left, 0.05, name[-36:], fontsize=8)
+        for line, part in enumerate(textwrap.wrap(reason, 36)[:2], start=1):
+            page.text(left, 0.05 + 0.16 * line, part, fontsize=8, color=ACCENT)
+    save(page.figure, path)

@@ -15,10 +15,16 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
 from midclass.images.cohort import Cohort, choose
+from midclass.images.prepare import Prepared
 from midclass.preview.advice import advice, verdict
-from midclass.preview.audit import audit
+from midclass.preview.audit import anatomy_of, audit
+from midclass.preview.page import check_format, outline_sheet
 from midclass.preview.phantoms import for_phantoms, phantom_cohort
+from midclass.preview.plausibility import FAR, in_words, panels
 from midclass.recipe.recipe import Recipe
+
+SAID = 3
+"""Strange outlines that are named; the others are in the picture and the JSON file."""
 
 
 def run(
@@ -27,44 +33,87 @@ def run(
     options: Options = DEFAULTS,
     *,
     out: Path | None = None,
+    outlines: Path | None = None,
     n: int = 200,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Audit a recipe on given-class images of a cohort, or on phantoms; returns the figures."""
+    """Audit a recipe on given-class images of a cohort, or on phantoms; returns the figures.
+
+    Outlines are drawn first, since they say why where the rest cannot be measured; with ``out``
+    and without ``outlines`` they lie beside it, as ``OUT.outlines.png``.
+    """
     if out is not None and out.is_dir():
         raise InputError(f"{out}: is a folder; give a file with --out")
+    if outlines is None and out is not None:
+        outlines = out.with_name(f"{out.stem}.outlines.png")
+    if outlines is not None:
+        check_format(outlines, "--outlines")
     recipe = Recipe.load(recipe_name, options.trust)
     recipe.check()
     if source is None:
         recipe = for_phantoms(recipe)
         with phantom_cohort(recipe, n, seed) as cohort:
-            figures = _figures(recipe, cohort, seed, cohort.cases[0].path.parent / "cache")
+            cache = cohort.cases[0].path.parent / "cache"
+            figures = _figures(recipe, cohort, seed, cache, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
-        figures = _figures(recipe, cohort, seed, options.cache)
+        figures = _figures(recipe, cohort, seed, options.cache, outlines)
     figures["cohort"] = "phantoms" if source is None else cohort.name
     _tell(figures)
     if out is not None:
         write_text_atomic(out, json.dumps(figures, indent=1))
-        say(f"saved: {out}")
+    files = [str(file) for file in (out, outlines) if file is not None]
+    if files:
+        say(f"saved: {', '.join(files)}")
     return figures
 
 
-def _figures(recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None) -> dict[str, Any]:
+def _figures(
+    recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None, outlines: Path | None
+) -> dict[str, Any]:
     if not len(cohort):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to look at")
     prepared = prepared_with_bar(cohort, recipe, cache, keep_going=True)
     for case, reason in prepared.failed:
         note(f"failed: {case.case_id}: {reason}")
-    with bar("auditing") as progress:
-        figures = audit(prepared, recipe, seed, progress)
+    picture = "a picture by --outlines" if outlines is None else str(outlines)
+    anatomy = anatomy_of(prepared, recipe)
+    if outlines is not None:
+        _draw(outlines, recipe, prepared, anatomy, cache)
+    try:
+        with bar("auditing") as progress:
+            figures = audit(prepared, recipe, seed, progress)
+    except InputError as error:
+        said = in_words(anatomy, picture)
+        raise InputError(f"{error}; {said}" if said else str(error)) from error
     return {
         "recipe": recipe.name,
         "seed": seed,
         "failed": len(prepared.failed),
         **figures,
-        "advice": advice(figures, recipe.geometry.view),
+        "advice": advice(figures, recipe.geometry.view, picture),
     }
+
+
+def _draw(
+    outlines: Path,
+    recipe: Recipe,
+    prepared: Prepared,
+    anatomy: Mapping[str, Any],
+    cache: Path | None,
+) -> None:
+    """The worst outlines as a picture."""
+    title = f"{recipe.name}: the {len(anatomy['worst'])} worst outlines of {recipe.anatomy}"
+    about = f"{_of_found(anatomy)}; no anatomy first, then the most unlike the others"
+    outline_sheet(outlines, title, about, panels(prepared, anatomy["worst"], recipe, cache))
+
+
+def _of_found(anatomy: Mapping[str, Any]) -> str:
+    found = anatomy["found"]
+    return (
+        f"found in {anatomy['images'] - anatomy['missing']} of {anatomy['images']} images "
+        f"({found['value']:.0%}, 95 % interval {found['low']:.0%} to {found['high']:.0%})"
+    )
 
 
 def _tell(figures: Mapping[str, Any]) -> None:
@@ -95,15 +144,20 @@ def _tell(figures: Mapping[str, Any]) -> None:
 
 def _tell_rest(figures: Mapping[str, Any]) -> None:
     anatomy, nuisance = figures["anatomy"], figures["nuisance"]
-    covers = anatomy["covers"]
+    covers, area = anatomy["covers"], anatomy["area_mm2"]
     say(
         f"{'images':<10} {figures['images']} of {figures['patients']} patients, {figures['cohort']}"
     )
+    say(f"{'anatomy':<10} {_of_found(anatomy)}, little in {anatomy['little']:.0%}")
     say(
-        f"{'anatomy':<10} covers {covers['median']:.0%} of the image ({covers['low']:.0%} to "
-        f"{covers['high']:.0%}); {anatomy['none']:.0%} of the images show none, "
-        f"{anatomy['little']:.0%} little"
+        f"{'':<10} covers {covers['median']:.0%} of the image ({covers['low']:.0%} to "
+        f"{covers['high']:.0%}), {area['median']:.0f} mm2 ({area['low']:.0f} to "
+        f"{area['high']:.0f})"
     )
+    say(f"{'':<10} unlike the others in {anatomy['strange']} of {anatomy['images']} images")
+    strange = [one for one in anatomy["worst"] if one["far"] is None or one["far"] > FAR]
+    for one in strange[:SAID]:
+        say(f"{'':<10}   {one['case_id']}: {one['reason']}")
     if nuisance is not None:
         rates = ", ".join(
             f"{one['false_alarms']:.0%} at {one['strength']:g}" for one in nuisance["strengths"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from rich.markup import escape
 
-from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import cases_in_words, new_table, notes, say, show_table
+from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
+from midclass.cli.console import cases_in_words, new_table, note, notes, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -21,6 +21,8 @@ from midclass.evaluation import plots
 from midclass.evaluation.report import examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder, refuse_existing
+from midclass.images.cohort import Cohort
+from midclass.images.duplicates import copies_of_fitted
 from midclass.images.identity import refuse_seen
 from midclass.images.prepare import Prepared
 
@@ -39,6 +41,7 @@ def run(
     refuse_seen(folder, cohort)
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
     refuse_seen(folder, cohort, prepared.contents)
+    near = _near_copies(folder, cohort, options.cache)
     with (
         new_folder(out, overwrite=options.overwrite) as temporary,
         kept_heat_maps(temporary) as maps,
@@ -50,6 +53,7 @@ def run(
             figures = report(table, detector.max_fpr_)
         promised = detector.promise()
         figures |= {"detector": str(folder), "cohort": cohort.name, "promised": promised}
+        figures["near_copies_of_fitted"] = near
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
@@ -61,6 +65,23 @@ def run(
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
     say(f"saved: {out} (scores.csv, summary.json, {pictures})")
     return figures
+
+
+def _near_copies(folder: Path, cohort: Cohort, cache: Path | None) -> list[str]:
+    """Refuse cases with pixels that the detector was fitted with; names of those like them."""
+    same, near = copies_of_fitted(folder, prints_with_bar(cohort, cache))
+    if same:
+        raise InputError(
+            f"{cohort.name}: the pixels of {same[0].case_id} were used to fit {folder}, in "
+            f"another file ({cases_in_words(len(same))} in all); remove them"
+        )
+    names = [case.case_id for case in near]
+    if names:
+        note(
+            f"note: {cases_in_words(len(near))} look like images that {folder} was fitted with: "
+            f"{', '.join(names[:3])}; the figures flatter (all in summary.json)"
+        )
+    return names
 
 
 def _examples(

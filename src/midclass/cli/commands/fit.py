@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from midclass.cli.commands.source import Source, prepared_with_bar
+from midclass.cli.commands.duplicates import cohort_to_learn_from
+from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
 from midclass.cli.console import bar, cases_in_words, note, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.base import Detector
@@ -26,17 +28,19 @@ def run(
     max_fpr: float = 0.05,
     detector: str = "middle_class",
     positives: int = 0,
+    duplicates: str = "tell",
 ) -> Path:
     """Fit a detector on the given class of a cohort and save it; returns its folder.
 
-    With positives it learns from so many of the cohort's target-class cases too.
+    With positives it learns from so many of the cohort's target-class cases too. Duplicates are
+    looked for in the whole manifest first, see ``cohort_to_learn_from``.
     """
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
     out = out or Path("runs") / recipe.name
     refuse_existing(out, options.overwrite)
     recipe.check()
-    cohort = source.cohort("train")
+    cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
     given = cohort.given_class()
     if not len(given):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
@@ -47,7 +51,8 @@ def run(
         note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
     prepared = prepared_with_bar(given, recipe, options.cache)
     known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
-    place = Workplace(out, recipe, prepared, seed, detector, options.trust, known)
+    prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
+    place = Workplace(out, recipe, prepared, seed, detector, options.trust, known, prints.each)
     if place.open(overwrite=options.overwrite):
         note(f"goes on from the last checkpoint, in {place.folder}")
     with bar(f"fitting {recipe.name}") as progress:

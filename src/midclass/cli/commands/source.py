@@ -9,6 +9,7 @@ from pathlib import Path
 from midclass.cli.console import bar
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
+from midclass.images.fingerprint import Fingerprints, fingerprints
 from midclass.images.prepare import Prepared, prepare
 from midclass.recipe.recipe import Recipe
 
@@ -24,10 +25,17 @@ class Source:
 
     def cohort(self, default_part: str) -> Cohort:
         """The cases of the part; all cases where there are no parts and none is asked for."""
-        cohort = Cohort.from_manifest(self.manifest, self.split, root=self.root)
-        if self.part is None and not cohort.parts:
-            return cohort
-        return cohort.part(self.part or default_part)
+        return self.part_of(self.whole(), default_part)
+
+    def whole(self) -> Cohort:
+        """All cases of the manifest, whatever their part."""
+        return Cohort.from_manifest(self.manifest, self.split, root=self.root)
+
+    def part_of(self, whole: Cohort, default_part: str) -> Cohort:
+        """Those of the part, of what ``whole`` gives."""
+        if self.part is None and not whole.parts:
+            return whole
+        return whole.part(self.part or default_part)
 
     def as_options(self) -> str:
         """The options that name the same manifest and split on the command line."""
@@ -54,6 +62,12 @@ def cases_to_score(
         return Cohort.from_files(files)
     cohort = Cohort.from_manifest(manifest, split, root=root)
     return cohort if part is None else cohort.part(part)
+
+
+def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
+    """``fingerprints`` with a progress bar."""
+    with bar("looking for duplicates") as progress:
+        return fingerprints(cohort, cache=cache, progress=progress)
 
 
 def prepared_with_bar(

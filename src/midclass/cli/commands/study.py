@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from midclass.cli.commands.duplicates import tell_of_study
 from midclass.cli.console import bar, note, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.files import refuse_existing
@@ -38,6 +39,7 @@ def run(
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     check_weights(missing, file)
     check_cases(missing, file)
+    tell_of_study(missing, options.cache)
     say(f"{len(cells)} cells, {len(cells) - len(missing)} done before")
     try:
         with bar(file.stem) as progress:
