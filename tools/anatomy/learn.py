@@ -1,6 +1,7 @@
 """Learn an anatomy: a small network gets the masks of a rule, and must find them in any image.
 
     python tools/anatomy/learn.py intracranial ../shared/data/ct_ich/manifest.csv
+    python tools/anatomy/learn.py lungs ../shared/data/kermany_cxr/manifest.csv
 
 The images are of patients without the disease, in the window for which the rule was made. Each is
 then shown changed: lesions are put into it, brighter than bone or as dark as air, while the mask
@@ -30,6 +31,7 @@ from torch.nn import functional
 
 from midclass.images import phantoms
 from midclass.images.anatomy.base import Mask, Pixels
+from midclass.images.anatomy.chest_xray import lungs_by_template
 from midclass.images.anatomy.head_ct import intracranial_by_bone
 from midclass.images.anatomy.learned import (
     MARGIN,
@@ -42,8 +44,10 @@ from midclass.images.anatomy.learned import (
 )
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.crescent import Crescent
+from midclass.knowledge.fluid import Fluid
 from midclass.knowledge.focal import Focal
 from midclass.knowledge.mass_effect import MassEffect
+from midclass.knowledge.opacity import Opacity
 from midclass.knowledge.rim import Rim
 from midclass.types import ImageBatch
 
@@ -60,7 +64,7 @@ class Organ:
     Attributes:
         rule: finds the mask where image and window are as it wants them.
         width_mm: assumed width of an image of the collection, and of a phantom.
-        healthy: column and value of the manifest's rows that are taken: whole patients.
+        healthy: columns and values of the manifest's rows that are taken: whole patients.
         least_mm2: smaller parts of a mask are not the organ.
         phantom: kind of the phantoms.
         disease: what is put in; anything that may be there must not move the mask.
@@ -68,7 +72,7 @@ class Organ:
 
     rule: Callable[[Pixels, tuple[float, float]], Mask]
     width_mm: float
-    healthy: tuple[str, str]
+    healthy: dict[str, str]
     least_mm2: float
     phantom: str
     disease: tuple[Knowledge, ...]
@@ -78,7 +82,7 @@ ORGANS = {
     "intracranial": Organ(
         intracranial_by_bone,
         width_mm=235,
-        healthy=("patient_label", "0"),
+        healthy={"patient_label": "0"},
         least_mm2=1500,
         phantom="head",
         disease=(
@@ -87,6 +91,22 @@ ORGANS = {
             Crescent(thickness_mm=(4, 30), contrast_sigma=(2, 14)),
             Crescent(shape="lens", thickness_mm=(10, 40), contrast_sigma=(6, 20)),
             Crescent(sign="dark", thickness_mm=(4, 30), contrast_sigma=(2, 8)),
+            MassEffect(),
+            Rim(),
+        ),
+    ),
+    "lungs": Organ(
+        lungs_by_template,
+        width_mm=300,
+        healthy={"label": "0", "split": "train"},
+        least_mm2=1500,
+        phantom="chest",
+        disease=(
+            Opacity(share=(0.05, 0.9), strength=(0.3, 1.0)),
+            Opacity(share=(0.3, 0.95), strength=(0.5, 1.0), patch_mm=(60, 150)),
+            Fluid(),
+            Focal(diameter_mm=(8, 80), contrast_sigma=(2, 14)),
+            Focal(sign="dark", diameter_mm=(8, 90), contrast_sigma=(2, 8)),
             MassEffect(),
             Rim(),
         ),
@@ -121,9 +141,8 @@ def examples(
     organ: Organ, manifest: Path, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]:
     """Squares of images ``(n, SIDE, SIDE)``, the masks of the rule, and patients ``(n,)``."""
-    column, wanted = organ.healthy
     with open(manifest, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row[column] == wanted]
+        rows = [row for row in csv.DictReader(file) if organ.healthy.items() <= row.items()]
     found = [
         (np.asarray(Image.open(manifest.parent / row["path"]).convert("L"), np.float32) / 255, row)
         for row in rows
