@@ -35,6 +35,7 @@ class Workplace:
         detector: name of its module.
         trust: files of the user's that may run; a change in them is another fit.
         positives: the target-class cases it is fitted with, if any.
+        folds: see ``Detector.fit``.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Workplace:
         detector: str,
         trust: Collection[Path] = (),
         positives: Prepared | None = None,
+        folds: int | None = None,
     ) -> None:
         self.out, self.given, self.positives = out, given, positives
         self.folder = out.with_name(f"{out.name}.part")
@@ -54,6 +56,7 @@ class Workplace:
             "cohort": digest(*map(_identities, self._prepared)),
             "seed": seed,
             "detector": detector,
+            "folds": folds,
         }
 
     def open(self, *, overwrite: bool) -> bool:
@@ -103,6 +106,7 @@ class Workplace:
                 positives=self.positives,
                 seed=self.call["seed"],
                 max_fpr=max_fpr,
+                folds=self.call["folds"],
                 workdir=self.folder,
                 progress=progress,
             )
