@@ -37,7 +37,8 @@ class Detector(ABC):
     above 0, and where a case could not be assessed: its score is NaN, which is not "normal". The
     threshold is conformal: a case of the given class that was not used in training, and can be
     assessed, is flagged with probability ``max_fpr_`` at most (on average over calibration sets;
-    see ``midclass.evaluation.conformal``).
+    see ``midclass.evaluation.conformal``, and ``cross_conformal`` for what learns in folds, where
+    less is proven).
 
     A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
