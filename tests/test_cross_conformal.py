@@ -65,6 +65,12 @@ def test_cases_beyond_all_calibration_cases_are_still_told_apart() -> None:
     assert (np.diff(scores.round(6)) > 0).all()
 
 
+def test_folds_that_disagree_by_any_number_of_spreads_still_give_a_score() -> None:
+    """Calibration scores that are equal but for the last bit have a spread of next to nothing."""
+    calibrations = [np.array([0.0, 0.0, 1e-320]), np.array([0.0, 0.0, 1e-320])]
+    assert np.isfinite(cross_conformal_scores(calibrations, np.array([[1e5, -1e5]]))).all()
+
+
 def apart(learned: FloatArray, cases: FloatArray) -> FloatArray:
     """How far from the mean: learning that hardly depends on which fold is left out."""
     return np.linalg.norm(cases - learned.mean(0), axis=1)

@@ -25,6 +25,8 @@ from midclass.evaluation.ranking import FloatArray, IntArray
 
 EDGE = 1e-3
 """Smallest distance of a score from a step, in cases: more than rounding takes away."""
+FAR = 1e300
+"""Spreads beyond which one is as far as another."""
 
 
 def fewest_cases(max_fpr: float) -> int:
@@ -82,7 +84,9 @@ def in_units(calibrations: Sequence[FloatArray], scores: FloatArray) -> FloatArr
         if len(values):
             apart = np.abs(values - np.median(values))
             spread = 1.4826 * np.median(apart) or apart.mean() or 1.0
-            each.append(np.arcsinh((column - np.median(values)) / spread))
+            with np.errstate(over="ignore"):  # a spread of next to nothing is no reason for a NaN
+                away = np.clip((column - np.median(values)) / spread, -FAR, FAR)
+            each.append(np.arcsinh(away))
     return np.asarray(np.mean(each, axis=0))
 
 
