@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,18 @@ def trained(
     """``midclass.train`` without a cohort; all tests of the loop go through here."""
     lesson = Lesson(None, None, seed, workdir, progress)  # such a loss needs no prepared images
     return midclass.train(network, loss, validate, budget, lesson)
+
+
+def cross_conformal_p(
+    calibrations: Sequence[NDArray[np.float64]], scores: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The cross-conformal p-values of the definition, case by case."""
+    n = sum(map(len, calibrations))
+    above = [
+        sum(int((values >= score).sum()) for values, score in zip(calibrations, case, strict=True))
+        for case in scores
+    ]
+    return (1 + np.array(above)) / (1 + n)
 
 
 class Brightness(Detector):

@@ -96,6 +96,34 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
     assert not (folder / "told.part").exists()
 
 
+@pytest.mark.slow
+def test_a_fit_in_folds_says_what_is_promised_and_what_is_proven(folder: Path) -> None:
+    """60 cases hold out 12, which cannot promise 5 %."""
+    result = run([*FIT[:-1], "0.05", "--out", "{folder}/folds"], folder)
+    assert result.exit_code == 0, result.output
+    for expected in (
+        "learned from     60 cases of 30 patients",
+        "calibrated with  60 of these, each in that of 5 folds which did not learn from it",
+        "at most 5.0% false alarms",
+        "proven           at most 21.7% on average",
+    ):
+        assert expected in result.stdout
+    assert result.stdout.count("checkpoint       step") == 5
+    refused = run([*FIT[:-1], "0.05", "--folds", "0", "--out", "{folder}/none"], folder)
+    assert refused.exit_code == 2
+    assert "cannot be promised with 12 calibration cases" in refused.stderr
+    found = [
+        "{folder}/folds",
+        "--cohort",
+        "{folder}/manifest.csv",
+        "--out",
+        "{folder}/fold_figures",
+    ]
+    measured = run(["evaluate", *found], folder)
+    assert measured.exit_code == 0, measured.output
+    assert re.search(r"false-alarm rate, proven +. 0\.217", measured.stdout)
+
+
 def test_evaluate_writes_a_table_from_which_everything_follows(folder: Path) -> None:
     result = run(
         [

@@ -101,9 +101,11 @@ class TestOfAFit:
             def learn(self, lesson: object) -> None:
                 raise AssertionError("learned although the promise cannot be kept")
 
-        holes = prepared(100, empty=tuple(range(20, 100)))
-        with pytest.raises(InputError, match=r"cannot be promised with \d calibration cases"):
+        holes = prepared(100, empty=tuple(range(15, 100)))
+        with pytest.raises(InputError, match=r"cannot be promised with 15 given-class cases"):
             NeverLearns(recipe()).fit(holes, max_fpr=0.1)
+        with pytest.raises(InputError, match=r"cannot be promised with \d calibration cases"):
+            NeverLearns(recipe()).fit(holes, max_fpr=0.1, folds=0)
 
     def test_a_score_that_is_no_number_is_an_error_and_not_an_outcome(self) -> None:
         class Broken(Brightness):

@@ -34,6 +34,14 @@ def fit(
     out: Out = None,
     seed: Seed = 0,
     max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Learn so many times, each time without the cases that then calibrate; by default "
+            "only where a fifth held out is too few for the rate. 0: never.",
+        ),
+    ] = None,
     detector: Annotated[str, typer.Option(help="The method or a baseline.")] = "middle_class",
     positives: Annotated[
         int, typer.Option(min=0, help="Learn from so many target-class cases of the part too.")
@@ -65,6 +73,7 @@ def fit(
         out=out,
         seed=seed,
         max_fpr=max_fpr,
+        folds=folds,
         detector=detector,
         positives=positives,
         duplicates=duplicates,

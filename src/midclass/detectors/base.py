@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -14,23 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Look, case_scores
+from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
-from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
 from midclass.version import __version__
-
-HELD_OUT = {"train": 0.7, "select": 0.1, "calibrate": 0.2}
-"""Parts of the given class, by patient: to learn from, to choose with, to set the threshold."""
 
 
 class Detector(ABC):
@@ -40,7 +37,8 @@ class Detector(ABC):
     above 0, and where a case could not be assessed: its score is NaN, which is not "normal". The
     threshold is conformal: a case of the given class that was not used in training, and can be
     assessed, is flagged with probability ``max_fpr_`` at most (on average over calibration sets;
-    see ``midclass.evaluation.conformal``).
+    see ``midclass.evaluation.conformal``, and ``cross_conformal`` for what learns in folds, where
+    less is proven).
 
     A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
@@ -53,6 +51,7 @@ class Detector(ABC):
     makes_heat_maps: ClassVar[bool] = True
     takes_positives: ClassVar[bool] = False
     needs_positives: ClassVar[bool] = False
+    folds_: Folds | None = None
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -84,10 +83,14 @@ class Detector(ABC):
         positives: Prepared | None = None,
         seed: int = 0,
         max_fpr: float = 0.05,
+        folds: int | None = None,
         workdir: Path | None = None,
         progress: Progress | None = None,
     ) -> Detector:
         """Learn from given-class cases and set the threshold with those held out.
+
+        Where these are too few for ``max_fpr``, the detector learns in folds, and every case is
+        held out of one of them (see ``midclass.evaluation.cross_conformal``).
 
         Args:
             given: cases of the given class only.
@@ -95,6 +98,7 @@ class Detector(ABC):
                 without them, and without the given-class cases of their patients.
             seed: the same seed on the same machine gives the same scores to the last bit.
             max_fpr: promised false-alarm rate.
+            folds: None takes them where the cases held out would be too few; 0 takes none.
             workdir: an interrupted training goes on from here.
             progress: called with (step, steps, text).
 
@@ -102,16 +106,27 @@ class Detector(ABC):
             InputError: when a case is of the wrong class, there are too few for ``max_fpr``, or the
                 detector cannot use positives, or cannot do without.
         """
-        _only_given_class(given)
-        known = self._checked_positives(positives)
+        only_given_class(given)
+        self.check_number_of_positives(0 if positives is None else len(positives))
+        known = only_target_class(positives)
         self.max_fpr_ = checked_fpr(max_fpr)
-        parts = _parted(given.cases, {case.patient_id for case in known}, seed)
+        parts = parted(given.cases, set(known.patients), seed)
         prepared = {name: given.subset(part) for name, part in parts.items()}
         self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
-        self._refuse_few(len(parts["calibrate"]) - self.not_assessed_["calibrate"])
-        train, select = prepared["train"], prepared["select"]
-        self.learn(Lesson(train, select, seed, workdir, progress, positives))
-        self.calibrate(prepared["calibrate"])
+        calibrating = len(parts["calibrate"]) - self.not_assessed_["calibrate"]
+        lesson = Lesson(prepared["train"], prepared["select"], seed, workdir, progress, positives)
+        unseen = self.reasons(given)
+        free = may_calibrate(given.cases, unseen, known.patients)
+        if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
+            self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
+            self.calibration_ = self.folds_.steps
+            self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
+            parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
+        else:
+            self._refuse_few(calibrating)
+            self.folds_ = None
+            self.learn(lesson)
+            self.calibrate(prepared["calibrate"])
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
@@ -137,7 +152,7 @@ class Detector(ABC):
             some = rows[start : start + FORWARD_BATCH]
             batch = prepared.batch(some).to(self.device)
             with torch.inference_mode():
-                values, heat = self.score(batch)
+                values, heat = self.score(batch) if self.folds_ is None else self.folds_.look(batch)
                 maps = None
                 if heat_maps and self.makes_heat_maps and heat is not None:
                     shown = heat.to(batch.anatomy.device) * batch.anatomy
@@ -146,7 +161,12 @@ class Detector(ABC):
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
-        return case_scores(self.looks(prepared), prepared)
+        return self.scores_of(self.looks(prepared), prepared)
+
+    def scores_of(self, looks: Iterable[Look], prepared: Prepared) -> FloatArray:
+        """The same from this detector's looks at the samples, where somebody else sees them too."""
+        scores = case_scores(looks, prepared)
+        return scores if self.folds_ is None else self.folds_.scores(scores)
 
     def decision_function(self, prepared: Prepared) -> FloatArray:
         """Score above the threshold ``(n_cases,)``; NaN for a case that cannot be assessed."""
@@ -168,10 +188,14 @@ class Detector(ABC):
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
 
-        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``.
+        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. With folds, also what is
+        proven: ``guaranteed``, see ``guaranteed_rate``.
         """
         low, high = promised_range(self.calibration_, threshold=self.threshold_)
-        return {"max_fpr": self.max_fpr_, "low": low, "high": high}
+        rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
+        if self.folds_ is not None:
+            rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
+        return rates
 
     def p_values(self, scores: FloatArray) -> FloatArray:
         """How often a held-out given-class case scores as high: ``(n,)``; NaN for a score NaN."""
@@ -235,7 +259,7 @@ class Detector(ABC):
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
         from safetensors.torch import save
 
-        tensors, facts = self.state()
+        tensors, facts = self.state() if self.folds_ is None else self.folds_.state()
         about = {
             "midclass": __version__,
             "detector": reference_to(type(self)),
@@ -246,7 +270,7 @@ class Detector(ABC):
             "cases": self.cases_,
             "patients": self.patients_,
             "not_assessed": self.not_assessed_,
-            "state": facts,
+            "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
             weights = save({k: v.contiguous() for k, v in tensors.items()})
@@ -254,38 +278,6 @@ class Detector(ABC):
             text = json.dumps(about, indent=1)
             (temporary / "detector.json").write_text(text, encoding="utf-8")
 
-    def _checked_positives(self, positives: Prepared | None) -> Cohort:
-        """The cases of the positives, if they and the detector fit together."""
-        self.check_number_of_positives(0 if positives is None else len(positives))
-        if positives is None:
-            return Cohort(())
-        wrong = [case for case in positives.cases if case.label != 1]
-        if wrong:
-            raise InputError(
-                f"positives: {wrong[0].case_id} and {len(wrong) - 1} more cases are not of the "
-                "target class (label 1): use cohort.target_class()"
-            )
-        return positives.cases
-
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""
         conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)
-
-
-def _parted(given: Cohort, known: Collection[str], seed: int) -> dict[str, Cohort]:
-    """``HELD_OUT`` by patient; those whose positives are known are learned from, not held out."""
-    is_known = np.array([case.patient_id in known for case in given], bool)
-    parts = given[~is_known].split_by_patient(HELD_OUT, seed)
-    parts["train"] = replace(parts["train"], cases=(*parts["train"], *given[is_known]))
-    return parts
-
-
-def _only_given_class(given: Prepared) -> None:
-    target = [case for case in given.cases if case.label == 1]
-    if target:
-        raise InputError(
-            f"{target[0].case_id} and {len(target) - 1} more cases are of the target class; "
-            "fit learns from the given class (label 0) only: use cohort.given_class()"
-        )
-    if not len(given):
-        raise InputError("no case of the given class (label 0) to learn from")

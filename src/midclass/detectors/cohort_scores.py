@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from midclass.detectors.base import Detector
-from midclass.detectors.look import Look, case_scores
+from midclass.detectors.look import Look
 from midclass.errors import InputError
 from midclass.evaluation.table import UNKNOWN, NotAssessed, ScoreTable
 from midclass.images.prepared import Prepared
@@ -41,7 +41,7 @@ def score_table(
         for and known, ``slice``.
     """
     cases = prepared.cases
-    scores = case_scores(detector.looks(prepared) if looks is None else looks, prepared)
+    scores = detector.scores_of(detector.looks(prepared) if looks is None else looks, prepared)
     reasons = detector.reasons(prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1

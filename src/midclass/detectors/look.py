@@ -20,7 +20,7 @@ class Look(NamedTuple):
     Attributes:
         rows: int ``(n,)``: which of the prepared samples.
         images: the samples, on the detector's device.
-        scores: float64 ``(n,)``.
+        scores: float64 ``(n,)``, or ``(n, K)`` of a detector that learned in K folds.
         maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
     """
 
@@ -33,6 +33,8 @@ class Look(NamedTuple):
 def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
     """The highest score among the samples of each case ``(n_cases,)``; NaN where there is none.
 
+    Of looks with K scores a sample, each column for itself: ``(n_cases, K)``.
+
     Raises:
         InputError: a score is not finite: the detector failed on an image that it could look at.
     """
@@ -40,10 +42,12 @@ def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
     for look in looks:
         cases = prepared.case_index[look.rows]
         if not np.isfinite(look.scores).all():
-            bad = int(np.argmin(np.isfinite(look.scores)))
+            bad = int(np.argmin(np.isfinite(look.scores.reshape(len(cases), -1)).all(1)))
             raise InputError(
                 f"{prepared.cases.cases[cases[bad]].case_id}: the detector's score is "
                 f"{look.scores[bad]}, which is no number; fit it anew, with a lower learning rate"
             )
+        if highest.ndim < look.scores.ndim:
+            highest = np.repeat(highest[:, None], look.scores.shape[1], axis=1)
         np.maximum.at(highest, cases, look.scores)
     return np.where(np.isneginf(highest), np.nan, highest)

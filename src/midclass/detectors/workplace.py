@@ -37,6 +37,7 @@ class Workplace:
         trust: files of the user's that may run; a change in them is another fit.
         positives: the target-class cases it is fitted with, if any.
         prints: of the images it is fitted with, by which evaluation knows copies of them.
+        folds: see ``Detector.fit``.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Workplace:
         trust: Collection[Path] = (),
         positives: Prepared | None = None,
         prints: Sequence[Fingerprint] = (),
+        folds: int | None = None,
     ) -> None:
         self.out, self.given, self.positives, self.prints = out, given, positives, prints
         self.folder = out.with_name(f"{out.name}.part")
@@ -57,6 +59,7 @@ class Workplace:
             "cohort": digest(*map(_identities, self._prepared)),
             "seed": seed,
             "detector": detector,
+            "folds": folds,
         }
 
     def open(self, *, overwrite: bool) -> bool:
@@ -106,6 +109,7 @@ class Workplace:
                 positives=self.positives,
                 seed=self.call["seed"],
                 max_fpr=max_fpr,
+                folds=self.call["folds"],
                 workdir=self.folder,
                 progress=progress,
             )

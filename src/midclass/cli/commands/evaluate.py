@@ -130,6 +130,8 @@ def _tell(figures: Mapping[str, Any]) -> None:
         f"{promised['max_fpr']:.3f}",
         f"{promised['low']:.3f} to {promised['high']:.3f}",
     )
+    if "guaranteed" in promised:  # of a detector that learned in folds
+        table.add_row("false-alarm rate, proven", f"{promised['guaranteed']:.3f}", "")
     for name, area in sorted(figures["auroc_per_class"].items()):
         table.add_row(f"AUROC of {escape(name)}", f"{area:.3f}", "")
     show_table(table)

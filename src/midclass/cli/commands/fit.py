@@ -26,14 +26,16 @@ def run(
     out: Path | None = None,
     seed: int = 0,
     max_fpr: float = 0.05,
+    folds: int | None = None,
     detector: str = "middle_class",
     positives: int = 0,
     duplicates: str = "tell",
 ) -> Path:
     """Fit a detector on the given class of a cohort and save it; returns its folder.
 
-    With positives it learns from so many of the cohort's target-class cases too. Duplicates are
-    looked for in the whole manifest first, see ``cohort_to_learn_from``.
+    With positives it learns from so many of the cohort's target-class cases too; for folds see
+    ``Detector.fit``. Duplicates are looked for in the whole manifest first, see
+    ``cohort_to_learn_from``.
     """
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
@@ -52,7 +54,9 @@ def run(
     prepared = prepared_with_bar(given, recipe, options.cache)
     known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
-    place = Workplace(out, recipe, prepared, seed, detector, options.trust, known, prints.each)
+    place = Workplace(
+        out, recipe, prepared, seed, detector, options.trust, known, prints.each, folds
+    )
     if place.open(overwrite=options.overwrite):
         note(f"goes on from the last checkpoint, in {place.folder}")
     with bar(f"fitting {recipe.name}") as progress:
@@ -66,13 +70,40 @@ def run(
 
 def _tell(detector: Detector, seconds: float) -> None:
     """What a fit used and chose, and what it promises."""
-    uses = {"train": "learned from", "select": "chose with", "calibrate": "calibrated with"}
-    for part, use in uses.items():
+    uses = {
+        "train": "learned from",
+        "select": "chose with",
+        "calibrate": "calibrated with",
+        "given": "learned from",
+    }
+    for part in [name for name in uses if name in detector.cases_]:
         cases, patients = cases_in_words(detector.cases_[part]), detector.patients_[part]
         unseen = detector.not_assessed_[part]
         without = f"; {unseen} of them cannot be assessed" if unseen else ""
-        say(f"{use:<16} {cases} of {patients} patients{without}")
-    history = getattr(detector, "history_", None)  # a baseline without checkpoints has none
+        say(f"{uses[part]:<16} {cases} of {patients} patients{without}")
+    folds = detector.folds_
+    if folds is not None:
+        how = f"each in that of {len(folds)} folds which did not learn from it"
+        say(f"{'calibrated with':<16} {len(detector.calibration_)} of these, {how}")
+    for learned in (detector,) if folds is None else folds.members:
+        _tell_checkpoint(learned)
+    rate = detector.promise()
+    say(f"{'threshold':<16} {detector.threshold_:.4g}")
+    say(
+        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
+        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases"
+    )
+    if "guaranteed" in rate:
+        say(
+            f"{'proven':<16} at most {rate['guaranteed']:.1%} on average, whatever was learned; "
+            "folds usually stay at or below what is promised"
+        )
+    say(f"{'time':<16} {_duration(seconds)}")
+
+
+def _tell_checkpoint(detector: Detector) -> None:
+    """Which checkpoint a training chose; a baseline without checkpoints says nothing."""
+    history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]
         say(
@@ -80,13 +111,6 @@ def _tell(detector: Detector, seconds: float) -> None:
             f"without labels: AUROC {figures[best]:.3f} on held-out middle classes "
             f"(last step: {figures[-1]:.3f})"
         )
-    rate = detector.promise()
-    say(f"{'threshold':<16} {detector.threshold_:.4g}")
-    say(
-        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
-        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases"
-    )
-    say(f"{'time':<16} {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:
