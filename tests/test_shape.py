@@ -115,3 +115,9 @@ def test_empty_masks_are_no_reference_and_nothing_else_is_an_error() -> None:
     assert not deviations(found)[0].any()
     with pytest.raises(InputError, match="empty"):
         deviations(found[1:])
+
+
+def test_the_unit_of_deviations_is_a_standard_deviation_where_values_are_normal() -> None:
+    values = np.random.default_rng(0).normal(0.5, 0.1, (2000, len(feature_names(2))))
+    parts = feature_names(2).index("parts")  # its unit is at least half a part
+    assert np.delete(deviations(values), parts, axis=1).std() == pytest.approx(1, abs=0.05)
