@@ -85,6 +85,7 @@ def _of_anatomy(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
             "high": float(shown.max()),
         },
         "least_mm2": recipe.geometry.least_anatomy_mm2,
+        "by": prepared.anatomies(recipe.anatomies),
         "none": float(none.mean()),
         "little": float((little & ~none).mean()),
     }

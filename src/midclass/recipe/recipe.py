@@ -10,7 +10,7 @@ import inspect
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class Recipe(Part):
     target_class: str
     geometry: Geometry
     intensity: Intensity = Intensity()
-    anatomy: str
+    anatomy: str | Annotated[tuple[str, ...], Field(min_length=1)]
     middle_classes: dict[str, Entry] = Field(min_length=1)
     nuisance: dict[str, Any] | None = {}
     held_out: dict[str, Entry] = {}
@@ -176,7 +176,7 @@ class Recipe(Part):
         self.operators()
         self.held_out_operators()
         self.nuisance_operator()
-        self.anatomy_function()
+        self.anatomy_functions()
         self.crop_function()
 
     def operators(self) -> dict[str, Knowledge]:
@@ -200,9 +200,18 @@ class Recipe(Part):
             return None
         return build(Nuisance, self.nuisance, self._where("nuisance"))
 
+    @property
+    def anatomies(self) -> tuple[str, ...]:
+        """The names of the anatomy functions: of several, the first that is plausible counts."""
+        return (self.anatomy,) if isinstance(self.anatomy, str) else self.anatomy
+
+    def anatomy_functions(self) -> tuple[AnatomyFunction, ...]:
+        """The functions that find where disease can be, in the order of ``anatomies``."""
+        return tuple(self._function(name, "anatomy") for name in self.anatomies)
+
     def anatomy_function(self) -> AnatomyFunction:
-        """The function that finds where disease can be."""
-        return self._function(self.anatomy, "anatomy")
+        """The first of them."""
+        return self.anatomy_functions()[0]
 
     def crop_function(self) -> AnatomyFunction | None:
         """The function whose bounding box an image is cropped to, if any."""

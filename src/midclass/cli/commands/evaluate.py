@@ -11,7 +11,14 @@ import numpy as np
 from rich.markup import escape
 
 from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import cases_in_words, new_table, notes, say, show_table
+from midclass.cli.console import (
+    cases_in_words,
+    new_table,
+    notes,
+    say,
+    show_table,
+    tell_anatomies,
+)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -39,6 +46,7 @@ def run(
     refuse_seen(folder, cohort)
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
     refuse_seen(folder, cohort, prepared.contents)
+    prepared = detector.by_plausible_anatomy(prepared)
     with (
         new_folder(out, overwrite=options.overwrite) as temporary,
         kept_heat_maps(temporary) as maps,
@@ -50,6 +58,7 @@ def run(
             figures = report(table, detector.max_fpr_)
         promised = detector.promise()
         figures |= {"detector": str(folder), "cohort": cohort.name, "promised": promised}
+        figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
@@ -118,6 +127,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
         f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
     )
     _tell_unseen(figures)
+    tell_anatomies(figures["anatomies"])
     if figures["assumed_spacing"]:
         say(f"spacing was assumed by the recipe for {cases_in_words(figures['assumed_spacing'])}")
 
