@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 FEWEST = 20
 """Samples of the given class from which limits are learned; of fewer there are none."""
-TAIL = 0.05
-BEYOND = 2.0
-"""A limit lies so many times as far beyond the 5 and 95 % quantiles as they lie from the median."""
-NOISE = 3.0
-"""Roughness from which on an image is noise, if the given class is not as rough itself."""
+TAIL = 0.1
+"""Share of the given class at either end that does not count: some of it may be something else."""
+BEYOND = 3.0
+"""A limit lies so many times as far beyond these quantiles as they lie from the median."""
+SLACK = 0.25
+"""How much farther than nuisance led the samples that were tried a limit lies at least."""
 MOVED = 200
 """Samples that are looked at under the recipe's nuisance."""
 
@@ -45,6 +46,8 @@ class Rule(NamedTuple):
         log: whether the trait is a size, compared by factors.
         words: for a reason; ``{}`` is the number.
         image: whether it is of the image, and not of the mask.
+        fine: a number up to which it is never a reason.
+        most: a number above which it always is one, unless the given class comes near it.
     """
 
     below: float
@@ -52,6 +55,8 @@ class Rule(NamedTuple):
     log: bool
     words: str
     image: bool = False
+    fine: float = 0.0
+    most: float = float("inf")
 
 
 NEVER = float("inf")
@@ -66,8 +71,9 @@ RULES = {
     "parts": Rule(NEVER, 5, False, "it has {:.0f} parts"),
     "border": Rule(NEVER, 0.7, False, "it lies at {:.0%} of the edge of the image"),
     "rim": Rule(0.6, 0.6, False, "what is around it is brighter by {:.2f}", True),
-    "grain": Rule(8, 2, True, "its grain is {:.3f}", True),
-    "roughness": Rule(8, 2, True, "its grain is {:.2f} of its spread", True),
+    "grain": Rule(NEVER, 2, True, "its grain is {:.3f}", True, fine=0.03),
+    "roughness": Rule(NEVER, 2, True, "its grain is {:.2f} of its spread", True, 0.5, most=3),
+    "detail": Rule(8, NEVER, True, "its detail is {:.3f} of its spread", True),
     "flat": Rule(NEVER, 0.8, False, "{:.0%} of it is flat", True),
 }
 """Trait -> rule. These numbers, and BEYOND, were chosen on the development sets."""
@@ -99,7 +105,7 @@ class Plausible:
             for link in np.unique(option.link[option.anatomy_mm2 > least_mm2]).tolist():
                 rows = np.flatnonzero((option.link == link) & (option.anatomy_mm2 > least_mm2))
                 if len(rows) >= FEWEST:
-                    limits[link] = _limits(option.traits[rows], _moved(option, rows, nuisance))
+                    limits[link] = _limits(option, rows, nuisance)
         return cls(limits)
 
     def assessable(self, prepared: Prepared, least_mm2: float) -> NDArray[np.bool_]:
@@ -181,46 +187,51 @@ class Plausible:
         )
 
 
-def _moved(
+def _limits(
     given: Prepared, rows: NDArray[np.int64], nuisance: Nuisance | None
-) -> NDArray[np.float32]:
-    """Traits of some samples as other acquisitions would show them."""
+) -> dict[str, tuple[float, float]]:
+    """Of some of the samples; where they are within, nuisance must not lead out."""
+    columns = given.traits[rows].astype(np.float64).T
+    known = {name: columns[TRAITS.index(name)] for name in RULES}
+    known = {name: values[np.isfinite(values)] for name, values in known.items()}
+    found = {n: _limit(v, RULES[n]) for n, v in known.items() if len(v) >= FEWEST}
     if nuisance is None:
-        return given.traits[:0]
-    some = rows[np.linspace(0, len(rows) - 1, min(MOVED, len(rows))).astype(np.int64)]
-    shown = given.at(some)
+        return found
+    alike = Plausible(dict.fromkeys(np.unique(given.link[rows]).tolist(), found))
+    some = given.at(rows)
+    within = np.flatnonzero([not reason for reason in alike.reasons(some)])
+    if not len(within):
+        return found
+    some = some.at(within[np.linspace(0, len(within) - 1, min(MOVED, len(within))).astype(int)])
     rng = torch.Generator().manual_seed(0)
-    return shown.showing(acquired(shown.batch(slice(None)), nuisance, rng)).traits
-
-
-def _limits(own: NDArray[np.float32], moved: NDArray[np.float32]) -> dict[str, tuple[float, float]]:
-    found = {}
-    for name, rule in RULES.items():
-        column = TRAITS.index(name)
-        values, shown = (_scaled(some[:, column], rule) for some in (own, moved))
-        if len(values) < FEWEST:  # the others have none of it
-            continue
-        low, middle, high = np.quantile(values, (TAIL, 0.5, 1 - TAIL))
-        below, above = (np.log(far) if rule.log else far for far in (rule.below, rule.above))
-        low = min(low - BEYOND * (middle - low), middle - below)
-        high = max(high + BEYOND * (high - middle), middle + above)
-        if len(shown):
-            low, high = min(low, np.quantile(shown, 0.01)), max(high, np.quantile(shown, 0.99))
-        if name == "roughness":
-            high = min(high, max(np.log(NOISE), values.max() + 0.1))
-        bounds = (np.exp(low), np.exp(high)) if rule.log else (low, high)
-        found[name] = (float(bounds[0]), float(bounds[1]))
+    moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
+    for name, (low, high) in found.items():
+        values = moved[:, TRAITS.index(name)]
+        least, middle, most = np.quantile(values[np.isfinite(values)], (0.01, 0.5, 0.99))
+        least, most = (end + SLACK * (end - middle) for end in (least, most))
+        found[name] = min(low, float(least)), max(high, float(most))
     return found
 
 
-def _scaled(values: NDArray[np.float32], rule: Rule) -> Traits:
-    told = values[np.isfinite(values)].astype(np.float64)
-    return np.log(np.maximum(told, 1e-9)) if rule.log else told
+def _limit(values: Traits, rule: Rule) -> tuple[float, float]:
+    """Lowest and highest value of one trait."""
+    scaled = _scaled(values, rule)
+    low, middle, high = np.quantile(scaled, (TAIL, 0.5, 1 - TAIL))
+    below, above = (np.log(far) if rule.log else far for far in (rule.below, rule.above))
+    lowest = min(low - BEYOND * (middle - low), middle - below)
+    highest = max(high + BEYOND * (high - middle), middle + above)
+    bounds = (np.exp(lowest), np.exp(highest)) if rule.log else (lowest, highest)
+    most = rule.most if 1.5 * np.quantile(values, 1 - TAIL) < rule.most else NEVER
+    return float(bounds[0]), float(min(max(bounds[1], rule.fine), most))
+
+
+def _scaled(values: Traits, rule: Rule) -> Traits:
+    return np.log(np.maximum(values, 1e-9)) if rule.log else values
 
 
 def _distance(value: float, bound: float, low: float, high: float, rule: Rule) -> float:
     """How far outside, in widths of what is allowed where that is finite."""
     if rule.log:
-        return float(abs(np.log(max(value, 1e-9) / bound)) / np.log(high / low))
+        value, bound, low, high = (float(np.log(max(v, 1e-9))) for v in (value, bound, low, high))
     width = high - low
     return abs(value - bound) / width if np.isfinite(width) else abs(value - bound)
