@@ -44,7 +44,8 @@ class Rule(NamedTuple):
         below: that far below is never a reason; a factor where ``log``.
         above: the same, above.
         log: whether the trait is a size, compared by factors.
-        words: for a reason; ``{}`` is the number.
+        words: for a reason; ``{}`` is the number,
+        number: in this format.
         image: whether it is of the image, and not of the mask.
         fine: a number up to which it is never a reason.
         most: a number above which it always is one, unless the given class comes near it.
@@ -54,6 +55,7 @@ class Rule(NamedTuple):
     above: float
     log: bool
     words: str
+    number: str
     image: bool = False
     fine: float = 0.0
     most: float = float("inf")
@@ -61,20 +63,20 @@ class Rule(NamedTuple):
 
 NEVER = float("inf")
 RULES = {
-    "area": Rule(2.5, 2.5, True, "it covers {:.1%} of the sample"),
-    "area_mm2": Rule(6, 6, True, "it has {:.3g} mm2"),
-    "centre_y": Rule(0.15, 0.15, False, "its middle lies at {:.0%} of the height"),
-    "centre_x": Rule(0.15, 0.15, False, "its middle lies at {:.0%} of the width"),
-    "height": Rule(0.4, 0.25, False, "it takes {:.0%} of the height"),
-    "width": Rule(0.4, 0.25, False, "it takes {:.0%} of the width"),
-    "solidity": Rule(0.4, NEVER, False, "it fills {:.0%} of its outline"),
-    "parts": Rule(NEVER, 5, False, "it has {:.0f} parts"),
-    "border": Rule(NEVER, 0.7, False, "it lies at {:.0%} of the edge of the image"),
-    "rim": Rule(0.6, 0.6, False, "what is around it is brighter by {:.2f}", True),
-    "grain": Rule(NEVER, 2, True, "its grain is {:.3f}", True, fine=0.03),
-    "roughness": Rule(NEVER, 2, True, "its grain is {:.2f} of its spread", True, 0.5, most=3),
-    "detail": Rule(8, NEVER, True, "its detail is {:.3f} of its spread", True),
-    "flat": Rule(NEVER, 0.8, False, "{:.0%} of it is flat", True),
+    "area": Rule(2.5, 2.5, True, "it covers {} of the sample", ".1%"),
+    "area_mm2": Rule(6, 6, True, "its size is {} mm2", ".3g"),
+    "centre_y": Rule(0.15, 0.15, False, "its middle lies at {} of the height", ".0%"),
+    "centre_x": Rule(0.15, 0.15, False, "its middle lies at {} of the width", ".0%"),
+    "height": Rule(0.4, 0.25, False, "it takes {} of the height", ".0%"),
+    "width": Rule(0.4, 0.25, False, "it takes {} of the width", ".0%"),
+    "solidity": Rule(0.4, NEVER, False, "it fills {} of its outline", ".0%"),
+    "parts": Rule(NEVER, 5, False, "it has {} parts", ".0f"),
+    "border": Rule(NEVER, 0.7, False, "it lies along {} of the edge of the image", ".0%"),
+    "rim": Rule(0.6, 0.6, False, "what is around it is brighter by {}", ".2f", True),
+    "grain": Rule(NEVER, 2, True, "the grain inside is {}", ".3f", True, fine=0.03),
+    "roughness": Rule(NEVER, 2, True, "the grain is {} of the spread", ".2f", True, 0.5, most=3),
+    "detail": Rule(8, NEVER, True, "the detail is {} of the spread", ".3f", True),
+    "flat": Rule(NEVER, 0.8, False, "{} of it is flat", ".0%", True),
 }
 """Trait -> rule. These numbers, and BEYOND, were chosen on the development sets."""
 
@@ -158,9 +160,11 @@ class Plausible:
                 continue
             far = _distance(value, low if value < low else high, low, high, rule)
             if far > farthest:
-                bound = f"at least {low:.3g}" if value < low else f"at most {high:.3g}"
+                bound, how = (low, "at least") if value < low else (high, "at most")
                 kind = "not like the given class" if rule.image else "implausible anatomy"
-                farthest, said = far, f"{kind}: {rule.words.format(value)} ({name} {bound})"
+                words = rule.words.format(format(value, rule.number))
+                likely = f"{how} {format(bound, rule.number)} is like the given class"
+                farthest, said = far, f"{kind}: {words}, {likely}"
         return said
 
     def to_json(self) -> dict[str, Any]:
@@ -206,9 +210,11 @@ def _limits(
     rng = torch.Generator().manual_seed(0)
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
     for name, (low, high) in found.items():
-        values = moved[:, TRAITS.index(name)]
-        least, middle, most = np.quantile(values[np.isfinite(values)], (0.01, 0.5, 0.99))
-        least, most = (end + SLACK * (end - middle) for end in (least, most))
+        values = moved[:, TRAITS.index(name)].astype(np.float64)
+        scaled = _scaled(values[np.isfinite(values)], RULES[name])
+        least, middle, most = np.quantile(scaled, (0.01, 0.5, 0.99))
+        ends = [end + SLACK * (end - middle) for end in (least, most)]
+        least, most = np.exp(ends) if RULES[name].log else ends
         found[name] = min(low, float(least)), max(high, float(most))
     return found
 
