@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from makers import Brightness, discs, manifest, seeded, trained_recipe
-from midclass import Cohort, Detector, Prepared, Recipe, prepare, prepare_array
+from midclass import Cohort, Detector, Lesson, Prepared, Recipe, prepare, prepare_array
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
@@ -202,7 +203,9 @@ class TestAChain:
         found = detector.by_plausible_anatomy(shown(self.images(), chain))
         assert found.link.tolist() == [0, 1, 1, 0]
         assert list(found.anatomies(chain.anatomies).values()) == [2, 2]
-        assert detector.reasons(found) == {}
+        raw = shown(self.images(), chain)
+        assert detector.reasons(found) == detector.reasons(raw) == {}
+        assert (detector.score_samples(raw) == detector.score_samples(found)).all()
         table = score_table(detector, shown(self.images(), chain))
         assert table.assessed.all()
         assert [name.rpartition(":")[2] for name in table.extra["anatomy"]] == [
@@ -211,6 +214,19 @@ class TestAChain:
             "anatomy.foreground",
             "core",
         ]
+
+    def test_training_sees_the_anatomy_that_is_plausible(self, chain: Recipe) -> None:
+        class Noting(Brightness):
+            def learn(self, lesson: Lesson) -> None:
+                self.links = [*lesson.train.link, *lesson.select.link]
+
+        images = discs(100, seed=0)
+        images[:5, 0, 0, 1] = 1  # put in the wrong place by the first
+        raw = shown(images, chain)
+        detector = Noting(chain).fit(raw, max_fpr=0.1)
+        assert not raw.link.any()
+        assert sum(detector.links) >= 3
+        assert not sum(detector.not_assessed_.values())
 
     def test_where_the_last_is_implausible_too_a_case_is_not_assessed(self, chain: Recipe) -> None:
         detector = Brightness(chain).fit(shown(discs(100, seed=0), chain), max_fpr=0.1)
@@ -233,6 +249,13 @@ class TestAChain:
                 found.by_link(), shown(self.images(), chain).by_link(), strict=True
             ):
                 assert (one.masks() == other.masks()).mean() > 0.99
+        copied = tmp_path / "copied"
+        copied.mkdir()
+        for one in (*tmp_path.glob("*.png"), tmp_path / "manifest.csv"):
+            shutil.copyfile(one, copied / one.name)
+        again = Cohort.from_manifest(copied / "manifest.csv")
+        assert prepare(again, chain, cache=tmp_path / "cache").contents == found.contents
+        assert len(list((tmp_path / "cache").iterdir())) == 1
         assert found.contents == prepare(cohort, RECIPE, cache=tmp_path / "cache").contents
 
     def test_commands_say_how_often_each_was_used(self, tmp_path: Path) -> None:
