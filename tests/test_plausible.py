@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from makers import Brightness, discs, manifest, seeded, trained_recipe
-from midclass import Cohort, Detector, Lesson, Prepared, Recipe, prepare, prepare_array
+from midclass import Cohort, Detector, InputError, Lesson, Prepared, Recipe, prepare, prepare_array
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
@@ -234,7 +234,9 @@ class TestAChain:
         assert detector.by_plausible_anatomy(some).link.tolist() == [1]
         assert list(detector.reasons(some)) == [0]
 
-    def test_files_and_arrays_and_the_cache_agree(self, chain: Recipe, tmp_path: Path) -> None:
+    def test_files_and_arrays_and_the_cache_agree(
+        self, chain: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import PIL.Image
 
         lines = ["path,spacing_mm"]
@@ -254,9 +256,16 @@ class TestAChain:
         for one in (*tmp_path.glob("*.png"), tmp_path / "manifest.csv"):
             shutil.copyfile(one, copied / one.name)
         again = Cohort.from_manifest(copied / "manifest.csv")
+        monkeypatch.setattr("midclass.images.cohort.read", None)  # no image is read again
         assert prepare(again, chain, cache=tmp_path / "cache").contents == found.contents
-        assert len(list((tmp_path / "cache").iterdir())) == 1
-        assert found.contents == prepare(cohort, RECIPE, cache=tmp_path / "cache").contents
+
+    def test_its_names_are_checked(self) -> None:
+        fields = trained_recipe().to_dict()
+        for wrong in ([], 3, ["anatomy.foreground", 3]):
+            with pytest.raises(InputError, match="anatomy: give the name of an anatomy function"):
+                Recipe.from_dict({**fields, "anatomy": wrong})
+        with pytest.raises(InputError, match="anatomy: no 'foregroud'"):
+            Recipe.from_dict({**fields, "anatomy": ["anatomy.foregroud"]}).check()
 
     def test_commands_say_how_often_each_was_used(self, tmp_path: Path) -> None:
         phantoms.write(tmp_path / "data", "breast", 0, 60, 8, size=48)

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from midclass.errors import InputError
@@ -85,6 +93,13 @@ class Intensity(Part):
         return self
 
 
+def _name_or_names(value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("give the name of an anatomy function, or a list of such names")
+    return value if isinstance(value, str) else tuple(names)
+
+
 class Recipe(Part):
     """One task; see ``shipped/chest_xray.yaml`` for one to read, ``blank.yaml`` for all fields.
 
@@ -99,7 +114,7 @@ class Recipe(Part):
     target_class: str
     geometry: Geometry
     intensity: Intensity = Intensity()
-    anatomy: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    anatomy: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names)]
     middle_classes: dict[str, Entry] = Field(min_length=1)
     nuisance: dict[str, Any] | None = {}
     held_out: dict[str, Entry] = {}
@@ -278,9 +293,5 @@ def _path(steps: Iterable[int | str]) -> str:
 
 def _fields_of(parents: list[int | str]) -> list[str]:
     """The names of the fields of a part of a recipe."""
-    parts: dict[str, type[BaseModel]] = {
-        "geometry": Geometry,
-        "intensity": Intensity,
-        "budget": Budget,
-    }
+    parts = {"geometry": Geometry, "intensity": Intensity, "budget": Budget}
     return list(parts.get(str(parents[0]) if parents else "", Recipe).model_fields)
