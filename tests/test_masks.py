@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from typer.testing import CliRunner
 
 import makers
 from midclass import Case, Cohort, InputError, Prepared, Recipe, prepare
+from midclass.cli.app import app
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.workplace import Workplace
+from midclass.images import phantoms
 from midclass.images.formats.mask import read_mask
 
 SHAPE = (40, 60)
@@ -240,6 +244,31 @@ def slices(folder: Path, series: str, n: int = 3) -> list[Dataset]:
     return made
 
 
+def enhanced(path: Path, parts: list[Dataset]) -> Dataset:
+    """The slices as one multi-frame file."""
+    many = pydicom.dcmread(Path(parts[0].filename))
+    many.SOPClassUID = many.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedCTImageStorage
+    many.SOPInstanceUID = many.file_meta.MediaStorageSOPInstanceUID = "1.2.3.77"
+    many.NumberOfFrames = len(parts)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        del many[name]
+    many.PixelData = b"".join(part.PixelData for part in parts)
+    shared, measures, plane = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [1, 1], 3
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    many.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for part in parts:
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = part.ImagePositionPatient
+        frame.PlanePositionSequence = [place]
+        frames.append(frame)
+    many.PerFrameFunctionalGroupsSequence = frames
+    many.save_as(path)
+    return pydicom.dcmread(path)
+
+
 def write_seg(path: Path, sources: list[Dataset], masks: NDArray[np.bool_]) -> None:
     hd = pytest.importorskip("highdicom")
     code = hd.sr.CodedConcept("T-D0050", "SRT", "Tissue")
@@ -272,6 +301,14 @@ class TestDicomSeg:
     def test_each_slice_finds_its_own_segments(self, series: Path) -> None:
         for z, wanted in enumerate((INSIDE, np.zeros(SHAPE, bool), ~INSIDE)):
             one = Case("s", series / f"7_{z}.dcm", 0, "s", mask=series / "seg.dcm")
+            for frame in (None, 0):  # the only one may be named
+                assert (read_mask(replace(one, frame=frame), SHAPE) == wanted).all()
+
+    def test_a_frame_of_an_image_of_several_finds_its_own(self, tmp_path: Path) -> None:
+        source = enhanced(tmp_path / "many.dcm", slices(tmp_path, "9"))
+        write_seg(tmp_path / "seg.dcm", [source], np.stack([INSIDE, ~INSIDE, INSIDE]))
+        for frame, wanted in enumerate((INSIDE, ~INSIDE, INSIDE)):
+            one = Case("m", tmp_path / "many.dcm", 0, "m", frame=frame, mask=tmp_path / "seg.dcm")
             assert (read_mask(one, SHAPE) == wanted).all()
 
     def test_a_segmentation_of_other_images_is_refused(self, series: Path) -> None:
@@ -291,6 +328,26 @@ class TestDicomSeg:
         one = Case("s", series / "7_0.dcm", 0, "s", mask=series / "seg.dcm")
         with pytest.raises(InputError, match=r"pip install 'midclass\[seg\]'"):
             read_mask(one, SHAPE)
+
+
+@pytest.mark.slow
+def test_commands_before_training_say_how_many_masks_there_are(tmp_path: Path) -> None:
+    phantoms.write(tmp_path / "data", "breast", 0, 24, 0, size=48)
+    first, *rows = (tmp_path / "data" / "manifest.csv").read_text().splitlines()
+    square = np.zeros((48, 48), bool)
+    square[8:40, 4:30] = True
+    png(tmp_path / "data", square)
+    masks = ["mask.png"] * 20 + [""] * 4
+    lines = [f"{row},{mask}" for row, mask in zip(rows, masks, strict=True)]
+    makers.manifest(tmp_path / "data", f"{first},mask", *lines)
+    place = ["--cohort", f"{tmp_path}/data/manifest.csv"]
+    run = CliRunner().invoke
+    said = run(app, ["check", "phantoms", *place]).stdout
+    assert re.search(r"anatomy: \d+ cases with a mask of the manifest, which nothing moves", said)
+    said = run(app, ["audit", "phantoms", *place, "--cache", f"{tmp_path}/cache"]).stdout
+    assert re.search(r"anatomy +mask 20, anatomy\.breast 4", said), said
+    sheet = ["--out", f"{tmp_path}/s.png", "--cache", f"{tmp_path}/cache"]
+    assert run(app, ["show", "phantoms", *place, *sheet]).exit_code == 0
 
 
 def test_an_image_is_not_opened_again_for_its_mask(

@@ -293,5 +293,6 @@ def _path(steps: Iterable[int | str]) -> str:
 
 def _fields_of(parents: list[int | str]) -> list[str]:
     """The names of the fields of a part of a recipe."""
+    parts: dict[str, type[BaseModel]]
     parts = {"geometry": Geometry, "intensity": Intensity, "budget": Budget}
     return list(parts.get(str(parents[0]) if parents else "", Recipe).model_fields)

@@ -102,15 +102,15 @@ def read_dicom(
         return Raw(values, low, high, False, spacing_mm)
 
 
-def uids_of(path: Path) -> tuple[str, str, str]:
-    """Study, Series and SOP Instance UID; "" where the file does not say."""
+def source_of(path: Path) -> tuple[str, str, str, int]:
+    """Study, Series and SOP Instance UID ("" where the file does not say), and number of frames."""
     import pydicom
 
     with quiet():
         about = pydicom.dcmread(BytesIO(contents(path)), force=True, stop_before_pixels=True)
     names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     study, series, instance = (str(about.get(name) or "") for name in names)
-    return study, series, instance
+    return study, series, instance, int(about.get("NumberOfFrames") or 1)
 
 
 @contextmanager

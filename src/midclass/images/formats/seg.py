@@ -14,7 +14,7 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.formats.contents import contents
-from midclass.images.formats.dicom import quiet, uids_of
+from midclass.images.formats.dicom import quiet, source_of
 from midclass.images.formats.raw import Values
 
 
@@ -34,7 +34,7 @@ def read_seg(path: Path, image: Path, frame: int | None, *, is_dicom: bool) -> V
         raise InputError(
             f"{path}: a DICOM mask refers to DICOM images, and {image} is none; give a PNG"
         )
-    study, series, instance = uids_of(image)
+    study, series, instance, frames = source_of(image)
     with quiet():
         found = _segmentation(path)
         sources = found.get_source_image_uids()
@@ -45,13 +45,13 @@ def read_seg(path: Path, image: Path, frame: int | None, *, is_dicom: bool) -> V
                 f"{path}: is a segmentation of other images than {image} (it does not refer to its "
                 "SOP Instance UID); name the right file in the column mask"
             )
-        if frame is None:
+        if frames == 1:
             values = found.get_pixels_by_source_instance(
                 [instance], assert_missing_frames_are_empty=True
             )
         else:
             values = found.get_pixels_by_source_frame(
-                instance, [frame + 1], assert_missing_frames_are_empty=True
+                instance, [(frame or 0) + 1], assert_missing_frames_are_empty=True
             )
     return cast(Values, (values[0] >= 0.5).any(axis=-1))  # (rows, cols, segments)
 
