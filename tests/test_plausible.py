@@ -97,6 +97,15 @@ class TestLimits:
         still = Plausible.of(shown(discs(60, seed=0)), trained_recipe(fields={"nuisance": None}))
         assert sum(map(bool, still.reasons(some.showing(moved)))) > 20
 
+    def test_of_squares_the_mask_is_no_reason(self) -> None:
+        fields = {"geometry": {"size": [32, 32], "spacing_mm": 1.0, "view": "roi", "roi_mm": 32}}
+        squares = trained_recipe(fields=fields)
+        plausible = Plausible.of(shown(discs(60, seed=0), squares), squares)
+        halves = discs(20, seed=1)
+        halves[..., :20] = 0.06
+        assert plausible.reasons(shown(halves, squares)) == [""] * 20
+        assert plausible.reasons(shown(pictures()["noise"][None], squares)) != [""]
+
     def test_a_reason_says_the_number_and_the_limit(self, learned: Plausible) -> None:
         some = shown(discs(1, seed=0))
         small = torch.zeros(1, 1, 32, 32, dtype=torch.bool)

@@ -96,18 +96,22 @@ class Plausible:
     def of(cls, given: Prepared, recipe: Recipe) -> Plausible:
         """Learn limits: far beyond what the given class shows, and what nuisance makes of it.
 
+        Of squares around a place (view ``roi``) the mask is no reason: it is cut off wherever the
+        user looks, and disease may lie at its border.
+
         Args:
             given: samples of the given class.
             recipe: its nuisance must not count as implausible, and samples with less anatomy than
                 it asks for do not count here.
         """
         least_mm2, nuisance = recipe.geometry.least_anatomy_mm2, recipe.nuisance_operator()
+        rules = {n: one for n, one in RULES.items() if one.image or recipe.geometry.view != "roi"}
         limits = {}
         for option in given.by_link():
             for link in np.unique(option.link[option.anatomy_mm2 > least_mm2]).tolist():
                 rows = np.flatnonzero((option.link == link) & (option.anatomy_mm2 > least_mm2))
                 if len(rows) >= FEWEST:
-                    limits[link] = _limits(option, rows, nuisance)
+                    limits[link] = _limits(option, rows, rules, nuisance)
         return cls(limits)
 
     def assessable(self, prepared: Prepared, least_mm2: float) -> NDArray[np.bool_]:
@@ -192,13 +196,16 @@ class Plausible:
 
 
 def _limits(
-    given: Prepared, rows: NDArray[np.int64], nuisance: Nuisance | None
+    given: Prepared,
+    rows: NDArray[np.int64],
+    rules: Mapping[str, Rule],
+    nuisance: Nuisance | None,
 ) -> dict[str, tuple[float, float]]:
     """Of some of the samples; where they are within, nuisance must not lead out."""
     columns = given.traits[rows].astype(np.float64).T
-    known = {name: columns[TRAITS.index(name)] for name in RULES}
+    known = {name: columns[TRAITS.index(name)] for name in rules}
     known = {name: values[np.isfinite(values)] for name, values in known.items()}
-    found = {n: _limit(v, RULES[n]) for n, v in known.items() if len(v) >= FEWEST}
+    found = {n: _limit(v, rules[n]) for n, v in known.items() if len(v) >= FEWEST}
     if nuisance is None:
         return found
     alike = Plausible(dict.fromkeys(np.unique(given.link[rows]).tolist(), found))
@@ -211,10 +218,10 @@ def _limits(
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
     for name, (low, high) in found.items():
         values = moved[:, TRAITS.index(name)].astype(np.float64)
-        scaled = _scaled(values[np.isfinite(values)], RULES[name])
+        scaled = _scaled(values[np.isfinite(values)], rules[name])
         least, middle, most = np.quantile(scaled, (0.01, 0.5, 0.99))
         ends = [end + SLACK * (end - middle) for end in (least, most)]
-        least, most = np.exp(ends) if RULES[name].log else ends
+        least, most = np.exp(ends) if rules[name].log else ends
         found[name] = min(low, float(least)), max(high, float(most))
     return found
 
