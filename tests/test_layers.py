@@ -19,6 +19,7 @@ WRAPPED = {
     "pydicom": ["images/formats/dicom.py"],
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py"],
+    "highdicom": ["images/formats/seg.py"],
     "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
 }

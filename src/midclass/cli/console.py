@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -66,3 +66,10 @@ def notes() -> Iterator[None]:
 def cases_in_words(count: int) -> str:
     """``1 case``, ``2 cases``."""
     return f"{count} case" if count == 1 else f"{count} cases"
+
+
+def tell_anatomies(counts: Mapping[str, int]) -> None:
+    """By which anatomies samples were seen, where there was any choice."""
+    if len(counts) > 1:
+        said = ", ".join(f"{name} {count}" for name, count in counts.items())
+        say(f"{'anatomy':<16} {said}")

@@ -16,6 +16,7 @@ from torch import Tensor
 from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Look, case_scores
 from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
+from midclass.detectors.plausible import Plausible
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
@@ -52,6 +53,7 @@ class Detector(ABC):
     takes_positives: ClassVar[bool] = False
     needs_positives: ClassVar[bool] = False
     folds_: Folds | None = None
+    plausible_: Plausible = Plausible()
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -111,6 +113,9 @@ class Detector(ABC):
         known = only_target_class(positives)
         self.max_fpr_ = checked_fpr(max_fpr)
         parts = parted(given.cases, set(known.patients), seed)
+        self.plausible_ = Plausible.of(given.subset(parts["train"]), self.recipe)
+        given = self.by_plausible_anatomy(given)
+        positives = None if positives is None else self.by_plausible_anatomy(positives)
         prepared = {name: given.subset(part) for name, part in parts.items()}
         self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
         calibrating = len(parts["calibrate"]) - self.not_assessed_["calibrate"]
@@ -147,6 +152,7 @@ class Detector(ABC):
             prepared: the samples.
             heat_maps: give the maps too, where the detector makes any.
         """
+        prepared = self.by_plausible_anatomy(prepared)
         rows = self.assessable(prepared)
         for start in range(0, len(rows), FORWARD_BATCH):
             some = rows[start : start + FORWARD_BATCH]
@@ -214,22 +220,23 @@ class Detector(ABC):
         return maps
 
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
-        """Rows of the samples that show enough anatomy for disease to be seen in."""
-        return prepared.with_anatomy(self.recipe.geometry.least_anatomy_mm2)
+        """Rows of the samples that show enough anatomy, of a plausible kind."""
+        return np.flatnonzero(self.plausible_.assessable(prepared, self._least_mm2))
+
+    def by_plausible_anatomy(self, prepared: Prepared) -> Prepared:
+        """Each sample by the first of the recipe's anatomies that is plausible, or else the last.
+
+        All that a detector does with samples begins so.
+        """
+        return self.plausible_.by_first(prepared, self._least_mm2)
 
     def reasons(self, prepared: Prepared) -> dict[int, str]:
         """Why cases cannot be assessed: number of the case -> words, before a colon the kind."""
-        largest = np.zeros(len(prepared.cases))
-        np.maximum.at(largest, prepared.case_index, prepared.anatomy_mm2)
-        seen = set(prepared.case_index[self.assessable(prepared)].tolist())
-        least = self.recipe.geometry.least_anatomy_mm2
-        return {
-            case: f"too little anatomy: {size:.4g} mm2 of the {least:g} that are needed"
-            if size
-            else "no anatomy found"
-            for case, size in enumerate(largest.tolist())
-            if case not in seen
-        }
+        return self.plausible_.not_assessable(self.by_plausible_anatomy(prepared), self._least_mm2)
+
+    @property
+    def _least_mm2(self) -> float:
+        return self.recipe.geometry.least_anatomy_mm2
 
     def images(self, prepared: Prepared) -> LearningImages:
         """The assessable samples to learn from, and the recipe's nuisance.
@@ -237,7 +244,7 @@ class Detector(ABC):
         Raises:
             InputError: no sample shows enough anatomy.
         """
-        rows, least = self.assessable(prepared), self.recipe.geometry.least_anatomy_mm2
+        rows, least = self.assessable(prepared), self._least_mm2
         if not len(rows):
             raise InputError(
                 f"none of {len(prepared)} samples to learn from shows more than {least:g} mm2 of "
@@ -270,6 +277,7 @@ class Detector(ABC):
             "cases": self.cases_,
             "patients": self.patients_,
             "not_assessed": self.not_assessed_,
+            "plausible": self.plausible_.to_json(),
             "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:

@@ -37,9 +37,11 @@ def score_table(
         not_assessed: what becomes of those that cannot be.
 
     Returns:
-        The table, with the extra columns ``p_value``, ``assumed_spacing`` (0 or 1) and, where asked
-        for and known, ``slice``.
+        The table, with the extra columns ``p_value``, ``assumed_spacing`` (0 or 1), where the
+        recipe has several anatomies the ``anatomy`` that was used, and, where asked for and known,
+        ``slice``.
     """
+    prepared = detector.by_plausible_anatomy(prepared)
     cases = prepared.cases
     scores = detector.scores_of(detector.looks(prepared) if looks is None else looks, prepared)
     reasons = detector.reasons(prepared)
@@ -49,6 +51,9 @@ def score_table(
         "p_value": detector.p_values(scores),
         "assumed_spacing": assumed,
     }
+    if len(names := detector.recipe.anatomies) > 1:
+        first = np.unique(prepared.case_index, return_index=True)[1]  # sample of each case
+        extra["anatomy"] = np.array([*names, "mask"])[prepared.link[first]]
     places = [case.slice for case in cases]
     if slices and None not in places:
         extra["slice"] = np.array(places, float)
@@ -100,7 +105,7 @@ def nuisance_scores(
     if any(case.label != 0 for case in cases):
         raise InputError(f"{cases.name}: false alarms are counted on given-class cases (label 0)")
     todo = [(p, side, s) for p, ends in parts.items() for s in STRENGTHS for side in ends]
-    columns = {}
+    columns, prepared = {}, detector.by_plausible_anatomy(prepared)
     for done, (part, side, strength) in enumerate(todo):
         if progress is not None:
             progress(done, len(todo), part)

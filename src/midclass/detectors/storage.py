@@ -10,6 +10,7 @@ import numpy as np
 
 from midclass.detectors.base import Detector
 from midclass.detectors.folds import Folds
+from midclass.detectors.plausible import Plausible
 from midclass.errors import InputError
 from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
@@ -46,6 +47,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     detector.calibration_ = np.array(about["calibration"], dtype=float)
     detector.cases_, detector.patients_ = about["cases"], about["patients"]
     detector.not_assessed_ = about.get("not_assessed", {})  # earlier versions did not count
+    detector.plausible_ = Plausible.from_json(about.get("plausible"))
     if "folds" in about:
         detector.folds_ = Folds.restored(detector, tensors, about["folds"])
     else:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from midclass.errors import InputError
 from midclass.files import digest, new_folder, write_text_atomic
-from midclass.images.identity import FITTED_WITH, fitted_with
+from midclass.images.identity import FITTED_WITH, fitted_with, mask_content
 from midclass.images.keys import known_of
 from midclass.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.images.case import Case
     from midclass.images.fingerprint import Fingerprint
     from midclass.images.prepare import Prepared
     from midclass.types import Progress
@@ -148,6 +149,11 @@ class Workplace:
 def _identities(prepared: Prepared) -> list[list[Any]]:
     """The cases by what they show and what is said of them, not by where their files lie."""
     return [
-        [case.case_id, case.patient_id, case.label, content, *known_of(case)]
+        [case.case_id, case.patient_id, case.label, content, *known_of(case), *_mask(case)]
         for case, content in zip(prepared.cases, prepared.contents, strict=True)
     ]
+
+
+def _mask(case: Case) -> list[str]:
+    """Nothing where there is none: fits that began before there were masks go on."""
+    return [] if case.mask is None else [mask_content(case)]

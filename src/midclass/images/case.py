@@ -24,6 +24,7 @@ class Case:
         array: npz only, the name of the array.
         index: npz: the row of the array; NIfTI: the time point.
         frame: the frame or slice of a file with several.
+        mask: a file that says where in the image disease can be, in place of the recipe's anatomy.
         slice: the image's place among those of its patient; None where the manifest does not say.
         row: the line of the manifest, the header being line 1; 0 without a manifest.
     """
@@ -40,6 +41,7 @@ class Case:
     array: str | None = None
     index: int | None = None
     frame: int | None = None
+    mask: Path | None = None
     slice: float | None = None
     row: int = 0
 

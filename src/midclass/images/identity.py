@@ -56,6 +56,14 @@ def content_if_readable(case: Case) -> str:
         return ""
 
 
+def mask_content(case: Case) -> str:
+    """The hash of the bytes of its mask; "" where it has none, or none that can be opened."""
+    try:
+        return hash_of_file(case.mask) if case.mask is not None else ""
+    except OSError:
+        return ""
+
+
 def fitted_with(
     cases: Iterable[Case], shown: Iterable[str], prints: Iterable[Fingerprint] = ()
 ) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
+from midclass.images.identity import mask_content
+
 if TYPE_CHECKING:
     from midclass.images.cohort import Case, Cohort
     from midclass.recipe.recipe import AnatomyFunction, Geometry, Intensity
@@ -65,12 +67,12 @@ def _digest(rules: str, parts: Iterable[list[object]]) -> str:
 
 def state_of(cohort: Cohort, rules: str) -> str:
     """A name for the cohort as its files lie there, told without opening any."""
-    return _digest(rules, (_file_state(case) + known_of(case) for case in cohort))
+    return _digest(rules, (_files_state(case) + known_of(case) for case in cohort))
 
 
 def state_of_file(case: Case) -> str:
     """The same for what one case shows."""
-    return _digest("", [[*_file_state(case), case.index]])
+    return _digest("", [[case.array, *_file_state(case.path), case.index, case.frame]])
 
 
 def likeness_of(cohort: Cohort, rules: str) -> str:
@@ -78,17 +80,24 @@ def likeness_of(cohort: Cohort, rules: str) -> str:
 
     Other cohorts may have it as well: what it shows must be compared.
     """
-    return _digest(rules, (_file_state(case)[1:3] + known_of(case) for case in cohort))
+    parts = (_files_state(case, copied=True) + known_of(case) for case in cohort)
+    return _digest(rules, parts)
 
 
-def _file_state(case: Case) -> list[object]:
-    """Its path, array, length and time of change."""
-    path = str(case.path.absolute())
+def _files_state(case: Case, *, copied: bool = False) -> list[object]:
+    """Array, and path, length and time of change of its file and mask; a copy has the lengths."""
+    files = [case.path] if case.mask is None else [case.path, case.mask]
+    states = [_file_state(file) for file in files]
+    return [case.array, *(state[1:2] if copied else state for state in states)]
+
+
+def _file_state(file: Path) -> list[object]:
+    path = str(file.absolute())
     try:
-        status = case.path.stat()
+        status = file.stat()
     except OSError:  # reading it will say why
-        return [path, case.array, -1, -1]
-    return [path, case.array, status.st_size, status.st_mtime_ns]
+        return [path, -1, -1]
+    return [path, status.st_size, status.st_mtime_ns]
 
 
 def key_of(cohort: Cohort, rules: str, contents: Iterable[str]) -> str:
@@ -102,7 +111,7 @@ def key_of(cohort: Cohort, rules: str, contents: Iterable[str]) -> str:
     return _digest(
         rules,
         (
-            [content or str(case.path.absolute()), *known_of(case)]
+            [content or str(case.path.absolute()), mask_content(case), *known_of(case)]
             for case, content in zip(cohort, contents, strict=True)
         ),
     )

@@ -62,6 +62,8 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``spacing_mm``: one number, or ``rows;columns``.
     * ``x``, ``y``: the centre of a region of interest in pixels, origin top left.
     * ``array``, ``index``: of an npz file; ``frame``: of a file with several.
+    * ``mask``: a file that says where in the image disease can be, named like ``path``; where it is
+      empty, the recipe's anatomy does. See ``midclass.images.formats.mask``.
     * ``slice``: the image's place among those of its patient, a number.
     * ``case_id`` or ``roi_id``: by default the path with ``#array[index]``, ``#frame``, ``@x,y``.
     """
@@ -69,17 +71,19 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     _check_column(path, columns, "path")
     parts = _part_of(path, columns, split)
     folder = Folder(root or path.parent)
-    there, cases, missing = lru_cache(maxsize=64)(Path.is_file), list[Case](), list[Case]()
+    there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
+    missing: list[tuple[int, Path]] = []
     for line in _lines(path, columns):
         case = _case(line, line.parsed(), parts(line), root, folder)
-        if not there(case.path):
-            missing.append(case)
+        files = (case.path, case.mask) if case.mask else (case.path,)
+        if absent := [file for file in files if not there(file)]:
+            missing.append((case.row, absent[0]))
         cases.append(case)
     if not cases:
         raise InputError(f"{path}: has a header but no rows")
     if missing:
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
-        raise InputError(f"{path}, row {missing[0].row}: no such file {missing[0].path}{more}")
+        raise InputError(f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}")
     _check_unique(path, cases)
     _check_sides(path, cases)
     return tuple(cases)
@@ -155,8 +159,9 @@ def _check_column(path: Path, columns: Sequence[str], column: str) -> None:
 
 
 def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) -> Case:
-    if root is None and _leads_out(row.path):
-        raise line.wrong("path", "which leads out of the manifest's folder; give a root")
+    for column in ("path", "mask"):
+        if root is None and _leads_out(line.text(column)):
+            raise line.wrong(column, "which leads out of the manifest's folder; give a root")
     if (row.x is None) != (row.y is None):
         raise line.wrong("x" if row.x is None else "y", "expected both x and y, or neither")
     if row.array and row.index is None:
@@ -176,6 +181,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         array=sys.intern(row.array) if row.array else None,
         index=row.index,
         frame=row.frame,
+        mask=Path(folder, row.mask) if row.mask else None,
         slice=row.slice,
         row=line.number,
     )

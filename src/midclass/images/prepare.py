@@ -42,7 +42,9 @@ def prepare(
     without stretching, and its intensity set; its anatomy is found at the file's resolution. The
     result is kept on disk: a second call with the same files and recipe reads no image, and a
     copy of the files shares it. A case without any anatomy (a slice above the brain) is prepared,
-    with an empty mask.
+    with an empty mask. A mask of the manifest takes the place of the anatomy; of several anatomies
+    the first is taken that finds enough (a fitted detector then takes the first
+    *plausible* one).
 
     Args:
         cohort: the cases.
@@ -116,12 +118,12 @@ def prepare_array(
             "divide by the largest possible value"
         )
     cohort, rules = _array_cohort(images, spacing_mm), Rules(recipe)
+    shape = rules.shape(len(cohort))
     attempts = (
         (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
         for row, case in enumerate(cohort)
     )
-    shape = (len(cohort), rules.geometry.channels, *rules.geometry.size)
-    prepared = _of_store(cohort, cached.in_memory(shape, attempts))
+    prepared = _of_store(cohort, cached.in_memory(shape, rules.each, attempts), rules)
     if prepared.failed:
         raise _cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
@@ -165,17 +167,21 @@ def _prepared(
         folder(cache),
         cohort,
         rules.digest,
-        (len(cohort), rules.geometry.channels, *rules.geometry.size),
+        rules.shape(len(cohort)),
+        rules.each,
         lambda rows: _from_files(cohort, rules, rows),
         progress,
     )
-    return _of_store(cohort, store)
+    return _of_store(cohort, store, rules)
 
 
-def _of_store(cohort: Cohort, store: Store) -> Prepared:
-    failed = tuple((cohort[row], reason) for row, reason in sorted(store.failed.items()))
-    rows = np.array([row for row in range(len(cohort)) if row not in store.failed], np.intp)
-    return Prepared(cohort[rows], store, rows, np.arange(len(rows)), failed)
+def _of_store(cohort: Cohort, store: Store, rules: Rules) -> Prepared:
+    """All that could be prepared, each by the first anatomy that finds enough."""
+    failed = tuple((cohort[case], reason) for case, reason in sorted(store.failed.items()))
+    there = np.array([case for case in range(len(cohort)) if case not in store.failed], np.intp)
+    prepared = Prepared(cohort[there], store, there * store.each, np.arange(len(there)), failed)
+    enough = [one.anatomy_mm2 > rules.geometry.least_anatomy_mm2 for one in prepared.by_link()]
+    return prepared.by_first(enough)
 
 
 def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> InputError:

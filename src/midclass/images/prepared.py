@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from midclass.errors import InputError
 from midclass.images.case import Case
 from midclass.images.cohort import Cohort
-from midclass.images.store import LARGEST, Store
+from midclass.images.sample import OF_USER
+from midclass.images.store import LARGEST, NOTHING, Store
+from midclass.images.traits import TRAITS, traits_of
 
 if TYPE_CHECKING:
     from midclass.types import ImageBatch
@@ -93,6 +95,51 @@ class Prepared:
         size: NDArray[np.float64] = self.store.covered[self.rows] * self.spacing_mm.prod(1)
         return size
 
+    @property
+    def link(self) -> NDArray[np.int8]:
+        """``(n,)``: by which of the recipe's anatomies, from 0 on; -1 by a mask of the user's."""
+        return self.store.link[self.rows]
+
+    def anatomies(self, names: Sequence[str]) -> dict[str, int]:
+        """How many samples are by each anatomy, of a recipe's ``anatomies``, and by a user's mask.
+
+        Masks are there where any is.
+        """
+        counts = {name: int((self.link == number).sum()) for number, name in enumerate(names)}
+        masks = int((self.link == OF_USER).sum())
+        return {"mask": masks, **counts} if masks else counts
+
+    @property
+    def traits(self) -> NDArray[np.float32]:
+        """``(n, t)``, see ``traits.TRAITS``."""
+        return self.store.traits[self.rows]
+
+    def at(self, rows: NDArray[np.int64]) -> Prepared:
+        """Some of the samples, as those of the same cases."""
+        return replace(self, rows=self.rows[rows], case_index=self.case_index[rows])
+
+    def by_link(self) -> list[Prepared]:
+        """The samples by the first of the recipe's anatomies, by the second, and so on.
+
+        Where there is no sample by an anatomy, it has none at all and its link is ``NOTHING``.
+        """
+        first = self.rows - self.rows % self.store.each
+        return [replace(self, rows=first + link) for link in range(self.store.each)]
+
+    def by_first(self, good: Sequence[NDArray[np.bool_]]) -> Prepared:
+        """Each sample by the first anatomy that is good for it, or else by the last.
+
+        Args:
+            good: bool ``(n,)`` for each of ``by_link``.
+        """
+        rows = np.full(len(self), -1, np.intp)
+        options = self.by_link()
+        for one, fits in zip(options, good, strict=True):
+            rows = np.where((rows < 0) & fits, one.rows, rows)
+        for one in reversed(options):
+            rows = np.where((rows < 0) & (one.link != NOTHING), one.rows, rows)
+        return replace(self, rows=rows)
+
     def with_anatomy(self, least_mm2: float) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy for disease to be seen in."""
         return np.flatnonzero(self.anatomy_mm2 > least_mm2)
@@ -111,8 +158,19 @@ class Prepared:
         )
 
     def showing(self, images: ImageBatch) -> Prepared:
-        """The same cases with other pixels and anatomy, in memory: one image for each sample."""
+        """The same cases with other pixels and anatomy, in memory: one image for each sample.
+
+        What lies around their anatomy is that of the samples as they were.
+        """
         anatomy = images.anatomy.cpu().numpy()
+        traits = self.traits.copy()
+        for row, pixels in enumerate(images.pixels.cpu().numpy()):
+            everywhere = np.ones(anatomy.shape[2:], bool)
+            traits[row] = traits_of(
+                pixels, anatomy[row, 0], self.spacing_mm[row], everywhere, pixels
+            )
+        for name in ("rim", "border"):
+            traits[:, TRAITS.index(name)] = self.traits[:, TRAITS.index(name)]
         store = replace(
             self.store,
             pixels=(images.pixels.cpu() * float(LARGEST)).round().numpy().astype(np.uint16),
@@ -121,7 +179,10 @@ class Prepared:
             assumed=self.store.assumed[self.rows],
             covered=anatomy.sum(tuple(range(1, anatomy.ndim)), dtype=np.int64),
             contents=self.store.contents[self.rows],
+            link=self.link,
+            traits=traits,
             failed={},
+            each=1,
         )
         return replace(self, store=store, rows=np.arange(len(self)))
 

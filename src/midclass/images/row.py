@@ -96,4 +96,5 @@ class Row(BaseModel):
     array: str = ""
     index: Count = None
     frame: Count = None
+    mask: str = ""
     slice: Place = None

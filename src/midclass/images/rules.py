@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.cohort import Case
+from midclass.images.formats.mask import read_mask
 from midclass.images.formats.read import Image
 from midclass.images.keys import rules_of
 from midclass.images.sample import (
+    OF_USER,
+    Box,
     Mask,
     Pixels,
     Sample,
@@ -30,15 +33,19 @@ if TYPE_CHECKING:
 
 def place_of(case: Case) -> tuple[object, ...]:
     """What two cases of one image have in common."""
-    return (case.path, case.array, case.index, case.frame, case.spacing_mm, case.laterality)
+    file = (case.path, case.array, case.index, case.frame)
+    return (*file, case.spacing_mm, case.laterality, case.mask)
 
 
 @dataclass(frozen=True)
 class Oriented:
-    """An image as the recipe wants it, from which samples are taken."""
+    """An image as the recipe wants it, from which samples are taken.
+
+    ``anatomies`` are those of the recipe by number, or the user's mask as ``OF_USER``.
+    """
 
     pixels: Pixels
-    anatomy: Mask
+    anatomies: dict[int, Mask]
     spacing_mm: tuple[float, float]
     assumed: bool
 
@@ -49,20 +56,29 @@ class Rules:
     def __init__(self, recipe: Recipe) -> None:
         self.geometry = recipe.geometry
         self.intensity = recipe.intensity
-        self.anatomy = recipe.anatomy_function()
+        self.anatomies = recipe.anatomy_functions()
         self.crop = recipe.crop_function()
-        self.digest = rules_of(self.geometry, self.intensity, (self.anatomy, self.crop))
+        self.digest = rules_of(self.geometry, self.intensity, (*self.anatomies, self.crop))
         self._last: tuple[tuple[object, ...], Oriented] | None = None
 
+    @property
+    def each(self) -> int:
+        """Rows of each case in a store: one for each anatomy."""
+        return len(self.anatomies)
+
+    def shape(self, cases: int) -> tuple[int, ...]:
+        """``(rows, c, *size)`` of the pixels of so many cases in a store."""
+        return (cases * self.each, self.geometry.channels, *self.geometry.size)
+
     def attempt(self, case: Case, read: Callable[[], Image]) -> Attempt:
-        """The sample of a case and whether its spacing is assumed; or why there is none."""
+        """The samples of a case and whether their spacing is assumed; or why there are none."""
         try:
             source = self._source(case, read)
-            return Attempt(self._sample(case, source), source.assumed)
+            return Attempt(self._samples(case, source), source.assumed)
         except InputError as error:
             message = str(error)
             named = message if str(case.path) in message else f"{case.path}: {message}"
-            return Attempt(None, reason=named)
+            return Attempt((), reason=named)
 
     def _source(self, case: Case, read: Callable[[], Image]) -> Oriented:
         if self._last is None or self._last[0] != place_of(case):
@@ -71,7 +87,12 @@ class Rules:
 
     def _oriented(self, case: Case, image: Image) -> Oriented:
         pixels, spacing, assumed = self.seen_by_anatomy(case, image)
-        return Oriented(pixels, _found(self.anatomy, pixels, spacing), spacing, assumed)
+        if case.mask is not None:
+            mask = read_mask(case, (pixels.shape[1], pixels.shape[2]))
+            mask = np.ascontiguousarray(mask[:, ::-1]) if self._mirrors(case) else mask
+            return Oriented(pixels, {OF_USER: mask}, spacing, assumed)
+        found = {i: _found(one, pixels, spacing) for i, one in enumerate(self.anatomies)}
+        return Oriented(pixels, found, spacing, assumed)
 
     def seen_by_anatomy(self, case: Case, image: Image) -> tuple[Pixels, tuple[float, float], bool]:
         """Pixels and spacing with which the anatomy is looked for; is the spacing assumed?
@@ -86,8 +107,23 @@ class Rules:
             pixels = np.ascontiguousarray(pixels[..., ::-1])
         return pixels, *self._spacing(image)
 
-    def _sample(self, case: Case, source: Oriented) -> Sample:
-        geometry, shape = self.geometry, source.anatomy.shape
+    def _samples(self, case: Case, source: Oriented) -> tuple[Sample, ...]:
+        """By each anatomy by which there can be one; the first that fails, if all do, is told."""
+        box, samples, failed = self._box(case, source), list[Sample](), list[InputError]()
+        for link, mask in source.anatomies.items():
+            try:
+                made = make_sample(
+                    source.pixels, mask, source.spacing_mm, box, self.geometry, self.intensity
+                )
+                samples.append(replace(made, link=link))
+            except InputError as error:
+                failed.append(error)
+        if not samples:
+            raise failed[0]
+        return tuple(samples)
+
+    def _box(self, case: Case, source: Oriented) -> Box:
+        geometry, shape = self.geometry, (source.pixels.shape[1], source.pixels.shape[2])
         if geometry.roi_mm is not None:
             if case.centre is None:
                 raise InputError(
@@ -96,14 +132,10 @@ class Rules:
                 )
             x, y = case.centre
             centre = (shape[1] - 1 - x, y) if self._mirrors(case) else (x, y)
-            box = roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
-        else:
-            mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
-            box = whole_box(mask, shape, geometry.margin)
-            box = fit_box(box, geometry.size, source.spacing_mm)
-        return make_sample(
-            source.pixels, source.anatomy, source.spacing_mm, box, geometry, self.intensity
-        )
+            return roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
+        mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
+        box = whole_box(mask, shape, geometry.margin)
+        return fit_box(box, geometry.size, source.spacing_mm)
 
     def _mirrors(self, case: Case) -> bool:
         if self.geometry.orient == "keep":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midclass.errors import InputError
+from midclass.images.traits import Traits, traits_of
 
 if TYPE_CHECKING:
     from midclass.recipe.recipe import Geometry, Intensity
@@ -25,6 +26,9 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 LEAST_PIXELS = 8
 """Fewer pixels of a file along a side of a sample show no anatomy."""
+
+OF_USER = -1
+"""In place of the number of an anatomy: a mask of the manifest."""
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
 
@@ -37,11 +41,15 @@ class Sample:
         pixels: float32 ``(c, h, w)`` in [0, 1].
         anatomy: bool ``(h, w)``.
         spacing_mm: ``(rows, cols)``; both are the same.
+        traits: see ``images.traits``.
+        link: which of the recipe's anatomies found it, from 0 on; ``OF_USER`` a mask of the user's.
     """
 
     pixels: Pixels
     anatomy: Mask
     spacing_mm: tuple[float, float]
+    traits: Traits
+    link: int = 0
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -150,7 +158,9 @@ def make_sample(
     values = apply_intensity(values, mask, inside, intensity)
     step_mm = (box[2] - box[0]) * spacing_mm[0] / size[0]
     shown = _shown(mask, step_mm, geometry.outside) * inside
-    return Sample(values * shown, mask, (step_mm, step_mm))
+    spacing, pixels = (step_mm, step_mm), values * shown
+    traits = traits_of(pixels, mask, spacing, inside, before=values)
+    return Sample(pixels, mask, spacing, traits)
 
 
 FADE_MM = 10.0

@@ -21,6 +21,7 @@ from midclass.images.cohort import Cohort
 from midclass.images.identity import content_if_readable
 from midclass.images.keys import key_of, likeness_of, state_of
 from midclass.images.sample import Sample
+from midclass.images.traits import TRAITS
 
 if TYPE_CHECKING:
     from midclass.types import Progress
@@ -33,18 +34,21 @@ STALE_S = 24 * 3600.0
 
 LARGEST = np.float32(65535)
 
+NOTHING = -2
+"""In place of the number of an anatomy: a row that holds no sample."""
+
 
 class Attempt(NamedTuple):
     """What became of a case.
 
     Attributes:
-        sample: None where there is none.
+        samples: one for each anatomy of the recipe by which there is one; none where it failed.
         assumed: the spacing comes from the recipe.
         reason: why there is none.
         content: see ``identity.content_of``; "" where the file cannot be opened.
     """
 
-    sample: Sample | None
+    samples: tuple[Sample, ...]
     assumed: bool = False
     reason: str = ""
     content: str = ""
@@ -56,7 +60,7 @@ Attempts: TypeAlias = Callable[[list[int]], Iterable[tuple[int, Attempt]]]
 
 @dataclass(frozen=True)
 class Store:
-    """Samples, one a row.
+    """Samples, one a row: those of a case by each anatomy of the recipe stand one after the other.
 
     Attributes:
         pixels: uint16 ``(n, c, h, w)``; 65535 is 1.
@@ -65,7 +69,10 @@ class Store:
         assumed: bool ``(n,)``: the spacing comes from the recipe.
         covered: int64 ``(n,)``: how many of its pixels are anatomy.
         contents: bytes ``(n,)``: see ``identity.content_of``.
-        failed: row -> reason; such a row holds zeros.
+        link: int8 ``(n,)``: by which anatomy, see ``Sample``; ``NOTHING`` where there is no sample.
+        traits: float32 ``(n, t)``, see ``traits.TRAITS``.
+        failed: number of the case -> reason; such rows hold zeros.
+        each: rows of each case.
     """
 
     pixels: NDArray[np.uint16]
@@ -74,10 +81,13 @@ class Store:
     assumed: NDArray[np.bool_]
     covered: NDArray[np.int64]
     contents: NDArray[np.bytes_]
+    link: NDArray[np.int8]
+    traits: NDArray[np.float32]
     failed: dict[int, str]
+    each: int = 1
 
     @classmethod
-    def empty(cls, pixels: NDArray[np.uint16], anatomy: NDArray[np.bool_]) -> Store:
+    def empty(cls, pixels: NDArray[np.uint16], anatomy: NDArray[np.bool_], each: int = 1) -> Store:
         """To be filled."""
         n = len(pixels)
         return cls(
@@ -87,33 +97,43 @@ class Store:
             np.zeros(n, bool),
             np.zeros(n, np.int64),
             np.zeros(n, "S64"),
+            np.full(n, NOTHING, np.int8),
+            np.full((n, len(TRAITS)), np.nan, np.float32),
             {},
+            each,
         )
 
     def fill(self, attempts: Iterable[tuple[int, Attempt]], progress: Progress | None) -> None:
-        """Write attempts into their rows."""
-        for done, (row, attempt) in enumerate(attempts, start=1):
-            self.contents[row] = attempt.content
-            if attempt.sample is None:
-                self.failed[row] = attempt.reason
-            else:
-                self.pixels[row] = np.rint(attempt.sample.pixels * LARGEST)
-                self.anatomy[row, 0] = attempt.sample.anatomy
-                self.spacing_mm[row] = attempt.sample.spacing_mm
-                self.assumed[row] = attempt.assumed
-                self.covered[row] = attempt.sample.anatomy.sum()
+        """Write attempts into the rows of their cases."""
+        for done, (case, attempt) in enumerate(attempts, start=1):
+            first = case * self.each
+            self.contents[first : first + self.each] = attempt.content
+            self.assumed[first : first + self.each] = attempt.assumed
+            if not attempt.samples:
+                self.failed[case] = attempt.reason
+            for sample in attempt.samples:
+                self._write(first + max(sample.link, 0), sample)
             if progress is not None:
-                progress(done, len(self.pixels), "")
+                progress(done, len(self.pixels) // self.each, "")
+
+    def _write(self, row: int, sample: Sample) -> None:
+        self.pixels[row] = np.rint(sample.pixels * LARGEST)
+        self.anatomy[row, 0] = sample.anatomy
+        self.spacing_mm[row] = sample.spacing_mm
+        self.covered[row] = sample.anatomy.sum()
+        self.link[row] = sample.link
+        self.traits[row] = sample.traits
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of its arrays, by name."""
-        arrays = (field.name for field in fields(self) if field.name != "failed")
+        arrays = (field.name for field in fields(self) if field.name not in ("failed", "each"))
         return {name: getattr(self, name).shape for name in arrays}
 
 
-def in_memory(shape: tuple[int, ...], attempts: Iterable[tuple[int, Attempt]]) -> Store:
-    """A store that is not on disk."""
-    store = Store.empty(np.zeros(shape, np.uint16), np.zeros((shape[0], 1, *shape[2:]), bool))
+def in_memory(shape: tuple[int, ...], each: int, attempts: Iterable[tuple[int, Attempt]]) -> Store:
+    """A store that is not on disk; ``shape`` and ``each`` as in ``fetch``."""
+    pixels, anatomy = np.zeros(shape, np.uint16), np.zeros((shape[0], 1, *shape[2:]), bool)
+    store = Store.empty(pixels, anatomy, each)
     store.fill(attempts, None)
     return store
 
@@ -123,10 +143,13 @@ def fetch(
     cohort: Cohort,
     rules: str,
     shape: tuple[int, ...],
+    each: int,
     attempts: Attempts,
     progress: Progress | None,
 ) -> Store:
     """The samples of a cohort: from disk, or filled and kept there.
+
+    ``shape`` is that of all pixels, with ``each`` rows for each case.
 
     An entry that cannot be read is made again, as is one in which a case failed that no longer
     fails (the reason may lie outside the file).
@@ -136,23 +159,23 @@ def fetch(
     """
     state = state_of(cohort, rules)
     for entry in _candidates(root, cohort, rules, state):
-        store = _load(entry, shape)
+        store = _load(entry, shape, each)
         if store is not None:
             again = dict(attempts(sorted(store.failed))) if store.failed else {}
-            if all(attempt.sample is None for attempt in again.values()):
+            if not any(attempt.samples for attempt in again.values()):
                 # A copy's reasons name its own files.
                 store.failed.update({row: attempt.reason for row, attempt in again.items()})
                 with suppress(OSError):  # without it, the files are compared again
                     (entry / f"{state}.known").touch()
                 return store
     try:
-        entry = _build(root, cohort, rules, state, shape, attempts, progress)
+        entry = _build(root, cohort, rules, state, shape, each, attempts, progress)
     except OSError as error:
         raise InputError(
             f"{root}: the cache of prepared images cannot be written ({error.strerror}); "
             "set MIDCLASS_CACHE to another folder"
         ) from error
-    store = _load(entry, shape)
+    store = _load(entry, shape, each)
     if store is None:
         raise InputError(f"{entry}: was removed while it was written; start again")
     return store
@@ -175,6 +198,7 @@ def _build(
     rules: str,
     state: str,
     shape: tuple[int, ...],
+    each: int,
     attempts: Attempts,
     progress: Progress | None,
 ) -> Path:
@@ -194,8 +218,9 @@ def _build(
         store = Store.empty(
             maps(new / "pixels.npy", "w+", np.uint16, shape),
             maps(new / "anatomy.npy", "w+", bool, (shape[0], 1, *shape[2:])),
+            each,
         )
-        store.fill(attempts(list(range(shape[0]))), progress)
+        store.fill(attempts(list(range(len(cohort)))), progress)
         store.pixels.flush()  # type: ignore[attr-defined]
         store.anatomy.flush()  # type: ignore[attr-defined]
         for name in store.shapes().keys() - {"pixels", "anatomy"}:
@@ -203,10 +228,10 @@ def _build(
         (new / "failed.json").write_text(json.dumps(store.failed), encoding="utf-8")
         (new / f"{state}.known").touch()
         (new / f"{likeness_of(cohort, rules)}.like").touch()
-        shown = (content.decode() for content in store.contents)
+        shown = (content.decode() for content in store.contents[::each])
         entry, failed = root / key_of(cohort, rules, shown), store.failed
         del store  # closes the maps
-        old = _load(entry, shape)
+        old = _load(entry, shape, each)
         if old is not None and old.failed == failed:  # the same images, elsewhere
             (entry / f"{state}.known").touch()
             return entry
@@ -217,7 +242,7 @@ def _build(
     return entry
 
 
-def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
+def _load(entry: Path, shape: tuple[int, ...], each: int) -> Store | None:
     """An entry from disk; None where there is none or it is damaged."""
     try:
         failed = json.loads((entry / "failed.json").read_text(encoding="utf-8"))
@@ -228,7 +253,10 @@ def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
             np.load(entry / "assumed.npy"),
             np.load(entry / "covered.npy"),
             np.load(entry / "contents.npy"),
-            {int(row): str(reason) for row, reason in failed.items()},
+            np.load(entry / "link.npy"),
+            np.load(entry / "traits.npy"),
+            {int(case): str(reason) for case, reason in failed.items()},
+            each,
         )
         os.utime(entry)  # used now
     except (OSError, ValueError, EOFError, AttributeError):
@@ -236,6 +264,7 @@ def _load(entry: Path, shape: tuple[int, ...]) -> Store | None:
     n = shape[0]
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(store.shapes(), (n,))
     wanted |= {"pixels": shape, "anatomy": (n, 1, *shape[2:]), "spacing_mm": (n, 2)}
+    wanted["traits"] = (n, len(TRAITS))
     return store if store.shapes() == wanted else None
 
 

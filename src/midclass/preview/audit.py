@@ -90,6 +90,7 @@ def anatomy_of(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
         "covers": _range(covers[~none]),
         "area_mm2": _range(prepared.anatomy_mm2[~none]),
         "least_mm2": recipe.geometry.least_anatomy_mm2,
+        "by": prepared.anatomies(recipe.anatomies),
         "none": float(none.mean()),
         "little": float((little & ~none).mean()),
         **plausibility(prepared),

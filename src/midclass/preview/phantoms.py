@@ -32,7 +32,7 @@ PHANTOM_OF = {
 def phantom_of(recipe: Recipe) -> str | None:
     """The kind of phantom that has the recipe's anatomy, if there is one."""
     name = recipe.name.removesuffix("_control")
-    return PHANTOM_OF.get(name, PHANTOM_OF.get(recipe.anatomy))
+    return PHANTOM_OF.get(name, PHANTOM_OF.get(recipe.anatomies[0]))
 
 
 def words_of_phantoms(recipe: Recipe) -> str:

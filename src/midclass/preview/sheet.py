@@ -46,9 +46,8 @@ def block(prepared: Prepared, recipe: Recipe, n: int, seed: int, images: str) ->
 
     rows = np.flatnonzero(prepared.assessable)
     if not len(rows):
-        raise InputError(
-            f"{prepared.cases.name}: no image in which {recipe.anatomy} finds anything"
-        )
+        names = " or ".join(recipe.anatomies)
+        raise InputError(f"{prepared.cases.name}: no image in which {names} finds anything")
     batch = prepared.batch(rows)
     shown = _full_tiles(batch, n)
     rng = torch.Generator().manual_seed(seed)

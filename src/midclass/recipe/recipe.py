@@ -10,11 +10,19 @@ import inspect
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from midclass.errors import InputError
@@ -85,6 +93,13 @@ class Intensity(Part):
         return self
 
 
+def _name_or_names(value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("give the name of an anatomy function, or a list of such names")
+    return value if isinstance(value, str) else tuple(names)
+
+
 class Recipe(Part):
     """One task; see ``shipped/chest_xray.yaml`` for one to read, ``blank.yaml`` for all fields.
 
@@ -99,7 +114,7 @@ class Recipe(Part):
     target_class: str
     geometry: Geometry
     intensity: Intensity = Intensity()
-    anatomy: str
+    anatomy: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names)]
     middle_classes: dict[str, Entry] = Field(min_length=1)
     nuisance: dict[str, Any] | None = {}
     held_out: dict[str, Entry] = {}
@@ -176,7 +191,7 @@ class Recipe(Part):
         self.operators()
         self.held_out_operators()
         self.nuisance_operator()
-        self.anatomy_function()
+        self.anatomy_functions()
         self.crop_function()
 
     def operators(self) -> dict[str, Knowledge]:
@@ -200,9 +215,18 @@ class Recipe(Part):
             return None
         return build(Nuisance, self.nuisance, self._where("nuisance"))
 
+    @property
+    def anatomies(self) -> tuple[str, ...]:
+        """The names of the anatomy functions: of several, the first that is plausible counts."""
+        return (self.anatomy,) if isinstance(self.anatomy, str) else self.anatomy
+
+    def anatomy_functions(self) -> tuple[AnatomyFunction, ...]:
+        """The functions that find where disease can be, in the order of ``anatomies``."""
+        return tuple(self._function(name, "anatomy") for name in self.anatomies)
+
     def anatomy_function(self) -> AnatomyFunction:
-        """The function that finds where disease can be."""
-        return self._function(self.anatomy, "anatomy")
+        """The first of them."""
+        return self.anatomy_functions()[0]
 
     def crop_function(self) -> AnatomyFunction | None:
         """The function whose bounding box an image is cropped to, if any."""
@@ -269,9 +293,6 @@ def _path(steps: Iterable[int | str]) -> str:
 
 def _fields_of(parents: list[int | str]) -> list[str]:
     """The names of the fields of a part of a recipe."""
-    parts: dict[str, type[BaseModel]] = {
-        "geometry": Geometry,
-        "intensity": Intensity,
-        "budget": Budget,
-    }
+    parts: dict[str, type[BaseModel]]
+    parts = {"geometry": Geometry, "intensity": Intensity, "budget": Budget}
     return list(parts.get(str(parents[0]) if parents else "", Recipe).model_fields)

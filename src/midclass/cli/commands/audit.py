@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import bar, new_table, note, say, show_table
+from midclass.cli.console import bar, new_table, note, say, show_table, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
@@ -158,6 +158,7 @@ def _tell_rest(figures: Mapping[str, Any]) -> None:
     strange = [one for one in anatomy["worst"] if one["far"] is None or one["far"] > FAR]
     for one in strange[:SAID]:
         say(f"{'':<10}   {one['case_id']}: {one['reason']}")
+    tell_anatomies(anatomy["by"])
     if nuisance is not None:
         rates = ", ".join(
             f"{one['false_alarms']:.0%} at {one['strength']:g}" for one in nuisance["strengths"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 
 from midclass.cli.commands.source import Source
-from midclass.cli.console import bar, new_table, say, show_table
+from midclass.cli.console import bar, cases_in_words, new_table, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.rules import Rules
@@ -55,12 +55,27 @@ def _anatomy_is_kept(recipe: Recipe, source: Source | None, seed: int) -> bool:
     """Check and tell the law of the anatomy; True where it is kept or could not be checked."""
     if source is not None:
         cohort = choose(source.cohort("train"), ANATOMY_IMAGES, seed)
-        return _tell_overlaps(_overlaps(recipe, cohort, seed))
+        if own := sum(case.mask is not None for case in cohort):
+            say(f"anatomy: {cases_in_words(own)} with a mask of the manifest, which nothing moves")
+            cohort = cohort[np.array([case.mask is None for case in cohort])]
+        return not len(cohort) or _every_link_is_kept(recipe, cohort, seed)
     if phantom_of(recipe) is None:
-        say(f"anatomy: not checked, there are no phantoms for {recipe.anatomy}; give --cohort")
+        name = recipe.anatomies[0]
+        say(f"anatomy: not checked, there are no phantoms for {name}; give --cohort")
         return True
     with phantom_cohort(recipe, ANATOMY_IMAGES, seed) as cohort:
-        return _tell_overlaps(_overlaps(for_phantoms(recipe), cohort, seed))
+        return _every_link_is_kept(for_phantoms(recipe), cohort, seed)
+
+
+def _every_link_is_kept(recipe: Recipe, cohort: Cohort, seed: int) -> bool:
+    """Of a chain, each anatomy must keep the law."""
+    kept = True
+    for name in recipe.anatomies:
+        if len(recipe.anatomies) > 1:
+            say(f"{name}:")
+        one = recipe.model_copy(update={"anatomy": name})
+        kept = _tell_overlaps(_overlaps(one, cohort, seed)) and kept
+    return kept
 
 
 def _overlaps(recipe: Recipe, cohort: Cohort, seed: int) -> list[Overlap]:

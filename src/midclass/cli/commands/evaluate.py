@@ -11,7 +11,15 @@ import numpy as np
 from rich.markup import escape
 
 from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
-from midclass.cli.console import cases_in_words, new_table, note, notes, say, show_table
+from midclass.cli.console import (
+    cases_in_words,
+    new_table,
+    note,
+    notes,
+    say,
+    show_table,
+    tell_anatomies,
+)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -42,6 +50,7 @@ def run(
     prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
     refuse_seen(folder, cohort, prepared.contents)
     near = _near_copies(folder, cohort, options.cache)
+    prepared = detector.by_plausible_anatomy(prepared)
     with (
         new_folder(out, overwrite=options.overwrite) as temporary,
         kept_heat_maps(temporary) as maps,
@@ -54,6 +63,7 @@ def run(
         promised = detector.promise()
         figures |= {"detector": str(folder), "cohort": cohort.name, "promised": promised}
         figures["near_copies_of_fitted"] = near
+        figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
@@ -141,6 +151,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
         f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
     )
     _tell_unseen(figures)
+    tell_anatomies(figures["anatomies"])
     if figures["assumed_spacing"]:
         say(f"spacing was assumed by the recipe for {cases_in_words(figures['assumed_spacing'])}")
 

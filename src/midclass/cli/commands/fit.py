@@ -8,7 +8,7 @@ from pathlib import Path
 
 from midclass.cli.commands.duplicates import cohort_to_learn_from
 from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
-from midclass.cli.console import bar, cases_in_words, note, say
+from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
@@ -61,6 +61,7 @@ def run(
         note(f"goes on from the last checkpoint, in {place.folder}")
     with bar(f"fitting {recipe.name}") as progress:
         place.fit(model, max_fpr, progress)
+    tell_anatomies(model.by_plausible_anatomy(prepared).anatomies(recipe.anatomies))
     _tell(model, time.monotonic() - started)
     say(f"{'saved':<16} {out}")
     trusted = "".join(f" --trust {file}" for file in options.trust)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midclass.cli.console import bar, note, say
+from midclass.cli.console import bar, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
@@ -47,9 +47,8 @@ def run(
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     with bar("scoring") as progress:
-        blocks = prepare_blocks(
-            cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress
-        )
+        raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
+        blocks = (detector.by_plausible_anatomy(block) for block in raw)
         if heat_maps is None:
             scored = _write_scores(detector, blocks, out, not_assessed)
         else:
@@ -63,6 +62,7 @@ def run(
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
+    tell_anatomies(scored.anatomies)
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     for case, reason in scored.failed:
@@ -93,6 +93,7 @@ class _Scored:
     failed: list[tuple[Case, str]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     unseen: list[tuple[str, str]] = field(default_factory=list)
+    anatomies: Counter[str] = field(default_factory=Counter)
 
 
 def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepared]:
@@ -124,6 +125,7 @@ def _write_scores(
             scored.reasons.update(reasons(table))
             for row in np.flatnonzero(~table.assessed)[: NAMED - len(scored.unseen)]:
                 scored.unseen.append((str(table.case_id[row]), str(table.reason[row])))
+            scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
             samples += len(prepared)
             del prepared, looks, table  # or they would stay while the next block is prepared
     return scored

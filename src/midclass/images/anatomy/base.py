@@ -108,7 +108,10 @@ _FLAT = 0.06
 
 
 def _within_frame(grey: Pixels) -> tuple[slice, ...]:
-    """The image without the flat lines at its borders: padding, margins of a page, frames."""
+    """The image without the flat lines at its borders: padding, margins of a page, frames.
+
+    All of it where nothing would be left: then flat is what it shows.
+    """
     box = [slice(0, size) for size in grey.shape]
     flat = _FLAT * float(grey.max() - grey.min())
 
@@ -126,7 +129,8 @@ def _within_frame(grey: Pixels) -> tuple[slice, ...]:
             one = box[axis]
             if one.stop - one.start > LEAST and shows_nothing(axis, one.stop - 1):
                 box[axis], peeling = slice(one.start, one.stop - 1), True
-    return tuple(box)
+    emptied = any(one.stop - one.start <= LEAST for one in box)
+    return tuple(slice(0, size) for size in grey.shape) if emptied else tuple(box)
 
 
 LEAST = 8

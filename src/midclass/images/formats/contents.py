@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def contents(path: Path) -> bytes:
-    """All bytes of a file; those of the last one are at hand, as long as it does not change."""
+    """All bytes of a file; those of the last two (an image and its mask) are at hand."""
     status = path.stat()
     return _read(path, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _read(path: Path, size: int, modified: int) -> bytes:
     return path.read_bytes()

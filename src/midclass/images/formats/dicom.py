@@ -68,7 +68,7 @@ def is_dicom(head: bytes) -> bool:
 
 def stored_values(path: Path) -> Values:
     """All frames as stored, decompressed; YBR becomes RGB, palette indices stay indices."""
-    with _quiet():
+    with quiet():
         return _decompress(path, _open(path))
 
 
@@ -76,7 +76,7 @@ def read_dicom(
     path: Path, *, frame: int | None, window: tuple[float, float] | None, volume: bool
 ) -> Raw:
     """One frame, or all of them as a volume; see ``read`` for the meaning of the arguments."""
-    with _quiet():
+    with quiet():
         dataset = _open(path)
         frames = int(dataset.get("NumberOfFrames") or 1)
         if volume and frames == 1:
@@ -102,8 +102,19 @@ def read_dicom(
         return Raw(values, low, high, False, spacing_mm)
 
 
+def source_of(path: Path) -> tuple[str, str, str, int]:
+    """Study, Series and SOP Instance UID ("" where the file does not say), and number of frames."""
+    import pydicom
+
+    with quiet():
+        about = pydicom.dcmread(BytesIO(contents(path)), force=True, stop_before_pixels=True)
+    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    study, series, instance = (str(about.get(name) or "") for name in names)
+    return study, series, instance, int(about.get("NumberOfFrames") or 1)
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep pydicom's remarks on odd but readable files off the user's terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -31,6 +31,11 @@ def stored_values(path: Path) -> Values:
     return cast(Values, np.asanyarray(_open(path).dataobj))
 
 
+def shape_of(path: Path) -> tuple[int, ...]:
+    """``(time points, slices, rows, cols)`` as ``read_nifti`` gives them."""
+    return _radiological(path, path.stat().st_mtime_ns)[0].shape
+
+
 def read_nifti(
     path: Path,
     *,
@@ -59,7 +64,7 @@ def read_nifti(
     return Raw(chosen[index], low, high, spacing_mm=spacing_mm[1:])
 
 
-@lru_cache(maxsize=1)  # the slices of a volume are mostly read one after the other
+@lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other
 def _radiological(
     path: Path, modified: int
 ) -> tuple[Values, tuple[float, ...], tuple[float, float]]:

@@ -103,7 +103,7 @@ def read(
     path = Path(path)
     kind = _format(path)
     _check_arguments(path, kind, array, index, frame, window, volume)
-    with _failures_name(path):
+    with failures_name(path):
         if kind == "DICOM":
             raw = dicom.read_dicom(path, frame=frame, window=window, volume=volume)
         elif kind == "NIfTI":
@@ -130,7 +130,7 @@ def decode(path: str | Path, *, array: str | None = None, index: int | None = No
     path = Path(path)
     kind = _format(path)
     _check_arguments(path, kind, array, None if kind == "NIfTI" else index)
-    with _failures_name(path):
+    with failures_name(path):
         if kind == "DICOM":
             return dicom.stored_values(path)
         if kind == "NIfTI":
@@ -151,7 +151,7 @@ def file_format(path: str | Path) -> str:
         raise InputError(f"{path}: is a folder, expected a file")
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    with _failures_name(path), path.open("rb") as file:
+    with failures_name(path), path.open("rb") as file:
         head = _unpacked_head(file)
     return _format_of(path, head)
 
@@ -160,7 +160,7 @@ def _format(path: Path) -> str:
     """``file_format`` of a file that is going to be read as a whole."""
     if path.is_dir() or not path.exists():
         return file_format(path)  # says why not
-    with _failures_name(path):
+    with failures_name(path):
         head = _unpacked_head(io.BytesIO(contents(path)))
     return _format_of(path, head)
 
@@ -213,7 +213,7 @@ def _check_arguments(
 
 
 @contextmanager
-def _failures_name(path: Path) -> Iterator[None]:
+def failures_name(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into an error that names the file."""
     try:
         yield
