@@ -19,10 +19,11 @@ from midclass import Cohort, Detector, InputError, Lesson, Prepared, Recipe, pre
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.plausible import FEWEST, RULES, Plausible
+from midclass.detectors.plausible import FEWEST, RULES, Limits, Plausible
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.report import reasons
 from midclass.images import phantoms
+from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
 from midclass.preview.phantoms import for_phantoms
 from midclass.types import ImageBatch
@@ -96,6 +97,16 @@ class TestLimits:
         assert len(refused) <= 1, refused
         still = Plausible.of(shown(discs(60, seed=0)), trained_recipe(fields={"nuisance": None}))
         assert sum(map(bool, still.reasons(some.showing(moved)))) > 20
+
+    def test_near_many_limits_at_once_is_a_reason_and_near_a_few_is_not(self) -> None:
+        some = shown(discs(1, seed=0))
+        names = ("centre_y", "centre_x", "height", "width")
+        values = {name: float(some.traits[0, TRAITS.index(name)]) for name in names}
+        near = {n: Limits(v - 0.18, v - 0.08, v + 0.02) for n, v in values.items()}  # at 0.8
+        (reason,) = Plausible({0: near}).reasons(some)
+        assert reason.startswith("not like the given class: in several ways at once (")
+        near.pop("width")
+        assert Plausible({0: near}).reasons(some) == [""]
 
     def test_of_squares_the_mask_is_no_reason(self) -> None:
         fields = {"geometry": {"size": [32, 32], "spacing_mm": 1.0, "view": "roi", "roi_mm": 32}}

@@ -31,6 +31,8 @@ TAIL = 0.1
 """Share of the given class at either end that does not count: some of it may be something else."""
 BEYOND = 3.0
 """A limit lies so many times as far beyond these quantiles as they lie from the median."""
+TOGETHER = 2.5
+"""Sum of the squares of all distances from the medians (1: at a limit) that is too much."""
 SLACK = 0.25
 """How much farther than nuisance led the samples that were tried a limit lies at least."""
 MOVED = 200
@@ -60,6 +62,18 @@ class Rule(NamedTuple):
     fine: float = 0.0
     most: float = float("inf")
 
+    def said(self, value: float) -> str:
+        """The trait in words."""
+        return self.words.format(format(value, self.number))
+
+
+class Limits(NamedTuple):
+    """Of one trait of the given class: the lowest, the median and the highest; infinite: none."""
+
+    low: float
+    middle: float
+    high: float
+
 
 NEVER = float("inf")
 RULES = {
@@ -86,11 +100,10 @@ class Plausible:
     """Limits of the traits of the given class; without any, everything is plausible.
 
     Attributes:
-        limits: anatomy of the recipe by number (-1 the user's masks) -> trait -> lowest and highest
-            value.
+        limits: anatomy of the recipe by number (-1 the user's masks) -> trait -> its limits.
     """
 
-    limits: Mapping[int, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    limits: Mapping[int, Mapping[str, Limits]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Prepared, recipe: Recipe) -> Plausible:
@@ -155,21 +168,26 @@ class Plausible:
             for traits, link in zip(prepared.traits, prepared.link, strict=True)
         ]
 
-    def _reason(self, traits: Traits, limits: Mapping[str, tuple[float, float]]) -> str:
-        """In words, the trait that is farthest outside."""
-        farthest, said = 0.0, ""
-        for name, (low, high) in limits.items():
-            value, rule = float(traits[TRAITS.index(name)]), RULES[name]
-            if np.isnan(value) or low <= value <= high:
-                continue
-            far = _distance(value, low if value < low else high, low, high, rule)
-            if far > farthest:
-                bound, how = (low, "at least") if value < low else (high, "at most")
-                kind = "not like the given class" if rule.image else "implausible anatomy"
-                words = rule.words.format(format(value, rule.number))
-                likely = f"{how} {format(bound, rule.number)} is like the given class"
-                farthest, said = far, f"{kind}: {words}, {likely}"
-        return said
+    def _reason(self, traits: Traits, limits: Mapping[str, Limits]) -> str:
+        """In words, the trait that is farthest outside; or those that are near a limit together."""
+        values = {name: float(traits[TRAITS.index(name)]) for name in limits}
+        far = {
+            name: _distance(value, limits[name], RULES[name])
+            for name, value in values.items()
+            if not np.isnan(value)
+        }
+        outer = sorted(far, key=lambda name: -far[name])
+        if outer and far[outer[0]] > 1:
+            name = outer[0]
+            value, (low, middle, high), rule = values[name], limits[name], RULES[name]
+            bound, how = (low, "at least") if value < middle else (high, "at most")
+            kind = "not like the given class" if rule.image else "implausible anatomy"
+            likely = f"{how} {format(bound, rule.number)} is like the given class"
+            return f"{kind}: {rule.said(value)}, {likely}"
+        if sum(one**2 for one in far.values()) > TOGETHER:
+            said = ", ".join(RULES[name].said(values[name]) for name in outer[:3])
+            return f"not like the given class: in several ways at once ({said})"
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """For a saved detector; None in place of a limit that is none."""
@@ -187,8 +205,10 @@ class Plausible:
         return cls(
             {
                 int(link): {
-                    name: (-NEVER if low is None else low, NEVER if high is None else high)
-                    for name, (low, high) in limits.items()
+                    name: Limits(
+                        -NEVER if low is None else low, middle, NEVER if high is None else high
+                    )
+                    for name, (low, middle, high) in limits.items()
                 }
                 for link, limits in (saved or {}).items()
             }
@@ -200,7 +220,7 @@ def _limits(
     rows: NDArray[np.int64],
     rules: Mapping[str, Rule],
     nuisance: Nuisance | None,
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, Limits]:
     """Of some of the samples; where they are within, nuisance must not lead out."""
     columns = given.traits[rows].astype(np.float64).T
     known = {name: columns[TRAITS.index(name)] for name in rules}
@@ -216,18 +236,20 @@ def _limits(
     some = some.at(within[np.linspace(0, len(within) - 1, min(MOVED, len(within))).astype(int)])
     rng = torch.Generator().manual_seed(0)
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
-    for name, (low, high) in found.items():
+    for name, known_limits in list(found.items()):
         values = moved[:, TRAITS.index(name)].astype(np.float64)
         scaled = _scaled(values[np.isfinite(values)], rules[name])
-        least, middle, most = np.quantile(scaled, (0.01, 0.5, 0.99))
-        ends = [end + SLACK * (end - middle) for end in (least, most)]
+        if not len(scaled):
+            continue
+        least, centre, most = np.quantile(scaled, (0.01, 0.5, 0.99))
+        ends = [end + SLACK * (end - centre) for end in (least, most)]
         least, most = np.exp(ends) if rules[name].log else ends
-        found[name] = min(low, float(least)), max(high, float(most))
+        low, high = min(known_limits.low, float(least)), max(known_limits.high, float(most))
+        found[name] = known_limits._replace(low=low, high=high)
     return found
 
 
-def _limit(values: Traits, rule: Rule) -> tuple[float, float]:
-    """Lowest and highest value of one trait."""
+def _limit(values: Traits, rule: Rule) -> Limits:
     scaled = _scaled(values, rule)
     low, middle, high = np.quantile(scaled, (TAIL, 0.5, 1 - TAIL))
     below, above = (np.log(far) if rule.log else far for far in (rule.below, rule.above))
@@ -235,16 +257,20 @@ def _limit(values: Traits, rule: Rule) -> tuple[float, float]:
     highest = max(high + BEYOND * (high - middle), middle + above)
     bounds = (np.exp(lowest), np.exp(highest)) if rule.log else (lowest, highest)
     most = rule.most if 1.5 * np.quantile(values, 1 - TAIL) < rule.most else NEVER
-    return float(bounds[0]), float(min(max(bounds[1], rule.fine), most))
+    highest = min(max(bounds[1], rule.fine), most)
+    return Limits(float(bounds[0]), float(np.median(values)), float(highest))
 
 
 def _scaled(values: Traits, rule: Rule) -> Traits:
     return np.log(np.maximum(values, 1e-9)) if rule.log else values
 
 
-def _distance(value: float, bound: float, low: float, high: float, rule: Rule) -> float:
-    """How far outside, in widths of what is allowed where that is finite."""
+def _distance(value: float, limits: Limits, rule: Rule) -> float:
+    """0 at the given class's median, 1 at a limit; 0 where there is none on this side."""
+    bound = limits.low if value < limits.middle else limits.high
+    if np.isinf(bound) or (rule.log and bound <= 0):
+        return 0.0
+    at, middle, end = value, limits.middle, bound
     if rule.log:
-        value, bound, low, high = (float(np.log(max(v, 1e-9))) for v in (value, bound, low, high))
-    width = high - low
-    return abs(value - bound) / width if np.isfinite(width) else abs(value - bound)
+        at, middle, end = (float(np.log(max(one, 1e-9))) for one in (at, middle, end))
+    return (at - middle) / (end - middle) if end != middle else float(at != middle)
