@@ -139,7 +139,15 @@ def test_a_zip_file_in_a_folder_is_no_image_but_dicom_without_a_suffix_is_one(
 
 
 def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
-    names = {"breast", "foreground", "intracranial", "intracranial_by_bone", "lungs", "whole"}
+    names = {
+        "brain",
+        "breast",
+        "foreground",
+        "intracranial",
+        "intracranial_by_bone",
+        "lungs",
+        "whole",
+    }
     assert names == set(anatomy.__all__)
     assert all(callable(getattr(anatomy, name)) for name in names)
 

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from midclass.images import phantoms
 from midclass.images.anatomy.base import Mask, Pixels
-from midclass.images.anatomy.chest_xray import lungs_by_template
+from midclass.images.anatomy.chest_xray import lungs
 from midclass.images.anatomy.head_ct import intracranial_by_bone
 from midclass.images.anatomy.learned import (
     MARGIN,
@@ -96,7 +96,7 @@ ORGANS = {
         ),
     ),
     "lungs": Organ(
-        lungs_by_template,
+        lungs,
         width_mm=300,
         healthy={"label": "0", "split": "train"},
         least_mm2=1500,

@@ -7,7 +7,7 @@ mask at any resolution: the work is done on a grid of 1 to 2 mm.
 
 >>> square = np.zeros((1, 32, 32), np.float32)
 >>> square[0, 8:24, 8:24] = 0.7
->>> int(whole(square, (1.0, 1.0)).sum()), int(foreground(square, (1.0, 1.0)).sum()) >= 16 * 16
+>>> int(whole(square, (1.0, 1.0)).sum()), int(foreground(square, (1.0, 1.0)).sum()) >= 250
 (1024, True)
 """
 
@@ -105,32 +105,53 @@ def _otsu(grey: Pixels) -> float:
 
 _FLAT = 0.06
 """Of the image's range: a line whose pixels differ by less shows nothing."""
+_LINE = 3
+"""Pixels of the widest line that is printed around an image."""
 
 
 def _within_frame(grey: Pixels) -> tuple[slice, ...]:
-    """The image without the flat lines at its borders: padding, margins of a page, frames.
+    """The image without what shows nothing at its borders: padding, margins of a page, a frame.
 
-    All of it where nothing would be left: then flat is what it shows.
+    Dark flat lines are no body. Bright ones are a margin where they begin at the border, and a
+    frame where they are thin; else they are a body that happens to be even. All of the image where
+    nothing would be left.
     """
     box = [slice(0, size) for size in grey.shape]
-    flat = _FLAT * float(grey.max() - grey.min())
+    flat, dark = _FLAT * float(grey.max() - grey.min()), float(np.percentile(grey, 2))
+    bright = dark + 0.25 * (_otsu(grey) - dark)  # the soft edge of a body is body
 
-    def shows_nothing(axis: int, at: int) -> bool:
-        line = grey[tuple(at if a == axis else one for a, one in enumerate(box))]
-        low, high = np.percentile(line, (5, 95))
-        return bool(high - low < flat)
+    def line(axis: int, at: int) -> Pixels:
+        found = grey[tuple(at if a == axis else one for a, one in enumerate(box))]
+        return np.asarray(np.percentile(found, (5, 50, 95)))
+
+    def to_peel(axis: int, end: int) -> int:
+        """How many lines, from the box's first (0) or last (-1)."""
+        one, count = box[axis], 0
+        size, step = one.stop - one.start, 1 if end == 0 else -1
+        first = one.start if end == 0 else one.stop - 1
+        while count < size - LEAST:
+            low, level, high = line(axis, first + step * count)
+            if high - low >= flat or (count and level < bright):
+                break
+            count += 1
+            if level < bright:
+                return 1
+        if count <= _LINE:
+            return count
+        return count if first in (0, grey.shape[axis] - 1) and count < size - LEAST else 0
 
     peeling = True
     while peeling:
         peeling = False
-        for axis, one in enumerate(box):
-            if one.stop - one.start > LEAST and shows_nothing(axis, one.start):
-                box[axis], peeling = slice(one.start + 1, one.stop), True
-            one = box[axis]
-            if one.stop - one.start > LEAST and shows_nothing(axis, one.stop - 1):
-                box[axis], peeling = slice(one.start, one.stop - 1), True
-    emptied = any(one.stop - one.start <= LEAST for one in box)
-    return tuple(slice(0, size) for size in grey.shape) if emptied else tuple(box)
+        for axis in range(grey.ndim):
+            for end in (0, -1):
+                if count := to_peel(axis, end):
+                    start, stop = box[axis].start, box[axis].stop
+                    low, high = (start + count, stop) if end == 0 else (start, stop - count)
+                    box[axis], peeling = slice(low, high), True
+    whole_image = tuple(slice(0, size) for size in grey.shape)
+    inner = grey[tuple(box)]
+    return whole_image if inner.max() - inner.min() < flat else tuple(box)
 
 
 LEAST = 8

@@ -121,13 +121,10 @@ def _polygon(corners: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
     return np.asarray(turns.cumsum(axis=1)[:, :width] % 2 == 1)
 
 
-def lungs_by_template(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Both lungs in a frontal chest X-ray (2-D), consolidated parts included.
 
     A template of two lungs fitted to its outline, see ``two_lungs``. It assumes that
     the chest fills the image, head up, and uses no spacing. Never empty.
     """
     return two_lungs(grey_of(pixels, spacing_mm, "lungs", (2,)))
-
-
-lungs = lungs_by_template
