@@ -365,3 +365,14 @@ def test_a_users_masks_have_limits_of_their_own() -> None:
     plausible = Plausible.of(replace(some, store=masked), RECIPE)
     assert list(plausible.limits) == [-1]
     assert plausible.reasons(shown(pictures()["noise"][None])) == [""]  # by the recipe's anatomy
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_an_image_of_which_a_sixteenth_of_the_range_is_used_is_not_normal(bits: int) -> None:
+    """Such as 12 bits in a file of 16: faint enough to score lower than all normal images."""
+    recipe = trained_recipe(fields={"anatomy": "anatomy.whole"})
+    learned = Plausible.of(shown(discs(60, seed=0), recipe), recipe)
+    faint = shown(discs(8, seed=1) / 2**bits, recipe)
+    said = learned.reasons(faint)
+    assert all("the spread inside is" in one for one in said) is (bits == 4)
+    assert not any(learned.reasons(shown(discs(8, seed=1) * 0.6, recipe)))

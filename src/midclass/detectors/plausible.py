@@ -91,6 +91,7 @@ RULES = {
     "roughness": Rule(NEVER, 2, True, "the grain is {} of the spread", ".2f", True, 0.5, most=3),
     "detail": Rule(8, NEVER, True, "the detail is {} of the spread", ".3f", True),
     "flat": Rule(NEVER, 0.8, False, "{} of it is flat", ".0%", True),
+    "spread": Rule(4, NEVER, True, "the spread inside is {} of the range", ".3f", True),
 }
 """Trait -> rule. These numbers, and BEYOND, were chosen on the development sets."""
 

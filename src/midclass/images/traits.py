@@ -1,8 +1,8 @@
 """Traits: what a sample and its anatomy look like in a few numbers that disease hardly moves.
 
 Size, place and form of the mask (``anatomy.shape``), and of the image what tells a picture of
-something else: grain, flat areas and what lies around the anatomy. Neither brightness nor spread
-inside is among them, since disease changes them.
+something else: grain, flat areas and what lies around the anatomy. Brightness inside is not among
+them, since disease changes it; of the spread inside only too little says anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from midclass.images.anatomy.shape import feature_names, mask_features
 Traits: TypeAlias = NDArray[np.float64]
 """One number for each of ``TRAITS``; NaN where it cannot be told."""
 
-TRAITS = (*feature_names(2), "area_mm2", "border", "rim", *("grain", "roughness", "detail", "flat"))
+TEXTURE = ("grain", "roughness", "detail", "flat", "spread")
+TRAITS = (*feature_names(2), "area_mm2", "border", "rim", *TEXTURE)
 """The names:
 
 * those of ``anatomy.shape``, and ``area_mm2``.
@@ -32,6 +33,8 @@ TRAITS = (*feature_names(2), "area_mm2", "border", "rim", *("grain", "roughness"
 * ``roughness``: grain over the standard deviation of the pixels inside: 4.5 for white noise.
 * ``detail``: the same with the plain standard deviation of the Laplacian: edges count.
 * ``flat``: share of the inside that is flat, or an even slope.
+* ``spread``: standard deviation of the pixels inside. A file of 12 bits in a container of 16 has a
+  sixteenth of it, and nothing can be seen in it.
 """
 _RIM = 3  # samples
 _FEWEST = 16  # samples that can tell anything
@@ -64,18 +67,18 @@ def traits_of(
     )
 
 
-def texture_of(pixels: Pixels, mask: Mask) -> tuple[float, float, float, float]:
-    """Grain, roughness, detail and flat share inside the mask, a sample away from its border."""
+def texture_of(pixels: Pixels, mask: Mask) -> tuple[float, ...]:
+    """The traits of ``TEXTURE`` inside the mask, a sample away from its border."""
     core = ndi.binary_erosion(mask, np.ones((3, 3)), border_value=1)
     if core.sum() < _FEWEST:
-        return np.nan, np.nan, np.nan, np.nan
+        return (np.nan,) * len(TEXTURE)
     grey = pixels.mean(axis=0, dtype=np.float32)
     inside, bent = grey[core], ndi.laplace(grey, mode="nearest")[core]
     grain, spread = 1.4826 * float(np.median(np.abs(bent))), float(inside.std())
     flat = float((np.abs(bent) <= _FLAT).mean())
     if spread <= _FLAT:
-        return grain, np.nan, np.nan, flat
-    return grain, grain / spread, float(bent.std()) / spread, flat
+        return grain, np.nan, np.nan, flat, spread
+    return grain, grain / spread, float(bent.std()) / spread, flat, spread
 
 
 def _rim(grey: Pixels, mask: Mask, image: Mask) -> float:
