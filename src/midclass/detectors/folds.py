@@ -108,9 +108,8 @@ class Folds:
     def scores(self, by_member: FloatArray) -> FloatArray:
         """One score of each case ``(n,)`` from those of each member ``(n, K)``; NaN stays NaN."""
         found = np.full(len(by_member), np.nan)
-        seen = ~np.isnan(by_member.reshape(len(found), -1)).any(
-            1
-        )  # no look at all: a column of NaN
+        several = by_member.reshape(len(found), -1)  # without any look a single column of NaN
+        seen = ~np.isnan(several).any(1)
         if seen.any():
             found[seen] = cross_conformal_scores(self.calibrations, by_member[seen])
         return found
