@@ -72,7 +72,7 @@ def test_a_head_in_hounsfield_units_scores_like_its_picture(tmp_path: Path) -> N
         scores[name] = detector.score_samples(prepare(Cohort.from_files(files), recipe))
     for name in ("same", "near"):
         assert np.nanmedian(np.abs(scores[name] - scores["dicom"])) < spread
-    assert np.nanmedian(np.abs(scores["bone"] - scores["dicom"])) > spread
+    assert np.isnan(scores["bone"]).all()  # brain is an even grey there: nothing can be seen in it
 
 
 @pytest.mark.realdata

@@ -187,6 +187,15 @@ class TestInFigures:
         assert rates["none"][0.0]["value"] == 0.5
         assert rates["gain"][1.0]["value"] == 0.5  # of the first case alone, at one of two ends
 
+    def test_a_nuisance_that_leaves_nothing_to_assess_says_so_and_the_others_are_told(self) -> None:
+        columns = {"blur -2": [np.nan] * 8, "gain -1": [0.9, *[np.nan] * 7], "gain -2": [0.9] * 8}
+        names = [str(i) for i in range(8)]
+        cases = ScoreTable.of(names, names, [0] * 8, [0.1] * 8, threshold=0.5, extra=columns)
+        rates = false_alarms(cases)
+        assert np.isnan(rates["blur"][2.0]["value"])
+        assert (rates["gain"][1.0]["low"], rates["gain"][1.0]["high"]) == (0.0, 1.0)
+        assert rates["gain"][2.0]["value"] == 1.0
+
 
 class TestInAComparison:
     def test_detectors_without_a_common_case_are_refused(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ def section(title: str, scores: ScoreTable) -> dict[str, Any]:
 
 
 def cell(rate: dict[str, float]) -> str:
-    """``6 % (3 to 10)``."""
-    return percent(rate["value"], rate["low"], rate["high"])
+    """``6 % (3 to 10)``; of a nuisance under which no case can be assessed, that."""
+    return (
+        "not assessed"
+        if math.isnan(rate["value"])
+        else percent(rate["value"], rate["low"], rate["high"])
+    )
 
 
 def markdown(scores: Path) -> str:

@@ -201,7 +201,8 @@ def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
     """False-alarm rates of the table of ``nuisance_scores``, with 95 % intervals over patients.
 
     Both ends of a part's range count as one: a rate is over twice the cases. A case that cannot be
-    assessed under a nuisance is left out of its rate.
+    assessed under a nuisance is left out of its rate; where none can, the rate is NaN, between 0
+    and 1.
 
     Returns:
         part -> strength -> ``value``, ``low``, ``high``; the part ``none`` at 0 is undisturbed.
@@ -228,5 +229,10 @@ def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, fl
     flagged = np.sum([scores > table.threshold for scores in several], axis=0)
     counted = assessed.mean(0)  # of each case
     flagged = flagged / np.maximum(assessed.sum(0), 1)
-    limits = metrics.share_interval(flagged, table.patient_id, counted, draw=bootstrap.together)
+    if not counted.any():
+        return _limited(float("nan"), (0.0, 1.0))
+    try:
+        limits = metrics.share_interval(flagged, table.patient_id, counted, draw=bootstrap.together)
+    except InputError:  # one patient of ten was assessed: the rate may be anything
+        limits = 0.0, 1.0
     return _limited(float((flagged * counted).sum() / counted.sum()), limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from midclass.cli.commands.source import Source, prepared_with_bar
@@ -56,7 +57,7 @@ def _tell(table: ScoreTable, max_fpr: float) -> None:
         usual = row[1.0]
         shown.add_row(
             part,
-            *(f"{row[strength]['value']:.1%}" for strength in strengths),
+            *(_rate(row[strength]["value"]) for strength in strengths),
             f"{usual['low']:.1%} to {usual['high']:.1%}",
         )
     show_table(shown)
@@ -69,3 +70,7 @@ def _tell(table: ScoreTable, max_fpr: float) -> None:
         f"without nuisance {still['value']:.1%} ({still['low']:.1%} to {still['high']:.1%}); "
         f"promised at most {max_fpr:.1%}"
     )
+
+
+def _rate(value: float) -> str:
+    return "not assessed" if math.isnan(value) else f"{value:.1%}"
