@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -231,8 +232,10 @@ def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, fl
     flagged = flagged / np.maximum(assessed.sum(0), 1)
     if not counted.any():
         return _limited(float("nan"), (0.0, 1.0))
-    try:
-        limits = metrics.share_interval(flagged, table.patient_id, counted, draw=bootstrap.together)
-    except InputError:  # one patient of ten was assessed: the rate may be anything
-        limits = 0.0, 1.0
+    limits = 0.0, 1.0  # of a single patient: the rate may be anything
+    if len(set(table.patient_id[counted > 0])) > 1:
+        with suppress(InputError):  # most resamples have none of the few that were assessed
+            limits = metrics.share_interval(
+                flagged, table.patient_id, counted, draw=bootstrap.together
+            )
     return _limited(float((flagged * counted).sum() / counted.sum()), limits)
