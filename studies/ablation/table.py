@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import numpy as np
 from midclass import ScoreTable
 from midclass.evaluation.metrics import auroc, by_patient
 from midclass.evaluation.report import auroc_of
-from midclass.files import fill_blocks, write_or_check
-from midclass.study.markdown import figure, table, with_limits
+from midclass.files import fill_blocks
+from midclass.study.markdown import figure, page_command, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 LABEL_FREE = HERE.parent / "label_free"
@@ -102,15 +101,16 @@ def _per_patient(found: ScoreTable) -> float:
     return auroc(label[seen], score[seen])
 
 
-def main() -> int:
-    """Write the tables, or with ``--check`` compare them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
-    check = parser.parse_args().check
+def page() -> str:
+    """The document with its tables as the scores on disk have them."""
     blocks = {task: ablation(task) for task in TASKS}
     blocks |= {"findings": findings(), "choice": choice()}
-    new = fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
-    return int(not write_or_check(DOCUMENT, new, check=check))
+    return fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them."""
+    return page_command(__doc__, lambda: {DOCUMENT: page()})
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from midclass import ScoreTable, report
-from midclass.files import fill_blocks, write_or_check
-from midclass.study.markdown import figure, table, with_limits
+from midclass.files import fill_blocks
+from midclass.study.markdown import figure, page_command, table, with_limits
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "README.md"
@@ -69,13 +68,14 @@ def markdown() -> str:
     return table(["task", "middle classes from", *FIGURES.values()], rows, tight=True)
 
 
+def page() -> str:
+    """The README with the table as the scores on disk have it."""
+    return fill_blocks(README.read_text(encoding="utf-8"), {"first study": markdown()})
+
+
 def main() -> int:
     """Write the table, or with ``--check`` compare it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
-    check = parser.parse_args().check
-    new = fill_blocks(README.read_text(encoding="utf-8"), {"first study": markdown()})
-    return int(not write_or_check(README, new, check=check))
+    return page_command(__doc__, lambda: {README: page()})
 
 
 if __name__ == "__main__":

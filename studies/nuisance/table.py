@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 
 from midclass import ScoreTable
 from midclass.evaluation.report import false_alarms
-from midclass.files import write_or_check
-from midclass.study.markdown import filled, percent
+from midclass.study.markdown import filled, page_command, percent
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "nuisance.md"
@@ -54,12 +52,7 @@ def markdown(scores: Path) -> str:
 
 def main() -> int:
     """Write the page, or with ``--check`` compare it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scores", type=Path, default=HERE / "scores")
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
-    parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
-    given = parser.parse_args()
-    return int(not write_or_check(given.out, markdown(given.scores), check=given.check))
+    return page_command(__doc__, lambda: {DOCUMENT: markdown(HERE / "scores")})
 
 
 if __name__ == "__main__":

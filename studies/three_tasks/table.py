@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from midclass import ScoreTable
 from midclass.evaluation.report import auroc_of
-from midclass.files import fill_blocks, write_or_check
+from midclass.files import fill_blocks
 from midclass.study.cell import table_of
 from midclass.study.file import Study
-from midclass.study.markdown import figure, table
+from midclass.study.markdown import figure, page_command, table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"
@@ -42,17 +41,17 @@ def area(folder: Path, cell: str) -> str:
     return figure(auroc_of(found))
 
 
+def pages() -> dict[Path, str]:
+    """Both pages with their tables as the scores on disk have them."""
+    blocks = {README: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
+    return {
+        page: fill_blocks(page.read_text(encoding="utf-8"), named) for page, named in blocks.items()
+    }
+
+
 def main() -> int:
     """Write the tables, or with ``--check`` compare them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
-    check = parser.parse_args().check
-    pages = {README: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
-    same = [
-        write_or_check(page, fill_blocks(page.read_text(encoding="utf-8"), blocks), check=check)
-        for page, blocks in pages.items()
-    ]
-    return int(not all(same))
+    return page_command(__doc__, pages)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from midclass.files import write_or_check
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -28,6 +31,18 @@ def filled(template: str, folder: Path = TEMPLATES, **values: Any) -> str:
     environment.globals["table"] = table
     environment.filters["paragraph"] = paragraph
     return environment.get_template(template).render(values)
+
+
+def page_command(about: str, pages: Callable[[], Mapping[Path, str]]) -> int:
+    """A study's command that writes pages made of its score tables.
+
+    With ``--check`` it writes nothing. Returns the exit code: 1 where a page on disk differs.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--check", action="store_true", help="compare only; 1 where they differ")
+    check = parser.parse_args().check
+    same = [write_or_check(page, text, check=check) for page, text in pages().items()]
+    return int(not all(same))
 
 
 def paragraph(text: str) -> str:
