@@ -7,8 +7,8 @@ The images are of patients without the disease, in the window for which the rule
 then shown changed: lesions are put into it, brighter than bone or as dark as air, while the mask
 stays that of the untouched image; it is turned, scaled, cropped, put into another window, blurred,
 and written on. One image in four is a generated phantom. Patients held out of learning say how well
-the network agrees with the rule. Ten minutes on two cores; the same seed gives the same weights on
-the same machine.
+the network agrees with the rule. Ten to twenty minutes on two
+cores; the same seed gives the same weights on the same machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from midclass.images import phantoms
 from midclass.images.anatomy.base import Mask, Pixels
-from midclass.images.anatomy.chest_xray import lungs
+from midclass.images.anatomy.chest_xray import lungs_by_template
 from midclass.images.anatomy.head_ct import intracranial_by_bone
 from midclass.images.anatomy.learned import (
     MARGIN,
@@ -96,7 +96,7 @@ ORGANS = {
         ),
     ),
     "lungs": Organ(
-        lungs,
+        lungs_by_template,
         width_mm=300,
         healthy={"label": "0", "split": "train"},
         least_mm2=1500,

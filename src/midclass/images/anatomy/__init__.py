@@ -2,7 +2,7 @@
 
 from midclass.images.anatomy.base import foreground, whole
 from midclass.images.anatomy.brain_mr import brain
-from midclass.images.anatomy.chest_xray import lungs
+from midclass.images.anatomy.chest_xray import lungs, lungs_by_template
 from midclass.images.anatomy.head_ct import intracranial, intracranial_by_bone
 from midclass.images.anatomy.mammogram import breast
 
@@ -13,5 +13,6 @@ __all__ = [
     "intracranial",
     "intracranial_by_bone",
     "lungs",
+    "lungs_by_template",
     "whole",
 ]

@@ -56,6 +56,9 @@ def grey_of(pixels: Pixels, spacing_mm: Spacing, name: str, dims: tuple[int, ...
     return np.asarray(pixels.mean(axis=0, dtype=np.float32))
 
 
+_CONSTANT = 1e-6
+
+
 def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mask:
     """What is brighter than the dark background by a share of Otsu's threshold, holes filled.
 
@@ -63,9 +66,11 @@ def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mas
     dropped (labels, the head holder, noise).
     """
     found = np.zeros(grey.shape, bool)
+    if np.ptp(grey) < _CONSTANT:
+        return found
     box = _within_frame(grey)
     inner = grey[box]
-    if inner.max() - inner.min() < 1e-6:
+    if np.ptp(inner) < _CONSTANT:
         return found
     background, threshold = air_and_tissue(inner)
     bright = inner > background + share * (threshold - background) + 0.01  # above film noise

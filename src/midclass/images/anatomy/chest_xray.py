@@ -1,4 +1,4 @@
-"""Lungs in a frontal chest X-ray: a template of two lungs, fitted to its outline."""
+"""Lungs in a frontal chest X-ray: by a small network, and by the template that taught it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, grey_of
+from midclass.images.anatomy.base import Mask, Pixels, Spacing, grey_of, without_specks
+from midclass.images.anatomy.learned import seen_by
 
 # Two lungs: x is 0 at the spine, -1 and 1 at the lateral walls; y is 0 at the apex, 1 at the
 # costophrenic angle. Drawn on the mean of 300 normal radiographs aligned to each other.
@@ -122,9 +123,20 @@ def _polygon(corners: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
 
 
 def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
-    """Both lungs in a frontal chest X-ray (2-D), consolidated parts included.
+    """Both lungs in a frontal chest X-ray of any crop, age or export (2-D), consolidation included.
+
+    Found by a small network that has learned ``lungs_by_template`` on normal images and must not be
+    moved by what fills a lung; it finds turned, scaled and cropped chests, too. Only the ratio of
+    the spacing counts. Empty where no lungs are seen.
+    """
+    grey = grey_of(pixels, spacing_mm, "lungs", (2,))
+    return without_specks(seen_by("lungs", grey, spacing_mm) > 0)
+
+
+def lungs_by_template(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+    """Both lungs in a frontal chest X-ray (2-D) by a rule, consolidated parts included.
 
     A template of two lungs fitted to its outline, see ``two_lungs``. It assumes that
     the chest fills the image, head up, and uses no spacing. Never empty.
     """
-    return two_lungs(grey_of(pixels, spacing_mm, "lungs", (2,)))
+    return two_lungs(grey_of(pixels, spacing_mm, "lungs_by_template", (2,)))

@@ -21,6 +21,7 @@ from midclass.images.anatomy.base import (
 from midclass.images.anatomy.learned import seen_by
 
 _DOUBTFUL = -3.2  # logits above are within 4 mm of the inside of drawn heads
+_DEEP_MM = 39.0
 _WALL_MM = 5.0
 _RIM_MM = 3.0
 _AS_BRIGHT_AS_BONE = 0.85  # of the way from brain to bone
@@ -46,7 +47,22 @@ def intracranial(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     brain, bone = np.median(grey[sure]), np.percentile(wall, 75) if wall.size else 1.0
     darker = grey < brain + _AS_BRIGHT_AS_BONE * (bone - brain)
     deep = ndi.distance_transform_edt(sure, sampling=spacing_mm) > _RIM_MM
-    return without_specks(deep | ((sure | doubtful) & darker))
+    return _with_ventricles(without_specks(deep | ((sure | doubtful) & darker)), spacing_mm)
+
+
+def _with_ventricles(mask: Mask, spacing_mm: Spacing) -> Mask:
+    """Without the holes deep inside: there the network took the brightest blood for bone.
+
+    Bone of the skull base stays a hole: it is nearer to the wall.
+    """
+    whole = ndi.binary_fill_holes(mask)
+    labels, count = ndi.label(whole & ~mask)
+    if not count:
+        return mask
+    depth = ndi.distance_transform_edt(whole, sampling=spacing_mm)
+    deep = ndi.mean(depth, labels, np.arange(count + 1)) > _DEEP_MM
+    deep[0] = False
+    return np.asarray(mask | deep[labels])
 
 
 def intracranial_by_bone(pixels: Pixels, spacing_mm: Spacing) -> Mask:
