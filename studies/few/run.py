@@ -50,6 +50,7 @@ def recipe_of(task: str, detector: str) -> Recipe:
     fields, change = Recipe.load(task).to_dict(), dict(TASKS[task])
     if "crop" in change:
         fields["geometry"]["crop"] = change.pop("crop")
+    fields["budget"]["pretrained"] = None  # untrained features, as when it was computed
     if detector in TRAINED:
         fields["geometry"]["size"] = TRAINED[detector]
         fields["budget"].update(SHORT)

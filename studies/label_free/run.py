@@ -31,7 +31,7 @@ TASKS = {
 }
 REPEATS = 3
 SIZE = (96, 96)
-BUDGET = {"steps": 300, "batch": 24, "checkpoints": 6}
+BUDGET = {"steps": 300, "batch": 24, "checkpoints": 6, "pretrained": None}
 
 
 def alone(choice: Choice, name: str) -> Choice:

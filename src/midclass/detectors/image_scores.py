@@ -80,32 +80,34 @@ class Combination:
     .04 to .15 AUROC on collections on which no recipe was made: a few dozen images cannot tell.
 
     Attributes:
-        chosen: names of the scores; detectors of before hold one alone in places.
-        centre: of each of the three.
-        spread: of each of the three.
+        chosen: names of the scores that count; detectors of before hold one alone in places.
+        centre: of each score.
+        spread: of each score.
+        names: of all scores ``(k,)``.
     """
 
     chosen: tuple[str, ...]
     centre: tuple[float, ...]
     spread: tuple[float, ...]
+    names: tuple[str, ...] = NAMES
 
     @classmethod
-    def of(cls, given: NDArray[np.float64]) -> Combination:
-        """In units of given-class images ``(n, 3)``, columns as ``NAMES``."""
+    def of(cls, given: NDArray[np.float64], names: tuple[str, ...] = NAMES) -> Combination:
+        """In units of given-class images ``(n, k)``, columns as ``names``."""
         centre = np.median(given, axis=0)
         spread = np.maximum(1.4826 * np.median(np.abs(given - centre), axis=0), 1e-6)
-        return cls(NAMES, tuple(centre.tolist()), tuple(spread.tolist()))
+        return cls(names, tuple(centre.tolist()), tuple(spread.tolist()), names)
 
     def figures(self, given: NDArray[np.float64], middle: NDArray[np.float64]) -> dict[str, float]:
-        """AUROC between given ``(n, 3)`` and middle classes ``(m, 3)``, together and one by one."""
+        """AUROC between given ``(n, k)`` and middle classes ``(m, k)``, together and one by one."""
         label = np.repeat([0, 1], [len(given), len(middle)])
         both = np.concatenate([given, middle])
-        ways = [self, *(replace(self, chosen=(name,)) for name in NAMES)]
+        ways = [self, *(replace(self, chosen=(name,)) for name in self.names)]
         return {"+".join(way.chosen): auroc(label, way(both)) for way in ways}
 
     def __call__(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``(n, 3)`` scores to ``(n,)``."""
+        """``(n, k)`` scores to ``(n,)``."""
         relative = (raw - np.array(self.centre)) / np.array(self.spread)
-        columns = [NAMES.index(name) for name in self.chosen]
+        columns = [self.names.index(name) for name in self.chosen]
         combined: NDArray[np.float64] = np.arcsinh(relative[:, columns]).mean(1)
         return combined

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
+from midclass.detectors.baselines._features import feature_network
 from midclass.detectors.image_scores import (
     CLEARLY,
     USABLE,
@@ -18,6 +19,7 @@ from midclass.detectors.image_scores import (
     log_odds,
     top_change,
 )
+from midclass.detectors.novelty import Novelty
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepare import Prepared
@@ -26,7 +28,8 @@ from midclass.training.lesson import FORWARD_BATCH, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
-from midclass.training.networks import Network, Output, seeded, weights_of, with_weights
+from midclass.training.networks import Network, Output, seeded, under, weights_of, with_weights
+from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
 REFERENCE = 600
@@ -37,16 +40,21 @@ class MiddleClassDetector(Detector):
     """Knowledge-guided one-class classification.
 
     Trains on K middle classes against the given class, then chooses the checkpoint with operators
-    and patients that training has not seen. A case's score is the mean of three (log-odds of any
-    middle class, top of the change map, distance in feature space), each in units of the given
-    class. No target label enters, unless a few ``positives`` are given: then they are one class
-    more to learn.
+    and patients that training has not seen. Two witnesses see a case. What knowledge says is the
+    mean of three scores (log-odds of any middle class, top of the change map, distance in feature
+    space), each in units of the given class. What is new to a network that has only seen
+    photographs, see ``Novelty``, is there where the recipe names weights (``budget.pretrained``).
+    The score is ``log(exp(knowledge) + exp(novelty))``, which is little more than the larger of
+    both: knowledge is blind to what was not described, and novelty to what photographs do not show.
+    No target label enters, unless a few ``positives`` are given: then
+    they are one class more to learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
 
     takes_positives = True
+    novelty_: Novelty | None = None
 
     def learn(self, lesson: Lesson) -> None:
         """Train, then choose the checkpoint; see the class."""
@@ -82,12 +90,18 @@ class MiddleClassDetector(Detector):
         chosen = judge.choose(self.network_)
         self.given_, self.combination_ = chosen.given, chosen.combination
         self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
+        self.novelty_ = self._novelty(lesson, judge.select)
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
-        """Combined scores and the change maps."""
+        """Both witnesses together, and where any of them sees something."""
         output = look(self.network_, images)
         scores = self.combination_(raw_scores(output, images, self.given_))
-        return torch.from_numpy(scores), output.change.sigmoid()
+        heat = output.change.sigmoid()
+        if self.novelty_ is not None:
+            unusual, where = self.novelty_(images)
+            scores = np.logaddexp(scores, unusual)
+            heat = torch.maximum(heat, where.to(heat.device))
+        return torch.from_numpy(scores), heat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""
@@ -98,6 +112,9 @@ class MiddleClassDetector(Detector):
             "combination": asdict(self.combination_),
             "history": self.history_,
         }
+        if self.novelty_ is not None:
+            remembered, facts["novelty"] = self.novelty_.state()
+            tensors |= {f"novelty.{name}": value for name, value in remembered.items()}
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -107,6 +124,19 @@ class MiddleClassDetector(Detector):
         combination = {k: tuple(v) for k, v in facts["combination"].items()}
         self.combination_ = Combination(**combination)
         self.history_ = facts["history"]
+        if "novelty" in facts:
+            remembered = under("novelty.", tensors)
+            self.novelty_ = Novelty.restored(remembered, facts["novelty"], self.device)
+
+    def _novelty(self, lesson: Lesson, held_out: ImageBatch) -> Novelty | None:
+        """The second witness, in units of images that were held out of its memory."""
+        if self.recipe.weights() is None:
+            return None
+        network = feature_network(self.recipe, lesson.train.shape, lesson.seed)
+        assert isinstance(network, PretrainedNetwork)
+        rng = torch.Generator().manual_seed(lesson.seed)
+        given, seen = self.images(lesson.train), held_out.split(FORWARD_BATCH)
+        return Novelty.of(network.to(self.device), given, list(seen), rng)
 
     def _new_network(self, shape: tuple[int, ...], classes: int, seed: int) -> Network:
         budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
@@ -136,7 +166,10 @@ class MiddleClassDetector(Detector):
                 "images held out to choose with; use other operators, or more images"
             )
         learned = train.batch(reference).to(self.device)
-        return Judge(acquired(learned, nuisance, rng), acquired(given, nuisance, rng), middles)
+        # Of few images each is seen several times: a median of five says little.
+        times = -(-FORWARD_BATCH // len(given))
+        normal = ImageBatch.joined([acquired(given, nuisance, rng) for _ in range(times)])
+        return Judge(acquired(learned, nuisance, rng), normal, middles)
 
 
 @dataclass(frozen=True)

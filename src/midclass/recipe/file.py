@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from midclass.errors import InputError
+from midclass.recipe.budget import IMAGENET
 from midclass.recipe.resolve import did_you_mean
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -109,7 +110,9 @@ def with_files(value: Any, change: Callable[[str], str]) -> Any:
     """
     if isinstance(value, dict):
         return {
-            key: change(inner) if key == "pretrained" and inner else with_files(inner, change)
+            key: change(inner)
+            if key == "pretrained" and inner and inner != IMAGENET
+            else with_files(inner, change)
             for key, inner in value.items()
         }
     if isinstance(value, list):

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from midclass.errors import InputError
-from midclass.recipe.budget import Budget
+from midclass.recipe.budget import Budget, weights_file
 from midclass.recipe.entry import Entry, built
 from midclass.recipe.file import find, read_fields
 from midclass.recipe.resolve import build, did_you_mean, resolve
@@ -234,9 +234,8 @@ class Recipe(Part):
         return None if crop is None else self._function(crop, "geometry.crop")
 
     def weights(self) -> Path | None:
-        """The file of a pretrained network's weights, if one is named."""
-        named = self.budget.pretrained
-        return None if named is None else self._folder / named
+        """The file of a pretrained network's weights, if any is asked for."""
+        return weights_file(self.budget.pretrained, self._folder)
 
     def _operator(self, one: Entry, field: str) -> Knowledge:
         def find(name: str, field: str) -> tuple[Any, str]:

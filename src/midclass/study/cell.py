@@ -17,6 +17,7 @@ import numpy as np
 from midclass.errors import InputError
 from midclass.files import digest, write_text_atomic
 from midclass.images.identity import hash_of_file
+from midclass.recipe.budget import weights_file
 from midclass.recipe.file import with_files
 from midclass.study.log import Outcome
 
@@ -105,9 +106,8 @@ class Cell:
 
     @property
     def weights(self) -> Path | None:
-        """File of a pretrained network's weights, where its recipe names one."""
-        named = self.recipe["budget"]["pretrained"]
-        return None if named is None else self.source.parent / named
+        """File of a pretrained network's weights, where its recipe asks for any."""
+        return weights_file(self.recipe["budget"]["pretrained"], self.source.parent)
 
     @property
     def name(self) -> str:

@@ -93,10 +93,13 @@ class LearningImages:
 
     def collect_twice(self, look: Callable[[ImageBatch], Tensor], rng: torch.Generator) -> Tensor:
         """The same, followed by every image seen through the nuisance: ``(2n, ...)``."""
-        if self.nuisance is None:
-            return self.collect(look)
-        seen = (acquired(batch, self.nuisance, rng) for batch in self._batches())
-        return torch.cat([self.collect(look), _joined(look, seen)])
+        return _joined(look, self.batches_twice(rng))
+
+    def batches_twice(self, rng: torch.Generator) -> Iterator[ImageBatch]:
+        """Every image as it is, followed by every image seen through the nuisance, if any."""
+        yield from self._batches()
+        if self.nuisance is not None:
+            yield from (acquired(batch, self.nuisance, rng) for batch in self._batches())
 
     def _batches(self) -> Iterator[ImageBatch]:
         for start in range(0, len(self.rows), FORWARD_BATCH):

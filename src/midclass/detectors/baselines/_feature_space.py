@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import Scale, network_features, untrained_network
-from midclass.errors import InputError
+from midclass.detectors.baselines._features import Scale, feature_network, network_features
 from midclass.training.lesson import Lesson
 from midclass.training.networks import Network, under, weights_of, with_weights
 from midclass.training.pretrained import PretrainedNetwork
@@ -39,13 +37,7 @@ class FeatureSpace(Detector):
 
     def learn(self, lesson: Lesson) -> None:
         """Describe the features of the training images."""
-        shape, budget = lesson.train.shape, self.recipe.budget
-        network: Network | PretrainedNetwork
-        weights = self.recipe.weights()
-        if weights is None:
-            network = untrained_network(shape, budget, lesson.seed)
-        else:
-            network = _pretrained(weights, budget.standardise, shape)
+        network = feature_network(self.recipe, lesson.train.shape, lesson.seed)
         self.network_ = network.to(self.device)
         rng = torch.Generator().manual_seed(lesson.seed)
         features = self.images(lesson.train).collect_twice(
@@ -73,12 +65,3 @@ class FeatureSpace(Detector):
         self.network_ = with_weights(network.to(self.device), tensors)
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)
-
-
-def _pretrained(path: Path, standardise: bool, shape: tuple[int, ...]) -> PretrainedNetwork:
-    if len(shape) != 4 or shape[1] not in (1, 3):
-        raise InputError(
-            f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
-            "leave it out"
-        )
-    return PretrainedNetwork.load(path, standardise)

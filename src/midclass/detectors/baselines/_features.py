@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midclass.errors import InputError
 from midclass.recipe.budget import Budget
+from midclass.recipe.recipe import Recipe
 from midclass.training.networks import Network, scaled, seeded
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
@@ -72,6 +74,25 @@ def pixel_features(batch: ImageBatch, standardise: bool) -> Tensor:
 def untrained_network(shape: tuple[int, ...], budget: Budget, seed: int) -> Network:
     """The method's network with the random weights of a seed, for images ``(n, c, *spatial)``."""
     return seeded(lambda: Network.of_budget(budget, 1, shape[1], len(shape) - 2), seed).eval()
+
+
+def feature_network(
+    recipe: Recipe, shape: tuple[int, ...], seed: int
+) -> Network | PretrainedNetwork:
+    """The pretrained network that the recipe names, or an untrained one, for ``(n, c, *spatial)``.
+
+    Raises:
+        InputError: a pretrained network is for other images.
+    """
+    weights, budget = recipe.weights(), recipe.budget
+    if weights is None:
+        return untrained_network(shape, budget, seed)
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise InputError(
+            f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
+            "leave it out"
+        )
+    return PretrainedNetwork.load(weights, budget.standardise)
 
 
 def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) -> Tensor:

@@ -23,11 +23,20 @@ class NearestNeighbour(FeatureSpace):
         return {"memory": features}
 
     def distance(self, features: Tensor) -> Tensor:
-        """Distance to the nearest, per root of the number of features."""
-        memory = self.given_["memory"]
-        # Without a matrix product, which would round otherwise for an image alone.
-        exact = "donot_use_mm_for_euclid_dist"
-        apart = torch.cdist(features, memory, compute_mode=exact)  # (n, m)
-        nearest = apart.topk(min(NEIGHBOURS, len(memory)), largest=False).values
-        mean: Tensor = nearest.mean(1) / features.shape[1] ** 0.5
-        return mean
+        """Distance to the nearest."""
+        return nearest(features, self.given_["memory"])
+
+
+def nearest(features: Tensor, memory: Tensor) -> Tensor:
+    """Mean distance to the nearest of the remembered, per root of the number of features.
+
+    Args:
+        features: ``(n, f)``.
+        memory: ``(m, f)``.
+    """
+    # Without a matrix product, which would round otherwise for an image alone.
+    exact = "donot_use_mm_for_euclid_dist"
+    apart = torch.cdist(features, memory, compute_mode=exact)  # (n, m)
+    few = apart.topk(min(NEIGHBOURS, len(memory)), largest=False).values
+    mean: Tensor = few.mean(1) / features.shape[1] ** 0.5
+    return mean

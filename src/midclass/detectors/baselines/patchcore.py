@@ -1,0 +1,56 @@
+"""PatchCore: how far an image's most unusual patches are from the given class's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from midclass.detectors.base import Detector
+from midclass.detectors.baselines._features import feature_network
+from midclass.detectors.baselines._patches import PatchMemory
+from midclass.training.lesson import Lesson
+from midclass.training.networks import Network, weights_of, with_weights
+from midclass.training.pretrained import PretrainedNetwork
+from midclass.types import ImageBatch
+
+
+class PatchCore(Detector):
+    """A memory of patches of the given class, in the maps of a network that is not trained.
+
+    Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022, with features of
+    a network trained on ImageNet; ours is what ``PatchMemory`` says. Training images are learned
+    from as they are and once through the nuisance. Nothing is chosen; ``select`` says how unusual
+    patches of the given class are, which sets the scale of the heat maps.
+    """
+
+    def learn(self, lesson: Lesson) -> None:
+        """Remember patches of the training images."""
+        network = feature_network(self.recipe, lesson.train.shape, lesson.seed)
+        self.network_ = network.to(self.device)
+        rng = torch.Generator().manual_seed(lesson.seed)
+        learned = self.images(lesson.train).batches_twice(rng)
+        memory = PatchMemory.of(self.network_, learned, rng)
+        self.memory_ = memory.in_units_of(
+            self.network_, self.images(lesson.select).batches_twice(rng)
+        )
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Mean distance of the most unusual patches, and every patch's."""
+        scores, maps = self.memory_.distances(self.network_, images)
+        return scores, self.memory_.heat(maps, images.spatial)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The weights and the memory."""
+        tensors = weights_of(self.network_) | self.memory_.state()
+        return tensors, {"network": self.network_.settings}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        settings = facts["network"]
+        network: Network | PretrainedNetwork
+        own = self.recipe.budget.pretrained is None
+        network = Network(**settings) if own else PretrainedNetwork.of(settings)
+        self.network_ = with_weights(network.to(self.device), tensors)
+        self.memory_ = PatchMemory.restored(tensors)

@@ -1,0 +1,108 @@
+"""Novelty: the witness that knows nothing of the disease, in features of a pretrained network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midclass.detectors.baselines._features import Scale, network_features
+from midclass.detectors.baselines._patches import PatchMemory
+from midclass.detectors.baselines.nearest_neighbour import nearest
+from midclass.detectors.image_scores import Combination
+from midclass.evaluation.ranking import FloatArray
+from midclass.training.lesson import LearningImages
+from midclass.training.networks import under, weights_of, with_weights
+from midclass.training.pretrained import PretrainedNetwork
+from midclass.types import ImageBatch
+
+NAMES = ("neighbours", "patches")
+LEARNED = 1000
+"""Images whose features are remembered; more cost time and hardly change what is usual."""
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How unusual an image is to a network that has only seen photographs.
+
+    Two numbers: distance to the nearest images of the given class in pooled features (see
+    ``NearestNeighbour``), and of the most unusual patches to the nearest patches (see
+    ``PatchCore``). Knowledge is blind to what was not described; this is not.
+
+    Attributes:
+        network: pretrained, not trained here.
+        scale: of the pooled features.
+        memory: pooled features of given-class images ``(m, f)``.
+        patches: the memory of patches.
+        units: both numbers in units of held-out images of the given class.
+    """
+
+    network: PretrainedNetwork
+    scale: Scale
+    memory: Tensor
+    patches: PatchMemory
+    units: Combination
+
+    @classmethod
+    def of(
+        cls,
+        network: PretrainedNetwork,
+        given: LearningImages,
+        held_out: Sequence[ImageBatch],
+        rng: torch.Generator,
+    ) -> Novelty:
+        """Remember the given class, and measure images that were held out.
+
+        Args:
+            network: for features.
+            given: images to remember, as they are and once through the nuisance.
+            held_out: images of other patients, as other acquisitions show them.
+            rng: draws patches and nuisance.
+        """
+        few = given.few(LEARNED)
+        features = few.collect_twice(lambda batch: network_features(network, batch), rng)
+        scale = Scale.of(features)
+        patches = PatchMemory.of(network, few.batches_twice(rng), rng)
+        patches = patches.in_units_of(network, held_out)
+        memory = scale(features).float()
+        found = cls(network, scale, memory, patches, Combination(NAMES, (0, 0), (1, 1), NAMES))
+        raw = np.concatenate([found.raw(batch)[0] for batch in held_out])
+        return replace(found, units=Combination.of(raw, NAMES))
+
+    @torch.inference_mode()
+    def raw(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:
+        """``(n, 2)``, columns as ``NAMES``; distances of cells ``(n, *cells)``."""
+        features = self.scale(network_features(self.network, images).cpu()).float()
+        scores, cells = self.patches.distances(self.network, images)
+        return torch.stack([nearest(features, self.memory), scores], 1).double().numpy(), cells
+
+    def __call__(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:
+        """Scores ``(n,)`` in units of the given class, and heat maps ``(n, 1, *spatial)``."""
+        raw, cells = self.raw(images)
+        return self.units(raw), self.patches.heat(cells, images.spatial)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and JSON; see ``restored``."""
+        tensors = {f"weights.{name}": value for name, value in weights_of(self.network).items()}
+        tensors |= {"scale.mean": self.scale.mean, "scale.spread": self.scale.spread}
+        tensors |= {"memory": self.memory} | self.patches.state()
+        return tensors, {"network": self.network.settings, "units": asdict(self.units)}
+
+    @classmethod
+    def restored(
+        cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device
+    ) -> Novelty:
+        """Take back what ``state`` gave."""
+        network = PretrainedNetwork.of(facts["network"]).to(device)
+        units = {name: tuple(values) for name, values in facts["units"].items()}
+        return cls(
+            with_weights(network, under("weights.", tensors)),
+            Scale(tensors["scale.mean"], tensors["scale.spread"]),
+            tensors["memory"],
+            PatchMemory.restored(tensors),
+            Combination(**units),
+        )
