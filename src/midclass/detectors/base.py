@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Look, case_scores
 from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
 from midclass.detectors.plausible import Plausible
+from midclass.detectors.saved import text_and_weights
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
@@ -264,8 +264,6 @@ class Detector(ABC):
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
-        from safetensors.torch import save
-
         tensors, facts = self.state() if self.folds_ is None else self.folds_.state()
         about = {
             "midclass": __version__,
@@ -281,10 +279,8 @@ class Detector(ABC):
             "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
-            weights = save({k: v.contiguous() for k, v in tensors.items()})
-            (temporary / "weights.safetensors").write_bytes(weights)
-            text = json.dumps(about, indent=1)
-            (temporary / "detector.json").write_text(text, encoding="utf-8")
+            for name, content in text_and_weights(about, tensors).items():
+                (temporary / name).write_bytes(content)
 
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""

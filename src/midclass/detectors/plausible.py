@@ -202,18 +202,21 @@ class Plausible:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any] | None) -> Plausible:
-        """What ``to_json`` gave; detectors of earlier versions have none, and refuse nothing."""
-        return cls(
-            {
-                int(link): {
-                    name: Limits(
-                        -NEVER if low is None else low, middle, NEVER if high is None else high
-                    )
-                    for name, (low, middle, high) in limits.items()
-                }
-                for link, limits in (saved or {}).items()
-            }
-        )
+        """What ``to_json`` gave; detectors of earlier versions have none, and refuse nothing.
+
+        Raises:
+            ValueError: a trait that is none, or limits out of order.
+        """
+        limits: dict[int, dict[str, Limits]] = {}
+        for link, traits in (saved or {}).items():
+            for name, (low, middle, high) in traits.items():
+                found = Limits(
+                    -NEVER if low is None else low, middle, NEVER if high is None else high
+                )
+                if name not in RULES or not found.low <= found.middle <= found.high:
+                    raise ValueError(f"plausible: {name[:80]!r} has the limits {tuple(found)}")
+                limits.setdefault(int(link), {})[name] = found
+        return cls(limits)
 
 
 def _limits(

@@ -68,7 +68,7 @@ class Cell:
             module=with_files(self.module, lambda file: str(Path(file).absolute())),
             cohort=self.cohort.absolute(),  # not resolved: files beside a link are not its target's
             source=self.source.absolute(),
-            trust=tuple(path.absolute() for path in self.trust),
+            trust=tuple(one.absolute() if one.suffix == ".py" else one for one in self.trust),
             root=self.root and self.root.absolute(),
         )
 

@@ -57,6 +57,7 @@ def run(
             figures = _figures(recipe, cohort, seed, cache, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
+        source.tell_unused()
         figures = _figures(recipe, cohort, seed, options.cache, outlines)
     figures["cohort"] = "phantoms" if source is None else cohort.name
     _tell(figures)

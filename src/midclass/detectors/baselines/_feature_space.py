@@ -13,7 +13,13 @@ from midclass.detectors.base import Detector
 from midclass.detectors.baselines._features import Scale, network_features, untrained_network
 from midclass.errors import InputError
 from midclass.training.lesson import Lesson
-from midclass.training.networks import Network, under, weights_of, with_weights
+from midclass.training.networks import (
+    Network,
+    refuse_other_size,
+    under,
+    weights_of,
+    with_weights,
+)
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
@@ -68,9 +74,12 @@ class FeatureSpace(Detector):
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
         own, settings = self.recipe.budget.pretrained is None, facts["network"]
-        network: Network | PretrainedNetwork
-        network = Network(**settings) if own else PretrainedNetwork.of(settings)
-        self.network_ = with_weights(network.to(self.device), tensors)
+        refuse_other_size(settings, self.recipe.budget)
+
+        def make() -> Network | PretrainedNetwork:
+            return Network(**settings) if own else PretrainedNetwork.of(settings)
+
+        self.network_ = with_weights(make, tensors, self.device)
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)
 
