@@ -24,6 +24,7 @@ from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
+from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
@@ -169,9 +170,14 @@ class Detector(ABC):
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
         return self.scores_of(self.looks(prepared), prepared)
 
-    def scores_of(self, looks: Iterable[Look], prepared: Prepared) -> FloatArray:
-        """The same from this detector's looks at the samples, where somebody else sees them too."""
-        scores = case_scores(looks, prepared)
+    def scores_of(
+        self, looks: Iterable[Look], prepared: Prepared, *, strict: bool = True
+    ) -> FloatArray:
+        """The same from this detector's looks at the samples, where somebody else sees them too.
+
+        For ``strict`` see ``case_scores``.
+        """
+        scores = case_scores(looks, prepared, strict=strict)
         return scores if self.folds_ is None else self.folds_.scores(scores)
 
     def decision_function(self, prepared: Prepared) -> FloatArray:
@@ -211,10 +217,13 @@ class Detector(ABC):
         return found
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
-        """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
+        """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1].
+
+        NaN all over a sample that cannot be assessed: no heat would look as if it were normal.
+        """
         if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
-        maps = np.zeros((len(prepared), *prepared.shape[2:]))
+        maps = np.full((len(prepared), *prepared.shape[2:]), np.nan)
         for look in self.looks(prepared, heat_maps=True):
             maps[look.rows] = look.maps
         return maps
@@ -268,7 +277,8 @@ class Detector(ABC):
         about = {
             "midclass": __version__,
             "detector": reference_to(type(self)),
-            "recipe": self.recipe.to_dict(),
+            # Files are found again by their names; their folders are nobody's business.
+            "recipe": with_files(self.recipe.to_dict(), lambda file: Path(file).name),
             "max_fpr": self.max_fpr_,
             "threshold": self.threshold_,
             "calibration": self.calibration_.tolist(),

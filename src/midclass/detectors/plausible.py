@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from midclass.knowledge.nuisance import Nuisance
     from midclass.recipe.recipe import Recipe
 
+EMPTY = "nothing to see: all of the anatomy has one value"
+ONE_VALUE = 2 / 65535
+"""Standard deviation that rounding leaves; whatever the given class is like, nothing is seen."""
+_SPREAD = TRAITS.index("spread")
 FEWEST = 20
 """Samples of the given class from which limits are learned; of fewer there are none."""
 TAIL = 0.1
@@ -165,7 +169,9 @@ class Plausible:
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each sample is not plausible; "" where it is: ``(n,)``."""
         return [
-            self._reason(traits, self.limits.get(int(link), {}))
+            EMPTY
+            if traits[_SPREAD] <= ONE_VALUE
+            else self._reason(traits, self.limits.get(int(link), {}))
             for traits, link in zip(prepared.traits, prepared.link, strict=True)
         ]
 
