@@ -55,7 +55,7 @@ class Contender(Part):
 
     Attributes:
         detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
-            ``package.module:Class`` of anything installed, or ``file.py:Class`` beside the study
+            ``package.module:Class`` of a trusted package, or ``file.py:Class`` beside the study
             file.
         recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
         change: fields of every recipe that this detector alone has otherwise, such as its learning
