@@ -211,7 +211,7 @@ def test_a_middle_class_says_what_it_is_made_of_and_why(tmp_path: Path) -> None:
         (("together: false", "togethr: false"), ".malignant: no field 'togethr' beside all_of (did "
          "you mean 'together'?)"),
         (("[2, 6]}", "[2, 6], together: false}"), ".metastases: together belongs to all_of"),
-        (("[2, 6]", "[6, 2]"), ".metastases.foci: [6, 2] is no number of foci; give one from 1 on"),
+        (("[2, 6]", "[6, 2]"), ".metastases.foci: [6, 2] is no number of foci; give one from 1 to"),
         (("[2, 6]", "0"), ".metastases.foci: 0 is no number of foci"),
         (("[2, 6]", "many"), ".metastases.foci: 'many' is no number of foci"),
         (("focal.Focal, foci: [2, 6]", "composition.Foci"), ".metastases: composition.Foci is "

@@ -217,10 +217,14 @@ def test_what_is_no_detector_is_not_loaded(given: Prepared, tmp_path: Path) -> N
     MiddleClassDetector(trained_recipe()).fit(given, max_fpr=0.1).save(tmp_path / "saved")
     file = tmp_path / "saved" / "detector.json"
     about = json.loads(file.read_text())
-    about["detector"] = "os:system"
-    file.write_text(json.dumps(about))
-    with pytest.raises(InputError, match="unknown kind"):
-        load_detector(tmp_path / "saved")
+    del about["sha256"]
+    for name, message in (
+        ("os:system", "pass --trust os"),
+        ("midclass.detectors.parts:parted", "unknown kind"),
+    ):
+        file.write_text(json.dumps(about | {"detector": name}))
+        with pytest.raises(InputError, match=message):
+            load_detector(tmp_path / "saved")
 
 
 def test_phantom_arrays_go_through_the_same_path_as_files() -> None:

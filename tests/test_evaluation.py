@@ -70,7 +70,7 @@ def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:
     def slices() -> list[float | None]:
         return [case.slice for case in Cohort.from_manifest(manifest)]
 
-    manifest.write_text('path, slice,class_name\na,3,"two\nlines"\n\nb,1,\nc,2,\n')
+    manifest.write_text('path, slice,notes\na,3,"two\nlines"\n\nb,1,\nc,2,\n')
     assert slices() == [3, 1, 2]
     manifest.write_text("path,slice\na,3\nb,\nc,nan\n")
     assert slices() == [3, None, None]

@@ -24,7 +24,8 @@ def folder(tmp_path: Path) -> Path:
     [
         ([""], "manifest.csv: is empty"),
         (["path,label"], "has a header but no rows"),
-        (["file,label", "a.png,0"], "no column 'path'; the columns are file, label"),
+        (["file,label", "a.png,0"], "column 'file' is not used, it is nearly 'path'"),
+        (["where,label", "a.png,0"], "no column 'path'; the columns are where, label"),
         (["path,path", "a.png,0"], "column 'path' stands twice"),
         (["path,label", "a.png,0,1"], "row 2: 3 fields, the header has 2"),
         (["path,label", "a.png,0", "", "b.png,2"], "row 4: label is '2', expected 0"),

@@ -13,11 +13,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from makers import Brightness, discs, phantom_folder, recipe, tiny_phantoms
 from midclass import ImageBatch, InputError, Prepared, ScoreTable, prepare_array, report
 from midclass.cli.app import app
+from midclass.detectors.catalogue import detector_class
+from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.plausible import Plausible
 from midclass.evaluation import plots
 from midclass.evaluation.comparison import TaskComparison
 from midclass.evaluation.metrics import auroc
@@ -51,8 +55,6 @@ class TestInATable:
     def test_score_p_value_and_flag_are_empty_and_a_person_looks(self, tmp_path: Path) -> None:
         detector = Brightness(recipe()).fit(prepared(60), max_fpr=0.1)
         some = prepared(4, empty=(1,), seed=1)
-        from midclass.detectors.cohort_scores import score_table
-
         for rule, review in (("review", "1"), ("leave", "")):
             written = score_table(detector, some, not_assessed=rule)  # type: ignore[arg-type]
             written.write(tmp_path / "s.csv")
@@ -107,13 +109,135 @@ class TestOfAFit:
         with pytest.raises(InputError, match=r"cannot be promised with \d calibration cases"):
             NeverLearns(recipe()).fit(holes, max_fpr=0.1, folds=0)
 
-    def test_a_score_that_is_no_number_is_an_error_and_not_an_outcome(self) -> None:
+    def test_a_score_that_is_no_number_is_an_error_while_it_learns(self) -> None:
         class Broken(Brightness):
             def score(self, images: ImageBatch) -> tuple[torch.Tensor, None]:
                 return images.pixels.mean((1, 2, 3)).log() * float("nan"), None
 
         with pytest.raises(InputError, match="the detector's score is nan"):
             Broken(recipe()).score_samples(prepared(3))
+
+
+def as_unwindowed_ct(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of a brain window as a CT file of 12 bits shows them without one."""
+    hu = np.where(images < 0.1, -1000, -20 + 120 * images)
+    return np.asarray((hu + 1024) / 4095, np.float32)
+
+
+def strange(images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Images as they come where something went wrong on the way."""
+    rng = np.random.default_rng(0)
+    return {
+        "12 bits in 16": images / 16,
+        "CT without a window": as_unwindowed_ct(images),
+        "noise": rng.random(images.shape, np.float32),
+        "one value in a frame": np.pad(
+            np.full_like(images[..., 2:-2, 2:-2], 0.4), ((0, 0), (0, 0), (2, 2), (2, 2))
+        ),
+        "one line": np.zeros_like(images) + (np.arange(32) == 16).astype(np.float32),
+    }
+
+
+class TestEveryWayIn:
+    @pytest.mark.parametrize("anatomy", ["anatomy.whole", "anatomy.foreground"])
+    @pytest.mark.parametrize("name", ["intensity", "pca"])
+    @pytest.mark.parametrize("kind", list(strange(discs(1, 0))))
+    def test_what_cannot_be_seen_has_no_score_in_any_way_out(
+        self, anatomy: str, name: str, kind: str
+    ) -> None:
+        wanted = recipe(anatomy=anatomy)
+        detector = detector_class(name)(wanted).fit(
+            prepare_array(discs(80, 0), wanted, spacing_mm=1.0), max_fpr=0.2
+        )
+        if anatomy == "anatomy.whole" and kind in ("CT without a window", "one value in a frame"):
+            pytest.skip("of a whole image the edge of the body, or a frame, is something to see")
+        some = prepare_array(strange(discs(4, 1))[kind], wanted, spacing_mm=1.0)
+        assert np.isnan(detector.score_samples(some)).all()
+        assert np.isnan(detector.decision_function(some)).all()
+        assert np.isnan(detector.p_values(detector.score_samples(some))).all()
+        assert (detector.predict(some) == 1).all()
+        assert (detector.predict(some, not_assessed="leave") == -1).all()
+        if detector.makes_heat_maps:
+            assert np.isnan(detector.heat_maps(some)).all()
+        written = score_table(detector, some).columns()
+        assert not any(written["assessed"])
+        assert all(written["reason"])
+        assert set(written["flagged"]) == {""}
+        assert set(written["review"]) == {"1"}
+        assert np.isnan(written["p_value"]).all()
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_one_score_that_is_no_number_is_that_cases_alone(self, value: float) -> None:
+        class Fragile(Brightness):
+            """Fails on bright images."""
+
+            def score(self, images: ImageBatch) -> tuple[torch.Tensor, None]:
+                found, _ = super().score(images)
+                return torch.where(found > 0.5, torch.tensor(value), found), None
+
+        detector = Fragile(recipe()).fit(prepared(60), max_fpr=0.1)
+        images = np.clip(discs(4, 1) + 0.4 * (np.arange(4) == 2)[:, None, None, None], 0, 1)
+        some = prepare_array(images.astype(np.float32), recipe(), spacing_mm=1.0)
+        written = score_table(detector, some)
+        assert written.assessed.tolist() == [True, True, False, True]
+        assert written.reason[2].startswith("no score: ")
+        assert written.review[2]
+        with pytest.raises(InputError, match="is no number"):
+            detector.predict(some)
+
+    def test_a_constant_image_is_told_also_where_no_limits_were_learned(self) -> None:
+        detector = Brightness(recipe()).fit(prepared(60), max_fpr=0.1)
+        detector.plausible_ = Plausible()  # as of earlier versions, or of fewer than 20 cases
+        found = prepare_array(discs(2, 1), recipe(anatomy="anatomy.foreground"), spacing_mm=1.0)
+        batch = found.batch(slice(None))
+        some = found.showing(batch.with_pixels(torch.where(batch.anatomy, 0.3, batch.pixels)))
+        assert set(detector.reasons(some).values()) == {
+            "nothing to see: all of the anatomy has one value"
+        }
+        assert np.isnan(detector.score_samples(some)).all()
+
+    @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
+    def test_an_image_of_one_value_fails_before_anything_looks_at_it(self, value: float) -> None:
+        with pytest.raises(InputError, match="nothing to see: every pixel is"):
+            prepare_array(np.full((1, 1, 32, 32), value), recipe(), spacing_mm=1.0)
+
+    def test_a_threshold_that_nothing_can_exceed_is_no_threshold(self) -> None:
+        with pytest.raises(InputError, match="a threshold is finite"):
+            ScoreTable.of(["a"], ["p"], [0], [0.1], threshold=np.inf)
+
+    @pytest.mark.parametrize("score", ["NaN", "nan", "-Infinity", "-INF", ""])
+    def test_a_cell_that_is_no_score_is_not_assessed_or_told(
+        self, tmp_path: Path, score: str
+    ) -> None:
+        header = "case_id,patient_id,label,class_name,score,threshold,assessed"
+        (tmp_path / "s.csv").write_text(f"{header}\na,p,1,,{score},0.5,1\n")
+        with pytest.raises(InputError, match=r"row 2, column score"):
+            ScoreTable.read(tmp_path / "s.csv")
+
+    def test_a_case_not_assessed_has_no_heat_map_that_looks_normal(self) -> None:
+        detector = detector_class("pca")(recipe(anatomy="anatomy.foreground"))
+        detector.fit(prepare_array(discs(80, 0), detector.recipe, spacing_mm=1.0), max_fpr=0.2)
+        images = np.concatenate([discs(1, 1), discs(1, 2) / 16])
+        maps = detector.heat_maps(prepare_array(images, detector.recipe, spacing_mm=1.0))
+        assert np.isfinite(maps[0]).all()
+        assert np.isnan(maps[1]).all()
+
+    def test_nuisance_says_which_cases_it_could_not_assess(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        manifest = folder / "data" / "nuisance.csv"
+        with open(folder / "data" / "manifest.csv", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+        spot = rows[0] | {"path": "three/c.png", "patient_id": "new", "label": "0"}
+        with open(manifest, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows([*rows, spot])
+        out = f"{tmp_path}/n.csv"
+        result = typed(folder, "nuisance", "d", "--cohort", "data/nuisance.csv", "--out", out)
+        assert result.exit_code == 1, result.output
+        assert "not assessed: three/c.png: too little anatomy" in result.stderr
+        assert "1 of " in result.stderr
 
 
 class TestInFigures:
@@ -262,7 +386,8 @@ class TestOnTheCommandLine:
             writer.writerows([*rows, noise])
         command = ["evaluate", "d", "--cohort", "data/more.csv", "--out", f"{tmp_path}/e"]
         result = typed(folder, *command)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == 1, result.output
+        assert "not assessed: three/c.png: too little anatomy" in result.stderr
         said = "not assessed, and in no figure above: 0 given-class (0.0%) and 1 target-class"
         assert said in " ".join(result.stdout.split())
         assert "whatever they would score: AUROC" in " ".join(result.stdout.split())

@@ -142,7 +142,7 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
         (("focal.Focal", "focl.Focal"), "no module 'focl' (did you mean 'focal'?)"),
         (("focal.Focal", "focal.Foca"), "no 'Foca' in midclass.knowledge.focal; it has Focal"),
         (("focal.Focal", "Focal"), "'Focal' is no module.Name of midclass.knowledge"),
-        (("focal.Focal", "no_such_pkg.x:Y"), "cannot import 'no_such_pkg.x'"),
+        (("focal.Focal", "no_such_pkg.x:Y"), "pass --trust no_such_pkg.x"),
         (("focal.Focal", "nuisance.Nuisance"), "nuisance.Nuisance is no class derived from"),
         (("focal.Focal", "base.Knowledge"), "base.Knowledge leaves draw or render open"),
         (("anatomy.whole", "anatomy.lung"), ": anatomy: no 'lung' in midclass.images.anatomy"),

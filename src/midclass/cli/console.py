@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from midclass.evaluation.table import ScoreTable
 
 _STDERR = Console(stderr=True)
 """One for notes and bars: a note goes above the bar that is shown."""
@@ -66,6 +70,22 @@ def notes() -> Iterator[None]:
 def cases_in_words(count: int) -> str:
     """``1 case``, ``2 cases``."""
     return f"{count} case" if count == 1 else f"{count} cases"
+
+
+NAMED = 20
+"""Cases without a score that are named one by one."""
+
+
+def tell_unseen(table: ScoreTable) -> None:
+    """Which cases of a table were not assessed, and why; of very many the first."""
+    rows = [row for row, seen in enumerate(table.assessed.tolist()) if not seen]
+    for row in rows[:NAMED]:
+        note(f"not assessed: {table.case_id[row]}: {table.reason[row] or 'no reason given'}")
+    if len(rows) > NAMED:
+        more = len(rows) - NAMED
+        note(f"not assessed: {more} more, in the column reason of the score table")
+    if rows:
+        note(f"{len(rows)} of {len(table)} cases could not be assessed; a person should look")
 
 
 def tell_anatomies(counts: Mapping[str, int]) -> None:

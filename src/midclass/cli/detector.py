@@ -141,13 +141,16 @@ def evaluate(
 ) -> None:
     """Measure a detector on labelled, unseen images.
 
-    Patients and images that it was fitted with are refused.
+    Patients and images that it was fitted with are refused. Where cases cannot be assessed, they
+    are listed at the end, and the exit code is 1.
     """
     from midclass.cli.commands import evaluate
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    evaluate.run(detector, source, Options.of(trust, cache, overwrite), out=out)
+    figures = evaluate.run(detector, source, Options.of(trust, cache, overwrite), out=out)
+    if any(figures["not_assessed"].values()):
+        raise typer.Exit(1)
 
 
 def nuisance(
@@ -163,9 +166,15 @@ def nuisance(
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Count a detector's false alarms under each single nuisance."""
+    """Count a detector's false alarms under each single nuisance.
+
+    Cases that cannot be assessed without any are listed at the end, and the exit code is 1.
+    """
     from midclass.cli.commands import nuisance
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    nuisance.run(detector, source, Options.of(trust, cache, overwrite), out=out, n=n, seed=seed)
+    options = Options.of(trust, cache, overwrite)
+    table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
+    if not table.assessed.all():
+        raise typer.Exit(1)

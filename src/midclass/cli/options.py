@@ -39,7 +39,10 @@ Cache: TypeAlias = Annotated[
 ]
 Trust: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option(help="A .py file of yours that is named and may run; may be repeated."),
+    typer.Option(
+        help="A .py file of yours, or an installed package, that is named and may run; may be "
+        "repeated."
+    ),
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -49,7 +52,7 @@ class Options:
     """What most commands share.
 
     Attributes:
-        trust: files of the user's that may run.
+        trust: files of the user's, and names of packages, that may run.
         cache: folder of prepared images; None is the default one.
         overwrite: replace what is there.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Look, case_scores
 from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
 from midclass.detectors.plausible import Plausible
+from midclass.detectors.saved import text_and_weights
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
 from midclass.evaluation.metrics import checked_fpr
@@ -24,6 +24,7 @@ from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
+from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
@@ -169,9 +170,14 @@ class Detector(ABC):
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
         return self.scores_of(self.looks(prepared), prepared)
 
-    def scores_of(self, looks: Iterable[Look], prepared: Prepared) -> FloatArray:
-        """The same from this detector's looks at the samples, where somebody else sees them too."""
-        scores = case_scores(looks, prepared)
+    def scores_of(
+        self, looks: Iterable[Look], prepared: Prepared, *, strict: bool = True
+    ) -> FloatArray:
+        """The same from this detector's looks at the samples, where somebody else sees them too.
+
+        For ``strict`` see ``case_scores``.
+        """
+        scores = case_scores(looks, prepared, strict=strict)
         return scores if self.folds_ is None else self.folds_.scores(scores)
 
     def decision_function(self, prepared: Prepared) -> FloatArray:
@@ -211,10 +217,13 @@ class Detector(ABC):
         return found
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
-        """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1]."""
+        """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1].
+
+        NaN all over a sample that cannot be assessed: no heat would look as if it were normal.
+        """
         if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
-        maps = np.zeros((len(prepared), *prepared.shape[2:]))
+        maps = np.full((len(prepared), *prepared.shape[2:]), np.nan)
         for look in self.looks(prepared, heat_maps=True):
             maps[look.rows] = look.maps
         return maps
@@ -264,13 +273,12 @@ class Detector(ABC):
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
-        from safetensors.torch import save
-
         tensors, facts = self.state() if self.folds_ is None else self.folds_.state()
         about = {
             "midclass": __version__,
             "detector": reference_to(type(self)),
-            "recipe": self.recipe.to_dict(),
+            # Files are found again by their names; their folders are nobody's business.
+            "recipe": with_files(self.recipe.to_dict(), lambda file: Path(file).name),
             "max_fpr": self.max_fpr_,
             "threshold": self.threshold_,
             "calibration": self.calibration_.tolist(),
@@ -281,10 +289,8 @@ class Detector(ABC):
             "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
-            weights = save({k: v.contiguous() for k, v in tensors.items()})
-            (temporary / "weights.safetensors").write_bytes(weights)
-            text = json.dumps(about, indent=1)
-            (temporary / "detector.json").write_text(text, encoding="utf-8")
+            for name, content in text_and_weights(about, tensors).items():
+                (temporary / name).write_bytes(content)
 
     def _refuse_few(self, calibrating: int) -> None:
         """Say before hours of training, not after, that the promise cannot be kept."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from midclass.detectors.base import Detector
-from midclass.detectors.look import Look
+from midclass.detectors.look import NO_NUMBER, Look
 from midclass.errors import InputError
 from midclass.evaluation.table import UNKNOWN, NotAssessed, ScoreTable
 from midclass.images.prepared import Prepared
@@ -43,8 +43,10 @@ def score_table(
     """
     prepared = detector.by_plausible_anatomy(prepared)
     cases = prepared.cases
-    scores = detector.scores_of(detector.looks(prepared) if looks is None else looks, prepared)
-    reasons = detector.reasons(prepared)
+    looks = detector.looks(prepared) if looks is None else looks
+    scores = detector.scores_of(looks, prepared, strict=False)
+    reasons = dict.fromkeys(np.flatnonzero(np.isnan(scores)).tolist(), NO_NUMBER)
+    reasons |= detector.reasons(prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1
     extra = {
@@ -111,6 +113,7 @@ def nuisance_scores(
             progress(done, len(todo), part)
         disturbed = _moved(prepared, nuisance, part, side, strength, seed)
         columns[column(part, side, strength)] = detector.score_samples(disturbed).round(6)
+    reasons = detector.reasons(prepared)
     return ScoreTable.of(
         [case.case_id for case in cases],
         [case.patient_id for case in cases],
@@ -119,6 +122,7 @@ def nuisance_scores(
         threshold=detector.threshold_,
         class_name=[case.class_name for case in cases],
         extra=columns,
+        reason=[reasons.get(number, "") for number in range(len(cases))],
     )
 
 

@@ -30,19 +30,27 @@ class Look(NamedTuple):
     maps: NDArray[np.float32] | None
 
 
-def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
+NO_NUMBER = "no score: what the detector computes of it is no number"
+"""Why a case has none that the detector looked at."""
+
+
+def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = True) -> FloatArray:
     """The highest score among the samples of each case ``(n_cases,)``; NaN where there is none.
 
-    Of looks with K scores a sample, each column for itself: ``(n_cases, K)``.
+    Of looks with K scores a sample, each column for itself: ``(n_cases, K)``. Without ``strict`` a
+    case has none, too, of which any score is not finite; others are scored all the same.
 
     Raises:
-        InputError: a score is not finite: the detector failed on an image that it could look at.
+        InputError: a score is not finite, and ``strict``: the detector failed on an image that it
+            could look at.
     """
-    highest = np.full(len(prepared.cases), -np.inf)
+    highest, failed = np.full(len(prepared.cases), -np.inf), list[int]()
     for look in looks:
         cases = prepared.case_index[look.rows]
-        if not np.isfinite(look.scores).all():
-            bad = int(np.argmin(np.isfinite(look.scores.reshape(len(cases), -1)).all(1)))
+        finite = np.isfinite(look.scores.reshape(len(cases), -1)).all(1)
+        failed += cases[~finite].tolist()
+        if strict and not finite.all():
+            bad = int(np.argmin(finite))
             raise InputError(
                 f"{prepared.cases.cases[cases[bad]].case_id}: the detector's score is "
                 f"{look.scores[bad]}, which is no number; fit it anew, with a lower learning rate"
@@ -50,4 +58,5 @@ def case_scores(looks: Iterable[Look], prepared: Prepared) -> FloatArray:
         if highest.ndim < look.scores.ndim:
             highest = np.repeat(highest[:, None], look.scores.shape[1], axis=1)
         np.maximum.at(highest, cases, look.scores)
+    highest[failed] = -np.inf
     return np.where(np.isneginf(highest), np.nan, highest)

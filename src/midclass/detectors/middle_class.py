@@ -28,7 +28,15 @@ from midclass.training.lesson import FORWARD_BATCH, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
-from midclass.training.networks import Network, Output, seeded, under, weights_of, with_weights
+from midclass.training.networks import (
+    Network,
+    Output,
+    refuse_other_size,
+    seeded,
+    under,
+    weights_of,
+    with_weights,
+)
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
@@ -119,10 +127,14 @@ class MiddleClassDetector(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        self.network_ = with_weights(Network(**facts["network"]).to(self.device), tensors)
+        settings = facts["network"]
+        refuse_other_size(settings, self.recipe.budget)
+        self.network_ = with_weights(lambda: Network(**settings), tensors, self.device)
         self.given_ = GivenClass(tensors["given.mean"], tensors["given.inverse"])
         combination = {k: tuple(v) for k, v in facts["combination"].items()}
         self.combination_ = Combination(**combination)
+        if min(self.combination_.spread) <= 0:
+            raise ValueError(f"combination.spread is {self.combination_.spread}, not above 0")
         self.history_ = facts["history"]
         if "novelty" in facts:
             remembered = under("novelty.", tensors)

@@ -97,10 +97,12 @@ class Novelty:
         cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], device: torch.device
     ) -> Novelty:
         """Take back what ``state`` gave."""
-        network = PretrainedNetwork.of(facts["network"]).to(device)
+        settings = facts["network"]
         units = {name: tuple(values) for name, values in facts["units"].items()}
         return cls(
-            with_weights(network, under("weights.", tensors)),
+            with_weights(
+                lambda: PretrainedNetwork.of(settings), under("weights.", tensors), device
+            ),
             Scale(tensors["scale.mean"], tensors["scale.spread"]),
             tensors["memory"],
             PatchMemory.restored(tensors),

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from midclass.knowledge.nuisance import Nuisance
     from midclass.recipe.recipe import Recipe
 
+EMPTY = "nothing to see: all of the anatomy has one value"
+ONE_VALUE = 2 / 65535
+"""Standard deviation that rounding leaves; whatever the given class is like, nothing is seen."""
+_SPREAD = TRAITS.index("spread")
 FEWEST = 20
 """Samples of the given class from which limits are learned; of fewer there are none."""
 TAIL = 0.1
@@ -165,7 +169,9 @@ class Plausible:
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each sample is not plausible; "" where it is: ``(n,)``."""
         return [
-            self._reason(traits, self.limits.get(int(link), {}))
+            EMPTY
+            if traits[_SPREAD] <= ONE_VALUE
+            else self._reason(traits, self.limits.get(int(link), {}))
             for traits, link in zip(prepared.traits, prepared.link, strict=True)
         ]
 
@@ -202,18 +208,21 @@ class Plausible:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any] | None) -> Plausible:
-        """What ``to_json`` gave; detectors of earlier versions have none, and refuse nothing."""
-        return cls(
-            {
-                int(link): {
-                    name: Limits(
-                        -NEVER if low is None else low, middle, NEVER if high is None else high
-                    )
-                    for name, (low, middle, high) in limits.items()
-                }
-                for link, limits in (saved or {}).items()
-            }
-        )
+        """What ``to_json`` gave; detectors of earlier versions have none, and refuse nothing.
+
+        Raises:
+            ValueError: a trait that is none, or limits out of order.
+        """
+        limits: dict[int, dict[str, Limits]] = {}
+        for link, traits in (saved or {}).items():
+            for name, (low, middle, high) in traits.items():
+                found = Limits(
+                    -NEVER if low is None else low, middle, NEVER if high is None else high
+                )
+                if name not in RULES or not found.low <= found.middle <= found.high:
+                    raise ValueError(f"plausible: {name[:80]!r} has the limits {tuple(found)}")
+                limits.setdefault(int(link), {})[name] = found
+        return cls(limits)
 
 
 def _limits(

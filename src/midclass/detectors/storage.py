@@ -2,54 +2,97 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from midclass.detectors.base import Detector
 from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
+from midclass.detectors.saved import ABOUT, About, damaged, read_saved
 from midclass.errors import InputError
 from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import moved_file, saved_class
+from midclass.types import ImageBatch
 
 
 def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     """Read a saved detector; of the user's files those in ``trust`` may run, found by their names.
 
-    Raises:
-        InputError: when the folder holds no detector, one of an unknown kind, or one of a file that
-            is not trusted.
-    """
-    from safetensors.torch import load_file
+    What it names is of midclass, and of the kind that belongs there, or is trusted; nothing else is
+    imported or called. It has then looked at one image of noise, so that what does not fit together
+    is told here and not while cases are scored.
 
+    Args:
+        folder: written by ``Detector.save``.
+        trust: files of the user's, and names of packages, that may run.
+
+    Raises:
+        InputError: the folder holds no detector, one that is damaged, one of an unknown kind, or
+            one of a file or package that is not trusted.
+    """
     folder = Path(folder)
-    try:
-        about = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "weights.safetensors")
-        reference = about["detector"]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: no saved detector here ({Path(error.filename).name} is missing); "
-            "make one with `midclass fit`"
-        ) from None
-    except (json.JSONDecodeError, KeyError, OSError, ValueError) as error:
-        raise InputError(f"{folder}: the saved detector is damaged ({error})") from None
-    kind = saved_class(reference, f"{folder}: detector", trust)
+    about, tensors = read_saved(folder)
+    kind = saved_class(about.detector, f"{folder}: detector", trust)
     if not (isinstance(kind, type) and issubclass(kind, Detector)):
-        raise InputError(f"{folder}: unknown kind of detector {reference!r}")
-    fields = with_files(about["recipe"], lambda file: moved_file(file, trust))
-    detector = kind(Recipe.from_dict(fields, trust))
-    detector.max_fpr_, detector.threshold_ = about["max_fpr"], about["threshold"]
-    detector.calibration_ = np.array(about["calibration"], dtype=float)
-    detector.cases_, detector.patients_ = about["cases"], about["patients"]
-    detector.not_assessed_ = about.get("not_assessed", {})  # earlier versions did not count
-    detector.plausible_ = Plausible.from_json(about.get("plausible"))
-    if "folds" in about:
-        detector.folds_ = Folds.restored(detector, tensors, about["folds"])
-    else:
-        detector.restore(tensors, about["state"])
+        raise InputError(f"{folder}: unknown kind of detector {about.detector!r}")
+    try:
+        fields = with_files(about.recipe, lambda file: moved_file(file, trust))
+        recipe = Recipe.from_dict(fields, trust, folder / ABOUT)
+    except InputError as error:
+        what = str(error).removeprefix(f"{folder}/")
+        raise damaged(folder, what, {"midclass": about.midclass}) from None
+    try:
+        detector = kind(recipe)
+        detector.max_fpr_, detector.threshold_ = about.max_fpr, about.threshold
+        detector.calibration_ = np.array(about.calibration, dtype=float)
+        detector.cases_, detector.patients_ = about.cases, about.patients
+        detector.not_assessed_ = about.not_assessed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of shapes that do not fit; the error says it
+            _restore(detector, about, tensors)
+    except Exception as error:  # damage can show anywhere in what a detector makes of its state
+        what = f"{type(error).__name__}: {error}"
+        raise damaged(folder, what, {"midclass": about.midclass}) from error
     return detector
+
+
+def _restore(detector: Detector, about: About, tensors: dict[str, Tensor]) -> None:
+    """What it has learned, and a first look."""
+    detector.plausible_ = Plausible.from_json(about.plausible)
+    if about.folds is not None:
+        folds = [fold.model_dump() for fold in about.folds]
+        detector.folds_ = Folds.restored(detector, tensors, folds)
+    else:
+        detector.restore(tensors, about.state or {})
+    _try(detector)
+
+
+def _try(detector: Detector) -> None:
+    """Look at an image of noise.
+
+    Raises:
+        ValueError: what comes of it is no score, or no heat map, of one image.
+    """
+    geometry = detector.recipe.geometry
+    shape = (1, geometry.channels, *geometry.size)
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    images = ImageBatch.of(noise).to(detector.device)
+    with torch.inference_mode():
+        if detector.folds_ is None:
+            scores, heat = detector.score(images)
+            expected: tuple[int, ...] = (1,)
+        else:
+            scores, heat = detector.folds_.look(images)
+            expected = (1, len(detector.folds_))
+    if tuple(scores.shape) != expected or not torch.isfinite(scores).all():
+        raise ValueError(f"the score of an image of noise is {scores.tolist()}")
+    if heat is not None:
+        inside = torch.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1
+        if tuple(heat.shape) != (1, 1, *geometry.size) or not inside:
+            raise ValueError("the heat map of an image of noise is none")

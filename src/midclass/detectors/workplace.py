@@ -56,7 +56,7 @@ class Workplace:
         self.out, self.given, self.positives, self.prints = out, given, positives, prints
         self.folder = out.with_name(f"{out.name}.part")
         self.call: dict[str, Any] = {
-            "recipe": digest(recipe.to_dict(), *(file.read_text("utf-8") for file in trust)),
+            "recipe": digest(recipe.to_dict(), *map(_code, trust)),
             "cohort": digest(*map(_identities, self._prepared)),
             "seed": seed,
             "detector": detector,
@@ -152,6 +152,11 @@ def _identities(prepared: Prepared) -> list[list[Any]]:
         [case.case_id, case.patient_id, case.label, content, *known_of(case), *_mask(case)]
         for case, content in zip(prepared.cases, prepared.contents, strict=True)
     ]
+
+
+def _code(trusted: Path) -> str:
+    """The text of a trusted file; of a trusted package its name."""
+    return trusted.read_text("utf-8") if trusted.suffix == ".py" else str(trusted)
 
 
 def _mask(case: Case) -> list[str]:

@@ -11,6 +11,7 @@ cases, they are compared with each other on those that all assessed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation import bootstrap
+from midclass.evaluation.exact import FEW, auroc_limits, binomial_limits, p_of_reach, too_few
 from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import ScoreTable
 from midclass.evaluation.uncertainty import Chance
@@ -61,11 +63,13 @@ class TaskComparison:
         seen: measured figures, float64 ``(repeats, figures)``.
         alike: the same of the cases that all detectors assessed; None where these are all that any
             of them assessed.
+        patients: of the given and of the target class, the fewest of any detector and repeat.
     """
 
     drawn: Mapping[str, Mapping[str, NDArray[np.float64]]]
     seen: Mapping[str, NDArray[np.float64]]
     alike: TaskComparison | None = None
+    patients: tuple[int, int] = (FEW, FEW)
 
     @classmethod
     def of(
@@ -110,13 +114,22 @@ class TaskComparison:
                 for name, repeats in runs.items()
             },
             alike,
+            _patients(tables),
         )
+
+    @property
+    def few(self) -> str:
+        """A word where patients are too few, or ""; see ``too_few``."""
+        return too_few(*self.patients)
 
     def estimate(self, detector: str, figure: str = "auroc") -> Estimate:
         """Mean over the repeats with its interval."""
         column = FIGURES.index(figure)
         seen = self.seen[detector][:, column]
         low, high = Chance.of(seen, self.drawn[detector][figure]).interval()
+        if low == high or self.few:  # no resample can differ, or resamples say too little
+            ends = self._exact(detector, figure)
+            low, high = min(low, ends[0]), max(high, ends[1])
         spread = float(seen.std(ddof=1)) if len(seen) > 1 else float("nan")
         return Estimate(float(seen.mean()), max(low, 0.0), min(high, 1.0), spread)
 
@@ -126,8 +139,32 @@ class TaskComparison:
             return self.alike.difference(ours, other, figure)
         seen = (self.seen[ours] - self.seen[other])[:, FIGURES.index(figure)]
         chance = Chance.of(seen, self.drawn[ours][figure] - self.drawn[other][figure])
-        low, high = chance.interval()
-        return Difference(float(seen.mean()), max(low, -1.0), min(high, 1.0), chance.p_value())
+        value, p_value, (low, high) = float(seen.mean()), chance.p_value(), chance.interval()
+        edge = low == high and {0.0, 1.0} & {self._seen(one, figure) for one in (ours, other)}
+        if edge or self.few:
+            mine, theirs = self._ends(ours, figure), self._ends(other, figure)
+            below, above = math.hypot(mine[0], theirs[1]), math.hypot(mine[1], theirs[0])
+            low, high = min(low, value - below), max(high, value + above)
+            p_value = max(p_value, p_of_reach(abs(value), below if value > 0 else above))
+        return Difference(value, max(low, -1.0), min(high, 1.0), p_value)
+
+    def _seen(self, detector: str, figure: str) -> float:
+        return float(self.seen[detector][:, FIGURES.index(figure)].mean())
+
+    def _ends(self, detector: str, figure: str) -> tuple[float, float]:
+        """How far the exact limits are below and above the measured figure.
+
+        Those of a difference follow by squaring and adding (Newcombe, Stat Med 17:873, 1998).
+        """
+        value, (low, high) = self._seen(detector, figure), self._exact(detector, figure)
+        return value - low, high - value
+
+    def _exact(self, detector: str, figure: str) -> tuple[float, float]:
+        """The interval that the number of patients gives, see ``metrics.interval``."""
+        value = self._seen(detector, figure)
+        if figure == "auroc":
+            return auroc_limits(value, *self.patients)
+        return binomial_limits(value, self.patients[1])
 
 
 def holm(differences: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, str], Difference]:
@@ -160,6 +197,17 @@ def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     common = [name for name in first if all(name in found for found in others)]
     ranks = [rankdata([-found[name] for name in common]) for found in values.values()]
     return dict(zip(common, np.mean(ranks, 0).tolist(), strict=True))
+
+
+def _patients(tables: Mapping[str, Mapping[int, ScoreTable]]) -> tuple[int, int]:
+    """The fewest patients of each class among the assessed cases of any table."""
+    found = [
+        [len(set(t.patient_id[t.assessed & (t.label == label)].tolist())) for label in (0, 1)]
+        for by_repeat in tables.values()
+        for t in by_repeat.values()
+    ]
+    given, target = np.min(found, 0).tolist()
+    return given, target
 
 
 def _ranked(table: ScoreTable, patients: NDArray[np.str_]) -> Ranked:

@@ -7,6 +7,7 @@ allowed: a case that a method cannot assess counts with its lowest score. NaN is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation import bootstrap
-from midclass.evaluation.bootstrap import Draw
+from midclass.evaluation.exact import FEW, auroc_limits, binomial_limits, patients_of, share_limits
 from midclass.evaluation.ranking import FloatArray, IntArray, Ranked
 
 Figure: TypeAlias = Callable[[Ranked, IntArray], FloatArray]
@@ -157,67 +158,75 @@ def interval(
     """The bootstrap percentile interval of a figure, resampling patients with their cases.
 
     Resamples on which the figure is not defined (one class is missing) are drawn again, with a
-    warning where they are more than 5 %. The interval always contains the figure as measured. It is
-    a single point where no resample can differ (a perfect AUROC): read it with the number of
-    patients. For more arguments use ``partial(Ranked.sensitivity_at_fpr, max_fpr=0.05)``.
+    warning where they are more than 5 %. The interval always contains the figure as measured.
 
-    Raises InputError for a single patient and where most resamples miss a class.
+    Where a figure is 0 or 1, so that no resample can differ, or a class has fewer than ``FEW``
+    patients, it is made as wide as the one that their number gives: of an AUROC see
+    ``auroc_limits``, of others, which are shares of the target class, ``binomial_limits``. Of a
+    single patient nothing is known. For more arguments use ``partial(Ranked.sensitivity_at_fpr,
+    max_fpr=0.05)``.
 
     >>> interval(Ranked.auroc, [0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6], range(6), n_resamples=200)
-    (0.5, 1.0)
+    (0.40100785791052485, 1.0)
     """
     ranked = _ranked(y, s, patients)
     measured, units = _measured(figure, ranked), ranked.once.shape[1]
     if units < 2:
-        raise InputError("all cases are of one patient; an interval needs at least 2 patients")
-    return bootstrap.interval(
-        partial(figure, ranked),
-        measured,
-        units,
-        draw=bootstrap.one_by_one,
-        at_once=max(1, min(bootstrap.AT_ONCE, BLOCK // len(ranked.unit))),
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+        return 0.0, 1.0
+    given, target = patients_of(ranked.target.astype(np.int64), ranked.unit)
+    limits = [(measured, measured)]
+    if 0 < measured < 1 or min(given, target) >= FEW:
+        with suppress(InputError) if min(given, target) < FEW else nullcontext():
+            found = bootstrap.interval(
+                partial(figure, ranked),
+                measured,
+                units,
+                draw=bootstrap.one_by_one,
+                at_once=max(1, min(bootstrap.AT_ONCE, BLOCK // len(ranked.unit))),
+                level=level,
+                n_resamples=n_resamples,
+                seed=seed,
+            )
+            limits.append(found)
+    if measured in (0.0, 1.0) or min(given, target) < FEW:
+        limits.append(exact_limits(figure, measured, given, target))
+    low, high = zip(*limits, strict=True)
+    return min(low), max(high)
+
+
+def exact_limits(figure: Figure, value: float, given: int, target: int) -> tuple[float, float]:
+    """The interval that the number of patients gives; see ``interval``."""
+    if figure == Ranked.auroc:
+        return auroc_limits(value, given, target)
+    return binomial_limits(value, target)
 
 
 def share_interval(
-    flagged: ArrayLike,
-    patients: ArrayLike,
-    among: ArrayLike = True,
-    *,
-    draw: Draw = bootstrap.one_by_one,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    flagged: ArrayLike, patients: ArrayLike, among: ArrayLike = True
 ) -> tuple[float, float]:
-    """The same interval of a share: of the cases ``among`` those flagged, at a threshold.
+    """The 95 % interval of a share: of the cases ``among`` those flagged, at a threshold.
+
+    See ``share_limits``; with one case a patient it is the exact one.
 
     Args:
         flagged: ``(n,)`` true or false, or the share in which a case is flagged.
         patients: ``(n,)``.
-        among: bool ``(n,)``, the cases that count; all of them by default.
-        draw: how resamples are drawn.
-        n_resamples: how many.
-        seed: of the draws.
+        among: ``(n,)``, the cases that count, or in which share; all of them by default.
 
-    >>> share_interval([False, False, True, True], [*"pqrs"])
-    (0.0, 1.0)
+    Raises:
+        InputError: no case counts.
+
+    >>> [round(x, 3) for x in share_interval([False, False, True, True], [*"pqrs"])]
+    [0.068, 0.932]
     """
     flags = np.asarray(flagged, dtype=np.float64)
-    names, index = _grouped(patients, len(flags))
+    _, index = _grouped(patients, len(flags))
     counted = np.broadcast_to(np.asarray(among, dtype=np.float64), flags.shape)
-    alarms = np.bincount(index, flags * counted)
-    cases = np.bincount(index, counted)
-
-    def share(times: IntArray) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            return np.asarray((times @ alarms) / (times @ cases))
-
-    measured = float(alarms.sum() / cases.sum())
-    return bootstrap.interval(
-        share, measured, len(names), draw=draw, n_resamples=n_resamples, seed=seed
-    )
+    found: FloatArray = np.bincount(index, flags * counted).astype(np.float64)
+    cases: FloatArray = np.bincount(index, counted).astype(np.float64)
+    if not cases.any():
+        raise InputError("no case counts, so that there is no share of them")
+    return share_limits(found[cases > 0], cases[cases > 0])
 
 
 def _checked(y: ArrayLike, s: ArrayLike) -> tuple[IntArray, FloatArray]:

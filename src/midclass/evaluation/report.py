@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation import bootstrap, metrics
+from midclass.evaluation import metrics
+from midclass.evaluation.exact import patients_of, too_few
 from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import UNKNOWN, ScoreTable
 
@@ -119,7 +120,8 @@ def summary(
     Cases of unknown label, and those that were not assessed, are counted and left out.
     Each figure is ``{"value", "low", "high"}`` with the 95 % interval over patients.
     ``sensitivity`` and ``false_alarm_rate`` are at the table's threshold, None where it has none;
-    ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (see
+    ``few_patients`` is a word where a class has so few that figures are worth little, or "", and a
+    warning then. ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (see
     ``metrics.by_patient``; ``order`` is ``(n,)``) is None where patients have fewer than 2 cases on
     average or are of one class.
 
@@ -130,6 +132,9 @@ def summary(
     seen = known & table.assessed
     _refuse_unseen(table.label[known], table.label[seen])
     y, s, patients = table.label[seen], table.score[seen], table.patient_id[seen]
+    few = too_few(*patients_of(y, np.unique(patients, return_inverse=True)[1]))
+    if few:
+        warnings.warn(few, stacklevel=3)
     at_rate = partial(Ranked.sensitivity_at_fpr, max_fpr=metrics.checked_fpr(max_fpr))
 
     def figure(of: metrics.Figure, y: Column, s: Column, patients: Column) -> dict[str, float]:
@@ -145,7 +150,7 @@ def summary(
         "false_alarm_rate": None,
     }
     if not np.isnan(table.threshold[known]).any():
-        share = partial(_share, table.flagged[seen], patients, n_resamples=n_resamples, seed=seed)
+        share = partial(_share, table.flagged[seen], patients)
         result["sensitivity"] = share(among=y == 1)
         result["false_alarm_rate"] = share(among=y == 0)
     place = None if order is None else np.asarray(order)[known]
@@ -162,6 +167,7 @@ def summary(
         ),
         "cases": _counted(table.label) | {"unknown": int(np.sum(~known))},
         "patients": _counted(label),
+        "few_patients": few,
     }
 
 
@@ -178,15 +184,11 @@ def _share(
     which: NDArray[np.bool_],
     patients: Column,
     among: NDArray[np.bool_],
-    n_resamples: int = 1000,
-    seed: int = 0,
 ) -> dict[str, float] | None:
     """The share of the cases ``among``, with its interval; None where there are none."""
     if not among.any():
         return None
-    if not which[among].any():
-        return _limited(0.0, (0.0, 0.0))
-    limits = metrics.share_interval(which, patients, among, n_resamples=n_resamples, seed=seed)
+    limits = metrics.share_interval(which, patients, among)
     return _limited(float(which[among].mean()), limits)
 
 
@@ -228,14 +230,11 @@ def false_alarms(table: ScoreTable) -> dict[str, dict[float, dict[str, float]]]:
 def _rate(table: ScoreTable, several: list[NDArray[np.float64]]) -> dict[str, float]:
     assessed = np.isfinite(several)  # earlier versions wrote -inf
     flagged = np.sum([scores > table.threshold for scores in several], axis=0)
-    counted = assessed.mean(0)  # of each case
-    flagged = flagged / np.maximum(assessed.sum(0), 1)
+    counted = assessed.sum(0)  # looks at each case
+    flagged = flagged / np.maximum(counted, 1)
     if not counted.any():
         return _limited(float("nan"), (0.0, 1.0))
-    limits = 0.0, 1.0  # of a single patient: the rate may be anything
-    if len(set(table.patient_id[counted > 0])) > 1:
-        with suppress(InputError):  # most resamples have none of the few that were assessed
-            limits = metrics.share_interval(
-                flagged, table.patient_id, counted, draw=bootstrap.together
-            )
-    return _limited(float((flagged * counted).sum() / counted.sum()), limits)
+    value = float((flagged * counted).sum() / counted.sum())
+    if len(set(table.patient_id[counted > 0])) < 2:
+        return _limited(value, (0.0, 1.0))  # of a single patient: the rate may be anything
+    return _limited(value, metrics.share_interval(flagged, table.patient_id, counted))

@@ -113,6 +113,7 @@ class ScoreTable:
         self._refuse("patient_id", self.patient_id == "", "every case needs a patient")
         self._refuse("label", ~np.isin(self.label, (0, 1, UNKNOWN)), "0, 1 or -1 (unknown)")
         self._refuse("score", np.isinf(self.score), "a score is finite, or NaN: not assessed")
+        self._refuse("threshold", np.isinf(self.threshold), "a threshold is finite, or left out")
         unasked = self.assessed & (self.reason != "")
         self._refuse("reason", unasked, "only a case without a score has a reason")
 
@@ -250,7 +251,7 @@ def _assessed(cells: Mapping[str, Sequence[str]]) -> list[bool]:
     for number, (score, one) in enumerate(zip(scores, said, strict=True), start=2):
         if one not in ("0", "1"):
             raise InputError(f"row {number}, column assessed: found {one!r}; give 0 or 1")
-        if one == "1" and score in ("", "nan", "-inf"):
+        if one == "1" and score.lower() in ("", "nan", "-inf", "-infinity"):
             raise InputError(
                 f"row {number}, column score: found {score!r}; give a number, or assessed 0"
             )

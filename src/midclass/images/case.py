@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,3 +63,12 @@ _text = Case.__dict__["path"]
 Case.path = property(  # type: ignore[assignment, misc]
     _path, lambda case, path: _text.__set__(case, os.fspath(path))
 )
+
+
+def names_of(given: Sequence[Path], files: Sequence[Path]) -> list[str]:
+    """What files are called in tables."""
+    if not any(path.is_absolute() or ".." in path.parts for path in given):
+        return [file.as_posix() for file in files]
+    folders = [str((path if path.is_dir() else path.parent).absolute()) for path in given]
+    top = Path(os.path.normpath(os.path.commonpath(folders)))
+    return [Path(os.path.relpath(file.absolute(), top)).as_posix() for file in files]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.case import Case
+from midclass.images.case import Case, names_of
 from midclass.images.formats.read import Image, file_format, read
 from midclass.images.identity import same_image
 from midclass.images.manifest import read_manifest
@@ -68,6 +68,9 @@ class Cohort(Sequence[Case]):
         Of a folder, with all its subfolders, every file is taken whose name or content is that of
         an image, also where the content then proves unreadable; hidden files are not.
 
+        Cases are named as their files are given; absolute paths, which say where somebody keeps
+        whose images, begin below the folder that is common to all.
+
         Raises:
             InputError: nothing there, no images, or the same file twice.
         """
@@ -84,7 +87,8 @@ class Cohort(Sequence[Case]):
             if file.resolve() in seen:
                 raise InputError(f"{file}: was named twice; name a file or its folder, not both")
             seen.add(file.resolve())
-        cases = tuple(Case(file.as_posix(), file, None, file.as_posix()) for file in files)
+        names = names_of(given, files)
+        cases = tuple(Case(n, file, None, n) for n, file in zip(names, files, strict=True))
         return cls(cases, "files")
 
     def __len__(self) -> int:
@@ -108,6 +112,11 @@ class Cohort(Sequence[Case]):
 
     def __repr__(self) -> str:
         return f"Cohort({self.name}: {len(self)} cases of {len(self.patients)} patients)"
+
+    @property
+    def title(self) -> str:
+        """Its name without the folders above, for what is written: they may say who it is."""
+        return Path(self.name).name
 
     @property
     def patients(self) -> tuple[str, ...]:

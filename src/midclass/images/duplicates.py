@@ -8,7 +8,6 @@ not found. How well this works: docs/duplicates.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,7 +20,7 @@ from scipy import ndimage as ndi
 
 from midclass.images.case import Case
 from midclass.images.fingerprint import BITS, SIDE, Fingerprint, Fingerprints, perceptual_bits
-from midclass.images.identity import FITTED_WITH, SHORT
+from midclass.images.identity import FittedWith
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
@@ -119,12 +118,10 @@ def copies_of_fitted(detector: Path, prints: Fingerprints) -> tuple[list[Case], 
     Returns:
         Cases with the same pixels, and near copies.
     """
-    try:
-        known = json.loads((detector / FITTED_WITH).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    known = FittedWith.read(detector)
+    if known is None:
         return [], []
-    seen, hashes = set(known.get("pixels", ())), known.get("perceptual", ())
-    fitted = [Fingerprint("", "", bytes.fromhex(one)) for one in hashes]
+    fitted = [Fingerprint("", "", bytes.fromhex(one)) for one in known.perceptual]
     asked = [one for one in prints.each if one.perceptual]
     bits = [perceptual_bits(each).astype(np.float32) * 2 - 1 for each in (fitted, asked)]
     near = set()
@@ -132,7 +129,9 @@ def copies_of_fitted(detector: Path, prints: Fingerprints) -> tuple[list[Case], 
         agree = (bits[1][start : start + _AT_ONCE] @ bits[0].T >= BITS - 2 * SURE_BITS).any(1)
         near |= {asked[start + int(row)].pixels for row in np.flatnonzero(agree)}
     same = [
-        c for c, one in zip(prints.cohort, prints.each, strict=True) if one.pixels[:SHORT] in seen
+        case
+        for case, one in zip(prints.cohort, prints.each, strict=True)
+        if known.seal.of_image(one.pixels) in known.pixels
     ]
     again = {case.case_id for case in same}
     others = zip(prints.cohort, prints.each, strict=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import scrypt, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midclass.errors import InputError
 from midclass.images.case import Case
@@ -74,14 +75,110 @@ def fitted_with(
         shown: ``content_of`` each image, in any order.
         prints: of the images, in any order.
     """
+    cases = list(cases)
     readable = [one for one in prints if one.pixels]
+    contents = sorted(set(shown))
+    patients = {case.patient_id for case in cases}
+    seal = Seal.of(contents, len(patients))
     known = {
-        "patients": {_of_patient(case) for case in cases},
-        "contents": {content[:SHORT] for content in shown},
-        "pixels": {one.pixels[:SHORT] for one in readable},
+        "salt": seal.salt,
+        "cost": seal.cost,
+        "patients": {seal.of_patient(one) for one in patients},
+        "contents": {seal.of_image(content) for content in contents},
+        "pixels": {seal.of_image(one.pixels) for one in readable},
         "perceptual": {one.perceptual.hex() for one in readable if one.perceptual},
     }
-    return json.dumps({name: sorted(values) for name, values in known.items()}, indent=1)
+    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in known.items()}
+    return json.dumps(plain, indent=1)
+
+
+class Seal(NamedTuple):
+    """How names in ``FITTED_WITH`` are hidden.
+
+    Patient ids are short: plain hashes of all of seven digits are compared in seconds. So they go
+    through scrypt (RFC 7914) with a salt of this cohort alone, and all of seven digits take hours,
+    for each detector anew. That is a price, no secret: who has the file and a list of ids can still
+    ask which of them are in it.
+
+    Attributes:
+        salt: hexadecimal; follows from what the images show, so that the same fit has the same
+            bytes. "" in files of earlier versions, which held plain hashes.
+        cost: N of scrypt, a power of 2; 2048 takes some milliseconds.
+    """
+
+    salt: str = ""
+    cost: int = 0
+
+    @classmethod
+    def of(cls, contents: Sequence[str], patients: int) -> Seal:
+        """Of a fit with these images; of very many patients each costs less."""
+        cost = next((n for n in (2048, 1024, 512) if patients * n <= 2_000_000), 256)
+        return cls(sha256("\n".join(["salt", *contents]).encode()).hexdigest()[:32], cost)
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> Seal:
+        """What a file says; raises ValueError where that cannot be."""
+        if "salt" not in known and "cost" not in known:
+            return cls()
+        salt, cost = known["salt"], known["cost"]
+        if not (isinstance(salt, str) and len(salt) == 32 and cost in (256, 512, 1024, 2048)):
+            raise ValueError("salt or cost is none")
+        return cls(salt, cost)
+
+    def of_patient(self, patient_id: str) -> str:
+        """Of a patient's name."""
+        raw = patient_id.encode("utf-8", "backslashreplace")
+        return _slow(raw, self.salt, self.cost) if self.salt else sha256(raw).hexdigest()[:SHORT]
+
+    def of_image(self, content: str) -> str:
+        """Of the hash of an image, which nobody can guess."""
+        if not self.salt:
+            return content[:SHORT]
+        return hmac.new(self.salt.encode(), content.encode(), sha256).hexdigest()[:SHORT]
+
+
+@lru_cache(maxsize=200_000)
+def _slow(name: bytes, salt: str, cost: int) -> str:
+    return scrypt(name, salt=salt.encode(), n=cost, r=8, p=1, dklen=SHORT // 2).hex()
+
+
+class FittedWith(NamedTuple):
+    """What a saved detector knows of its fit, see ``fitted_with``."""
+
+    seal: Seal
+    patients: frozenset[str]
+    contents: frozenset[str]
+    pixels: frozenset[str]
+    perceptual: tuple[str, ...]
+
+    @classmethod
+    def read(cls, detector: Path) -> FittedWith | None:
+        """Of a detector's folder; None where it has no such file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        file = detector / FITTED_WITH
+        try:
+            if not file.is_file():
+                return None
+            known = json.loads(file.read_text(encoding="utf-8"))
+            lists = {n: known.get(n, []) for n in cls._fields[1:]} | {
+                n: known[n] for n in ("patients", "contents")
+            }
+            for name, values in lists.items():
+                if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+                    raise ValueError(f"{name} is no list of words")
+            for one in lists["perceptual"]:
+                bytes.fromhex(one)
+            seal = Seal.from_json(known)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise InputError(f"{file}: is damaged ({said}); fit the detector again") from error
+        patients, contents, pixels = (
+            frozenset(lists[name]) for name in ("patients", "contents", "pixels")
+        )
+        return cls(seal, patients, contents, pixels, tuple(lists["perceptual"]))
 
 
 def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> None:
@@ -96,25 +193,20 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
         InputError: names the first such case; or the detector's folder does not say what it was
             fitted with.
     """
-    file = detector / FITTED_WITH
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-        patients, seen = set(known["patients"]), set(known["contents"])
-    except FileNotFoundError:
+    known = FittedWith.read(detector)
+    if known is None:
         raise InputError(
-            f"{file}: is missing, so that nothing says which patients the detector has seen; "
-            "fit it with `midclass fit`"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is damaged ({error}); fit the detector again") from error
+            f"{detector / FITTED_WITH}: is missing, so that nothing says which patients the "
+            "detector has seen; fit it with `midclass fit`"
+        )
     for case in cohort:
-        if _of_patient(case) in patients:
+        if known.seal.of_patient(case.patient_id) in known.patients:
             raise InputError(
                 f"{cohort.name}: patient {case.patient_id} ({case.case_id}) was used to fit "
                 f"{detector}; evaluate on patients it has not seen"
             )
     for case, content in zip(cohort, shown, strict=True) if shown else ():
-        if content[:SHORT] in seen:
+        if known.seal.of_image(content) in known.contents:
             raise InputError(
                 f"{cohort.name}: the image of {case.case_id} was used to fit {detector}, under "
                 "another name; remove it from one of the two"
@@ -139,7 +231,3 @@ def _by_size(cases: Iterable[Case]) -> dict[int, list[Case]]:
         size = -1 if case.array is not None else case.path.stat().st_size
         by_size.setdefault(size, []).append(case)
     return by_size
-
-
-def _of_patient(case: Case) -> str:
-    return sha256(case.patient_id.encode()).hexdigest()[:SHORT]

@@ -16,7 +16,8 @@ from midclass.images.identity import mask_content
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Case, Cohort
-    from midclass.recipe.recipe import AnatomyFunction, Geometry, Intensity
+    from midclass.recipe.function import AnatomyFunction
+    from midclass.recipe.recipe import Geometry, Intensity
 
 
 def folder(given: Path | None = None) -> Path:

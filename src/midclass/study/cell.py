@@ -69,7 +69,7 @@ class Cell:
             module=with_files(self.module, lambda file: str(Path(file).absolute())),
             cohort=self.cohort.absolute(),  # not resolved: files beside a link are not its target's
             source=self.source.absolute(),
-            trust=tuple(path.absolute() for path in self.trust),
+            trust=tuple(one.absolute() if one.suffix == ".py" else one for one in self.trust),
             root=self.root and self.root.absolute(),
         )
 
@@ -132,10 +132,20 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
         settings = cell.settings
         _score(cell, folder, cache, folder / "work" / cell.name / settings)
     except Exception as error:  # one cell must not end the others, whatever went wrong in it
-        wrong = _one_line(error, cell.trust)
+        wrong = _without_folders(_one_line(error, cell.trust), cell)
         with suppress(OSError):  # a full disk must not either
-            write_text_atomic(folder / "work" / cell.name / ERROR, traceback.format_exc())
+            told = _without_folders(traceback.format_exc(), cell)
+            write_text_atomic(folder / "work" / cell.name / ERROR, told)
     return Outcome(cell.name, time.monotonic() - started, wrong, settings)
+
+
+def _without_folders(text: str, cell: Cell) -> str:
+    """A message without the folders above the study's data and recipes: it is kept in a log."""
+    places = {cell.cohort.parent, cell.source.parent, *([cell.root] if cell.root else [])}
+    both = {str(one) for place in places for one in (place.absolute(), place.resolve())}
+    for place in sorted(both - {"/"}, key=len, reverse=True):
+        text = text.replace(f"{place}{os.sep}", "")
+    return text
 
 
 def _one_line(error: Exception, trust: Collection[Path]) -> str:

@@ -55,7 +55,7 @@ class Contender(Part):
 
     Attributes:
         detector: module of ``midclass.detectors`` (``module.Class`` where it has several), or
-            ``package.module:Class`` of anything installed, or ``file.py:Class`` beside the study
+            ``package.module:Class`` of a trusted package, or ``file.py:Class`` beside the study
             file.
         recipe: instead of the task's; ``{recipe}`` stands for the task's, without its suffix.
         change: fields of every recipe that this detector alone has otherwise, such as its learning
@@ -75,7 +75,7 @@ class Contender(Part):
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
-    positives: int = Field(default=0, ge=0)
+    positives: int = Field(default=0, ge=0, le=1_000_000)
     title: str = ""
 
     @property
@@ -100,7 +100,7 @@ class Study(Part):
 
     name: str = Field(min_length=1)
     summary: str = ""
-    repeats: int = Field(default=5, gt=0)
+    repeats: int = Field(default=5, gt=0, le=1000)
     max_fpr: float = Field(default=0.05, gt=0, lt=1)
     common: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, Task] = Field(min_length=1)
@@ -263,7 +263,10 @@ def _numbered(split: str | None, repeat: int) -> str | None:
 
 def _first(error: ValidationError) -> str:
     """The first mistake in a study file, and the way out."""
-    mistake = error.errors()[0]
+    # A field that is nearly one of ours says more than that ours is missing.
+    mistakes = error.errors()
+    extra = [one for one in mistakes if one["type"] == "extra_forbidden"]
+    mistake = [*extra, *mistakes][0]
     *parents, last = map(str, mistake["loc"])
     if mistake["type"] != "extra_forbidden":
         return f"{'.'.join((*parents, last))}: {mistake['msg'].removeprefix('Value error, ')}"

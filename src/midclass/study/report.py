@@ -104,6 +104,7 @@ def _one_task(results: Results, task: str) -> Part:
         "name": task,
         "title": results.study.task_title(task),
         "sizes": [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()],
+        "few": compared.few,
         "not_assessed": _not_assessed(results, task),
         "head": head,
         "rows": rows,

@@ -152,10 +152,42 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
 
 
-def with_weights(network: AnyNetwork, tensors: Mapping[str, Tensor]) -> AnyNetwork:
-    """The network with the weights that ``weights_of`` named, to be scored with."""
-    network.load_state_dict(under("network.", tensors))
+def with_weights(
+    make: Callable[[], AnyNetwork], tensors: Mapping[str, Tensor], device: torch.device
+) -> AnyNetwork:
+    """The network with the weights that ``weights_of`` named, to be scored with.
+
+    Whatever size a file asks for, nothing of that size is made unless the weights are of it.
+
+    Args:
+        make: makes the network.
+        tensors: its weights, and others.
+        device: where it is to be.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+    """
+    found = under("network.", tensors)
+    with torch.device("meta"):  # sizes without memory
+        needed = {name: value.shape for name, value in make().state_dict().items()}
+    for name in sorted(needed.keys() | found.keys()):
+        there = tuple(found[name].shape) if name in found else "missing"
+        fits = tuple(needed[name]) if name in needed else "no weight"
+        if there != fits:
+            raise ValueError(f"the tensor network.{name} is {there} and should be {fits}")
+    network = make().to(device)
+    network.load_state_dict(found)
     return network.eval()
+
+
+def refuse_other_size(settings: Mapping[str, object], budget: Budget) -> None:
+    """Raise ValueError where the settings of a saved network are not of its recipe's budget."""
+    for name in ("width", "blocks", "standardise"):
+        if name in settings and settings[name] != getattr(budget, name):
+            raise ValueError(
+                f"the network has {name} {settings[name]!r}, its recipe's budget "
+                f"{getattr(budget, name)!r}"
+            )
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

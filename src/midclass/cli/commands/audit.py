@@ -57,8 +57,9 @@ def run(
             figures = _figures(recipe, cohort, seed, cache, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
+        source.tell_unused()
         figures = _figures(recipe, cohort, seed, options.cache, outlines)
-    figures["cohort"] = "phantoms" if source is None else cohort.name
+    figures["cohort"] = "phantoms" if source is None else cohort.title
     _tell(figures)
     if out is not None:
         write_text_atomic(out, json.dumps(figures, indent=1))

@@ -19,6 +19,7 @@ from midclass.cli.console import (
     say,
     show_table,
     tell_anatomies,
+    tell_unseen,
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.cohort_scores import score_table
@@ -61,7 +62,7 @@ def run(
         with notes():
             figures = report(table, detector.max_fpr_)
         promised = detector.promise()
-        figures |= {"detector": str(folder), "cohort": cohort.name, "promised": promised}
+        figures |= {"detector": folder.resolve().name, "cohort": cohort.title, "promised": promised}
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
         text = json.dumps(figures, indent=1)
@@ -72,6 +73,7 @@ def run(
             groups = _examples(prepared, maps, table)
             plots.heat_maps(temporary / "heat_maps.png", title, groups)
     _tell(figures)
+    tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
     say(f"saved: {out} (scores.csv, summary.json, {pictures})")
     return figures

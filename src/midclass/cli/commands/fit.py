@@ -43,6 +43,7 @@ def run(
     refuse_existing(out, options.overwrite)
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
+    source.tell_unused()
     given = cohort.given_class()
     if not len(given):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")

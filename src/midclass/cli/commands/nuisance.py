@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import bar, new_table, say, show_table
+from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.cohort_scores import nuisance_scores
 from midclass.detectors.storage import load_detector
@@ -40,6 +40,7 @@ def run(
         table = nuisance_scores(detector, prepared, seed, progress)
     table.write(out)
     _tell(table, detector.max_fpr_)
+    tell_unseen(table)
     say(f"saved: {out}")
     return table
 

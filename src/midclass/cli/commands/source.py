@@ -6,12 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from midclass.cli.console import bar
+from midclass.cli.console import bar, note
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
+from midclass.images.manifest import unused_columns
 from midclass.images.prepare import Prepared, prepare
 from midclass.recipe.recipe import Recipe
+
+SAID = 8
+"""Columns that are named."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Source:
         if self.part is None and not whole.parts:
             return whole
         return whole.part(self.part or default_part)
+
+    def tell_unused(self) -> None:
+        """Say once which columns of the manifest nothing is read from."""
+        if names := unused_columns(self.manifest, self.split):
+            more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
+            note(f"note: columns not used: {', '.join(names[:SAID])}{more}")
 
     def as_options(self) -> str:
         """The options that name the same manifest and split on the command line."""

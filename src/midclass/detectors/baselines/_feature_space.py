@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import Scale, feature_network, network_features
+from midclass.detectors.baselines._features import (
+    Scale,
+    feature_network,
+    network_features,
+    restored_network,
+)
 from midclass.training.lesson import Lesson
-from midclass.training.networks import Network, under, weights_of, with_weights
-from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.networks import under, weights_of
 from midclass.types import ImageBatch
 
 
@@ -59,9 +63,6 @@ class FeatureSpace(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        own, settings = self.recipe.budget.pretrained is None, facts["network"]
-        network: Network | PretrainedNetwork
-        network = Network(**settings) if own else PretrainedNetwork.of(settings)
-        self.network_ = with_weights(network.to(self.device), tensors)
+        self.network_ = restored_network(self.recipe, facts["network"], tensors, self.device)
         self.scale_ = Scale(tensors["scale.mean"], tensors["scale.spread"])
         self.given_ = under("given.", tensors)

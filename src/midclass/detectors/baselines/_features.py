@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from torch.nn import functional
 from midclass.errors import InputError
 from midclass.recipe.budget import Budget
 from midclass.recipe.recipe import Recipe
-from midclass.training.networks import Network, scaled, seeded
+from midclass.training.networks import Network, refuse_other_size, scaled, seeded, with_weights
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
@@ -93,6 +95,23 @@ def feature_network(
             "leave it out"
         )
     return PretrainedNetwork.load(weights, budget.standardise)
+
+
+def restored_network(
+    recipe: Recipe, settings: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device
+) -> Network | PretrainedNetwork:
+    """The same network from its settings and its tensors, see ``weights_of``.
+
+    Raises:
+        ValueError: they are not of such a network, or not of the recipe's.
+    """
+    own = recipe.budget.pretrained is None
+    refuse_other_size(settings, recipe.budget)
+
+    def make() -> Network | PretrainedNetwork:
+        return Network(**settings) if own else PretrainedNetwork.of(settings)
+
+    return with_weights(make, tensors, device)
 
 
 def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) -> Tensor:

@@ -62,7 +62,10 @@ class Reconstruction(Detector):
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
         self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
-        self.network_ = with_weights(self._new_network(seed=0), tensors)
+        channels, *spatial = self.shape_
+        self.network_ = with_weights(
+            lambda: self.build(channels, tuple(spatial)), tensors, self.device
+        )
 
     def _new_network(self, seed: int) -> nn.Module:
         channels, *spatial = self.shape_

@@ -111,7 +111,7 @@ class SelfSupervised(Detector):
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
         self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
-        self.network_ = with_weights(self.build(*self.shape_).to(self.device), tensors)
+        self.network_ = with_weights(lambda: self.build(*self.shape_), tensors, self.device)
         self.given_ = {k: v.to(self.device) for k, v in under("given.", tensors).items()}
 
 

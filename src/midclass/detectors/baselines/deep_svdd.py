@@ -14,7 +14,7 @@ from midclass.errors import InputError
 from midclass.training.autoencoders import ConvAutoEncoder, Encoder, Size
 from midclass.training.lesson import Lesson
 from midclass.training.loop import train_on_given
-from midclass.training.networks import seeded, weights_of, with_weights
+from midclass.training.networks import refuse_other_size, seeded, weights_of, with_weights
 from midclass.types import ImageBatch
 
 LEAST = 0.1
@@ -67,7 +67,9 @@ class DeepSVDD(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        self.network_ = with_weights(Encoder(Size.of(facts["network"])).to(self.device), tensors)
+        refuse_other_size(facts["network"], self.recipe.budget)
+        size = Size.of(facts["network"])
+        self.network_ = with_weights(lambda: Encoder(size), tensors, self.device)
         self.centre_, self.training_ = tensors["centre"].to(self.device), facts["training"]
 
     def _new_network(self, shape: tuple[int, ...], seed: int) -> ConvAutoEncoder:

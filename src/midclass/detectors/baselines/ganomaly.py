@@ -13,7 +13,7 @@ from midclass.detectors.baselines._features import inside, mean_inside
 from midclass.training.autoencoders import ConvAutoEncoder, Encoder, Size
 from midclass.training.lesson import Lesson
 from midclass.training.loop import train_on_given
-from midclass.training.networks import seeded, weights_of, with_weights
+from midclass.training.networks import refuse_other_size, seeded, weights_of, with_weights
 from midclass.types import ImageBatch
 
 ADVERSARIAL, CODE = 1 / 50, 1 / 50
@@ -62,8 +62,10 @@ class GANomaly(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        network = Generator(Size.of(facts["network"])).to(self.device)
-        self.network_, self.training_ = with_weights(network, tensors), facts["training"]
+        refuse_other_size(facts["network"], self.recipe.budget)
+        size = Size.of(facts["network"])
+        self.network_ = with_weights(lambda: Generator(size), tensors, self.device)
+        self.training_ = facts["training"]
 
     def _pixels(self, batch: ImageBatch) -> Tensor:
         return inside(batch, self.recipe.budget.standardise)

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import feature_network
+from midclass.detectors.baselines._features import feature_network, restored_network
 from midclass.detectors.baselines._patches import PatchMemory
 from midclass.training.lesson import Lesson
-from midclass.training.networks import Network, weights_of, with_weights
-from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.networks import weights_of
 from midclass.types import ImageBatch
 
 
@@ -48,9 +47,5 @@ class PatchCore(Detector):
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
-        settings = facts["network"]
-        network: Network | PretrainedNetwork
-        own = self.recipe.budget.pretrained is None
-        network = Network(**settings) if own else PretrainedNetwork.of(settings)
-        self.network_ = with_weights(network.to(self.device), tensors)
+        self.network_ = restored_network(self.recipe, facts["network"], tensors, self.device)
         self.memory_ = PatchMemory.restored(tensors)

@@ -1,0 +1,219 @@
+"""Saved: the two files of a saved detector, read within bounds and with nothing taken on trust.
+
+``detector.json`` and ``weights.safetensors`` may come from a stranger, or from half a copy. Here
+they are read, and every number that all detectors have is checked; nothing that they name is
+imported. The checksums of both tell an accident, down to a single bit; who means harm can write
+them anew, so that everything else is checked without them, too. Earlier versions wrote none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from torch import Tensor
+
+from midclass.errors import InputError
+from midclass.evaluation.conformal import conformal_threshold
+from midclass.evaluation.cross_conformal import steps
+
+ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
+LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
+"""Bytes."""
+REMARKS = ("history", "training")
+"""What a training tells of itself; no score depends on it, and some of it may be no number."""
+DEEPEST = 32
+"""Lists and mappings inside each other."""
+
+Count = Annotated[int, Field(ge=0)]
+Calibration = Annotated[list[FiniteFloat], Field(max_length=10_000_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Fold(_Strict):
+    """What was learned in one fold; see ``Folds.state``."""
+
+    calibration: Calibration
+    shared: list[str]
+    state: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Fold:
+        _refuse_unsorted(self.calibration)
+        return self
+
+
+class About(_Strict):
+    """What ``detector.json`` says; see ``Detector.save``. Further keys are remarks."""
+
+    midclass: str = "an unknown version"
+    detector: str = Field(max_length=300)
+    recipe: dict[str, Any]
+    max_fpr: float = Field(gt=0, lt=1)
+    threshold: FiniteFloat
+    calibration: Calibration = Field(min_length=1)
+    cases: dict[str, Count]
+    patients: dict[str, Count]
+    not_assessed: dict[str, Count] = {}  # earlier versions did not count
+    plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
+    state: dict[str, Any] | None = None
+    folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> About:
+        if (self.state is None) == (self.folds is None):
+            raise ValueError("expected either state or folds")
+        _refuse_unsorted(self.calibration)
+        threshold = conformal_threshold(self.calibration, self.max_fpr)
+        if not math.isclose(threshold, self.threshold, rel_tol=1e-9, abs_tol=1e-12):
+            raise ValueError(
+                f"threshold is {self.threshold:g}, the calibration scores say {threshold:g}"
+            )
+        if self.folds is not None:
+            expected = steps(sum(len(fold.calibration) for fold in self.folds)).tolist()
+            if self.calibration != expected:
+                raise ValueError("calibration is not that of the folds")
+        return self
+
+
+def text_and_weights(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """The files of a detector by name, with their checksums.
+
+    Args:
+        about: what JSON can hold.
+        tensors: by name.
+    """
+    from safetensors.torch import save
+
+    weights = save({name: value.contiguous() for name, value in tensors.items()})
+    plain = json.loads(json.dumps(about))
+    sums = {WEIGHTS: sha256(weights).hexdigest(), ABOUT: _checksum(plain)}
+    return {WEIGHTS: weights, ABOUT: json.dumps(plain | {CHECKSUMS: sums}, indent=1).encode()}
+
+
+def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
+    """What a saved detector's folder says, and its tensors.
+
+    Raises:
+        InputError: there is no detector, or the first thing that is wrong with it.
+    """
+    raw = {name: _bytes(folder, name) for name in (ABOUT, WEIGHTS)}
+    fields = _json(folder, raw[ABOUT])
+    sums = fields.pop(CHECKSUMS, None)
+    if sums is not None:
+        for name, found in (
+            (ABOUT, _checksum(fields)),
+            (WEIGHTS, sha256(raw[WEIGHTS]).hexdigest()),
+        ):
+            if not isinstance(sums, dict) or sums.get(name) != found:
+                raise damaged(folder, f"{name} was changed after it was saved")
+    try:
+        about = About.model_validate(fields)
+    except ValidationError as error:
+        raise damaged(folder, _first(error), fields) from None
+    return about, _tensors(folder, raw[WEIGHTS])
+
+
+def damaged(folder: Path, what: str, fields: Mapping[str, Any] | None = None) -> InputError:
+    """The one line for all that can be wrong with a saved detector."""
+    by = (fields or {}).get("midclass")
+    by = f", it was saved by midclass {by[:30]}" if isinstance(by, str) else ""
+    said = " ".join(what.split())[:300]
+    return InputError(
+        f"{folder}: the saved detector is damaged ({said}{by}); copy it anew, or fit it again"
+    )
+
+
+def _bytes(folder: Path, name: str) -> bytes:
+    file = folder / name
+    try:
+        if not file.exists() and not file.is_symlink():
+            raise InputError(
+                f"{folder}: no saved detector here ({name} is missing); make one with "
+                "`midclass fit`"
+            )
+        if file.resolve().parent != folder.resolve():
+            raise damaged(folder, f"{name} is a link to a file elsewhere")
+        if not file.is_file():
+            raise damaged(folder, f"{name} is no file")
+        if (size := file.stat().st_size) > LARGEST[name]:
+            raise damaged(folder, f"{name} has {size} bytes, {LARGEST[name]} at most are read")
+        return file.read_bytes()
+    except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
+        raise damaged(folder, f"{name} cannot be read: {error}") from None
+
+
+def _json(folder: Path, raw: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
+        if not isinstance(fields, dict):
+            raise ValueError(f"a {type(fields).__name__} and no fields")
+        _refuse_beyond(fields)
+    except (ValueError, RecursionError) as error:
+        raise damaged(folder, f"{ABOUT}: {error}") from None
+    return fields
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _refuse_beyond(value: Any, depth: int = 0) -> None:
+    """No number that is none, and no depth without end."""
+    if depth > DEEPEST:
+        raise ValueError(f"more than {DEEPEST} lists and fields inside each other")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in REMARKS:
+                _refuse_beyond(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_beyond(inner, depth + 1)
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _first(error: ValidationError) -> str:
+    mistake = error.errors()[0]
+    where = ".".join(map(str, mistake["loc"]))
+    message = mistake["msg"].removeprefix("Value error, ")
+    return f"{ABOUT}: {where}: {message}" if where else f"{ABOUT}: {message}"
+
+
+def _refuse_unsorted(calibration: list[float]) -> None:
+    if any(one > other for one, other in pairwise(calibration)):
+        raise ValueError("calibration scores are not in order")
+
+
+def _tensors(folder: Path, raw: bytes) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
+    try:
+        # Copies lie where torch wants them, so that sums round as they did when it was fitted.
+        tensors = {name: value.clone() for name, value in load(raw).items()}
+    except Exception as error:  # safetensors and torch raise many kinds for a broken file
+        raise damaged(folder, f"{WEIGHTS}: {error}") from None
+    for name, value in tensors.items():
+        if value.is_floating_point():
+            if not torch.isfinite(value).all():
+                raise damaged(folder, f"{WEIGHTS}: {name[:80]} has values that are no numbers")
+        elif value.dtype != torch.int64:  # counters of batches
+            raise damaged(folder, f"{WEIGHTS}: {name[:80]} has the type {value.dtype}")
+    return tensors
