@@ -190,12 +190,10 @@ class Cohort(Sequence[Case]):
         if case.spacing_mm is None or volume:
             return image
         rows, columns = case.spacing_mm
-        if not math.isclose(image.aspect, 1) and not math.isclose(
-            image.aspect, rows / columns, rel_tol=0.02
-        ):
+        if image.aspect != 1 and not math.isclose(image.aspect, rows / columns, rel_tol=0.02):
             raise InputError(
-                f"{case.path}: PixelAspectRatio says pixels {image.aspect:g} times as high as wide, "
-                f"spacing_mm {rows:g};{columns:g}; give spacing_mm as rows;columns"
+                f"{case.path}: spacing_mm {rows:g};{columns:g} contradicts PixelAspectRatio, by "
+                f"which pixels are {image.aspect:g} times as high as wide; give rows;columns"
             )
         return replace(image, spacing_mm=case.spacing_mm, aspect=1.0)
 

@@ -95,7 +95,8 @@ def check_file(path: Path, size: int) -> None:
     if size > 8e6 * most:
         raise InputError(
             f"{path}: a file of {size / 1e9:.3g} GB, of images to {most:g} megapixels "
-            f"{8e-3 * most:g} GB are read; if it is right, set {VARIABLE}={math.ceil(size / 8e6) + 1}"
+            f"{8e-3 * most:g} GB are read; if it is right, "
+            f"set {VARIABLE}={math.ceil(size / 8e6) + 1}"
         )
 
 
