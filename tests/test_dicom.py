@@ -15,7 +15,7 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
 from midclass import InputError
-from midclass.images.formats import dicom
+from midclass.images.formats import dicom_pixels
 from midclass.images.formats.read import decode, file_format, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -235,7 +235,7 @@ def test_a_kind_of_jpeg_that_nothing_here_decodes_names_the_extra_that_does(
     for bits, installed, named in ((7, None, True), (7, object(), False), (8, None, False)):
         dataset.BitsStored, dataset.HighBit = bits, bits - 1
         dataset.save_as(path)
-        monkeypatch.setattr(dicom, "find_spec", lambda name, found=installed: found)
+        monkeypatch.setattr(dicom_pixels, "find_spec", lambda name, found=installed: found)
         with pytest.raises(InputError) as caught:
             decode(path)
         assert str(caught.value).endswith("pip install 'midclass[gpl-decoders]'") == named
@@ -246,7 +246,7 @@ def test_dicom_without_pixels_is_refused(tmp_path: Path) -> None:
     dataset = pydicom.dcmread(path)
     del dataset.PixelData
     dataset.save_as(path)
-    with pytest.raises(InputError, match=r"modality SR\) without pixel data"):
+    with pytest.raises(InputError, match=r"PixelData is missing: a DICOM file without"):
         read(path)
 
 

@@ -16,7 +16,9 @@ import midclass
 
 SOURCE = Path(midclass.__file__).parent
 WRAPPED = {
-    "pydicom": ["images/formats/dicom.py"],
+    "pydicom": [
+        f"images/formats/dicom_{part}.py" for part in ("attributes", "file", "frames", "pixels")
+    ],
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py"],
     "highdicom": ["images/formats/seg.py"],

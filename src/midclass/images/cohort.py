@@ -196,9 +196,15 @@ class Cohort(Sequence[Case]):
             window=window,
             volume=volume,
         )
-        if case.spacing_mm is not None and not volume:
-            return replace(image, spacing_mm=case.spacing_mm)
-        return image
+        if case.spacing_mm is None or volume:
+            return image
+        rows, columns = case.spacing_mm
+        if image.aspect != 1 and not math.isclose(image.aspect, rows / columns, rel_tol=0.02):
+            raise InputError(
+                f"{case.path}: spacing_mm {rows:g};{columns:g} contradicts PixelAspectRatio, by "
+                f"which pixels are {image.aspect:g} times as high as wide; give rows;columns"
+            )
+        return replace(image, spacing_mm=case.spacing_mm, aspect=1.0)
 
     def split_by_patient(self, fractions: Mapping[str, float], seed: int) -> dict[str, Cohort]:
         """Divide at random into parts of about the given fractions of the patients.

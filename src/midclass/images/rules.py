@@ -155,13 +155,13 @@ class Rules:
             return (image.spacing_mm[0], image.spacing_mm[1]), False
         assumed = self.geometry.spacing_mm
         if self.geometry.field_of_view_mm is not None:
-            assumed = self.geometry.field_of_view_mm / max(height, width)
+            assumed = self.geometry.field_of_view_mm / max(height * image.aspect, width)
         if assumed is None:
             raise InputError(
                 "has no spacing; give spacing_mm (a column of the manifest), or assume one by "
                 "the recipe's geometry.spacing_mm or field_of_view_mm"
             )
-        return (assumed, assumed), True
+        return (assumed * image.aspect, assumed), True
 
 
 def _found(function: AnatomyFunction, pixels: Pixels, spacing_mm: tuple[float, float]) -> Mask:

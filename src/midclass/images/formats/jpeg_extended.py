@@ -58,7 +58,7 @@ def decode_frame(source: bytes, runner: Runner) -> bytes:
     syntax = gdcm.TransferSyntax.GetTSType(JPEG_EXTENDED)
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, STREAM_BITS, STREAM_BITS - 1, 0))
-    with _silent_library():
+    with silent_library():
         text = image.GetBuffer()
     if text is None:
         raise RuntimeError("the stream is cut off or corrupt")
@@ -67,10 +67,10 @@ def decode_frame(source: bytes, runner: Runner) -> bytes:
 
 
 @contextmanager
-def _silent_library() -> Iterator[None]:
-    """Send what the C library writes to the terminal nowhere.
+def silent_library() -> Iterator[None]:
+    """Send what a library in C or Rust writes to the terminal nowhere.
 
-    It tries its decoder of 8 bits first and writes for every good file that it cannot.
+    GDCM tries its decoder of 8 bits first and writes for every good file that it cannot.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -29,6 +29,7 @@ class Raw:
         high: the value that becomes 1; it is below ``low`` where dark means a high value.
         colour: whether the last axis is red, green and blue.
         spacing_mm: one number per spatial axis, or None where the file does not tell.
+        aspect: height of a pixel over its width, where the file tells that but no spacing.
     """
 
     values: Values
@@ -36,6 +37,7 @@ class Raw:
     high: float
     colour: bool = False
     spacing_mm: tuple[float, ...] | None = None
+    aspect: float = 1.0
 
 
 def pick_frame(path: Path, frames: int, frame: int | None) -> int:

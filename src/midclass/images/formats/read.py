@@ -47,10 +47,12 @@ class Image:
         spacing_mm: one number per spatial axis, ``(rows, cols)`` or ``(d, rows, cols)``; None
             where the file does not tell (PNG, JPEG and TIFF never do: their resolution tags are
             for printers).
+        aspect: height of a pixel over its width, where a DICOM file tells that but no spacing.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, ...] | None
+    aspect: float = 1.0
 
 
 def read(
@@ -115,7 +117,7 @@ def read(
             raw = npz.read_npz(path, values, frame, window, volume)
         else:
             raw = raster.read_raster(path, kind, frame, window)
-        return Image(_to_unit_range(path, raw), raw.spacing_mm)
+        return Image(_to_unit_range(path, raw), raw.spacing_mm, raw.aspect)
 
 
 def decode(path: str | Path, *, array: str | None = None, index: int | None = None) -> Values:

@@ -14,7 +14,8 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.formats.contents import contents
-from midclass.images.formats.dicom import quiet, source_of
+from midclass.images.formats.dicom import source_of
+from midclass.images.formats.dicom_file import quiet
 from midclass.images.formats.raw import Values
 
 
