@@ -7,11 +7,9 @@ than what is asked for. This is the only file that imports nibabel.
 
 from __future__ import annotations
 
-import gzip
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,9 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.formats.contents import contents
-from midclass.images.formats.limits import SLACK, check_size, gunzip
+from midclass.images.formats.limits import GZIP, SLACK, check_size, gunzip, gunzipped_head
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
 
-GZIP = b"\x1f\x8b"
 HEADER_BYTES = 540  # of NIfTI-2, the longer one
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """By the lowest three bits of xyzt_units: not said, metre, millimetre, micrometre."""
@@ -129,11 +126,8 @@ def _unpacked(path: Path) -> tuple[bytes | memoryview, Any, int]:
     alone.
     """
     file = contents(path)
-    is_packed, head = file[:2] == GZIP, file[:HEADER_BYTES]
-    if is_packed:
-        with gzip.GzipFile(fileobj=BytesIO(file)) as stream:
-            head = stream.read(HEADER_BYTES)
-    header = _header(head)
+    is_packed = file[:2] == GZIP
+    header = _header(gunzipped_head(file, HEADER_BYTES) if is_packed else file[:HEADER_BYTES])
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise InputError(f"{path}: values of type {dtype}, expected one number per voxel")
@@ -174,8 +168,8 @@ def _affine(path: Path, header: Any) -> NDArray[np.float64]:
             f"{path}: xyzt_units has {unit} for the unit of length, expected 1 (metre), 2 (mm) or "
             "3 (micrometre); write the header again"
         )
-    affine = np.asarray(header.get_best_affine(), np.float64)
-    affine = np.diag([*[MM_OF_UNIT[unit]] * 3, 1.0]) @ affine
+    affine = np.array(header.get_best_affine(), np.float64)
+    affine[:3] *= MM_OF_UNIT[unit]
     axes = affine[:3, :3]
     edges = np.sqrt((axes**2).sum(axis=0))
     # Of unit vectors, the volume that they span: 0 where two of them are one.

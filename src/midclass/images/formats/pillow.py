@@ -23,9 +23,11 @@ from midclass.images.formats.silence import silent_library
 
 BAND = 1 << 18
 """Pixels that are brought from Pillow to numpy at once: what both need on the way is small."""
-MOST_SCANS = 500
-"""Of a JPEG: real ones have about ten, and each is one more pass over the whole image."""
-ORIENTATION, TILE = 274, (322, 323)  # tags
+FEW_SCANS, MOST_SCANS, SCANNED = 20, 500, 3 * 10**9
+"""Of a JPEG: real ones have about ten, and each is one more pass over the whole image. More than a
+few are read as long as all pass over so many pixels."""
+SCAN = b"\xff\xda"
+BITS, COMPRESSION, ORIENTATION, PLANAR, TILE = 258, 259, 274, 284, (322, 323)  # tags of TIFF
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python prints what it logs
 _lock, _readers, _own_limit = threading.Lock(), 0, PIL.Image.MAX_IMAGE_PIXELS
@@ -47,9 +49,7 @@ def opened(path: Path, kind: str, frame: int | None) -> Iterator[tuple[PIL.Image
     if kind == "TIFF":
         data = tiff.page(path, frame)
     elif kind == "PNG":
-        data = png.without_text(data)
-    elif data.count(b"\xff\xda") > MOST_SCANS:
-        raise InputError(f"{path}: a JPEG of more than {MOST_SCANS} scans; save it again")
+        data = png.without_remarks(data)
     with _our_limit(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -62,14 +62,47 @@ def opened(path: Path, kind: str, frame: int | None) -> Iterator[tuple[PIL.Image
                 image.seek(pick_frame(path, getattr(image, "n_frames", 1), frame))
             colours = 3 if image.mode == "P" else len(image.getbands())
             check_size(path, (image.height, image.width, colours)[: 2 + (colours > 1)])
+            if kind == "JPEG":
+                _refuse_promises(path, data, image)
             turn = None
             if isinstance(image, TiffImagePlugin.TiffImageFile):
-                check_size(path, [image.tag_v2.get(side, 1) for side in TILE])
+                _refuse_misread(path, image)
                 image.info.pop("xmp", None)  # may say a second time how to turn
                 turn = image.getexif().get(ORIENTATION)
             with silent_library() if kind == "TIFF" else nullcontext():
                 image.load()
             yield image, turn
+
+
+def _refuse_misread(path: Path, image: TiffImagePlugin.TiffImageFile) -> None:
+    """Raise InputError for the layouts that Pillow 13 reads to wrong values without a word."""
+    tags = image.tag_v2
+    check_size(path, [tags.get(side, 1) for side in TILE])
+    packed = tags.get(COMPRESSION, 1) != 1
+    if tags.get(PLANAR, 1) == 2 and max(tags.get(BITS, (1,))) > 8 and not packed:
+        raise InputError(f"{path}: a TIFF of 16 bits in colour planes; save it interleaved")
+    if tags.prefix == b"MM" and packed and image.mode in ("I", "F"):  # bytes are swapped twice
+        raise InputError(
+            f"{path}: a compressed big-endian TIFF of signed values or floats; save it "
+            "uncompressed or little-endian"
+        )
+
+
+def _refuse_promises(path: Path, data: bytes, image: PIL.Image.Image) -> None:
+    """Raise InputError for a JPEG that cannot hold its own pixels, or that takes hours.
+
+    Pillow fills the rest of an image with grey where its data end too early with an end marker.
+    Huffman codes take a bit at least for each block of 64 pixels (ITU-T T.81).
+    """
+    least = image.width * image.height // 64 // 8
+    if len(data) < least:
+        raise InputError(
+            f"{path}: is truncated or damaged: {image.width} x {image.height} pixels take {least} "
+            f"bytes at least, there are {len(data)}"
+        )
+    scans, most = data.count(SCAN), max(FEW_SCANS, SCANNED // (image.width * image.height))
+    if scans > min(most, MOST_SCANS):
+        raise InputError(f"{path}: a JPEG of {scans} scans; save it again")
 
 
 def array_of(

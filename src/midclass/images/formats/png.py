@@ -8,21 +8,25 @@ import numpy as np
 
 from midclass.images.formats.raw import Values
 
-TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks that may unpack to a thousand times their size, and are not needed."""
+NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"}
 
 
-def without_text(data: bytes) -> bytes:
-    """The file without text and colour profile; what is damaged is left for the decoder to say."""
+def without_remarks(data: bytes) -> bytes:
+    """The file without text, colour profile and all else that the pixels do not need.
+
+    Such chunks may unpack to a thousand times their size, or be a million. What is damaged is left
+    for the decoder to say.
+    """
     kept, start, at = [], 0, 8
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
-        if name in TEXT:
-            kept.append(data[start:at])
+        if name not in NEEDED and end <= len(data):
+            if start < at:
+                kept.append(data[start:at])
             start = end
         at = end
-    return b"".join([*kept, data[start:]]) if kept else data
+    return b"".join([*kept, data[start:]]) if start else data
 
 
 def depth_and_colour(data: bytes) -> tuple[int, int]:

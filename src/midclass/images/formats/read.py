@@ -6,14 +6,11 @@ of what cannot be read: every failure is an ``InputError`` that names the file a
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from midclass.errors import InputError
 from midclass.images.formats import dicom, nifti, npz, raster
 from midclass.images.formats.contents import contents, refuse_special
+from midclass.images.formats.limits import GZIP, gunzipped_head
 from midclass.images.formats.raw import (
     Raw,
     Values,
@@ -36,6 +34,7 @@ RASTER_FORMATS = {
     b"MM\0+": "TIFF",
 }
 HEAD_BYTES = 352  # as far as the magic number of NIfTI-1
+PACKED_HEAD_BYTES = 1 << 16  # with the name that gzip may keep in its own header
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def file_format(path: str | Path) -> str:
     with failures_name(path):
         refuse_special(path, path.stat().st_mode)
         with path.open("rb") as file:
-            head = _unpacked_head(file)
+            head = _unpacked(file.read(PACKED_HEAD_BYTES))
     return _format_of(path, head)
 
 
@@ -166,17 +165,13 @@ def _format(path: Path) -> str:
     if path.suffix.lower() == ".npz":
         return file_format(path)  # may be larger than all other files, and is read in parts
     with failures_name(path):
-        head = _unpacked_head(io.BytesIO(contents(path)))
+        head = _unpacked(contents(path))
     return _format_of(path, head)
 
 
-def _unpacked_head(file: IO[bytes]) -> bytes:
-    head = file.read(HEAD_BYTES)
-    if head[:2] != nifti.GZIP:
-        return head
-    file.seek(0)
-    with gzip.open(file) as unpacked:
-        return unpacked.read(HEAD_BYTES)
+def _unpacked(data: bytes) -> bytes:
+    head = data[:HEAD_BYTES]
+    return gunzipped_head(data, HEAD_BYTES) if head.startswith(GZIP) else head
 
 
 def _format_of(path: Path, head: bytes) -> str:
@@ -253,19 +248,28 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
     *spatial, colours = values.shape if raw.colour else (*values.shape, 1)
     pixels = np.empty((colours, *spatial), np.float32)
     target = np.moveaxis(pixels, 0, -1) if raw.colour else pixels[0]
+    table, bits = None, 8 * values.itemsize
+    if values.dtype.kind == "u" and bits <= 16 and values.size > 2**bits:
+        table = _scaled(np.arange(2**bits, dtype=np.float64), raw).astype(np.float32)
     step = max(1, BAND * len(values) // values.size)
     for start in range(0, len(values), step):
-        part = np.asarray(values[start : start + step], np.float64)
-        broken += int(part.size - np.isfinite(part).sum())
-        if broken:
+        part = values[start : start + step]
+        if table is not None:
+            target[start : start + step] = table.take(part)
             continue
-        if raw.low == raw.high:  # one value only, or a window of no width: a threshold
-            target[start : start + step] = part > raw.low
-        else:
-            target[start : start + step] = ((part - raw.low) / (raw.high - raw.low)).clip(0, 1)
+        part = np.asarray(part, np.float64)
+        broken += int(part.size - np.isfinite(part).sum())
+        if not broken:
+            target[start : start + step] = _scaled(part, raw)
     if broken:
         raise InputError(
             f"{path}: {broken} of {values.size} values are NaN or infinite; "
             "write the file again with numbers there"
         )
     return pixels
+
+
+def _scaled(values: NDArray[np.float64], raw: Raw) -> NDArray[np.float64]:
+    if raw.low == raw.high:  # one value only, or a window of no width: a threshold
+        return (values > raw.low).astype(np.float64)
+    return ((values - raw.low) / (raw.high - raw.low)).clip(0, 1)
