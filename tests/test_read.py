@@ -143,6 +143,105 @@ def test_a_time_axis_needs_an_index(tmp_path: Path) -> None:
         read(tmp_path / "x.nii", frame=0, index=2)
 
 
+# --- NIfTI: units and affine --------------------------------------------------------------------
+
+
+def nifti(path: Path, values: np.ndarray, affine: np.ndarray, **fields: Any) -> Path:
+    """A file whose header fields were changed after nibabel made them fit to each other."""
+    data = bytearray(nibabel.Nifti1Image(values, affine).to_bytes())
+    header = nibabel.Nifti1Header(data[:348])
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(bytes(header.binaryblock) + bytes(data[348:]))
+    return path
+
+
+VOXELS = np.arange(5 * 6 * 4, dtype=np.int16).reshape(5, 6, 4)
+
+
+@pytest.mark.parametrize(("code", "mm"), [(0, 1), (1, 1000), (2, 1), (3, 0.001), (8 + 2, 1)])
+def test_nifti_lengths_are_in_mm_whatever_their_unit(tmp_path: Path, code: int, mm: float) -> None:
+    affine = np.diag([0.8 / mm, 0.7 / mm, 5 / mm, 1])
+    path = nifti(tmp_path / "x.nii", VOXELS, affine, xyzt_units=code)
+    np.testing.assert_allclose(read(path, frame=0).spacing_mm, (0.7, 0.8), rtol=1e-5)
+    np.testing.assert_allclose(read(path, volume=True).spacing_mm, (5, 0.7, 0.8), rtol=1e-5)
+
+
+def test_a_unit_of_length_that_nifti_does_not_know_is_named(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "x.nii", VOXELS, np.eye(4), xyzt_units=5)
+    with pytest.raises(InputError, match="xyzt_units has 5 for the unit of length"):
+        read(path, frame=0)
+
+
+@pytest.mark.parametrize("pixdim", [0, 1, 3, np.nan, np.inf, -2])
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_nifti_spacing_is_that_of_the_affine_and_not_of_pixdim(
+    tmp_path: Path, pixdim: float, flip: int, form: str
+) -> None:
+    """Stored left to right or right to left, a volume has one spacing and one look."""
+    affine = np.diag([0.8 * flip, 0.7, 5, 1])
+    codes = {"sform_code": 1, "qform_code": 0, "pixdim": [1, *[pixdim] * 3, 1, 1, 1, 1]}
+    if form == "qform":  # which has its lengths from pixdim
+        codes = {"sform_code": 0, "qform_code": 1}
+    path = nifti(tmp_path / "x.nii", VOXELS[::flip].copy(), affine, **codes)
+    image = read(path, frame=1)
+    np.testing.assert_allclose(image.spacing_mm, (0.7, 0.8), rtol=1e-5)
+    np.testing.assert_allclose(image.pixels[0], VOXELS[::-1, ::-1, 1].T / 119, atol=1e-6)
+
+
+@pytest.mark.parametrize("column", [0, np.nan, np.inf])
+def test_an_affine_that_does_not_say_where_the_axes_point_is_refused(
+    tmp_path: Path, column: float
+) -> None:
+    rows = {"srow_x": [column, 0, 0, 0], "srow_y": [0, 1, 0, 0], "srow_z": [0, 0, 1, 0]}
+    path = nifti(tmp_path / "x.nii", VOXELS, np.eye(4), sform_code=1, **rows)
+    with pytest.raises(InputError, match="does not say where the axes point"):
+        read(path, frame=0)
+
+
+@pytest.mark.parametrize("slope", [2.5, -2.5])
+def test_a_nifti_slope_counts_for_values_and_range(tmp_path: Path, slope: float) -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    data = bytearray(image.to_bytes())
+    struct.pack_into("<ff", data, 112, slope, -100)
+    (tmp_path / "x.nii").write_bytes(data)
+    np.testing.assert_array_equal(decode(tmp_path / "x.nii"), VOXELS * slope - 100.0)
+    pixels = read(tmp_path / "x.nii", volume=True).pixels
+    expected = VOXELS if slope > 0 else 119 - VOXELS
+    np.testing.assert_allclose(pixels[0], expected[::-1, ::-1].transpose(2, 1, 0) / 119, atol=1e-6)
+    half = read(tmp_path / "x.nii", frame=0, window=(-100, -100 + slope * 238 if slope > 0 else 0))
+    assert half.pixels.max() == pytest.approx(0.487, abs=0.02) if slope > 0 else True
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int32, np.int64, np.uint32])
+def test_every_row_of_an_npz_file_has_one_scale(tmp_path: Path, dtype: type) -> None:
+    """Numbers that do not say how they are meant go from the lowest to the highest of the file."""
+    train = np.stack([RAMP, RAMP // 2]).astype(dtype)
+    test = np.stack([RAMP * 1.1, RAMP * 0]).astype(dtype)
+    other = np.full((1, 9, 9), 5000).astype(dtype)  # of another shape: another kind of image
+    np.savez(tmp_path / "x.npz", train=train, test=test, other=other)
+    for name, rows in {"train": train, "test": test}.items():
+        for index, row in enumerate(rows):
+            pixels = read(tmp_path / "x.npz", array=name, index=index).pixels[0]
+            np.testing.assert_allclose(pixels, row / float(test.max()), atol=1e-6)
+    windowed = read(tmp_path / "x.npz", array="train", index=0, window=(0, 440)).pixels
+    np.testing.assert_allclose(windowed[0], RAMP / 440, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["|u1", "<u2", ">u2", "|b1"])
+def test_npz_arrays_of_any_order_are_read_by_what_their_bits_can_hold(
+    tmp_path: Path, dtype: str, order: Any
+) -> None:
+    rows = np.asarray(np.stack([RAMP, RAMP[::-1]]).astype(dtype), order=order)
+    np.savez_compressed(tmp_path / "x.npz", a=rows)
+    most = {"|u1": 255, "<u2": 65535, ">u2": 65535, "|b1": 1}[dtype]
+    for index, row in enumerate(rows):
+        pixels = read(tmp_path / "x.npz", array="a", index=index).pixels[0]
+        np.testing.assert_allclose(pixels, row / most, atol=1e-6)
+
+
 # --- npz ----------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.cohort import Case
+from midclass.images.formats.limits import check_spacing
 from midclass.images.formats.mask import read_mask
 from midclass.images.formats.read import Image
 from midclass.images.keys import rules_of
@@ -101,6 +102,8 @@ class Rules:
         Raises:
             InputError: the image is constant, or something about the case is not known.
         """
+        if image.spacing_mm is not None:
+            check_spacing(image.spacing_mm)
         pixels = with_channels(image.pixels, self.geometry.channels)
         if pixels.max() - pixels.min() < 1e-6:
             raise InputError(f"nothing to see: every pixel is {pixels.flat[0]:.4f} (of 0 to 1)")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midclass.errors import InputError
+from midclass.images.formats.limits import most_megapixels
 from midclass.images.traits import Traits, traits_of
 
 if TYPE_CHECKING:
@@ -218,8 +219,55 @@ def _inside(start: float, stop: float, samples: int, pixels: int) -> Mask:
     return np.asarray((middle > 0) & (middle < pixels))
 
 
+PADDED = 16e6
+"""Pixels that a box may always have, image and padding; a larger one is mostly padding where it has
+four times what it shows of the image."""
+
+
 def _resampled(values: Pixels, box: Box, size: tuple[int, int], mode: str) -> Pixels:
-    """A box of ``(c, h, w)`` on a grid: linear, and a mean over the samples where it is coarser."""
+    """A box of ``(c, h, w)`` on a grid: linear, and a mean over the samples where it is coarser.
+
+    A long thin image must not become a square of its length. It is resampled along its longer side
+    first, so that what is padded is as narrow as the sample.
+
+    Raises:
+        InputError: that would still take more memory than the largest image that is read.
+    """
+    height, width = values.shape[1:]
+    top, left, bottom, right = (
+        max(box[0], 0),
+        max(box[1], 0),
+        min(box[2], height),
+        min(box[3], width),
+    )
+    tall, wide, shown = box[2] - box[0], box[3] - box[1], (bottom - top) * (right - left)
+    if tall * wide <= max(PADDED, 4 * shown):
+        return _of_padded(values, box, size, mode)
+    columns, rows = (
+        max((bottom - top) * wide, tall * size[1]),
+        max(tall * (right - left), wide * size[0]),
+    )
+    if not min(columns, rows) <= 1e6 * most_megapixels():
+        raise InputError(
+            f"the sample would cover {tall:.4g} x {wide:.4g} pixels, of which the image has "
+            f"{bottom - top:.0f} x {right - left:.0f}; check spacing, centre and crop"
+        )
+    first, last = (math.floor(top), math.ceil(bottom)), (math.floor(left), math.ceil(right))
+    if columns <= rows:
+        narrow = _of_padded(
+            values, (first[0], box[1], first[1], box[3]), (first[1] - first[0], size[1]), mode
+        )
+        box = (box[0] - first[0], 0, box[2] - first[0], size[1])
+    else:
+        narrow = _of_padded(
+            values, (box[0], last[0], box[2], last[1]), (size[0], last[1] - last[0]), mode
+        )
+        box = (0, box[1] - last[0], size[0], box[3] - last[0])
+    return _of_padded(narrow, box, size, mode)
+
+
+def _of_padded(values: Pixels, box: Box, size: tuple[int, int], mode: str) -> Pixels:
+    """The same with all of the box in memory, image and padding."""
     top, left = math.floor(box[0]), math.floor(box[1])
     bottom, right = math.ceil(box[2]), math.ceil(box[3])
     height, width = values.shape[1:]

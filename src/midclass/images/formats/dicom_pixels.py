@@ -18,6 +18,7 @@ from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import Layout
 from midclass.images.formats.dicom_streams import check_stream
 from midclass.images.formats.raw import Values, integer_range
+from midclass.images.formats.silence import silent_library
 
 JPEG_EXTENDED = jpeg_extended.JPEG_EXTENDED
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
@@ -113,7 +114,7 @@ def _decompressed(path: Path, dataset: Dataset, layout: Layout, index: int | Non
     except NotImplementedError:
         raise _undecodable(syntax, "it is of a kind that nothing here decodes") from None
     # A decoder in Rust may panic, which is no Exception, and says so on the terminal.
-    silent = jpeg_extended.silent_library if syntax == RLE else nullcontext
+    silent = silent_library if syntax == RLE else nullcontext
     reason = "the stream is cut off or corrupt"
     for plugin in decoders:
         try:

@@ -7,14 +7,12 @@ This is the only file that imports gdcm.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from midclass.images.formats.silence import silent_library
 
 Runner: TypeAlias = Any  # pydicom.pixels.decoders.base.DecodeRunner
 
@@ -64,21 +62,3 @@ def decode_frame(source: bytes, runner: Runner) -> bytes:
         raise RuntimeError("the stream is cut off or corrupt")
     values = np.frombuffer(text.encode("utf-8", "surrogateescape"), "<u2")
     return bytes(np.minimum(values, (1 << bits) - 1).astype("<u2"))
-
-
-@contextmanager
-def silent_library() -> Iterator[None]:
-    """Send what a library in C or Rust writes to the terminal nowhere.
-
-    GDCM tries its decoder of 8 bits first and writes for every good file that it cannot.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)

@@ -13,10 +13,10 @@ decoding; ``gunzip`` instead of ``gzip.decompress``; ``check_spacing`` where len
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -29,7 +29,8 @@ HONEST = 20
 """Images are packed to a fifth at best, air around a head to a tenth; bombs to a thousandth."""
 SLACK = 1 << 20
 """Bytes that may follow what a header promises: some writers pad."""
-BLOCK = 1 << 20
+BLOCK, INPUT = 1 << 20, 1 << 16
+GZIP = b"\x1f\x8b"
 
 LEAST_MM, MOST_MM = 2e-4, 100.0
 """Of a pixel: a microscope of 40x has 0.00025 mm, and nothing medical has 10 cm."""
@@ -94,9 +95,8 @@ def check_file(path: Path, size: int) -> None:
     most = most_megapixels()
     if size > 8e6 * most:
         raise InputError(
-            f"{path}: a file of {size / 1e9:.3g} GB, of images to {most:g} megapixels "
-            f"{8e-3 * most:g} GB are read; if it is right, "
-            f"set {VARIABLE}={math.ceil(size / 8e6) + 1}"
+            f"{path}: a file of {size / 1e9:.3g} GB, the limit is {8e-3 * most:g} (8 bytes each of "
+            f"{most:g} megapixels); if it is right, set {VARIABLE}={math.ceil(size / 8e6) + 1}"
         )
 
 
@@ -105,21 +105,49 @@ def gunzip(path: Path, data: bytes, most: int) -> memoryview:
 
     Raises:
         InputError: it is more.
-        EOFError, zlib.error, gzip.BadGzipFile: it is cut off or damaged.
+        EOFError, zlib.error: it is cut off or damaged.
 
+    >>> import gzip
     >>> bytes(gunzip(Path("a.gz"), gzip.compress(b"abc"), 3))
     b'abc'
     """
     unpacked = BytesIO()
-    with gzip.GzipFile(fileobj=BytesIO(data)) as stream:
-        while block := stream.read(BLOCK):
-            unpacked.write(block)
-            if unpacked.tell() > most:
-                raise InputError(
-                    f"{path}: unpacks to more than the {most} bytes that its header promises; "
-                    "write the file again"
-                )
+    for block in _gunzipped(data, BLOCK):
+        unpacked.write(block)
+        if unpacked.tell() > most:
+            raise InputError(
+                f"{path}: unpacks to more than the {most} bytes that its header promises; "
+                "write the file again"
+            )
     return unpacked.getbuffer()
+
+
+def gunzipped_head(data: bytes, size: int) -> bytes:
+    """The first bytes of what gzipped bytes unpack to, or fewer where they are cut off.
+
+    >>> import gzip
+    >>> gunzipped_head(gzip.compress(b"abc"), 2)
+    b'ab'
+    """
+    return next(_gunzipped(data, size), b"")
+
+
+def _gunzipped(data: bytes, most: int) -> Iterator[bytes]:
+    """Blocks of at most so many bytes, of all members of a gzip file (RFC 1952).
+
+    Not by ``gzip``, which reads the name of a file in its header byte by byte.
+    """
+    at = 0
+    while data[at : at + 2] == GZIP or not at:  # zeros may follow the last member
+        stream = zlib.decompressobj(wbits=31)
+        while not stream.eof:
+            piece = data[at : at + INPUT]
+            if not piece:
+                raise EOFError("the compressed data end too early")
+            block = stream.decompress(piece, most)
+            at += len(piece) - len(stream.unconsumed_tail or stream.unused_data)
+            if block:
+                yield block
 
 
 def check_spacing(spacing_mm: Sequence[float]) -> None:

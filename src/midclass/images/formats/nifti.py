@@ -1,20 +1,48 @@
-"""NIfTI: one file -> a slice or the volume as a radiologist looks at it, with spacing.
+"""NIfTI: one file -> a slice or the volume as a radiologist looks at it, with spacing in mm.
 
-This is the only file that imports nibabel.
+NIfTI-1 and NIfTI-2 in one file (nifti.nimh.nih.gov). nibabel reads the header and says which way
+the axes point; the values are taken from the bytes here, so that of a large file no more is made
+than what is asked for. This is the only file that imports nibabel.
 """
 
 from __future__ import annotations
 
-import gzip
+import math
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.formats.contents import contents
+from midclass.images.formats.limits import GZIP, SLACK, check_size, gunzip, gunzipped_head
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
+
+HEADER_BYTES = 540  # of NIfTI-2, the longer one
+MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""By the lowest three bits of xyzt_units: not said, metre, millimetre, micrometre."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A file whose values lie in memory as they are stored.
+
+    Attributes:
+        stored: in the axis order of the file.
+        slope: and intercept, from a stored value to one in the file's units; None leaves it.
+        shown: a view of ``stored`` as ``(time, d, rows, cols)``, as a radiologist looks at it.
+        spacing_mm: ``(d, rows, cols)``.
+        bounds: lowest and highest value of the file, or those that its header says to display.
+    """
+
+    stored: Values
+    slope: tuple[float | None, float | None]
+    shown: Values
+    spacing_mm: tuple[float, ...]
+    bounds: tuple[float, float]
 
 
 def is_nifti(head: bytes) -> bool:
@@ -28,12 +56,14 @@ def is_nifti(head: bytes) -> bool:
 
 def stored_values(path: Path) -> Values:
     """The whole array in the axis order of the file, with the slope and intercept applied."""
-    return cast(Values, np.asanyarray(_open(path).dataobj))
+    volume = _volume(path, path.stat().st_mtime_ns)
+    check_size(path, volume.stored.shape, 1 if volume.slope == (None, None) else 8)
+    return _scaled(volume.stored, volume.slope)
 
 
 def shape_of(path: Path) -> tuple[int, ...]:
     """``(time points, slices, rows, cols)`` as ``read_nifti`` gives them."""
-    return _radiological(path, path.stat().st_mtime_ns)[0].shape
+    return _volume(path, path.stat().st_mtime_ns).shown.shape
 
 
 def read_nifti(
@@ -50,47 +80,108 @@ def read_nifti(
     highest value of the whole file: a NIfTI file does not say how many bits were measured, and
     every slice of a file must have the same scale.
     """
-    values, spacing_mm, (low, high) = _radiological(path, path.stat().st_mtime_ns)
-    times = values.shape[0]
+    file = _volume(path, path.stat().st_mtime_ns)
+    times = len(file.shown)
     if time_point is None and times > 1:
         raise InputError(f"{path}: has {times} time points; name one (index 0 to {times - 1})")
     if not 0 <= (time_point or 0) < times:
         raise InputError(f"{path}: index {time_point} does not exist, it has {times} time points")
-    chosen = values[time_point or 0]
-    low, high = window or (low, high)
-    if volume:
-        return Raw(chosen, low, high, spacing_mm=spacing_mm)
-    index = pick_frame(path, len(chosen), frame)
-    return Raw(chosen[index], low, high, spacing_mm=spacing_mm[1:])
+    chosen, spacing_mm = file.shown[time_point or 0], file.spacing_mm
+    low, high = window or file.bounds
+    if not volume:
+        chosen, spacing_mm = chosen[pick_frame(path, len(chosen), frame)], spacing_mm[1:]
+    check_size(path, chosen.shape)
+    return Raw(_scaled(chosen, file.slope), low, high, spacing_mm=spacing_mm)
 
 
 @lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other
-def _radiological(
-    path: Path, modified: int
-) -> tuple[Values, tuple[float, ...], tuple[float, float]]:
-    """Values (time, d, rows, cols), spacing and range; ``modified`` keeps the cache honest."""
+def _volume(path: Path, modified: int) -> Volume:
+    """A file; ``modified`` keeps the cache honest."""
     import nibabel
 
-    image = nibabel.as_closest_canonical(_open(path))
-    values = np.asanyarray(image.dataobj)
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: values of type {values.dtype}, expected one number per voxel")
-    if values.ndim < 3 or any(n > 1 for n in values.shape[4:]):
-        raise InputError(f"{path}: has axes {values.shape}, expected 3 (and one of time)")
-    values = values.reshape(*values.shape[:3], -1)  # (x, y, z, time), x to the right, y forward
-    values = values.transpose(3, 2, 1, 0)[:, :, ::-1, ::-1]
-    x_mm, y_mm, z_mm = (float(zoom) for zoom in image.header.get_zooms()[:3])
-    low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
-    bounds = (low, high) if np.isfinite([low, high]).all() and high > low else finite_range(values)
-    return values, (z_mm, y_mm, x_mm), bounds
+    data, header, start = _unpacked(path)
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    missing = start + math.prod(shape) * dtype.itemsize - len(data)
+    if missing > 0:
+        raise InputError(f"{path}: is truncated: {missing} bytes are missing of its {shape} values")
+    stored = np.frombuffer(data, dtype, math.prod(shape), offset=start).reshape(shape, order="F")
+    slope = header.get_slope_inter()
+    affine = _affine(path, header)
+    turn = nibabel.io_orientation(affine)  # axes to the right, front and head
+    turned = nibabel.apply_orientation(stored.reshape(*shape[:3], -1), turn)
+    # Of a voxel, along the axes of the file; more digits than a header has say nothing.
+    edges_mm = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).astype(np.float32)
+    x_mm, y_mm, z_mm = (float(edges_mm[turn[:, 0] == axis][0]) for axis in range(3))
+    shown = turned.transpose(3, 2, 1, 0)[:, :, ::-1, ::-1]  # from (x, y, z, time)
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    if not (np.isfinite([low, high]).all() and high > low):
+        low, high = sorted(_scaled(np.array(finite_range(stored)), slope).tolist())
+    return Volume(stored, slope, shown, (z_mm, y_mm, x_mm), (low, high))
 
 
-def _open(path: Path) -> Any:
-    """A nibabel image, by content: the name need not end in .nii or .nii.gz."""
+def _unpacked(path: Path) -> tuple[bytes | memoryview, Any, int]:
+    """All bytes that the header promises, the header, and where the values begin.
+
+    What is no image of one number per voxel, or larger than the limit, is refused by the header
+    alone.
+    """
+    file = contents(path)
+    is_packed = file[:2] == GZIP
+    header = _header(gunzipped_head(file, HEADER_BYTES) if is_packed else file[:HEADER_BYTES])
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path}: values of type {dtype}, expected one number per voxel")
+    if len(shape) < 3 or any(n > 1 for n in shape[4:]):
+        raise InputError(f"{path}: has axes {shape}, expected 3 (and one of time)")
+    if min(shape) < 1:
+        raise InputError(f"{path}: has axes {shape}, which hold no voxel")
+    start = int(header.get_data_offset())
+    if not is_packed:
+        return file, header, start
+    check_size(path, shape, dtype.itemsize, packed=len(file))
+    promised = start + math.prod(shape) * dtype.itemsize
+    return gunzip(path, file, promised + SLACK), header, start
+
+
+def _header(head: bytes) -> Any:
+    """nibabel's header, checked, without its remarks on the terminal."""
     import nibabel
+    from nibabel import imageglobals
 
-    data = contents(path)
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
-    return kind.from_bytes(data)
+    kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
+    logger = imageglobals.logger
+    before, logger.disabled = logger.disabled, True
+    try:
+        return kind(head[: kind.sizeof_hdr])
+    finally:
+        logger.disabled = before
+
+
+def _affine(path: Path, header: Any) -> NDArray[np.float64]:
+    """From indices to mm: the sform, else the qform, else pixdim, as nibabel chooses.
+
+    Lengths are those of its columns and not pixdim's, which many writers leave at 1.
+    """
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in MM_OF_UNIT:
+        raise InputError(
+            f"{path}: xyzt_units has {unit} for the unit of length, expected 1 (metre), 2 (mm) or "
+            "3 (micrometre); write the header again"
+        )
+    affine = np.array(header.get_best_affine(), np.float64)
+    affine[:3] *= MM_OF_UNIT[unit]
+    axes = affine[:3, :3]
+    edges = np.sqrt((axes**2).sum(axis=0))
+    # Of unit vectors, the volume that they span: 0 where two of them are one.
+    if not (np.isfinite(axes).all() and edges.all() and abs(np.linalg.det(axes / edges)) > 1e-3):
+        raise InputError(
+            f"{path}: its affine (sform, qform or pixdim) does not say where the axes point: "
+            f"{np.array2string(axes, precision=3).replace(chr(10), '')}; write the header again"
+        )
+    return affine
+
+
+def _scaled(values: Values, slope: tuple[float | None, float | None]) -> Values:
+    from nibabel.volumeutils import apply_read_scaling
+
+    return np.asarray(apply_read_scaling(values, *slope))

@@ -59,8 +59,12 @@ def finite_range(values: Values) -> tuple[float, float]:
     >>> finite_range(np.array([2.0, np.nan, 5.0]))
     (2.0, 5.0)
     """
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if values.dtype.kind != "f":
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    finite = np.isfinite(values)  # as a mask: a large array is not copied
+    low = float(values.min(where=finite, initial=np.inf))
+    high = float(values.max(where=finite, initial=-np.inf))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def integer_range(bits: int, signed: bool) -> tuple[float, float]:
@@ -72,6 +76,6 @@ def integer_range(bits: int, signed: bool) -> tuple[float, float]:
     return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message of an error of another library, short and on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -6,21 +6,19 @@ of what cannot be read: every failure is an ``InputError`` that names the file a
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.formats import dicom, nifti, npz, raster
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import contents, refuse_special
+from midclass.images.formats.limits import GZIP, gunzipped_head
 from midclass.images.formats.raw import (
     Raw,
     Values,
@@ -36,6 +34,7 @@ RASTER_FORMATS = {
     b"MM\0+": "TIFF",
 }
 HEAD_BYTES = 352  # as far as the magic number of NIfTI-1
+PACKED_HEAD_BYTES = 1 << 16  # with the name that gzip may keep in its own header
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,24 @@ def read(
 
     What becomes 0 and 1: the given window; else the VOI LUT or first window of a DICOM file, or the
     display range of a NIfTI header; else the range which the stored bits can hold; else, for float
-    data and NIfTI, the lowest and highest value of the file. Values outside are clipped.
+    data, NIfTI, and npz with signed integers or more than 16 bits, the lowest and highest value of
+    the file (npz: of its arrays of that type and row shape). Values outside are clipped.
 
     * PNG, JPEG, TIFF: alpha is laid over black; palettes become RGB; colour of 16 bits is read
-      with 8; an orientation tag is not applied.
+      with 8. The stored rows count: an orientation tag (EXIF, TIFF tag 274) is applied in none of
+      them, as in MONAI, torchvision and ITK with PNG and JPEG, so that masks and centres fit that
+      were made from the pixels. Viewers and OpenCV do apply it: turn such files before.
     * DICOM: after the modality LUT; MONOCHROME1 is inverted, so that a high value is bright;
       palette and YBR become RGB; spacing from PixelSpacing, else ImagerPixelSpacing (at the
       detector).
     * NIfTI: axial slices from feet to head, each as a radiologist looks at it: the patient's
-      right on the left of the image, the front on top. Oblique volumes are not resampled.
+      right on the left of the image, the front on top. Spacing is the length of the columns of
+      the affine (sform, else qform, else pixdim), in mm whatever xyzt_units says. Oblique volumes
+      are not resampled.
     * npz (MedMNIST): arrays ``(n, h, w)``, ``(n, h, w, 3)`` or, for volumes, ``(n, d, h, w)``.
+
+    An image of more than 300 megapixels (numbers: three for a pixel in colour, all frames of a
+    volume) is refused before it is decoded; ``MIDCLASS_MAX_MEGAPIXELS`` sets another limit.
 
     Args:
         path: the file.
@@ -113,8 +120,7 @@ def read(
                 path, frame=frame, time_point=index, window=window, volume=volume
             )
         elif kind == "npz":
-            values = npz.stored_values(path, array, index)
-            raw = npz.read_npz(path, values, frame, window, volume)
+            raw = npz.read_npz(path, array, index, frame=frame, window=window, volume=volume)
         else:
             raw = raster.read_raster(path, kind, frame, window)
         return Image(_to_unit_range(path, raw), raw.spacing_mm, raw.aspect)
@@ -149,31 +155,25 @@ def file_format(path: str | Path) -> str:
         InputError: no such file, a folder, an empty file, or none of these formats.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected a file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    with failures_name(path), path.open("rb") as file:
-        head = _unpacked_head(file)
+    with failures_name(path):
+        refuse_special(path, path.stat().st_mode)
+        with path.open("rb") as file:
+            head = _unpacked(file.read(PACKED_HEAD_BYTES))
     return _format_of(path, head)
 
 
 def _format(path: Path) -> str:
     """``file_format`` of a file that is going to be read as a whole."""
-    if path.is_dir() or not path.exists():
-        return file_format(path)  # says why not
+    if path.suffix.lower() == ".npz":
+        return file_format(path)  # may be larger than all other files, and is read in parts
     with failures_name(path):
-        head = _unpacked_head(io.BytesIO(contents(path)))
+        head = _unpacked(contents(path))
     return _format_of(path, head)
 
 
-def _unpacked_head(file: IO[bytes]) -> bytes:
-    head = file.read(HEAD_BYTES)
-    if head[:2] != b"\x1f\x8b":
-        return head
-    file.seek(0)
-    with gzip.open(file) as unpacked:
-        return unpacked.read(HEAD_BYTES)
+def _unpacked(data: bytes) -> bytes:
+    head = data[:HEAD_BYTES]
+    return gunzipped_head(data, HEAD_BYTES) if head.startswith(GZIP) else head
 
 
 def _format_of(path: Path, head: bytes) -> str:
@@ -219,24 +219,59 @@ def failures_name(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into an error that names the file."""
     try:
         yield
-    except InputError:
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise InputError(f"{path}: cannot be read: {reason}") from error
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: is truncated or damaged: {one_line(error)}") from error
-    except Exception as error:  # damaged files make decoders fail in unforeseeable ways
+    except MemoryError as error:
+        raise InputError(f"{path}: takes more memory than there is") from error
+    except BaseException as error:
+        # Damaged files make decoders fail in unforeseeable ways; what a decoder in Rust raises
+        # when it panics is no Exception.
         raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
+BAND = 1 << 18
+"""Numbers that are brought to [0, 1] at once, with 8 bytes each."""
+
+
 def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
-    values = np.asarray(raw.values, dtype=np.float64)
-    broken = int(values.size - np.isfinite(values).sum())
+    """Float32 ``(c, *spatial)``; computed in double precision, part by part to save memory."""
+    values, broken = raw.values, 0
+    if not values.size:
+        raise InputError(f"{path}: has no pixels")
+    if not np.isfinite(raw.high - raw.low):
+        raise InputError(f"{path}: values from {raw.low:g} to {raw.high:g} cannot be scaled")
+    *spatial, colours = values.shape if raw.colour else (*values.shape, 1)
+    pixels = np.empty((colours, *spatial), np.float32)
+    target = np.moveaxis(pixels, 0, -1) if raw.colour else pixels[0]
+    table, bits = None, 8 * values.itemsize
+    if values.dtype.kind == "u" and bits <= 16 and values.size > 2**bits:
+        table = _scaled(np.arange(2**bits, dtype=np.float64), raw).astype(np.float32)
+    step = max(1, BAND * len(values) // values.size)
+    for start in range(0, len(values), step):
+        part = values[start : start + step]
+        if table is not None:
+            target[start : start + step] = table.take(part)
+            continue
+        part = np.asarray(part, np.float64)
+        broken += int(part.size - np.isfinite(part).sum())
+        if not broken:
+            target[start : start + step] = _scaled(part, raw)
     if broken:
         raise InputError(
             f"{path}: {broken} of {values.size} values are NaN or infinite; "
             "write the file again with numbers there"
         )
+    return pixels
+
+
+def _scaled(values: NDArray[np.float64], raw: Raw) -> NDArray[np.float64]:
     if raw.low == raw.high:  # one value only, or a window of no width: a threshold
-        pixels = (values > raw.low).astype(np.float32)
-    else:
-        pixels = ((values - raw.low) / (raw.high - raw.low)).clip(0, 1).astype(np.float32)
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0) if raw.colour else pixels[None])
+        return (values > raw.low).astype(np.float64)
+    return ((values - raw.low) / (raw.high - raw.low)).clip(0, 1)
