@@ -1,0 +1,120 @@
+"""The tables of docs/research-log.md, from the witnesses' numbers in ``scores``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.detectors.image_scores import Combination
+from midclass.evaluation.metrics import auroc
+from midclass.evaluation.ranking import FloatArray
+from midclass.files import fill_blocks
+from midclass.study.markdown import figure, page_command, table
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parents[1] / "docs" / "research-log.md"
+SEEN = "select seen through the nuisance"
+KNOWLEDGE = ("log_odds", "change", "distance")
+NOVELTY = ("neighbours", "patches")
+Rule = Callable[[FloatArray, FloatArray], FloatArray]
+RULES: dict[str, Rule] = {
+    "knowledge alone": lambda knows, new: knows,
+    "novelty alone": lambda knows, new: new,
+    "mean": lambda knows, new: (knows + new) / 2,
+    "knowledge twice, novelty once": lambda knows, new: (2 * knows + new) / 3,
+    "maximum": np.maximum,
+    "**log(exp + exp), chosen**": np.logaddexp,
+}
+
+
+class Numbers:
+    """What the witnesses said in one repeat of one task."""
+
+    def __init__(self, file: Path) -> None:
+        with open(file, newline="", encoding="utf-8") as text:
+            head, *rows = list(csv.reader(text))
+        self.names = head[2:]
+        self.part = np.array([row[0] for row in rows])
+        self.label = np.array([int(row[1]) for row in rows])
+        self.raw = np.array([row[2:] for row in rows], float)
+
+    def of(self, part: str, names: tuple[str, ...]) -> FloatArray:
+        """Some witnesses together, in units of held-out images of the given class."""
+        columns = [self.names.index(name) for name in names]
+        units = Combination.of(self.raw[self.part == SEEN][:, columns], names)
+        return units(self.raw[self.part == part][:, columns])
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Labels of the test cases."""
+        return self.label[self.part == "test"]
+
+    def skill(self, name: str) -> float:
+        """How well a witness tells the recipe's own middle classes of held-out patients apart."""
+        given, ill = (
+            self.of(part, (name,))
+            for part in ("calibrate seen through the nuisance", "middle classes of the recipe")
+        )
+        return auroc(np.repeat([0, 1], [len(given), len(ill)]), np.concatenate([given, ill]))
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` compare it."""
+    return page_command(__doc__, lambda: {DOCUMENT: page()})
+
+
+def page() -> str:
+    """The document with its tables as the numbers on disk have them."""
+    files = sorted((HERE / "scores").glob("*/*.csv"))
+    tasks = sorted({file.parent.name for file in files})
+    numbers = {
+        task: [Numbers(file) for file in files if file.parent.name == task] for task in tasks
+    }
+    names = numbers[tasks[0]][0].names
+    rules = {
+        name: [
+            float(
+                np.mean(
+                    [
+                        auroc(n.truth, rule(n.of("test", KNOWLEDGE), n.of("test", NOVELTY)))
+                        for n in numbers[task]
+                    ]
+                )
+            )
+            for task in tasks
+        ]
+        for name, rule in RULES.items()
+    }
+    single = {
+        name: [
+            float(np.mean([auroc(n.truth, n.of("test", (name,))) for n in numbers[task]]))
+            for task in tasks
+        ]
+        for name in names
+    }
+    skill = {
+        name: [float(np.mean([n.skill(name) for n in numbers[task]])) for task in tasks]
+        for name in names
+    }
+    blocks = {
+        "witnesses": _table("witness", tasks, single),
+        "skill": _table("witness", tasks, skill),
+        "rules": _table("rule", tasks, rules),
+    }
+    return fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
+
+
+def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:
+    head = [first, *tasks, "mean"]
+    return table(
+        head, [[name, *map(figure, row), figure(float(np.mean(row)))] for name, row in rows.items()]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
