@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from makers import manifest
 from midclass import Cohort, InputError
 from midclass.cli.app import app
+from midclass.cli.commands.source import Source
 from midclass.images.columns import KNOWN, OTHER_NAMES, meant, plain
 from midclass.images.manifest import unused_columns
 
@@ -255,7 +256,13 @@ def test_the_command_says_it_before_any_work(folder: Path) -> None:
     assert "'Split' is not used, it is nearly 'split'" in done.stderr
 
 
-def test_audit_says_once_which_columns_it_does_not_read(folder: Path) -> None:
-    path = manifest(folder, "path,label,kvp,dose", "a.png,0,1,2")
-    done = CliRunner().invoke(app, ["audit", "phantoms", "--cohort", str(path)])
-    assert done.stderr.splitlines()[0] == "note: columns not used: kvp, dose"
+def test_columns_that_are_not_read_are_told_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"a{i}" for i in range(10)]
+    path = manifest(folder, f"path,label,{','.join(names)}", "a.png,0" + "," * 10)
+    Source(path).tell_unused()
+    said = capsys.readouterr().err
+    assert said == "note: columns not used: a0, a1, a2, a3, a4, a5, a6, a7 and 2 more\n"
+    Source(manifest(folder, "path,label,r0", "a.png,0,train"), split="r0").tell_unused()
+    assert not capsys.readouterr().err

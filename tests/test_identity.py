@@ -141,6 +141,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_who_a_patient_is_is_nowhere_in_what_is_written_or_said(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

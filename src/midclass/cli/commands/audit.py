@@ -57,8 +57,8 @@ def run(
             figures = _figures(recipe, cohort, seed, cache, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
-        source.tell_unused()
         figures = _figures(recipe, cohort, seed, options.cache, outlines)
+        source.tell_unused()
     figures["cohort"] = "phantoms" if source is None else cohort.title
     _tell(figures)
     if out is not None:

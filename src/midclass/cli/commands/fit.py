@@ -43,7 +43,6 @@ def run(
     refuse_existing(out, options.overwrite)
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
-    source.tell_unused()
     given = cohort.given_class()
     if not len(given):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
@@ -64,6 +63,7 @@ def run(
         place.fit(model, max_fpr, progress)
     tell_anatomies(model.by_plausible_anatomy(prepared).anatomies(recipe.anatomies))
     _tell(model, time.monotonic() - started)
+    source.tell_unused()
     say(f"{'saved':<16} {out}")
     trusted = "".join(f" --trust {file}" for file in options.trust)
     say(f"{'next':<16} midclass evaluate {out} {source.as_options()}{trusted}")
