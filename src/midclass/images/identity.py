@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError
 from midclass.images.case import Case
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.read import decode
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ SHORT = 16
 
 def hash_of_file(path: Path) -> str:
     """The hash of a file's bytes, in 64 hexadecimal digits; that of the last files is at hand."""
-    status = path.stat()
-    return _hash(path, status.st_size, status.st_mtime_ns)
+    return _hash(path, state_of(path))
 
 
 @lru_cache(maxsize=8)
-def _hash(path: Path, size: int, modified: int) -> str:
+def _hash(path: Path, state: State) -> str:
     return sha256(contents(path)).hexdigest()
 
 
@@ -52,7 +51,9 @@ def content_if_readable(case: Case) -> str:
     """The same, but "" where the image cannot be read; reading its pixels says why."""
     try:
         return content_of(case)
-    except (OSError, InputError):
+    except STOPS:
+        raise
+    except BaseException:  # a decoder raises what it likes
         return ""
 
 
@@ -60,7 +61,7 @@ def mask_content(case: Case) -> str:
     """The hash of the bytes of its mask; "" where it has none, or none that can be opened."""
     try:
         return hash_of_file(case.mask) if case.mask is not None else ""
-    except OSError:
+    except (OSError, InputError):
         return ""
 
 
@@ -142,4 +143,4 @@ def _by_size(cases: Iterable[Case]) -> dict[int, list[Case]]:
 
 
 def _of_patient(case: Case) -> str:
-    return sha256(case.patient_id.encode()).hexdigest()[:SHORT]
+    return sha256(case.patient_id.encode("utf-8", "backslashreplace")).hexdigest()[:SHORT]

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import stat
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+
+from midclass.errors import InputError
+
+
+class State(NamedTuple):
+    """What tells a file from another, and from itself before a change, without opening it.
+
+    Length and time of change do not: ``cp -p``, ``touch -r`` and ``rsync -t`` set the time. The
+    inode, and the time at which it was changed (ctime), are set by the system alone.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+
+def state_of(path: Path) -> State:
+    """The state of a file.
+
+    Raises:
+        OSError: there is none.
+        InputError: it is a folder, a pipe or a device: reading it might never end.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise InputError(f"{path}: is {what}, expected a file")
+    return State(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
 
 
 def contents(path: Path) -> bytes:
     """All bytes of a file; those of the last two (an image and its mask) are at hand."""
-    status = path.stat()
-    return _read(path, status.st_size, status.st_mtime_ns)
+    return _read(path, state_of(path))
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, size: int, modified: int) -> bytes:
+def _read(path: Path, state: State) -> bytes:
     return path.read_bytes()

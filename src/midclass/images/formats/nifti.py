@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from midclass.errors import InputError
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
 
 
@@ -33,7 +33,7 @@ def stored_values(path: Path) -> Values:
 
 def shape_of(path: Path) -> tuple[int, ...]:
     """``(time points, slices, rows, cols)`` as ``read_nifti`` gives them."""
-    return _radiological(path, path.stat().st_mtime_ns)[0].shape
+    return _radiological(path, state_of(path))[0].shape
 
 
 def read_nifti(
@@ -50,7 +50,7 @@ def read_nifti(
     highest value of the whole file: a NIfTI file does not say how many bits were measured, and
     every slice of a file must have the same scale.
     """
-    values, spacing_mm, (low, high) = _radiological(path, path.stat().st_mtime_ns)
+    values, spacing_mm, (low, high) = _radiological(path, state_of(path))
     times = values.shape[0]
     if time_point is None and times > 1:
         raise InputError(f"{path}: has {times} time points; name one (index 0 to {times - 1})")
@@ -66,9 +66,9 @@ def read_nifti(
 
 @lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other
 def _radiological(
-    path: Path, modified: int
+    path: Path, state: State
 ) -> tuple[Values, tuple[float, ...], tuple[float, float]]:
-    """Values (time, d, rows, cols), spacing and range; ``modified`` keeps the cache honest."""
+    """Values (time, d, rows, cols), spacing and range; ``state`` keeps the cache honest."""
     import nibabel
 
     image = nibabel.as_closest_canonical(_open(path))

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from midclass.errors import InputError
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.raw import Raw, Values, finite_range, integer_range, pick_frame
 
 
 def stored_values(path: Path, array: str | None, index: int | None) -> Values:
     """One row of an array, as stored."""
-    values = _array(path, path.stat().st_mtime_ns, array)
+    values = _array(path, state_of(path), array)
     if index is None or not 0 <= index < len(values):
         raise InputError(f"{path}: index {index} of {array}, expected 0 to {len(values) - 1}")
     return np.asarray(values[index])
 
 
 @lru_cache(maxsize=2)  # a cohort reads row after row of the same array
-def _array(path: Path, modified: int, array: str | None) -> Values:
-    """A whole array; ``modified`` is part of the key, so that a changed file is read again."""
+def _array(path: Path, state: State, array: str | None) -> Values:
+    """A whole array; ``state`` is part of the key, so that a changed file is read again."""
     data = io.BytesIO(contents(path))
     if not zipfile.is_zipfile(data):
         raise InputError(f"{path}: is truncated or no npz file (the zip directory is missing)")
