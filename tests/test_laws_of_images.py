@@ -129,6 +129,7 @@ def test_what_a_killed_preparation_left_is_removed_after_a_day_and_not_before(
     assert {path.name for path in root.glob(".new-*")} == {".new-young"}
 
 
+@pytest.mark.filterwarnings("ignore:1 file passed over")
 def test_a_zip_file_in_a_folder_is_no_image_but_dicom_without_a_suffix_is_one(
     tmp_path: Path,
 ) -> None:

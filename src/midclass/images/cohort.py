@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.images.case import Case
-from midclass.images.formats.read import Image, file_format, read
+from midclass.images.folders import cases_of
+from midclass.images.formats.read import Image, read
 from midclass.images.identity import same_image
 from midclass.images.manifest import read_manifest
 
 __all__ = ["Case", "Cohort"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz")
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,26 +65,15 @@ class Cohort(Sequence[Case]):
         """Unlabelled cases from files and folders, each file a case and a patient of its own.
 
         Of a folder, with all its subfolders, every file is taken whose name or content is that of
-        an image, also where the content then proves unreadable; hidden files are not.
+        an image, also where the content then proves unreadable; hidden files are not. Each frame
+        of a DICOM file and each slice of a NIfTI file is a case, named ``FILE#FRAME`` as in a
+        manifest. What holds no image by its own words (a DICOMDIR, a report, a text, a link to a
+        file that is there already) is passed over, and counted in one UserWarning.
 
         Raises:
-            InputError: nothing there, no images, or the same file twice.
+            InputError: nothing there, no images, or the same file named twice.
         """
-        given = [Path(path) for path in paths]
-        files = [file for path in given for file in (_files(path) if path.is_dir() else [path])]
-        for path in given:
-            if not path.exists():
-                raise InputError(f"{path}: no such file or folder")
-        if not files:
-            where = ", ".join(map(str, given)) or "no path was given"
-            raise InputError(f"{where}: no image files found; expected {' '.join(IMAGE_SUFFIXES)}")
-        seen: set[Path] = set()
-        for file in files:
-            if file.resolve() in seen:
-                raise InputError(f"{file}: was named twice; name a file or its folder, not both")
-            seen.add(file.resolve())
-        cases = tuple(Case(file.as_posix(), file, None, file.as_posix()) for file in files)
-        return cls(cases, "files")
+        return cls(cases_of(paths), "files")
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -250,23 +238,6 @@ class Cohort(Sequence[Case]):
                 f"the same image is in both: {mine.case_id} ({self.name}) and "
                 f"{theirs.case_id} ({other.name}); remove one of them"
             )
-
-
-def _files(folder: Path) -> list[Path]:
-    found = []
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(where, name) for name in sorted(names) if not name.startswith(".")]
-    return [file for file in found if _looks_like_image(file)]
-
-
-def _looks_like_image(file: Path) -> bool:
-    if file.name.lower().endswith(IMAGE_SUFFIXES):
-        return True
-    try:
-        return file_format(file) != "npz"  # any zip file begins like an npz file
-    except InputError:
-        return False
 
 
 def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
