@@ -47,6 +47,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     detector.calibration_ = np.array(about["calibration"], dtype=float)
     detector.cases_, detector.patients_ = about["cases"], about["patients"]
     detector.not_assessed_ = about.get("not_assessed", {})  # earlier versions did not count
+    detector.threads_ = about.get("threads")
     detector.plausible_ = Plausible.from_json(about.get("plausible"))
     if "folds" in about:
         detector.folds_ = Folds.restored(detector, tensors, about["folds"])

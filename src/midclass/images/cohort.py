@@ -123,6 +123,10 @@ class Cohort(Sequence[Case]):
             )
         return np.array([case.label for case in self.cases], dtype=np.int64)
 
+    def by_case_id(self) -> Cohort:
+        """The same cases in the order of their ids, so that nothing random follows their rows."""
+        return replace(self, cases=tuple(sorted(self.cases, key=lambda case: case.case_id)))
+
     def part(self, name: str) -> Cohort:
         """The cases of one part of the split, such as ``"train"``."""
         if name not in self.parts:
@@ -142,10 +146,12 @@ class Cohort(Sequence[Case]):
     def some_of_target_class(self, n: int, seed: int) -> Cohort:
         """Any n cases with label 1; with one seed the fewer are among the more.
 
+        The order of the rows does not matter.
+
         Raises:
             InputError: there are fewer.
         """
-        target = self.target_class()
+        target = self.target_class().by_case_id()
         if n > len(target):
             raise InputError(
                 f"{self.name}: {n} target-class cases asked for, there are {len(target)}"
@@ -241,13 +247,13 @@ class Cohort(Sequence[Case]):
 
 
 def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
-    """At most n given-class cases at random, of as many patients as possible.
+    """At most n given-class cases at random, of as many patients as possible, whatever their order.
 
     >>> cases = [Case(name, Path(name), 0, name[0]) for name in ("a1", "a2", "b1", "b2")]
     >>> sorted(choose(Cohort(tuple(cases)), 2, seed=0).patients)
     ['a', 'b']
     """
-    given = cohort.given_class()
+    given = cohort.given_class().by_case_id()
     order = np.random.default_rng(seed).permutation(len(given))
     times: dict[str, int] = {}
     turn = {}

@@ -122,6 +122,20 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
             )
 
 
+def seen_by(detector: Path, shown: Iterable[str]) -> int:
+    """How many images a detector was fitted with: their p-values are not those of new ones.
+
+    Args:
+        detector: its folder; of one that does not say what it was fitted with, none are known.
+        shown: ``content_of`` each image.
+    """
+    try:
+        seen = set(json.loads((detector / FITTED_WITH).read_text(encoding="utf-8"))["contents"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return sum(content[:SHORT] in seen for content in shown)
+
+
 def same_image(one: Iterable[Case], other: Iterable[Case]) -> tuple[Case, Case] | None:
     """The first case of each that show the same, byte for byte; None where no two do."""
     mine, theirs = _by_size(one), _by_size(other)

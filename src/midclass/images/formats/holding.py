@@ -72,7 +72,7 @@ def _frames(path: Path, file: IO[bytes]) -> int:
             return 1
         frames = int(about.get("NumberOfFrames") or 1)
         size = state_of(path).size
-        if isinstance(file, gzip.GzipFile):
+        if hasattr(file, "mtime"):  # unpacked on the way
             size *= MOST_PACKED
         if about.file_meta.TransferSyntaxUID.is_compressed:
             least = LEAST_BYTES
@@ -94,7 +94,7 @@ def _refuse_others(path: Path, about: Any, file: IO[bytes]) -> None:
     if sop and not sop.keyword:  # of a vendor: elements are in order, so what follows tells
         file.seek(0)
         every = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-        other = any(tag > (0x0028, 0x0011) for tag in every)
+        other = max(every.keys(), default=0) > 0x0028_0011
     if other or modality in NO_PIXELS:
         told = f"Modality {modality}" if modality in NO_PIXELS else f"SOPClassUID {sop.name}"
         raise NoImage(f"{path}: holds no image by its own words ({told})")
