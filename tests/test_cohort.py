@@ -270,6 +270,7 @@ def test_a_cohort_of_files_says_that_it_is_one(tmp_path: Path) -> None:
     assert Cohort.from_files([tmp_path]).name == "files"
 
 
+@pytest.mark.filterwarnings("ignore:1 file passed over")
 @pytest.mark.parametrize(
     "suffix",
     [*(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz"), ".TIF"],

@@ -129,6 +129,7 @@ def test_what_a_killed_preparation_left_is_removed_after_a_day_and_not_before(
     assert {path.name for path in root.glob(".new-*")} == {".new-young"}
 
 
+@pytest.mark.filterwarnings("ignore:1 file passed over")
 def test_a_zip_file_in_a_folder_is_no_image_but_dicom_without_a_suffix_is_one(
     tmp_path: Path,
 ) -> None:
@@ -228,7 +229,7 @@ def test_a_disk_that_is_full_is_said_before_the_work_and_to_the_byte(
     Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
     wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
     free = SimpleNamespace(free=3 * 32 * 32 + 2**20 - missing)
-    monkeypatch.setattr("midclass.images.store.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("midclass.images.cache.shutil.disk_usage", lambda _: free)
     cohort = Cohort.from_files([tmp_path / "a.png"])
     if missing:
         with pytest.raises(InputError, match="are needed for prepared images"):

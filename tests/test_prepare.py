@@ -18,7 +18,7 @@ from PIL import Image
 
 import makers
 from midclass import Case, Cohort, InputError, Prepared, Recipe, prepare, prepare_array
-from midclass.images import store as cached
+from midclass.images import entries
 from midclass.images.keys import folder
 
 Pixels = NDArray[np.float32]
@@ -268,11 +268,12 @@ def test_a_copied_folder_is_the_same_cohort_and_is_not_prepared_again(
 def test_a_touched_file_is_looked_into_once_and_not_prepared_again(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("midclass.images.change.SETTLED_S", 0)
     prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
     os.utime(cohort[2].path, (1e9, 1e9))
     forbid_reading(monkeypatch)
     prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
-    monkeypatch.setattr("midclass.images.store.content_if_readable", lambda _: 1 / 0)
+    monkeypatch.setattr("midclass.images.cache.content_if_readable", lambda _: 1 / 0)
     prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
 
 
@@ -404,7 +405,7 @@ def test_the_least_recently_used_entries_over_the_limit_are_removed(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "cache"
-    monkeypatch.setattr(cached, "LIMIT_BYTES", 150_000)  # two entries of 61 kB each
+    monkeypatch.setattr(entries, "LIMIT_BYTES", 150_000)  # two entries of 61 kB each
     for age, side in ((300, 64), (200, 65)):
         prepare(cohort, recipe(size=[64, side], **ASSUMED), cache=root)
         newest = max(root.iterdir(), key=lambda path: path.stat().st_mtime)
@@ -413,7 +414,7 @@ def test_the_least_recently_used_entries_over_the_limit_are_removed(
     prepare(cohort, recipe(size=[64, 66], **ASSUMED), cache=root)
     forbid_reading(monkeypatch)
     prepare(cohort, recipe(size=[64, 64], **ASSUMED), cache=root)
-    with pytest.raises(AssertionError):
+    with pytest.raises(InputError, match="an image was read"):
         prepare(cohort, recipe(size=[64, 65], **ASSUMED), cache=root)
 
 

@@ -17,7 +17,9 @@ THREE = STUDIES / "three_tasks"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses"])
+@pytest.mark.parametrize(
+    "study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses"]
+)
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
     command = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from midclass.cli.cache import cache
 from midclass.cli.detector import evaluate, fit, nuisance, score
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.options import Seed
@@ -77,5 +78,5 @@ def demo(
     demo.run(kind, out, seed)
 
 
-for command in (demo, show, check, audit, fit, score, evaluate, nuisance, study, report):
+for command in (demo, show, check, audit, fit, score, evaluate, nuisance, study, report, cache):
     app.command()(command)

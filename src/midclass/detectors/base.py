@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.detectors.folds import Folds, number_of_folds
-from midclass.detectors.look import Look, case_scores
+from midclass.detectors.look import Look, case_scores, filled_up
 from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import text_and_weights
@@ -55,6 +55,7 @@ class Detector(ABC):
     needs_positives: ClassVar[bool] = False
     folds_: Folds | None = None
     plausible_: Plausible = Plausible()
+    threads_: int | None = None
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -99,7 +100,7 @@ class Detector(ABC):
             given: cases of the given class only.
             positives: the few known cases of the target class, to learn from; the threshold is set
                 without them, and without the given-class cases of their patients.
-            seed: the same seed on the same machine gives the same scores to the last bit.
+            seed: the same seed, machine and number of threads give the same scores to the bit.
             max_fpr: promised false-alarm rate.
             folds: None takes them where the cases held out would be too few; 0 takes none.
             workdir: an interrupted training goes on from here.
@@ -112,6 +113,8 @@ class Detector(ABC):
         only_given_class(given)
         self.check_number_of_positives(0 if positives is None else len(positives))
         known = only_target_class(positives)
+        given = given.subset(given.cases.by_case_id())  # the order of rows must not matter
+        positives = None if positives is None else positives.subset(known.by_case_id())
         self.max_fpr_ = checked_fpr(max_fpr)
         parts = parted(given.cases, set(known.patients), seed)
         self.plausible_ = Plausible.of(given.subset(parts["train"]), self.recipe)
@@ -133,6 +136,7 @@ class Detector(ABC):
             self.folds_ = None
             self.learn(lesson)
             self.calibrate(prepared["calibrate"])
+        self.threads_ = torch.get_num_threads()
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
@@ -158,16 +162,20 @@ class Detector(ABC):
         for start in range(0, len(rows), FORWARD_BATCH):
             some = rows[start : start + FORWARD_BATCH]
             batch = prepared.batch(some).to(self.device)
+            whole = filled_up(batch, FORWARD_BATCH)
             with torch.inference_mode():
-                values, heat = self.score(batch) if self.folds_ is None else self.folds_.look(batch)
-                maps = None
+                values, heat = self.score(whole) if self.folds_ is None else self.folds_.look(whole)
+                values, maps = values[: len(batch)], None
                 if heat_maps and self.makes_heat_maps and heat is not None:
-                    shown = heat.to(batch.anatomy.device) * batch.anatomy
+                    shown = heat[: len(batch)].to(batch.anatomy.device) * batch.anatomy
                     maps = shown.squeeze(1).cpu().numpy()
             yield Look(some, batch, values.double().cpu().numpy(), maps)
 
     def score_samples(self, prepared: Prepared) -> FloatArray:
-        """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
+        """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed.
+
+        With as many threads it is the same to the last bit, alone or among any others.
+        """
         return self.scores_of(self.looks(prepared), prepared)
 
     def scores_of(
@@ -286,6 +294,7 @@ class Detector(ABC):
             "patients": self.patients_,
             "not_assessed": self.not_assessed_,
             "plausible": self.plausible_.to_json(),
+            "threads": self.threads_,
             "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
@@ -32,6 +33,18 @@ class Look(NamedTuple):
 
 NO_NUMBER = "no score: what the detector computes of it is no number"
 """Why a case has none that the detector looked at."""
+
+
+def filled_up(images: ImageBatch, size: int) -> ImageBatch:
+    """The images, and the last of them again until there are so many.
+
+    Kernels are chosen by the size of a batch, and round otherwise: a case alone would differ from
+    the same case among others in the last digits of its score.
+    """
+    missing = size - len(images)
+    if missing <= 0:
+        return images
+    return images[torch.arange(size, device=images.pixels.device).clamp_max(len(images) - 1)]
 
 
 def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = True) -> FloatArray:

@@ -65,6 +65,7 @@ class About(_Strict):
     cases: dict[str, Count]
     patients: dict[str, Count]
     not_assessed: dict[str, Count] = {}  # earlier versions did not count
+    threads: Count | None = None
     plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.case import Case, names_of
-from midclass.images.formats.read import Image, file_format, read
+from midclass.images.case import Case
+from midclass.images.folders import cases_of
+from midclass.images.formats.read import Image, read
 from midclass.images.identity import same_image
 from midclass.images.manifest import read_manifest
 
 __all__ = ["Case", "Cohort"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".npz")
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,30 +65,18 @@ class Cohort(Sequence[Case]):
         """Unlabelled cases from files and folders, each file a case and a patient of its own.
 
         Of a folder, with all its subfolders, every file is taken whose name or content is that of
-        an image, also where the content then proves unreadable; hidden files are not.
+        an image, also where the content then proves unreadable; hidden files are not. Each frame
+        of a DICOM file and each slice of a NIfTI file is a case, named ``FILE#FRAME`` as in a
+        manifest. What holds no image by its own words (a DICOMDIR, a report, a text, a link to a
+        file that is there already) is passed over, and counted in one UserWarning.
 
         Cases are named as their files are given; absolute paths, which say where somebody keeps
         whose images, begin below the folder that is common to all.
 
         Raises:
-            InputError: nothing there, no images, or the same file twice.
+            InputError: nothing there, no images, or the same file named twice.
         """
-        given = [Path(path) for path in paths]
-        files = [file for path in given for file in (_files(path) if path.is_dir() else [path])]
-        for path in given:
-            if not path.exists():
-                raise InputError(f"{path}: no such file or folder")
-        if not files:
-            where = ", ".join(map(str, given)) or "no path was given"
-            raise InputError(f"{where}: no image files found; expected {' '.join(IMAGE_SUFFIXES)}")
-        seen: set[Path] = set()
-        for file in files:
-            if file.resolve() in seen:
-                raise InputError(f"{file}: was named twice; name a file or its folder, not both")
-            seen.add(file.resolve())
-        names = names_of(given, files)
-        cases = tuple(Case(n, file, None, n) for n, file in zip(names, files, strict=True))
-        return cls(cases, "files")
+        return cls(cases_of(paths), "files")
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -144,6 +131,10 @@ class Cohort(Sequence[Case]):
             )
         return np.array([case.label for case in self.cases], dtype=np.int64)
 
+    def by_case_id(self) -> Cohort:
+        """The same cases in the order of their ids, so that nothing random follows their rows."""
+        return replace(self, cases=tuple(sorted(self.cases, key=lambda case: case.case_id)))
+
     def part(self, name: str) -> Cohort:
         """The cases of one part of the split, such as ``"train"``."""
         if name not in self.parts:
@@ -163,10 +154,12 @@ class Cohort(Sequence[Case]):
     def some_of_target_class(self, n: int, seed: int) -> Cohort:
         """Any n cases with label 1; with one seed the fewer are among the more.
 
+        The order of the rows does not matter.
+
         Raises:
             InputError: there are fewer.
         """
-        target = self.target_class()
+        target = self.target_class().by_case_id()
         if n > len(target):
             raise InputError(
                 f"{self.name}: {n} target-class cases asked for, there are {len(target)}"
@@ -267,31 +260,14 @@ class Cohort(Sequence[Case]):
             )
 
 
-def _files(folder: Path) -> list[Path]:
-    found = []
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(where, name) for name in sorted(names) if not name.startswith(".")]
-    return [file for file in found if _looks_like_image(file)]
-
-
-def _looks_like_image(file: Path) -> bool:
-    if file.name.lower().endswith(IMAGE_SUFFIXES):
-        return True
-    try:
-        return file_format(file) != "npz"  # any zip file begins like an npz file
-    except InputError:
-        return False
-
-
 def choose(cohort: Cohort, n: int, seed: int) -> Cohort:
-    """At most n given-class cases at random, of as many patients as possible.
+    """At most n given-class cases at random, of as many patients as possible, whatever their order.
 
     >>> cases = [Case(name, Path(name), 0, name[0]) for name in ("a1", "a2", "b1", "b2")]
     >>> sorted(choose(Cohort(tuple(cases)), 2, seed=0).patients)
     ['a', 'b']
     """
-    given = cohort.given_class()
+    given = cohort.given_class().by_case_id()
     order = np.random.default_rng(seed).permutation(len(given))
     times: dict[str, int] = {}
     turn = {}

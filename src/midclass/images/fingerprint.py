@@ -7,10 +7,12 @@ holds, so that it is not decoded for this again, also after a copy of its folder
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -19,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError
+from midclass.images.change import settled
+from midclass.images.entries import FINGERPRINTS
 from midclass.images.identity import content_if_readable
-from midclass.images.keys import folder, state_of_file
+from midclass.images.keys import own_folder, state_of_file
+from midclass.images.private import open_new, open_own
 from midclass.images.sample import Pixels, with_channels
 
 if TYPE_CHECKING:
@@ -114,7 +119,7 @@ def fingerprints(
     """
     found: dict[tuple[object, ...], Fingerprint] = {}
     each = []
-    with _kept(folder(cache)) as kept:
+    with _kept(cache) as kept:
         for done, case in enumerate(cohort, start=1):
             image = (case.path, case.array, case.index, case.frame)
             if image not in found:
@@ -144,9 +149,13 @@ def _of_case(cohort: Cohort, row: int, kept: _Kept) -> Fingerprint:
                 pixels = cohort.read(row).pixels
             except InputError:  # several slices, of which the case names none
                 pixels = cohort.read(row, volume=True).pixels
-        except InputError:
+            known = fingerprint_of(pixels)
+        except STOPS:
+            raise
+        except BaseException:  # whatever a decoder does; preparation says why
             return Fingerprint("")
-        known = fingerprint_of(pixels)
+        if content_if_readable(case) != content:  # changed since
+            return Fingerprint("")
         kept.put(key, known)
     return Fingerprint(content, *known)
 
@@ -159,12 +168,12 @@ class _Kept:
 
     def content(self, case: Case) -> str:
         """``content_of`` the case; a file that has not changed since is not opened."""
-        state = state_of_file(case)
+        started, state = time.time(), state_of_file(case)
         known = self._row("SELECT content FROM file WHERE state = ?", state)
         if known is not None:
             return str(known[0])
         content = content_if_readable(case)
-        if content:
+        if content and settled([case.path], started):
             self._write("INSERT OR REPLACE INTO file VALUES (?, ?)", state, content)
         return content
 
@@ -197,18 +206,31 @@ class _Kept:
 
 
 @contextmanager
-def _kept(root: Path) -> Iterator[_Kept]:
-    file = root / "fingerprints.sqlite"
+def _kept(cache: Path | None) -> Iterator[_Kept]:
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.stat().st_size > LIMIT_BYTES:
-            file.unlink()
+        file = own_folder(cache) / FINGERPRINTS
+        _believed_or_new(file)
         database = _opened(file)
-    except (sqlite3.Error, OSError):
+    except (sqlite3.Error, OSError, InputError):
         yield _Kept(None)
         return
     with closing(database):
         yield _Kept(database)
+
+
+def _believed_or_new(file: Path) -> None:
+    """Begin anew where others can have written it, or it has grown too large."""
+    try:
+        with open_own(file) as known:
+            large = known.seek(0, SEEK_END) > LIMIT_BYTES
+    except FileNotFoundError:
+        open_new(file).close()
+        return
+    except PermissionError:
+        large = True
+    if large:
+        file.unlink()
+        open_new(file).close()
 
 
 def _opened(file: Path) -> sqlite3.Connection:

@@ -10,9 +10,9 @@ from hashlib import scrypt, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError
 from midclass.images.case import Case
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.read import decode
 
 if TYPE_CHECKING:
@@ -27,12 +27,11 @@ SHORT = 16
 
 def hash_of_file(path: Path) -> str:
     """The hash of a file's bytes, in 64 hexadecimal digits; that of the last files is at hand."""
-    status = path.stat()
-    return _hash(path, status.st_size, status.st_mtime_ns)
+    return _hash(path, state_of(path))
 
 
 @lru_cache(maxsize=8)
-def _hash(path: Path, size: int, modified: int) -> str:
+def _hash(path: Path, state: State) -> str:
     return sha256(contents(path)).hexdigest()
 
 
@@ -53,7 +52,9 @@ def content_if_readable(case: Case) -> str:
     """The same, but "" where the image cannot be read; reading its pixels says why."""
     try:
         return content_of(case)
-    except (OSError, InputError):
+    except STOPS:
+        raise
+    except BaseException:  # a decoder raises what it likes
         return ""
 
 
@@ -61,7 +62,7 @@ def mask_content(case: Case) -> str:
     """The hash of the bytes of its mask; "" where it has none, or none that can be opened."""
     try:
         return hash_of_file(case.mask) if case.mask is not None else ""
-    except OSError:
+    except (OSError, InputError):
         return ""
 
 
@@ -211,6 +212,20 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
                 f"{cohort.name}: the image of {case.case_id} was used to fit {detector}, under "
                 "another name; remove it from one of the two"
             )
+
+
+def seen_by(detector: Path, shown: Iterable[str]) -> int:
+    """How many images a detector was fitted with: their p-values are not those of new ones.
+
+    Args:
+        detector: its folder; of one that does not say what it was fitted with, none are known.
+        shown: ``content_of`` each image.
+    """
+    try:
+        seen = set(json.loads((detector / FITTED_WITH).read_text(encoding="utf-8"))["contents"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return sum(content[:SHORT] in seen for content in shown)
 
 
 def same_image(one: Iterable[Case], other: Iterable[Case]) -> tuple[Case, Case] | None:

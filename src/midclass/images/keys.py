@@ -6,18 +6,30 @@ import inspect
 import json
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from midclass.images.identity import mask_content
+from midclass.errors import InputError
+from midclass.images.formats.contents import state_of
+from midclass.images.private import private_folder
+from midclass.recipe.resolve import SOURCE
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Case, Cohort
     from midclass.recipe.function import AnatomyFunction
     from midclass.recipe.recipe import Geometry, Intensity
+
+
+DECODERS = (
+    *("numpy", "scipy", "pillow", "pydicom", "nibabel"),
+    *("python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pylibjpeg-libjpeg"),
+)
+"""Packages on which pixels depend: another version of one finds no samples of this one."""
 
 
 def folder(given: Path | None = None) -> Path:
@@ -28,6 +40,22 @@ def folder(given: Path | None = None) -> Path:
     return Path(named) if named else user_cache_path("midclass", appauthor=False) / "prepared"
 
 
+def own_folder(given: Path | None = None) -> Path:
+    """The same, or this user's part of it, where nobody else can write; made if needed.
+
+    Raises:
+        InputError: there can be none.
+    """
+    root = folder(given)
+    try:
+        return private_folder(root)
+    except OSError as error:
+        raise InputError(
+            f"{root}: the cache of prepared images cannot be written ({error.strerror}); "
+            "set MIDCLASS_CACHE to another folder"
+        ) from error
+
+
 def rules_of(
     geometry: Geometry, intensity: Intensity, functions: Iterable[AnatomyFunction | None]
 ) -> str:
@@ -35,7 +63,8 @@ def rules_of(
     prepares, so that no version finds another's samples.
     """
     known = {
-        "code": [_code(file) for file in _read_by_preparation()],
+        "code": _CODE,
+        "versions": _versions(),
         "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
         "intensity": intensity.model_dump(mode="json"),
         "functions": [None if one is None else _function(one) for one in functions],
@@ -43,20 +72,46 @@ def rules_of(
     return json.dumps(known)
 
 
-def _read_by_preparation() -> list[Path]:
-    """Code, and weights of learned anatomy."""
+def _code_of_preparation() -> dict[str, str]:
+    """Hashes of the code, and of the weights of learned anatomy."""
     here = Path(__file__).parent
-    return sorted([*here.rglob("*.py"), *here.rglob("*.safetensors")])
+    files = sorted([*here.rglob("*.py"), *here.rglob("*.safetensors")])
+    return {file.relative_to(here).as_posix(): _hash(file) for file in files}
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    found = []
+    for package in DECODERS:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} none")
+    return found
 
 
 def _function(function: AnatomyFunction) -> list[str]:
-    file = Path(inspect.getfile(function))
-    return [function.__module__, function.__qualname__, _code(file)]
+    """Its name and the code that it is of, as it runs: a file may have been changed since."""
+    here, file = Path(__file__).parent, Path(inspect.getfile(function))
+    if file.is_relative_to(here):
+        return [function.__module__, function.__qualname__]
+    code = getattr(function, "__globals__", {}).get(SOURCE) or _code_of_others(file)
+    return [function.__module__, function.__qualname__, code]
 
 
-def _code(file: Path) -> str:
-    """Read every time: an edit can leave the length of a file and its second of change."""
+@lru_cache(maxsize=64)
+def _code_of_others(file: Path) -> str:
+    """Of an installed package, as it was when it was first asked for."""
+    return _hash(file)
+
+
+def _hash(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()
+
+
+_CODE = _code_of_preparation()
+"""As it was when it was imported, for that is what runs: an edit during a run must not put what
+the old code makes under the name of the new."""
 
 
 def _digest(rules: str, parts: Iterable[list[object]]) -> str:
@@ -66,7 +121,7 @@ def _digest(rules: str, parts: Iterable[list[object]]) -> str:
     return digest.hexdigest()[:40]
 
 
-def state_of(cohort: Cohort, rules: str) -> str:
+def state_of_cohort(cohort: Cohort, rules: str) -> str:
     """A name for the cohort as its files lie there, told without opening any."""
     return _digest(rules, (_files_state(case) + known_of(case) for case in cohort))
 
@@ -86,34 +141,38 @@ def likeness_of(cohort: Cohort, rules: str) -> str:
 
 
 def _files_state(case: Case, *, copied: bool = False) -> list[object]:
-    """Array, and path, length and time of change of its file and mask; a copy has the lengths."""
-    files = [case.path] if case.mask is None else [case.path, case.mask]
-    states = [_file_state(file) for file in files]
-    return [case.array, *(state[1:2] if copied else state for state in states)]
+    """Array, and path and state of its file and mask; of a copy it has the lengths alone."""
+    states = [_file_state(file) for file in files_of(case)]
+    return [case.array, *(state[3:4] if copied else state for state in states)]
+
+
+def files_of(case: Case) -> list[Path]:
+    """Its image and, where it has one, its mask."""
+    return [case.path] if case.mask is None else [case.path, case.mask]
 
 
 def _file_state(file: Path) -> list[object]:
     path = str(file.absolute())
     try:
-        status = file.stat()
-    except OSError:  # reading it will say why
-        return [path, -1, -1]
-    return [path, status.st_size, status.st_mtime_ns]
+        return [path, *state_of(file)]
+    except (OSError, InputError):  # reading it will say why
+        return [path, *(-1,) * 5]
 
 
-def key_of(cohort: Cohort, rules: str, contents: Iterable[str]) -> str:
+def key_of(cohort: Cohort, rules: str, contents: Iterable[tuple[str, str]]) -> str:
     """A name for the cohort by what it shows: a copied folder has the same.
 
     Args:
         cohort: the cases.
         rules: see ``rules_of``.
-        contents: ``identity.content_of`` each case; empty where it cannot be opened.
+        contents: ``identity.content_of`` each case, and that of its mask, at the time when they
+            were read; empty where they cannot be opened.
     """
     return _digest(
         rules,
         (
-            [content or str(case.path.absolute()), mask_content(case), *known_of(case)]
-            for case, content in zip(cohort, contents, strict=True)
+            [content or str(case.path.absolute()), mask, *known_of(case)]
+            for case, (content, mask) in zip(cohort, contents, strict=True)
         ),
     )
 

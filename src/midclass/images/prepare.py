@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.images import store as cached
+from midclass.images.cache import fetch
 from midclass.images.cohort import Case, Cohort
 from midclass.images.formats.read import Image
-from midclass.images.identity import content_if_readable
-from midclass.images.keys import folder
+from midclass.images.identity import content_if_readable, mask_content
+from midclass.images.keys import own_folder
 from midclass.images.prepared import Prepared
 from midclass.images.rules import Rules, place_of
 from midclass.images.sample import Pixels
-from midclass.images.store import Attempt, Store
+from midclass.images.store import Attempt, Store, in_memory
 from midclass.types import Progress
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def prepare_array(
         (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
         for row, case in enumerate(cohort)
     )
-    prepared = _of_store(cohort, cached.in_memory(shape, rules.each, attempts), rules)
+    prepared = _of_store(cohort, in_memory(shape, rules.each, attempts), rules)
     if prepared.failed:
         raise _cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
@@ -163,8 +163,8 @@ def _prepared(
 ) -> Prepared:
     if not len(cohort):
         raise InputError(f"{cohort.name}: has no cases to prepare")
-    store = cached.fetch(
-        folder(cache),
+    store = fetch(
+        own_folder(cache),
         cohort,
         rules.digest,
         rules.shape(len(cohort)),
@@ -193,7 +193,15 @@ def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> Input
 def _from_files(cohort: Cohort, rules: Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:
     """The samples of some cases, image by image, so that each is read once."""
     for row in sorted(rows, key=lambda row: (*map(str, place_of(cohort[row])), row)):
-        read = partial(cohort.read, row, rules.intensity.window)
-        attempt = rules.attempt(cohort[row], read)
-        # Its bytes were read for its sample, and are still at hand.
-        yield row, attempt._replace(content=content_if_readable(cohort[row]))
+        case = cohort[row]
+        shown = _shown(case)  # its bytes stay at hand for its sample
+        attempt = rules.attempt(case, partial(cohort.read, row, rules.intensity.window), shown)
+        if _shown(case) != shown:  # else a sample of the old would get the name of the new
+            attempt = Attempt(
+                (), reason=f"{case.path}: was changed while it was read; read it again"
+            )
+        yield row, attempt._replace(content=shown[0], mask=shown[1])
+
+
+def _shown(case: Case) -> tuple[str, str]:
+    return content_if_readable(case), mask_content(case)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError, in_one_line
 from midclass.images.cohort import Case
 from midclass.images.formats.limits import check_spacing
 from midclass.images.formats.mask import read_mask
@@ -72,19 +72,34 @@ class Rules:
         """``(rows, c, *size)`` of the pixels of so many cases in a store."""
         return (cases * self.each, self.geometry.channels, *self.geometry.size)
 
-    def attempt(self, case: Case, read: Callable[[], Image]) -> Attempt:
-        """The samples of a case and whether their spacing is assumed; or why there are none."""
-        try:
-            source = self._source(case, read)
-            return Attempt(self._samples(case, source), source.assumed)
-        except InputError as error:
-            message = str(error)
-            named = message if str(case.path) in message else f"{case.path}: {message}"
-            return Attempt((), reason=named)
+    def attempt(
+        self, case: Case, read: Callable[[], Image], shown: tuple[str, ...] = ()
+    ) -> Attempt:
+        """The samples of a case and whether their spacing is assumed; or why there are none.
 
-    def _source(self, case: Case, read: Callable[[], Image]) -> Oriented:
-        if self._last is None or self._last[0] != place_of(case):
-            self._last = place_of(case), self._oriented(case, read())
+        Whatever goes wrong is the reason, also in a user's anatomy and in a decoder that panics.
+
+        Args:
+            case: the case.
+            read: gives its image.
+            shown: hashes of what its files hold; the last image stands for the next case of the
+                same place and hashes only.
+        """
+        try:
+            source = self._source(case, read, shown)
+            return Attempt(self._samples(case, source), source.assumed)
+        except STOPS:
+            raise
+        except BaseException as error:
+            self._last = None  # perhaps memory is short
+            message, path = in_one_line(error), in_one_line(InputError(case.path))
+            return Attempt((), reason=message if path in message else f"{path}: {message}")
+
+    def _source(self, case: Case, read: Callable[[], Image], shown: tuple[str, ...]) -> Oriented:
+        place = (*place_of(case), *shown)
+        if self._last is None or self._last[0] != place:
+            self._last = None  # before the next is read, so that both need not fit into memory
+            self._last = place, self._oriented(case, read())
         return self._last[1]
 
     def _oriented(self, case: Case, image: Image) -> Oriented:

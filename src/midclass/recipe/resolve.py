@@ -23,6 +23,8 @@ LONGEST_NAME = 100
 
 USER = "midclass_user_"
 """How the names of modules begin that are files of the user's."""
+SOURCE = "__midclass_source__"
+"""In such a module: the hash of the source that runs, whatever the file says by now."""
 
 ANATOMIES = "midclass.images.anatomy"
 BASELINES = "midclass.detectors.baselines"
@@ -215,6 +217,7 @@ def _run(file: Path, source: bytes) -> ModuleType:
     name = f"{USER}{file.stem}_{place}"
     module = ModuleType(name)
     module.__file__ = str(file)
+    setattr(module, SOURCE, sha256(source).hexdigest())
     sys.modules[name] = module  # dataclasses and type hints look a class's module up by name
     try:
         exec(compile(source, file, "exec"), vars(module))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError, in_one_line
 from midclass.files import digest, write_text_atomic
 from midclass.images.identity import hash_of_file
 from midclass.recipe.budget import weights_file
@@ -131,7 +131,9 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
     try:
         settings = cell.settings
         _score(cell, folder, cache, folder / "work" / cell.name / settings)
-    except Exception as error:  # one cell must not end the others, whatever went wrong in it
+    except STOPS:
+        raise
+    except BaseException as error:  # one cell must not end the others, whatever went wrong in it
         wrong = _without_folders(_one_line(error, cell.trust), cell)
         with suppress(OSError):  # a full disk must not either
             told = _without_folders(traceback.format_exc(), cell)
@@ -148,19 +150,18 @@ def _without_folders(text: str, cell: Cell) -> str:
     return text
 
 
-def _one_line(error: Exception, trust: Collection[Path]) -> str:
+def _one_line(error: BaseException, trust: Collection[Path]) -> str:
     """What went wrong, and for a bug where.
 
     The place is in the user's file if any call went through it, since that is what they can change.
     """
-    text = " ".join(str(error).split()) or "no message"
     if isinstance(error, InputError):
-        return text
+        return in_one_line(error)
     frames = traceback.extract_tb(error.__traceback__)
     files = {str(path.resolve()) for path in trust}
     own = [frame for frame in frames if frame.filename in files]
     last = (own or frames)[-1]
-    return f"{type(error).__name__}: {text} ({Path(last.filename).name}:{last.lineno})"
+    return f"{in_one_line(error)} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:

@@ -27,7 +27,7 @@ class Lesson:
     Attributes:
         train: given-class cases.
         select: given-class cases of other patients, to choose a checkpoint and the like with.
-        seed: the same seed on the same machine gives the same detector.
+        seed: the same seed on the same machine with as many threads gives the same detector.
         workdir: where the state of a training is kept, to go on from; None keeps none.
         progress: told about every step, or None.
         positives: the few known target-class cases, for detectors that take them.

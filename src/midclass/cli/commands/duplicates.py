@@ -40,7 +40,7 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     """
     if choice not in CHOICES:
         raise InputError(f"--duplicates {choice}: expected one of {', '.join(CHOICES)}")
-    whole = source.whole()
+    whole = source.whole().by_case_id()  # else another copy is left out of shuffled rows
     cohort = source.part_of(whole, "train")
     learning = cohort.cases[0].part
     found = duplicates(prints_with_bar(whole, cache))
@@ -102,6 +102,14 @@ def tell_of_study(cells: Sequence[Cell], cache: Path | None) -> None:
             note(
                 f"note: {cell.task}: {_number(both)} of different patients are alike, one to learn "
                 f"from and one to score: {_first(both)}; its figures will flatter"
+            )
+        inside = [pair for pair in known[key] if {pair.first.case_id, pair.second.case_id} <= learn]
+        if inside:
+            told.add(cell.task)
+            note(
+                f"note: {cell.task}: {_number(inside)} of different patients, both to learn from, "
+                f"are alike: {_first(inside)}; thresholds may be set with images that were learned "
+                "from. Give such cases one patient_id"
             )
 
 

@@ -101,6 +101,8 @@ def _tell(detector: Detector, seconds: float) -> None:
             "folds usually stay at or below what is promised"
         )
     say(f"{'time':<16} {_duration(seconds)}")
+    same = f"this seed, this machine and this number of threads ({detector.threads_})"
+    say(f"{'the same bytes':<16} come with {same}")
 
 
 def _tell_checkpoint(detector: Detector) -> None:

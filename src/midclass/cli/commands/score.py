@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midclass.cli.console import bar, note, say, tell_anatomies
+from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
@@ -22,6 +22,7 @@ from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, table_file
 from midclass.files import new_folder, refuse_existing, refuse_existing_file
 from midclass.images.cohort import Case, Cohort
+from midclass.images.identity import seen_by
 from midclass.images.prepare import Prepared, prepare_blocks
 
 BLOCK = 512
@@ -48,7 +49,8 @@ def run(
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     with bar("scoring") as progress:
         raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
-        blocks = (detector.by_plausible_anatomy(block) for block in raw)
+        known = list[str]()
+        blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
         if heat_maps is None:
             scored = _write_scores(detector, blocks, out, not_assessed)
         else:
@@ -62,6 +64,11 @@ def run(
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
+    if fitted := seen_by(folder, known):
+        note(
+            f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
+            "and flags say nothing of new cases"
+        )
     tell_anatomies(scored.anatomies)
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
@@ -94,6 +101,13 @@ class _Scored:
     reasons: Counter[str] = field(default_factory=Counter)
     unseen: list[tuple[str, str]] = field(default_factory=list)
     anatomies: Counter[str] = field(default_factory=Counter)
+
+
+def _shown(blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
+    for block in blocks:
+        known += block.contents if len(block) else []
+        yield block
+        del block  # or it would stay while the next is prepared
 
 
 def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepared]:

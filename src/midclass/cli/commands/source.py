@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from midclass.cli.console import bar, note
+from midclass.cli.console import bar, note, notes
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
@@ -69,7 +69,8 @@ def cases_to_score(
     if bool(files) == (manifest is not None):
         raise InputError("give either FILES or --cohort MANIFEST to score")
     if manifest is None:
-        return Cohort.from_files(files)
+        with notes():
+            return Cohort.from_files(files)
     cohort = Cohort.from_manifest(manifest, split, root=root)
     return cohort if part is None else cohort.part(part)
 

@@ -5,9 +5,38 @@ from __future__ import annotations
 import stat
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from midclass.errors import InputError
 from midclass.images.formats.limits import check_file
+
+
+class State(NamedTuple):
+    """What tells a file from another, and from itself before a change, without opening it.
+
+    Length and time of change do not: ``cp -p``, ``touch -r`` and ``rsync -t`` set the time. The
+    inode, and the time at which it was changed (ctime), are set by the system alone.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+
+def state_of(path: Path) -> State:
+    """The state of a file.
+
+    Raises:
+        OSError: there is none.
+        InputError: it is a folder, a pipe or a device: reading it might never end.
+    """
+    status = path.stat()
+    refuse_special(path, status.st_mode)
+    return State(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
 
 
 def contents(path: Path) -> bytes:
@@ -17,10 +46,9 @@ def contents(path: Path) -> bytes:
         InputError: it is no plain file, of which a read may never end, or too large.
         OSError: it cannot be opened.
     """
-    status = path.stat()
-    refuse_special(path, status.st_mode)
-    check_file(path, status.st_size)
-    return _read(path, status.st_size, status.st_mtime_ns)
+    state = state_of(path)
+    check_file(path, state.size)
+    return _read(path, state)
 
 
 def refuse_special(path: Path, mode: int) -> None:
@@ -32,5 +60,5 @@ def refuse_special(path: Path, mode: int) -> None:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, size: int, modified: int) -> bytes:
+def _read(path: Path, state: State) -> bytes:
     return path.read_bytes()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.limits import GZIP, SLACK, check_size, gunzip, gunzipped_head
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
 
@@ -56,14 +56,14 @@ def is_nifti(head: bytes) -> bool:
 
 def stored_values(path: Path) -> Values:
     """The whole array in the axis order of the file, with the slope and intercept applied."""
-    volume = _volume(path, path.stat().st_mtime_ns)
+    volume = _volume(path, state_of(path))
     check_size(path, volume.stored.shape, 1 if volume.slope == (None, None) else 8)
     return _scaled(volume.stored, volume.slope)
 
 
 def shape_of(path: Path) -> tuple[int, ...]:
     """``(time points, slices, rows, cols)`` as ``read_nifti`` gives them."""
-    return _volume(path, path.stat().st_mtime_ns).shown.shape
+    return _volume(path, state_of(path)).shown.shape
 
 
 def read_nifti(
@@ -80,7 +80,7 @@ def read_nifti(
     highest value of the whole file: a NIfTI file does not say how many bits were measured, and
     every slice of a file must have the same scale.
     """
-    file = _volume(path, path.stat().st_mtime_ns)
+    file = _volume(path, state_of(path))
     times = len(file.shown)
     if time_point is None and times > 1:
         raise InputError(f"{path}: has {times} time points; name one (index 0 to {times - 1})")
@@ -95,8 +95,8 @@ def read_nifti(
 
 
 @lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other
-def _volume(path: Path, modified: int) -> Volume:
-    """A file; ``modified`` keeps the cache honest."""
+def _volume(path: Path, state: State) -> Volume:
+    """A file; ``state`` keeps the cache honest."""
     import nibabel
 
     data, header, start = _unpacked(path)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from midclass.errors import InputError
+from midclass.images.formats.contents import State, state_of
 from midclass.images.formats.limits import BLOCK, check_size
 from midclass.images.formats.raw import Raw, Values, finite_range, integer_range, pick_frame
 
@@ -26,7 +27,7 @@ HEADERS = {
 
 def stored_values(path: Path, array: str | None, index: int | None) -> Values:
     """One row of an array, as stored."""
-    values = _array(path, path.stat().st_mtime_ns, array)
+    values = _array(path, state_of(path), array)
     if index is None or not 0 <= index < len(values):
         raise InputError(f"{path}: index {index} of {array}, expected 0 to {len(values) - 1}")
     return np.asarray(values[index])
@@ -60,12 +61,12 @@ def read_npz(
     if window is None and dtype.kind in "bu" and dtype.itemsize <= 2:
         bits = 1 if dtype.kind == "b" else dtype.itemsize * 8
         window = integer_range(bits, signed=False)
-    low, high = window or _range(path, path.stat().st_mtime_ns, dtype.str, row)
+    low, high = window or _range(path, state_of(path), dtype.str, row)
     return Raw(values, low, high, colour=not volume and values.ndim == 3)
 
 
 @lru_cache(maxsize=2)
-def _range(path: Path, modified: int, dtype: str, row: tuple[int, ...]) -> tuple[float, float]:
+def _range(path: Path, state: State, dtype: str, row: tuple[int, ...]) -> tuple[float, float]:
     """The lowest and highest finite value of all arrays of the file with such rows."""
     bounds: list[float] = []
     with _archive(path) as archive:
@@ -73,13 +74,13 @@ def _range(path: Path, modified: int, dtype: str, row: tuple[int, ...]) -> tuple
             with archive.open(member) as stream:
                 shape, _, found = _header(path, array, stream)
             if shape[1:] == row and found.str == dtype:
-                bounds += finite_range(_array(path, modified, array))
+                bounds += finite_range(_array(path, state, array))
     return min(bounds), max(bounds)
 
 
 @lru_cache(maxsize=2)  # a cohort reads row after row of the same array
-def _array(path: Path, modified: int, array: str | None) -> Values:
-    """A whole array; ``modified`` is part of the key, so that a changed file is read again."""
+def _array(path: Path, state: State, array: str | None) -> Values:
+    """A whole array; ``state`` is part of the key, so that a changed file is read again."""
     with _archive(path) as archive:
         members = _members(archive)
         if array is None or array not in members:
@@ -91,7 +92,7 @@ def _array(path: Path, modified: int, array: str | None) -> Values:
                 raise InputError(
                     f"{path}: array {array} is {dtype} {shape}, expected numbers (n, h, w)"
                 )
-            check_size(path, shape, dtype.itemsize, packed=path.stat().st_size)
+            check_size(path, shape, dtype.itemsize, packed=state.size)
             values = _filled(path, array, stream, shape[::-1] if by_column else shape, dtype)
     values = values.T if by_column else values
     values.setflags(write=False)

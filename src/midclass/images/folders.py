@@ -1,0 +1,125 @@
+"""Folders: which cases lie in folders as they are: exported, copied, burnt on a CD."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from midclass.errors import STOPS, InputError, NoImage
+from midclass.images.case import Case, names_of
+from midclass.images.formats.contents import state_of
+from midclass.images.formats.holding import images_in
+from midclass.images.formats.read import file_format
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
+NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
+"""Folders of systems, with copies of names but no images."""
+EXAMPLES = 3
+
+
+def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
+    """Unlabelled cases of files and folders; see ``Cohort.from_files``."""
+    given = [Path(path) for path in paths]
+    for path in given:
+        if not os.path.lexists(path):
+            raise InputError(f"{path}: no such file or folder")
+    found, passed = list[tuple[Path, int]](), list[str]()
+    taken = dict[str, tuple[Path, int]]()
+    for number, path in enumerate(given):
+        inside = path.is_dir()
+        for file in _files(path) if inside else (path,):
+            real = os.path.realpath(file)
+            if real in taken:
+                first, its_number = taken[real]
+                if its_number != number:
+                    raise InputError(
+                        f"{file}: was named twice; name a file or its folder, not both"
+                    )
+                passed.append(f"{file} (a link to {first})")
+            elif (count := _images(file, inside, passed)) > 0:
+                found.append((file, count))
+                taken[real] = file, number
+    if not found:
+        where = ", ".join(map(str, given)) or "no path was given"
+        other = f"; {_in_words(passed)}" if passed else ""
+        expected = f"expected {' '.join(IMAGE_SUFFIXES)}{other}"
+        raise InputError(f"{where}: no image files found; {expected}")
+    if passed:
+        warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
+    return tuple(_cases(given, found))
+
+
+def _in_words(passed: Sequence[str]) -> str:
+    named = ", ".join(passed[:EXAMPLES])
+    more = f" and {len(passed) - EXAMPLES} more" if len(passed) > EXAMPLES else ""
+    files = "1 file" if len(passed) == 1 else f"{len(passed)} files"
+    said = f"{files} passed over, without an image to look at: {named}{more}"
+    return said.encode("utf-8", "backslashreplace").decode()
+
+
+def _images(file: Path, inside: bool, passed: list[str]) -> int:
+    """How many cases a file is, at least 1 where it should hold an image; 0 where it is none."""
+    if inside and not _looks_like_image(file):
+        passed.append(str(file))
+        return 0
+    try:
+        return images_in(file)
+    except NoImage as error:
+        passed.append(str(error).replace(": holds no image by its own words", ""))
+        return 0
+
+
+def _cases(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator[Case]:
+    """Each file is a patient of its own, each of its frames a case, named as in a manifest."""
+    names = set[str]()
+    for called, (file, count) in zip(
+        names_of(given, [file for file, _ in found]), found, strict=True
+    ):
+        # A name that is not UTF-8 could be written nowhere.
+        name = called.encode("utf-8", "backslashreplace").decode()
+        while name in names:
+            name += "'"
+        names.add(name)
+        if count == 1:
+            yield Case(name, file, None, name)
+        else:
+            for frame in range(count):
+                yield Case(f"{name}#{frame}", file, None, name, frame=frame)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder and its subfolders, in order; hidden ones are not there.
+
+    Links to folders are followed, each folder once. What cannot be listed is there as a file that
+    cannot be read: else nobody would know what is missing.
+    """
+    seen, unlisted = set[tuple[int, int]](), list[Path]()
+
+    def note(error: OSError) -> None:
+        unlisted.append(Path(error.filename))
+
+    for where, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        status = os.stat(where)
+        if (status.st_dev, status.st_ino) in seen:
+            folders[:] = []
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in NOT_ENTERED)
+        yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
+    yield from unlisted
+
+
+def _looks_like_image(file: Path) -> bool:
+    if file.name.lower().removesuffix(".gz").endswith(IMAGE_SUFFIXES) or file.is_dir():
+        return True
+    try:
+        state_of(file)  # a pipe would be waited for
+        return file_format(file) != "npz"  # any zip file begins like an npz file
+    except STOPS:
+        raise
+    except PermissionError:
+        return True
+    except BaseException:
+        return False

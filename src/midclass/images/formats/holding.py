@@ -1,0 +1,114 @@
+"""Holding: how many images a file holds by its own words, told from its header alone."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, cast
+
+from midclass.errors import STOPS, NoImage
+from midclass.images.formats.contents import state_of
+from midclass.images.formats.dicom_file import quiet
+from midclass.images.formats.read import file_format
+
+OF_PIXELS = ("Image", "VolumeStorage", "ParametricMap", "Segmentation", "Map", "RTDose", "AIT")
+"""In the names of the storage classes of PS3.4 annex B.5 whose objects have pixels, or may have."""
+NO_PIXELS = frozenset(
+    (
+        *("SR", "PR", "KO", "DOC", "AU", "ECG", "EPS", "EMG", "EEG", "HD", "REG", "FID", "PLAN"),
+        *("RTPLAN", "RTSTRUCT", "RTRECORD", "RWV", "ASMT", "ANN", "SMR", "STAIN", "CTPROTOCOL"),
+    )
+)
+"""Modalities of objects that are no images (PS3.3 C.7.3.1.1.1)."""
+LEAST_BYTES = 64
+"""Of a compressed frame: as much as the header of RLE (PS3.5 annex G.5); else the number lies."""
+MOST_PACKED = 1032
+"""Times smaller that gzip can make a file."""
+
+
+def images_in(path: Path) -> int:
+    """How many frames of a DICOM file, or slices of a NIfTI file, can be named; 1 of all others.
+
+    Of a file that is damaged, of unknown format or says more than it can hold it is 1: reading it
+    says what is wrong.
+
+    Raises:
+        NoImage: a DICOM file that says itself that it is none: a DICOMDIR (PS3.10 section 8), a
+            report, a presentation state, or of a private class and without rows and pixels.
+    """
+    try:
+        state_of(path)  # a pipe would be waited for
+        kind = file_format(path)
+        with closing(_unpacked(path)) as file:
+            if kind == "DICOM":
+                return _frames(path, file)
+            return _slices(file) if kind == "NIfTI" else 1
+    except (NoImage, *STOPS):
+        raise
+    except BaseException:  # a damaged header makes libraries fail in unforeseeable ways
+        return 1
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+
+
+def _frames(path: Path, file: IO[bytes]) -> int:
+    import pydicom
+
+    wanted = ["SOPClassUID", "Modality", "NumberOfFrames", "Rows", "Columns", "BitsAllocated"]
+    with quiet():
+        about = pydicom.dcmread(
+            file, stop_before_pixels=True, force=True, specific_tags=[*wanted, "SamplesPerPixel"]
+        )
+        rows, columns = int(about.get("Rows") or 0), int(about.get("Columns") or 0)
+        if not rows and not columns:
+            _refuse_others(path, about, file)
+            return 1
+        frames = int(about.get("NumberOfFrames") or 1)
+        size = state_of(path).size
+        if hasattr(file, "mtime"):  # unpacked on the way
+            size *= MOST_PACKED
+        if about.file_meta.TransferSyntaxUID.is_compressed:
+            least = LEAST_BYTES
+        else:
+            bits = int(about.get("BitsAllocated") or 8) * int(about.get("SamplesPerPixel") or 1)
+            least = max(1, rows * columns * bits // 8)
+    return frames if 1 <= frames <= size // least else 1
+
+
+def _refuse_others(path: Path, about: Any, file: IO[bytes]) -> None:
+    """Raise NoImage for what is no image by its class or modality; an image may have lost rows."""
+    import pydicom
+    from pydicom.uid import UID, MediaStorageDirectoryStorage
+
+    directory = about.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    sop = UID(MediaStorageDirectoryStorage if directory else str(about.get("SOPClassUID") or ""))
+    modality = str(about.get("Modality") or "").strip()
+    other = bool(sop.keyword) and not any(part in sop.keyword for part in OF_PIXELS)
+    if sop and not sop.keyword:  # of a vendor: elements are in order, so what follows tells
+        file.seek(0)
+        every = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        other = max(every.keys(), default=0) > 0x0028_0011
+    if other or modality in NO_PIXELS:
+        told = f"Modality {modality}" if modality in NO_PIXELS else f"SOPClassUID {sop.name}"
+        raise NoImage(f"{path}: holds no image by its own words ({told})")
+
+
+def _slices(file: IO[bytes]) -> int:
+    """As ``nifti`` counts them: along the axis of the patient's length."""
+    import nibabel
+
+    head = file.read(540)
+    kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
+    header = kind.from_fileobj(BytesIO(head), check=False)
+    shape = header.get_data_shape()
+    if len(shape) < 3 or any(length > 1 for length in shape[3:]):
+        return 1
+    axes = nibabel.io_orientation(header.get_best_affine())[:, 0]
+    return int(shape[list(axes).index(2)])
