@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from midclass.evaluation.ranking import Ranked
+from midclass.files import new_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,9 @@ def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -
     times = -(-384 // image.shape[0])
     picture = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
     size = picture.width * times, picture.height * times
-    picture.resize(size, PIL.Image.Resampling.BILINEAR).save(path)
+    larger = picture.resize(size, PIL.Image.Resampling.BILINEAR)
+    with new_file(path, synced=False) as file:
+        larger.save(file, "png")
 
 
 def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
@@ -265,9 +268,18 @@ def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, in the format that the file's name ends in; the same bytes every time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a figure, in the format that the file's name ends in; the same bytes every time.
+
+    It appears whole or not at all, and says that midclass drew it, so that it may be drawn anew.
+    """
     FigureCanvasAgg(figure)
-    dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
-    with mpl.rc_context({"svg.hashsalt": "midclass"}):
-        figure.savefig(path, metadata={dated: None} if dated else None)
+    kind = path.suffix.lower().removeprefix(".")
+    said = {
+        "png": ("Software", None),
+        "svg": ("Creator", "Date"),
+        "pdf": ("Creator", "CreationDate"),
+    }
+    name, dated = said[kind]
+    metadata = {name: "midclass"} | ({dated: None} if dated else {})
+    with mpl.rc_context({"svg.hashsalt": "midclass"}), new_file(path) as file:
+        figure.savefig(file, format=kind, metadata=metadata)

@@ -37,11 +37,11 @@ class Source:
             return whole
         return whole.part(self.part or default_part)
 
-    def as_options(self) -> str:
-        """The options that name the same manifest and split on the command line."""
-        split = f" --split {self.split}" if self.split else ""
-        root = f" --root {self.root}" if self.root else ""
-        return f"--cohort {self.manifest}{split}{root}"
+    def as_options(self) -> list[str]:
+        """The options that name the same manifest and split on the command line, as words."""
+        split = ["--split", self.split] if self.split else []
+        root = ["--root", str(self.root)] if self.root else []
+        return ["--cohort", str(self.manifest), *split, *root]
 
 
 def cases_to_score(
