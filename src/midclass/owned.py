@@ -170,7 +170,7 @@ def _unlike_earlier_versions(folder: Path, names: list[str]) -> str:
         return f"{min(evaluated)}, which midclass did not write"
     if not rest or any(_is_shaped(rest, shape) for shape in _SHAPES) or _heat_maps(folder, rest):
         return ""
-    usual = set[str]().union(*(must for must, _ in _SHAPES))
+    usual = {"cohort.json", "heat_maps.png"}.union(*(must for must, _ in _SHAPES))
     strange = [name for name in rest - usual if not re.fullmatch(_NUMBERED, name)]
     return f"{min(strange or rest)}, which midclass did not write"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TextIO
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """What a spreadsheet would compute (OWASP, CSV injection), and what was escaped once already."""
@@ -26,3 +27,20 @@ def from_cell(cell: str) -> str:
     ('=1+2', '-4.5', "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+class LineEnds:
+    """A file for ``csv.writer``: what is quoted is what its own ends of line ask for, "\\r" too.
+
+    The ends of lines in the file are "\\n" alone.
+
+    Args:
+        file: open for text, with line ends as they are written.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one row, as the writer gives it."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")

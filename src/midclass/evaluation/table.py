@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation.cells import as_cell, from_cell
+from midclass.evaluation.cells import LineEnds, as_cell, from_cell
 from midclass.files import new_text
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
@@ -194,7 +194,7 @@ def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
     The block gets a function that adds the rows of a table; all parts have the same columns.
     """
     with new_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(LineEnds(file))
         header: list[str] = []
 
         def add(table: ScoreTable) -> None:

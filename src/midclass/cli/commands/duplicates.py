@@ -10,7 +10,7 @@ from midclass.cli.commands.source import Source, prints_with_bar
 from midclass.cli.console import cases_in_words, note
 from midclass.cli.recognised import no_list
 from midclass.errors import InputError
-from midclass.evaluation.cells import as_cell
+from midclass.evaluation.cells import LineEnds, as_cell
 from midclass.files import new_text
 from midclass.images.cohort import Cohort
 from midclass.images.duplicates import Duplicate, duplicates, without_copies
@@ -128,7 +128,7 @@ def _in_words(pairs: Sequence[Duplicate], file: Path) -> str:
 
 def _write(file: Path, pairs: Sequence[Duplicate], learning: str) -> None:
     with new_text(file) as text:
-        rows = csv.writer(text, lineterminator="\n")
+        rows = csv.writer(LineEnds(text))
         rows.writerow(COLUMNS)
         for pair in pairs:
             remove, keep = pair.to_remove(learning)
