@@ -139,6 +139,8 @@ def disturb(job: Job, folder: Path, count: int, rng: random.Random) -> Tally:
         _kill_once(job, folder, usual, expected, rng, tally)
         if rng.random() < 0.4 or sum(tally.kills.values()) >= count:
             _end_and_compare(job, folder, expected, tally)
+        told = f"{job.name}: {sum(tally.kills.values())} kills, {tally.ends} ends"
+        print(f"{told}, wrong: {tally.wrong}", file=sys.stderr, flush=True)
     return tally
 
 
@@ -221,8 +223,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             total = sum(tally.kills.values())
             print(f"| `{name}` | {total} | {each} | the same bytes, {tally.ends} times | "
                   f"{len(tally.wrong)} |", flush=True)  # fmt: skip
-            for one in tally.wrong:
-                print(f"  wrong: {one}", file=sys.stderr, flush=True)
             wrong += len(tally.wrong)
     return 1 if wrong else 0
 

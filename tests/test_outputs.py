@@ -388,6 +388,7 @@ def test_no_command_replaces_what_it_reads(place, command, more):
     assert tree(place) == before
 
 
+@pytest.mark.slow
 def test_what_a_command_wrote_it_replaces(place, tmp_path):
     for command in (
         "evaluate {place}/detector --cohort {place}/manifest.csv --out {mine}/e",

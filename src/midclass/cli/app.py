@@ -54,8 +54,8 @@ def _tell(error: OSError) -> int:
     if error.errno == errno.EPIPE:
         raise error  # whoever read along has seen enough
     if error.filename is None:
-        note(f"error: something could not be written ({error.strerror or error}); free some space")
-        return 1  # perhaps only what is printed
+        note(f"error: {error.strerror or error}; see to it, and type the same command again")
+        return 2
     note(f"error: {os.fsdecode(error.filename)}: {error.strerror}; see to it, or name another file")
     return 2
 

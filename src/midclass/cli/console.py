@@ -14,14 +14,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-_STDERR = Console(stderr=True)
+_STDERR = Console(stderr=True, emoji=False)
 """One for notes and bars: a note goes above the bar that is shown."""
 
 
 def say(text: str) -> None:
     """One line of a result."""
     shown = printable(text, sys.stdout.encoding)
-    Console(highlight=False, markup=False, soft_wrap=True).print(shown)
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=True).print(shown)
 
 
 def note(text: str) -> None:
@@ -62,7 +62,7 @@ def new_table() -> Table:
 
 def show_table(table: Table) -> None:
     """A table of a result."""
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 @contextmanager

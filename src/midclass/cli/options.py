@@ -41,7 +41,9 @@ Trust: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(help="A .py file of yours that is named and may run; may be repeated."),
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what midclass wrote there.")
+]
 
 
 @dataclass(frozen=True)

@@ -6,33 +6,27 @@ however that ends: two commands never write one output.
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from midclass.cli.commands.source import Source
+from midclass.cli import locks
 from midclass.cli.recognised import anything, no_table
 from midclass.errors import InputError
 from midclass.files import CannotWriteError, hidden_name, remove_leftovers
-from midclass.images.case import Case
 from midclass.owned import holds, refuse_foreign
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+if TYPE_CHECKING:
+    from midclass.cli.commands.source import Source
+    from midclass.images.case import Case
 
 Reads: TypeAlias = Callable[[], Iterable[Path]]
 """What a command reads; asked for only where something would be replaced."""
 FILLED = ".midclass.lock"
 """The lock of a folder that is filled and not replaced lies in it."""
-_NEVER_HELD = (OSError,) if sys.platform == "win32" else (BlockingIOError,)
 
 
 @dataclass(frozen=True)
@@ -114,9 +108,8 @@ def claimed(
             there = [one for one, old in zip(outputs, before, strict=True) if _identity(one) != old]
             if stop.args or not there:
                 raise
-            raise type(stop)(
-                _in_words(there, [one for one in outputs if one not in there])
-            ) from None
+            stop.args = (_in_words(there, [one for one in outputs if one not in there]),)
+            raise
 
 
 def read_by(source: Source | None, *more: Path | str) -> Reads:
@@ -241,67 +234,18 @@ def _remove_empty(folder: Path) -> None:
 def _held(one: Output) -> Iterator[None]:
     """Hold the output's lock; writing it shows, too, whether anything can be written there."""
     try:
-        number = _locked(one)
-        me = {"process": os.getpid(), "host": socket.gethostname()}
-        try:
-            os.ftruncate(number, 0)
-            os.write(number, json.dumps(me).ljust(4096).encode())
-        except OSError:
-            _release(number, one.lock)
-            raise
+        number = locks.take(one.lock)
+    except locks.TakenError as taken:
+        raise InputError(
+            f"{one.path}: {taken} is writing it; wait until that has ended, or give another "
+            f"{one.option}"
+        ) from None
     except OSError as error:
         raise one.failed(error) from None
     try:
         yield
     finally:
-        _release(number, one.lock)
-
-
-def _locked(one: Output) -> int:
-    """An open file with the lock on it, which has its name still."""
-    while True:
-        number = os.open(one.lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(number)
-        except _NEVER_HELD:
-            said = os.pread(number, 4096, 0) if hasattr(os, "pread") else b""
-            os.close(number)
-            raise InputError(
-                f"{one.path}: {_who(said)} is writing it; wait until that has ended, or give "
-                f"another {one.option}"
-            ) from None
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(number), os.stat(one.lock)):
-                return number
-        os.close(number)  # it was removed by the one who held it, just now
-
-
-def _lock(number: int) -> None:
-    if sys.platform == "win32":
-        os.lseek(number, 1 << 20, os.SEEK_SET)  # behind what is written, which others may read
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-        return
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return  # a file system without locks: better unlocked than not at all
-
-
-def _release(number: int, path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()  # first, so that nobody can lock a file that is about to vanish
-    os.close(number)
-
-
-def _who(said: bytes) -> str:
-    try:
-        about = json.loads(said)
-        here = about["host"] == socket.gethostname()
-        return f"process {about['process']}" + ("" if here else f" on {about['host']}")
-    except (ValueError, KeyError, TypeError):
-        return "another process"
+        locks.release(number, one.lock)
 
 
 def _identity(one: Output) -> tuple[int, int] | None:

@@ -124,8 +124,8 @@ class Workplace:
         """
         learned = False
         missing = [folder for folder in self.folder.parents if not folder.exists()]
-        write_text_atomic(self.folder / CALL, json.dumps(self.call))
         try:
+            write_text_atomic(self.folder / CALL, json.dumps(self.call))
             detector.fit(
                 self.given,
                 positives=self.positives,
@@ -138,7 +138,8 @@ class Workplace:
             learned = True
             self._save(detector, overwrite)
         except KeyboardInterrupt as stop:
-            raise type(stop)(self._how_to_go_on(missing)) from None
+            stop.args = (self._how_to_go_on(missing),)
+            raise
         except CannotWriteError as error:
             raise InputError(f"{error}; then {self._how_to_go_on(missing)}") from error
         except InputError:

@@ -102,7 +102,7 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
         xlabel="false-alarm rate (given class flagged)",
         ylabel="sensitivity (target class flagged)",
     )
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
@@ -122,7 +122,9 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
     tall = [cell * height / width if panels else 0.4 for panels in groups.values()]
     size = (max(2 * cell * across, 6.0) + left, sum(tall) + text * len(groups) + top)
     figure = Figure(size, dpi=DPI)
-    figure.suptitle(title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11)
+    figure.suptitle(
+        title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11, parse_math=False
+    )
     axes = figure.subplots(
         len(groups), 2 * across, squeeze=False, gridspec_kw={"height_ratios": tall}
     )
@@ -137,7 +139,7 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
             panel = panels[i] if i < len(panels) else None
             show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
             if panel is not None:
-                row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3)
+                row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3, parse_math=False)
             show_panel(row[2 * i + 1], panel and _scaled(panel, (low, high)))
     save(figure, path)
 
@@ -215,6 +217,7 @@ def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
             color="white",
             fontsize=8,
             path_effects=outlined,
+            parse_math=False,
         )
     if panel.spacing_mm is not None:
         _scale_bar(axes, image.shape[:2], panel.spacing_mm[1])

@@ -45,9 +45,10 @@ def run(
         try:
             _run(kind, out, seed, steps, n_train, n_test, size, max_fpr)
         except KeyboardInterrupt as stop:
-            raise type(stop)(
-                f"what was made is in {out}; remove it, or give another --out, to start anew"
-            ) from None
+            stop.args = (
+                f"what was made is in {out}; remove it, or give another --out, to start anew",
+            )
+            raise
 
 
 def _run(

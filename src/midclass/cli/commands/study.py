@@ -60,7 +60,8 @@ def _run(
                 tell=note,
             )
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"the same command goes on; results are in {folder}") from None
+        stop.args = (f"the same command goes on; results are in {folder}",)
+        raise
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
         note(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
