@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from midclass.errors import InputError
 from midclass.files import remove_leftovers, remove_leftovers_in
-from midclass.study.cell import Cell, cases, table_of
+from midclass.study.cell import Cell, cases, remove_work, table_of
 from midclass.study.engines import engine_of
 from midclass.study.log import Outcome, add_to_log, check_log, read_log
 
@@ -62,7 +61,7 @@ def compute(
         _remove_leftovers(cells, folder)  # of processes that ended in the middle
     for cell in cells:
         if table_of(folder, cell.name).exists():  # its process may have died just after it
-            shutil.rmtree(folder / "work" / cell.name, ignore_errors=True)
+            remove_work(folder / "work" / cell.name)
     _remove_empty(folder / "work")
     return outcomes
 
