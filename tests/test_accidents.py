@@ -32,7 +32,7 @@ from midclass.cli.commands import fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.console import printable
 from midclass.cli.options import Options
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.evaluation import plots
 from midclass.evaluation.cells import as_cell, from_cell
 from midclass.evaluation.plots import Panel
@@ -48,7 +48,7 @@ KILLS = Path(__file__).resolve().parents[1] / "benchmarks" / "kills.py"
 # Interrupted.
 
 
-def interrupted(*outputs: Output, write: int) -> str:
+def interrupted(*outputs: Place, write: int) -> str:
     with pytest.raises(KeyboardInterrupt) as stop, claimed(*outputs):  # noqa: PT012
         for one in outputs[:write]:
             one.path.write_text("1")
@@ -57,7 +57,7 @@ def interrupted(*outputs: Output, write: int) -> str:
 
 
 def test_an_interruption_says_what_is_there_and_what_is_not(tmp_path):
-    outputs = [Output(tmp_path / name, "file") for name in ("a.csv", "b.csv")]
+    outputs = [Place(tmp_path / name, "file") for name in ("a.csv", "b.csv")]
     assert interrupted(*outputs, write=0) == ""  # the command line says that nothing was written
     said = interrupted(*outputs, write=1)
     assert said == f"{tmp_path}/a.csv is whole; {tmp_path}/b.csv was not written"
@@ -98,11 +98,11 @@ WAIT = """
 import sys, time
 from pathlib import Path
 from midclass.cli import app
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.files import new_folder
 
 def wait(out: Path) -> None:
-    with claimed(Output(out)), new_folder(out) as new:
+    with claimed(Place(out)), new_folder(out) as new:
         (new / "half").write_text("1")
         print("started", flush=True)
         time.sleep(60)
@@ -397,6 +397,6 @@ def test_a_log_of_any_version_or_cut_short_is_one(tmp_path):
 def test_a_moment_is_enough_for_a_lock(tmp_path):
     began = time.monotonic()
     for _ in range(20):
-        with claimed(Output(tmp_path / "out")):
+        with claimed(Place(tmp_path / "out")):
             pass
     assert time.monotonic() - began < 5

@@ -23,7 +23,7 @@ import midclass
 from makers import phantom_folder, tiny_phantoms
 from midclass import InputError
 from midclass.cli.app import app
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_audit, no_list, no_page, no_picture, no_table
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder
@@ -185,7 +185,7 @@ def test_the_working_folder_and_those_above_it_are_never_replaced(tmp_path, monk
     to = to.replace("link", str(tmp_path / "a" / "link")).replace(
         "here/..", str(place / "x" / "..")
     )
-    with pytest.raises(InputError, match="the working folder"), claimed(Output(Path(to))):
+    with pytest.raises(InputError, match="the working folder"), claimed(Place(Path(to))):
         pytest.fail("the block must not run")
     with pytest.raises(InputError, match="the working folder"):
         refuse_foreign(Path(to))
@@ -208,11 +208,11 @@ def test_a_folder_with_what_the_command_reads_is_not_replaced_even_if_midclass_w
     for read in (made, made / "m.csv", tmp_path / "link" / "a.png", made / ".." / "made" / "m.csv"):
         with (
             pytest.raises(InputError, match="reads") as refused,
-            claimed(Output(made), reads=lambda read=read: [read], overwrite=True),
+            claimed(Place(made), reads=lambda read=read: [read], overwrite=True),
         ):
             pytest.fail("the block must not run")
         assert "--overwrite" not in str(refused.value)
-    with claimed(Output(made), reads=lambda: [tmp_path], overwrite=True):
+    with claimed(Place(made), reads=lambda: [tmp_path], overwrite=True):
         pass
 
 
@@ -221,7 +221,7 @@ def test_a_folder_with_what_the_command_reads_is_not_replaced_even_if_midclass_w
     [("s.csv", "s.csv"), ("maps/s.csv", "maps"), ("maps", "Maps"), ("maps/a", "maps/../maps")],
 )
 def test_outputs_of_one_command_do_not_lie_in_each_other(tmp_path, one, other):
-    outputs = Output.table(tmp_path / one), Output(tmp_path / other, option="--heat-maps")
+    outputs = Place.table(tmp_path / one), Place(tmp_path / other, option="--heat-maps")
     with pytest.raises(InputError, match="writes too"), claimed(*outputs):
         pytest.fail("the block must not run")
 
@@ -241,7 +241,7 @@ STRANGE = {
 @pytest.mark.parametrize("content", STRANGE.values(), ids=list(STRANGE))
 def test_a_file_that_is_no_table_of_midclass_is_not_replaced(tmp_path, content):
     (tmp_path / "s.csv").write_bytes(content)
-    output = Output.table(tmp_path / "s.csv")
+    output = Place.table(tmp_path / "s.csv")
     with pytest.raises(InputError, match="nothing was replaced"), claimed(output, overwrite=True):
         pytest.fail("the block must not run")
     assert (tmp_path / "s.csv").read_bytes() == content
@@ -252,7 +252,7 @@ def test_a_table_of_midclass_is_replaced_when_asked_for_and_through_a_link(tmp_p
     scores.write(tmp_path / "s.csv")
     (tmp_path / "link.csv").symlink_to(tmp_path / "s.csv")
     assert no_table(tmp_path / "s.csv") == ""
-    output = Output.table(tmp_path / "link.csv")
+    output = Place.table(tmp_path / "link.csv")
     with pytest.raises(InputError, match="--overwrite"), claimed(output):
         pytest.fail("the block must not run")
     with claimed(output, overwrite=True):
@@ -264,7 +264,7 @@ def test_a_table_of_midclass_is_replaced_when_asked_for_and_through_a_link(tmp_p
 @linux
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/full"])
 def test_a_device_is_not_replaced_by_a_file(device):
-    output = Output.table(Path(device))
+    output = Place.table(Path(device))
     with pytest.raises(InputError, match="a device"), claimed(output, overwrite=True):
         pytest.fail("the block must not run")
     with pytest.raises(InputError, match="a device"):
@@ -441,7 +441,7 @@ def test_a_file_for_a_folder_and_a_long_name_are_told_in_one_line(
 
 def test_the_longest_name_that_a_file_system_takes_is_written(tmp_path):
     for name in ("x" * 255, "é" * 127):
-        with claimed(Output.table(tmp_path / name)):
+        with claimed(Place.table(tmp_path / name)):
             ScoreTable.of(["a"], ["p"], [0], [0.1]).write(tmp_path / name)
     assert sorted(map(len, os.listdir(tmp_path))) == [127, 255]
 
@@ -517,8 +517,8 @@ def test_a_write_that_the_disk_refuses_is_one_line_and_the_old_file_stays(tmp_pa
 HOLD = """
 import sys
 from pathlib import Path
-from midclass.cli.outputs import Output, claimed
-with claimed(Output(Path(sys.argv[1]), sys.argv[2])):
+from midclass.cli.outputs import Place, claimed
+with claimed(Place(Path(sys.argv[1]), sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -540,11 +540,11 @@ def test_a_second_command_for_the_same_place_is_refused_until_the_first_ends(tmp
         for path in (out, tmp_path / "link" / "out", out / ".." / "out"):
             with (
                 pytest.raises(InputError, match=f"process {first.pid} is writing it"),
-                claimed(Output(path, kind)),
+                claimed(Place(path, kind)),
             ):
                 pytest.fail("the block must not run")
         first.kill()
-    with claimed(Output(out, kind)):
+    with claimed(Place(out, kind)):
         pass
     assert not list(tmp_path.rglob(".*"))
 
@@ -554,7 +554,7 @@ def test_what_a_killed_command_left_is_removed_and_what_it_was_replacing_comes_b
     out.rename(tmp_path / ".out.0123abcd.old")
     fill(tmp_path / ".out.4567abcd.tmp", {"half": b"1"})
     other.write_text("of another command")
-    with pytest.raises(InputError, match="--overwrite"), claimed(Output(out)):
+    with pytest.raises(InputError, match="--overwrite"), claimed(Place(out)):
         pytest.fail("the block must not run")
     assert foreign(out) == ""
     assert sorted(os.listdir(tmp_path)) == [other.name, "out"]

@@ -30,7 +30,7 @@ FILLED = ".midclass.lock"
 
 
 @dataclass(frozen=True)
-class Output:
+class Place:
     """One file or folder that a command writes.
 
     Attributes:
@@ -52,7 +52,7 @@ class Output:
     beside: tuple[str, ...] = ()
 
     @classmethod
-    def table(cls, path: Path) -> Output:
+    def table(cls, path: Path) -> Place:
         """A score table."""
         return cls(path, "file", strange=no_table)
 
@@ -75,7 +75,7 @@ class Output:
 
 @contextmanager
 def claimed(
-    *outputs: Output, reads: Reads = tuple[Path, ...], overwrite: bool = False
+    *outputs: Place, reads: Reads = tuple[Path, ...], overwrite: bool = False
 ) -> Iterator[None]:
     """Hold outputs while a command works; folders that are missing above them are made.
 
@@ -135,14 +135,14 @@ def files_of(cohort: Iterable[Case]) -> Iterator[Path]:
             yield case.mask
 
 
-def _in_words(there: Sequence[Output], missing: Sequence[Output]) -> str:
+def _in_words(there: Sequence[Place], missing: Sequence[Place]) -> str:
     written = f"{' and '.join(str(one.path) for one in there)} is whole"
     if not missing:
         return f"all was written: {written}"
     return f"{written}; {' and '.join(str(one.path) for one in missing)} was not written"
 
 
-def _refuse_nested(outputs: Sequence[Output]) -> None:
+def _refuse_nested(outputs: Sequence[Place]) -> None:
     # Without regard to case: on some file systems these are one name.
     names = [Path(str(one.real).casefold()) for one in outputs]
     for i, (one, name) in enumerate(zip(outputs, names, strict=True)):
@@ -154,7 +154,7 @@ def _refuse_nested(outputs: Sequence[Output]) -> None:
                 )
 
 
-def _refuse(one: Output, reads: Reads, overwrite: bool) -> None:
+def _refuse(one: Place, reads: Reads, overwrite: bool) -> None:
     for end in ("", *one.beside):
         try:
             os.lstat(f"{one.real}{end}")
@@ -189,7 +189,7 @@ def _refuse(one: Output, reads: Reads, overwrite: bool) -> None:
         )
 
 
-def _refuse_file(one: Output, reads: Reads, overwrite: bool) -> None:
+def _refuse_file(one: Place, reads: Reads, overwrite: bool) -> None:
     if one.real.is_dir():
         raise InputError(f"{one.path}: is a folder; give a file with {one.option}")
     if not one.real.is_file():
@@ -211,14 +211,14 @@ def _refuse_file(one: Output, reads: Reads, overwrite: bool) -> None:
         raise InputError(f"{one.path}: is there already; give another {one.option}, or --overwrite")
 
 
-def _missing(one: Output) -> list[Path]:
+def _missing(one: Place) -> list[Path]:
     """The folders that must be made, from above."""
     place = one.lock.parent
     missing = [folder for folder in (place, *place.parents) if not os.path.lexists(folder)]
     return missing[::-1]
 
 
-def _make(folder: Path, one: Output) -> None:
+def _make(folder: Path, one: Place) -> None:
     try:
         folder.mkdir(exist_ok=True)  # another command may have made it
     except OSError as error:
@@ -231,7 +231,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 @contextmanager
-def _held(one: Output) -> Iterator[None]:
+def _held(one: Place) -> Iterator[None]:
     """Hold the output's lock; writing it shows, too, whether anything can be written there."""
     try:
         number = locks.take(one.lock)
@@ -248,7 +248,7 @@ def _held(one: Output) -> Iterator[None]:
         locks.release(number, one.lock)
 
 
-def _identity(one: Output) -> tuple[int, int] | None:
+def _identity(one: Place) -> tuple[int, int] | None:
     try:
         there = os.stat(one.real)
     except OSError:

@@ -10,7 +10,7 @@ from typing import Any
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, cell, new_table, note, say, show_table, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, read_by
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_audit, no_picture
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
@@ -47,7 +47,7 @@ def run(
     if outlines is not None:
         check_format(outlines, "--outlines")
     outputs = [
-        Output(path, "file", option, strange=strange, unasked=True)
+        Place(path, "file", option, strange=strange, unasked=True)
         for path, option, strange in (
             (out, "--out", no_audit),
             (outlines, "--outlines", no_picture),

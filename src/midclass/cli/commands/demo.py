@@ -11,7 +11,7 @@ from midclass.cli.commands import evaluate, fit, show
 from midclass.cli.commands.source import Source
 from midclass.cli.console import say
 from midclass.cli.options import Options
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
 from midclass.images import phantoms
@@ -41,7 +41,7 @@ def run(
     """
     if kind not in RECIPES:
         raise InputError(f"no phantom kind {kind!r}; the kinds are {', '.join(RECIPES)}")
-    with claimed(Output(out, "filled", empty=True)):
+    with claimed(Place(out, "filled", empty=True)):
         try:
             _run(kind, out, seed, steps, n_train, n_test, size, max_fpr)
         except KeyboardInterrupt as stop:

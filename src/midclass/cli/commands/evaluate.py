@@ -21,7 +21,7 @@ from midclass.cli.console import (
     tell_anatomies,
 )
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, read_by
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
@@ -44,7 +44,7 @@ def run(
     if not folder.is_dir():  # or a lock would be written there
         load_detector(folder, options.trust)
     reads = read_by(source, folder, *options.trust)
-    with claimed(Output(out), reads=reads, overwrite=options.overwrite):
+    with claimed(Place(out), reads=reads, overwrite=options.overwrite):
         return _run(folder, source, options, out)
 
 

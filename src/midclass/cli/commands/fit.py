@@ -11,7 +11,7 @@ from midclass.cli.commands.duplicates import cohort_to_learn_from
 from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, read_by
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.workplace import Workplace
@@ -41,7 +41,7 @@ def run(
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
     out = out or Path("runs") / recipe.name
-    output = Output(out, beside=(".part", ".duplicates.csv"))
+    output = Place(out, beside=(".part", ".duplicates.csv"))
     reads = read_by(source, recipe_name, *options.trust)
     with claimed(output, reads=reads, overwrite=options.overwrite):
         model = _fit(

@@ -8,7 +8,7 @@ from pathlib import Path
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, new_table, say, show_table
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, read_by
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import nuisance_scores
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -29,7 +29,7 @@ def run(
 ) -> ScoreTable:
     """Score at most n given-class test cases, of as many patients as possible; write the table."""
     reads = read_by(source, folder, *options.trust)
-    with claimed(Output.table(out), reads=reads, overwrite=options.overwrite):
+    with claimed(Place.table(out), reads=reads, overwrite=options.overwrite):
         return _run(folder, source, options, out, n, seed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from midclass.cli.console import note, say
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_page, no_picture
 from midclass.evaluation.comparison import Estimate
 from midclass.files import write_or_check
@@ -35,8 +35,8 @@ def run(
             note(f"{path} does not say what the score tables say; write it with midclass report")
         return same
     names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg"]
-    pictures = [Output(folder / name, "file", strange=no_picture, unasked=True) for name in names]
-    with claimed(Output(path, "file", strange=no_page, unasked=True), *pictures):
+    pictures = [Place(folder / name, "file", strange=no_picture, unasked=True) for name in names]
+    with claimed(Place(path, "file", strange=no_page, unasked=True), *pictures):
         _draw(results, folder)
         write_or_check(path, text, check=False)
         say(f"saved: {path}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from midclass.cli.console import bar, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, files_of
+from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -42,9 +42,9 @@ def run(
     not_assessed: NotAssessed = "review",
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
-    outputs = [Output.table(out)]
+    outputs = [Place.table(out)]
     if heat_maps is not None:
-        outputs.append(Output(heat_maps, option="--heat-maps"))
+        outputs.append(Place(heat_maps, option="--heat-maps"))
 
     def reads() -> Iterator[Path]:
         yield from (folder, *options.trust)

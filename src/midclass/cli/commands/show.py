@@ -7,7 +7,7 @@ from pathlib import Path
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import say
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed, read_by
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_picture
 from midclass.images.cohort import Cohort, choose
 from midclass.preview import page, phantoms, sheet
@@ -28,7 +28,7 @@ def run(
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
     page.check_format(out)
-    output = Output(out, "file", strange=no_picture, unasked=True)
+    output = Place(out, "file", strange=no_picture, unasked=True)
     with claimed(output, reads=read_by(source, recipe_name, *options.trust)):
         _run(recipe_name, source, options, out, n, seed)
 

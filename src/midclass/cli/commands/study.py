@@ -8,7 +8,7 @@ from pathlib import Path
 from midclass.cli.commands.duplicates import tell_of_study
 from midclass.cli.console import bar, note, say
 from midclass.cli.options import DEFAULTS, Options
-from midclass.cli.outputs import Output, claimed
+from midclass.cli.outputs import Place, claimed
 from midclass.study.cell import ERROR, Cell, table_of
 from midclass.study.file import Study
 from midclass.study.run import check_cases, check_weights, compute
@@ -36,7 +36,7 @@ def run(
         InputError: a mistake in the study file, a recipe, a manifest or a split.
     """
     cells, folder = Study.load(file).cells(data, options.trust), out or file.parent
-    with claimed(Output(folder, "filled")):
+    with claimed(Place(folder, "filled")):
         return _run(file, cells, folder, options, jobs, engine)
 
 
