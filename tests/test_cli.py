@@ -92,6 +92,7 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
         "detector.json",
         "weights.safetensors",
         "cohort.json",
+        "midclass.json",
     }
     assert not (folder / "told.part").exists()
 

@@ -122,7 +122,7 @@ def test_writing_twice_gives_the_same_bytes_and_leaves_nothing_else(tmp_path: Pa
     assert bytes_of(folder) == first
     phantoms.write(folder, "head", seed=1, n_train=3, n_test=1, size=64)
     smaller = bytes_of(folder)
-    assert len(smaller) == 5 + 2
+    assert len(smaller) == 5 + 3
     assert all(smaller[name] == first[name] for name in smaller if name.startswith("images/"))
     assert list(tmp_path.iterdir()) == [folder]
 

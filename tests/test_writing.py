@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from midclass import InputError
 from midclass.files import fill_blocks, new_folder, write_text_atomic
+from midclass.owned import LIST
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file it was")
 plain = st.text(st.characters(exclude_characters="<"), max_size=30)
@@ -69,7 +70,7 @@ def test_all_in_a_new_folder_is_on_the_disk_before_it_has_its_name(tmp_path, syn
         (folder / "inner" / "facts").write_text("2")
         assert synced == []
     *files, model, parent = synced
-    assert set(files) == {"weights", "inner/", "facts"}
+    assert set(files) == {"weights", "inner/", "facts", LIST}
     assert re.fullmatch(r"\.model\..*\.tmp/", model)
     assert parent == f"{tmp_path.name}/"
 
@@ -90,8 +91,8 @@ def test_a_new_folder_appears_when_it_is_complete(tmp_path):
 
 
 def test_a_full_folder_is_kept_unless_it_may_be_overwritten(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "old").write_text("1")
+    with new_folder(tmp_path / "model") as folder:
+        (folder / "old").write_text("1")
     with pytest.raises(InputError, match="not empty"), new_folder(tmp_path / "model"):
         pytest.fail("the block must not run")
     with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "model", overwrite=True):
@@ -99,7 +100,7 @@ def test_a_full_folder_is_kept_unless_it_may_be_overwritten(tmp_path):
     assert (tmp_path / "model" / "old").exists()
     with new_folder(tmp_path / "model", overwrite=True) as folder:
         (folder / "new").write_text("2")
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"model", "new", LIST}
 
 
 @given(plain, plain, plain, plain)

@@ -1,44 +1,83 @@
 """Writing: files and folders appear whole or not at all.
 
 They are made beside their place under another name and renamed, so an interrupted command leaves
-what was there before.
+what was there before. A folder gets a list of its files, by which it is known that midclass wrote
+them (see ``owned``); only such a folder is replaced.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from midclass.errors import InputError
+from midclass.owned import refuse_foreign, write_list
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_LONGEST = 200
+"""Bytes of a name that are kept in a temporary one; file systems allow 255."""
+
+
+class CannotWriteError(InputError):
+    """A place cannot be written: it is read-only, full, of somebody else, or its name too long."""
+
+    def __init__(
+        self, path: Path | str, error: OSError | str, way_out: str = "give another place"
+    ) -> None:
+        self.path, self.error = path, error
+        reason = error if isinstance(error, str) else (error.strerror or str(error))
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        room = "free some space, or " if full else ""
+        super().__init__(f"{path}: cannot be written ({reason}); {room}{way_out}")
 
 
 @contextmanager
-def new_file(path: str | Path) -> Iterator[BinaryIO]:
+def new_file(path: str | Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     """A file to fill, which gets its name when the block ends without an error.
 
-    Makes the folder if needed. What has its name is on the disk, also after a loss of power.
+    Makes the folder if needed, and writes through a link to a file. What has its name is on the
+    disk, also after a loss of power; ``synced=False`` is for what can be made again.
+
+    Raises CannotWriteError where the file system refuses.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    given, path = path, Path(os.path.realpath(path))
     temporary = _beside(path)
+    if path.exists() and not path.is_file():
+        raise CannotWriteError(given, "is a folder or a device, and no file")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Not tempfile: its files are readable by their owner alone, and would stay so.
-        with open(temporary, "xb") as file:
+        opened = open(temporary, "xb")  # noqa: SIM115
+    except OSError as error:
+        raise CannotWriteError(given, error) from error
+    try:
+        with opened as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if synced:
+            _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary) or (
+            error.filename is None and error.errno in _OF_THE_DISK
+        ):
+            raise CannotWriteError(given, error) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -91,37 +130,89 @@ def new_folder(path: str | Path, *, overwrite: bool = False, synced: bool = True
     """A folder to fill, which gets its name ``path`` when the block ends without an error.
 
     On an error what was made is removed and what was at ``path`` stays. With ``overwrite`` a folder
-    at ``path`` is replaced with all it contains. ``synced=False`` is for many files that can be
-    made again: they are not forced onto the disk one by one.
+    at ``path`` is replaced if midclass wrote all that it contains. ``synced=False`` is for many
+    files that can be made again: they are not forced onto the disk one by one.
 
-    Raises InputError, before the block, for a file or (without overwrite) a folder not empty.
+    Raises InputError, before the block, for a file, a folder not empty (without overwrite) or one
+    that holds anything else; CannotWriteError where the file system refuses.
     """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; give a folder")
-    if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path}: the folder is not empty; give a new one, or ask to overwrite it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = _beside(path), _beside(path)
-    new.mkdir()
+    given, path = path, Path(os.path.realpath(path))
+    _refuse_replacing(path, overwrite)
+    new, old = _beside(path), _beside(path, "old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.mkdir()
+    except OSError as error:
+        raise CannotWriteError(given, error) from error
     try:
         yield new
+        write_list(new)
         if synced:
             for file in new.rglob("*"):
                 _sync_folder(file) if file.is_dir() else _sync_file(file)
             _sync_folder(new)
-        if overwrite and path.is_dir():
+        _refuse_replacing(path, overwrite)  # it may have been filled since
+        if path.is_dir():
             os.rename(path, old)
-        elif path.is_dir():
-            path.rmdir()
         os.rename(new, path)
         _sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(new, ignore_errors=True)
         if old.exists() and not path.exists():
             os.rename(old, path)
+        if isinstance(error, OSError) and _is_about(error, new):
+            raise CannotWriteError(given, error) from error
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_replacing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; give a folder")
+    if not path.is_dir():
+        return
+    filled = any(path.iterdir())
+    refuse_foreign(path)
+    if filled and not overwrite:
+        raise InputError(f"{path}: the folder is not empty; give a new one, or ask to overwrite it")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed commands left beside an output that nobody writes now.
+
+    A folder that was being replaced when its command was killed gets its name again.
+    """
+    path = Path(os.path.realpath(path))
+    name = re.compile(rf"{re.escape(hidden_name(path.name))}\.[0-9a-f]{{8}}\.(tmp|old)")
+    if not path.parent.is_dir():
+        return
+    for left in [one for one in path.parent.iterdir() if name.fullmatch(one.name)]:
+        if left.suffix == ".old" and not path.exists():
+            os.rename(left, path)
+        else:
+            _remove(left)
+
+
+def remove_leftovers_in(folder: Path) -> None:
+    """The same of all outputs in a folder and below."""
+    for here, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", name):
+                _remove(Path(here, name))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_about(error: OSError, folder: Path) -> bool:
+    """Whether an error is of the disk, or names a file in the folder."""
+    if error.filename is None:
+        return error.errno in _OF_THE_DISK
+    return Path(os.fsdecode(error.filename)).is_relative_to(folder)
 
 
 def _sync_file(path: Path) -> None:
@@ -140,30 +231,16 @@ def _sync_folder(path: Path) -> None:
         os.close(number)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+def _beside(path: Path, kind: str = "tmp") -> Path:
+    return path.with_name(f"{hidden_name(path.name)}.{secrets.token_hex(4)}.{kind}")
 
 
-def refuse_existing(out: Path, overwrite: bool) -> None:
-    """Say before hours of work that the results would have no place.
-
-    Raises:
-        InputError: ``out`` is a file, or (without ``overwrite``) a folder that is not empty.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; give a folder with --out")
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; give another --out, or --overwrite to replace it")
-
-
-def refuse_existing_file(out: Path, overwrite: bool) -> None:
-    """The same for a file.
-
-    Raises:
-        InputError: ``out`` is a folder, or (without ``overwrite``) a file.
-    """
-    if out.exists() and (out.is_dir() or not overwrite):
-        raise InputError(f"{out}: is there already; give another --out, or --overwrite")
+def hidden_name(name: str) -> str:
+    """A hidden name that says which it stands for; of one that is very long the beginning."""
+    whole = os.fsencode(name)
+    if len(whole) <= _LONGEST:
+        return f".{name}"
+    return f".{whole[:_LONGEST].decode(errors='ignore')}.{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def digest(*values: Any) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
+import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from midclass.cli.cache import cache
+from midclass.cli.console import note, warn
 from midclass.cli.detector import evaluate, fit, nuisance, score
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.options import Seed
@@ -23,15 +29,36 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt as stop:
-            what = str(stop) or "nothing was written; type the same command again"
-            typer.echo(f"interrupted: {what}", err=True)
-            raise typer.Exit(130) from None
+        with warnings.catch_warnings():
+            warnings.showwarning = warn
+            try:
+                return super().invoke(ctx)
+            except InputError as error:
+                note(f"error: {error}")
+                raise typer.Exit(2) from None
+            except KeyboardInterrupt as stop:
+                what = str(stop) or "nothing was written; type the same command again"
+                note(f"interrupted: {what}")
+                raise typer.Exit(stop.code if isinstance(stop, Ended) else 130) from None
+            except OSError as error:
+                raise typer.Exit(_tell(error)) from None
+
+
+class Ended(KeyboardInterrupt):
+    """The process was asked to end, by ``kill``, a scheduler or a terminal that was closed."""
+
+    code = 143
+
+
+def _tell(error: OSError) -> int:
+    """What the system refused, in one line; the exit code."""
+    if error.errno == errno.EPIPE:
+        raise error  # whoever read along has seen enough
+    if error.filename is None:
+        note(f"error: {error.strerror or error}; see to it, and type the same command again")
+        return 2
+    note(f"error: {os.fsdecode(error.filename)}: {error.strerror}; see to it, or name another file")
+    return 2
 
 
 app = typer.Typer(
@@ -48,7 +75,22 @@ def main() -> None:
     """Entry point."""
     # Waiting threads sleep instead of spinning; else two processes slow each other many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # A table in which a name does not fit has signs that not every terminal has.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _end)
     app(prog_name="midclass")
+
+
+def _end(number: int, frame: object) -> None:
+    """End as by Ctrl-C, so that what is half made is removed; a second signal is not waited for."""
+    signal.signal(number, signal.SIG_DFL)
+    stop = Ended()
+    stop.code = 128 + number
+    raise stop
 
 
 def _version(wanted: bool) -> None:

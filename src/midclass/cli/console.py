@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,18 +17,45 @@ from rich.table import Table
 if TYPE_CHECKING:
     from midclass.evaluation.table import ScoreTable
 
-_STDERR = Console(stderr=True)
+_STDERR = Console(stderr=True, emoji=False)
 """One for notes and bars: a note goes above the bar that is shown."""
 
 
 def say(text: str) -> None:
     """One line of a result."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(text)
+    shown = printable(text, sys.stdout.encoding)
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=True).print(shown)
 
 
 def note(text: str) -> None:
     """One line beside the result, on stderr."""
-    _STDERR.print(text, highlight=False, markup=False, soft_wrap=True)
+    _STDERR.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+
+def printable(text: str, encoding: str | None = None) -> str:
+    """A line as every terminal can show it, without anything that could steer it.
+
+    Control characters (C0 and C1, line ends too), signs that turn the direction of writing, other
+    signs without a shape, and halves of characters are shown by their numbers; so is what a
+    terminal's encoding lacks.
+
+    >>> printable("scan\\x1b[2J.png")
+    'scan\\\\x1b[2J.png'
+    """
+    unseen = ("C", "Zl", "Zp")
+    shown = "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one).startswith(unseen)
+        else one
+        for one in text
+    )
+    wanted = encoding or sys.stderr.encoding or "utf-8"
+    return shown.encode(wanted, "backslashreplace").decode(wanted)
+
+
+def cell(text: str) -> str:
+    """The same for a cell of a table, where square brackets would be taken for a style."""
+    return escape(printable(text, sys.stdout.encoding))
 
 
 def new_table() -> Table:
@@ -36,7 +65,7 @@ def new_table() -> Table:
 
 def show_table(table: Table) -> None:
     """A table of a result."""
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 @contextmanager
@@ -51,9 +80,9 @@ def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     )
     shown = _STDERR.is_terminal
     with Progress(*columns, console=_STDERR, disable=not shown, transient=True) as progress:
-        task = progress.add_task(escape(what), total=None, note="")
+        task = progress.add_task(escape(printable(what)), total=None, note="")
         yield lambda done, total, text: progress.update(
-            task, completed=done, total=total, note=text
+            task, completed=done, total=total, note=escape(printable(text))
         )
 
 
@@ -65,6 +94,18 @@ def notes() -> Iterator[None]:
         yield
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         note(f"note: {text}")
+
+
+def warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """In place of ``warnings.showwarning``: one line, without the place in a library."""
+    note(f"note: {' '.join(str(message).split())}")
 
 
 def cases_in_words(count: int) -> str:

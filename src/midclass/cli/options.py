@@ -44,7 +44,9 @@ Trust: TypeAlias = Annotated[
         "repeated."
     ),
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what midclass wrote there.")
+]
 
 
 @dataclass(frozen=True)

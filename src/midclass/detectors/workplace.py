@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midclass.errors import InputError
-from midclass.files import digest, new_folder, write_text_atomic
+from midclass.files import (
+    CannotWriteError,
+    digest,
+    new_folder,
+    remove_leftovers_in,
+    write_text_atomic,
+)
 from midclass.images.identity import FITTED_WITH, fitted_with, mask_content
 from midclass.images.keys import known_of
 from midclass.recipe.recipe import Recipe
+from midclass.training.state import STATE
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
@@ -21,9 +30,8 @@ if TYPE_CHECKING:
     from midclass.images.prepare import Prepared
     from midclass.types import Progress
 
-
-STATE = "training.pt"
-"""File of a training's state; it appears at the first checkpoint."""
+CALL = "call.json"
+"""What was asked for: the first that is written, so that nothing else goes on from here."""
 
 
 class Workplace:
@@ -66,18 +74,26 @@ class Workplace:
     def open(self, *, overwrite: bool) -> bool:
         """Refuse what another fit left, or with ``overwrite`` remove it; is there a state?
 
+        Only while nobody else fits into ``OUT``; the command line holds a lock.
+
         Raises:
-            InputError: the folder holds the state of another fit.
+            InputError: the folder holds the state of another fit, or what no fit left there.
         """
-        if not self.folder.exists():
+        if not os.path.lexists(self.folder):
             return False
+        self._refuse_foreign()
         try:
-            left = json.loads((self.folder / "call.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            left = dict(json.loads((self.folder / CALL).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             left = {}
         other = [name for name, value in self.call.items() if left.get(name) != value]
-        if other and overwrite:
+        if other and (overwrite or not self.has_state):
             shutil.rmtree(self.folder)
+        elif not left:
+            raise InputError(
+                f"{self.folder}: holds an interrupted fit, and what it was asked for is damaged "
+                f"({CALL}); give another --out, or --overwrite to start anew"
+            )
         elif other:
             raise InputError(
                 f"{self.folder}: holds an interrupted fit with another {' and '.join(other)}; "
@@ -95,16 +111,21 @@ class Workplace:
         detector: Detector,
         max_fpr: float,
         progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Detector:
         """Fit and save; the state is removed at the end, and where it can be of no use.
 
+        It stays where the place cannot be written: there may be room another time.
+
         Raises:
-            InputError: from ``Detector.fit``.
+            InputError: from ``Detector.fit``, or ``OUT`` cannot be written or replaced.
             KeyboardInterrupt: with a message on how to go on.
         """
+        learned = False
         missing = [folder for folder in self.folder.parents if not folder.exists()]
-        write_text_atomic(self.folder / "call.json", json.dumps(self.call))
         try:
+            write_text_atomic(self.folder / CALL, json.dumps(self.call))
             detector.fit(
                 self.given,
                 positives=self.positives,
@@ -114,26 +135,47 @@ class Workplace:
                 workdir=self.folder,
                 progress=progress,
             )
-            with new_folder(self.out, overwrite=True) as temporary:
-                detector.save(temporary)
-                cases = [case for one in self._prepared for case in one.cases]
-                shown = [content for one in self._prepared for content in one.contents]
-                known = fitted_with(cases, shown, self.prints)
-                (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
-        except KeyboardInterrupt:
-            if self.has_state:
-                raise KeyboardInterrupt(
-                    f"the same command goes on from the last checkpoint, kept in {self.folder}"
-                ) from None
-            self._discard(missing)
-            raise KeyboardInterrupt(
-                "no checkpoint was reached; the same command starts anew"
-            ) from None
+            learned = True
+            self._save(detector, overwrite)
+        except KeyboardInterrupt as stop:
+            stop.args = (self._how_to_go_on(missing),)
+            raise
+        except CannotWriteError as error:
+            raise InputError(f"{error}; then {self._how_to_go_on(missing)}") from error
         except InputError:
-            self._discard(missing)
+            if not learned:
+                self._discard(missing)
             raise
         self._discard([])
         return detector
+
+    def _save(self, detector: Detector, overwrite: bool) -> None:
+        with new_folder(self.out, overwrite=overwrite) as temporary:
+            detector.save(temporary)
+            cases = [case for one in self._prepared for case in one.cases]
+            shown = [content for one in self._prepared for content in one.contents]
+            known = fitted_with(cases, shown, self.prints)
+            (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
+
+    def _how_to_go_on(self, made: Sequence[Path]) -> str:
+        """Of a fit that was ended; without a state what it made is removed."""
+        if self.has_state:
+            return f"the same command goes on from the last checkpoint, kept in {self.folder}"
+        self._discard(made)
+        return "no checkpoint was reached; the same command starts anew"
+
+    def _refuse_foreign(self) -> None:
+        """Raise InputError where the folder holds what is no state of a fit."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            raise InputError(f"{self.folder}: is no folder of a fit; give another --out")
+        remove_leftovers_in(self.folder)
+        names = {self.folder / CALL}
+        for path in self.folder.rglob("*"):
+            if path.is_symlink() or not (path.is_dir() or path in names or path.name == STATE):
+                raise InputError(
+                    f"{self.folder}: holds {path.relative_to(self.folder)}, which no fit left; "
+                    "move it away, or give another --out"
+                )
 
     @property
     def _prepared(self) -> list[Prepared]:
@@ -141,9 +183,10 @@ class Workplace:
 
     def _discard(self, made: Sequence[Path]) -> None:
         """Remove the folder, and those above it that were made for it."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
         for folder in made:
-            folder.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _identities(prepared: Prepared) -> list[list[Any]]:

@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from midclass.evaluation.ranking import Ranked
+from midclass.files import new_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +102,7 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
         xlabel="false-alarm rate (given class flagged)",
         ylabel="sensitivity (target class flagged)",
     )
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
@@ -121,7 +122,9 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
     tall = [cell * height / width if panels else 0.4 for panels in groups.values()]
     size = (max(2 * cell * across, 6.0) + left, sum(tall) + text * len(groups) + top)
     figure = Figure(size, dpi=DPI)
-    figure.suptitle(title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11)
+    figure.suptitle(
+        title, x=0.01, y=1 - 0.1 / size[1], ha="left", va="top", fontsize=11, parse_math=False
+    )
     axes = figure.subplots(
         len(groups), 2 * across, squeeze=False, gridspec_kw={"height_ratios": tall}
     )
@@ -136,7 +139,7 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
             panel = panels[i] if i < len(panels) else None
             show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
             if panel is not None:
-                row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3)
+                row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3, parse_math=False)
             show_panel(row[2 * i + 1], panel and _scaled(panel, (low, high)))
     save(figure, path)
 
@@ -153,7 +156,9 @@ def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -
     times = -(-384 // image.shape[0])
     picture = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
     size = picture.width * times, picture.height * times
-    picture.resize(size, PIL.Image.Resampling.BILINEAR).save(path)
+    larger = picture.resize(size, PIL.Image.Resampling.BILINEAR)
+    with new_file(path, synced=False) as file:
+        larger.save(file, "png")
 
 
 def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
@@ -212,6 +217,7 @@ def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
             color="white",
             fontsize=8,
             path_effects=outlined,
+            parse_math=False,
         )
     if panel.spacing_mm is not None:
         _scale_bar(axes, image.shape[:2], panel.spacing_mm[1])
@@ -265,9 +271,18 @@ def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, in the format that the file's name ends in; the same bytes every time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a figure, in the format that the file's name ends in; the same bytes every time.
+
+    It appears whole or not at all, and says that midclass drew it, so that it may be drawn anew.
+    """
     FigureCanvasAgg(figure)
-    dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
-    with mpl.rc_context({"svg.hashsalt": "midclass"}):
-        figure.savefig(path, metadata={dated: None} if dated else None)
+    kind = path.suffix.lower().removeprefix(".")
+    said = {
+        "png": ("Software", None),
+        "svg": ("Creator", "Date"),
+        "pdf": ("Creator", "CreationDate"),
+    }
+    name, dated = said[kind]
+    metadata = {name: "midclass"} | ({dated: None} if dated else {})
+    with mpl.rc_context({"svg.hashsalt": "midclass"}), new_file(path) as file:
+        figure.savefig(file, format=kind, metadata=metadata)

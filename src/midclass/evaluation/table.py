@@ -1,6 +1,7 @@
 """Score tables: what a detector said of each case, from which every figure is computed anew.
 
-One CSV for each task, detector and repeat.
+One CSV for each task, detector and repeat. A text that a spreadsheet would take for a formula has
+an apostrophe before it there, which is no part of it (see ``cells``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
+from midclass.evaluation.cells import LineEnds, as_cell, from_cell
 from midclass.files import new_text
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
@@ -193,7 +195,7 @@ def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
     The block gets a function that adds the rows of a table; all parts have the same columns.
     """
     with new_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(LineEnds(file))
         header: list[str] = []
 
         def add(table: ScoreTable) -> None:
@@ -211,7 +213,7 @@ def _as_cells(name: str, values: NDArray[Any]) -> list[str]:
         return ["" if value == UNKNOWN else str(value) for value in values.tolist()]
     if values.dtype.kind == "f":
         return ["" if np.isnan(value) else repr(value) for value in values.tolist()]
-    return [str(value) for value in values.tolist()]
+    return [as_cell(str(value)) for value in values.tolist()]
 
 
 def _read_columns(path: Path) -> dict[str, list[str]]:
@@ -230,7 +232,7 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise InputError(f"row {number}: {len(row)} cells, but row 1 has {len(header)} columns")
-    return {name: [row[column] for row in rows] for column, name in enumerate(header)}
+    return {name: [from_cell(row[column]) for row in rows] for column, name in enumerate(header)}
 
 
 def _numbers(name: str, cells: Sequence[object], kind: Callable[[Any], float]) -> list[float]:

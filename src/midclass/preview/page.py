@@ -166,7 +166,17 @@ class _Page:
     ) -> None:
         """Text whose upper edge is so far below the top of what is free."""
         x, y = left / self.size[0], 1 - (self.top + down) / self.size[1]
-        self.figure.text(x, y, text, fontsize=fontsize, color=color, weight=weight, ha=ha, va="top")
+        self.figure.text(
+            x,
+            y,
+            text,
+            fontsize=fontsize,
+            color=color,
+            weight=weight,
+            ha=ha,
+            va="top",
+            parse_math=False,
+        )  # a name may have dollar signs
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """A place for an image, by its distance from the left and the upper edge."""

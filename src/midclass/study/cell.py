@@ -192,7 +192,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
             "which tells nothing; look at what the detector computes, or give it more steps"
         )
     table.write(table_of(folder, cell.name))
-    shutil.rmtree(work.parent, ignore_errors=True)  # also what other settings left
+    remove_work(work.parent)  # also what other settings left
 
 
 def cases(cell: Cell) -> tuple[Cohort, Cohort]:
@@ -257,6 +257,13 @@ def _redrawn(train: Cohort, test: Cohort, seed: int) -> tuple[Cohort, Cohort]:
     stays = {case.case_id for case in train if case.patient_id in target}
     to_learn = np.array([c.case_id in stays or c.patient_id in learn for c in both])
     return both[to_learn], both[~to_learn]
+
+
+def remove_work(folder: Path) -> None:
+    """Remove what a cell needed to go on, if nothing of anybody else is among it."""
+    files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    if all(path.name in (ERROR, "training.pt") for path in files):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def table_of(folder: Path, cell: str) -> Path:

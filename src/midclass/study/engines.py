@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -88,7 +89,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BaseException:
             ours.close()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)  # they end at once
             raise
     ours.close()
 
@@ -133,8 +134,15 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
 ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}
 
 
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning without the place in a library."""
+    return f"note: {' '.join(str(message).split())}\n"
+
+
 def _end_with(study: Connection) -> None:
     """End this worker when the study closes its end of the pipe, as it does when it is killed."""
+
+    warnings.formatwarning = _one_line
 
     def wait() -> None:
         study.poll(None)  # nothing is ever sent

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from midclass.errors import InputError
+from midclass.evaluation.cells import as_cell
 from midclass.version import __version__
 
 LOG = "log.csv"
@@ -47,6 +50,28 @@ def read_log(folder: Path) -> list[Outcome]:
     return found
 
 
+def check_log(folder: Path) -> None:
+    """Raise InputError for a file of that name that is no study's log, and would be added to."""
+    log = folder / LOG
+    if not os.path.lexists(log):
+        return
+    try:
+        *lines, cut = log.read_text(encoding="utf-8").split("\n")
+        ours = all(len(row) in (3, 4, 5) and _is_outcome(row) for row in csv.reader(lines))
+        ours = ours and bool(lines or not cut or re.match(r"[^/,\n]+/[^/,\n]+/\d", cut))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{log}: is no log of a study, and would be written to; move it away, or give another "
+            "--out"
+        )
+
+
+def _is_outcome(row: list[str]) -> bool:
+    return row[0].count("/") == 2 and row[1].isdecimal()
+
+
 def add_to_log(folder: Path, outcome: Outcome) -> None:
     """Write a line about a cell that has ended, after any line that was cut short is removed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,5 +79,6 @@ def add_to_log(folder: Path, outcome: Outcome) -> None:
     if log.exists():
         os.truncate(log, log.read_bytes().rfind(b"\n") + 1)  # a line cut short
     with log.open("a", encoding="utf-8", newline="") as file:
-        row = (outcome.name, f"{outcome.seconds:.0f}", outcome.error, outcome.settings)
-        csv.writer(file, lineterminator="\n").writerow((*row, outcome.version))
+        texts = map(as_cell, (outcome.error, outcome.settings, outcome.version))
+        row = (outcome.name, f"{outcome.seconds:.0f}", *texts)
+        csv.writer(file, lineterminator="\n").writerow(row)

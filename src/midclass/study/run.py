@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midclass.errors import InputError
-from midclass.study.cell import Cell, cases, table_of
+from midclass.files import remove_leftovers, remove_leftovers_in
+from midclass.study.cell import Cell, cases, remove_work, table_of
 from midclass.study.engines import engine_of
-from midclass.study.log import Outcome, add_to_log, read_log
+from midclass.study.log import Outcome, add_to_log, check_log, read_log
 
 if TYPE_CHECKING:
     from midclass.types import Progress
@@ -42,21 +42,26 @@ def compute(
         InputError: there is a score table that was computed with other settings.
     """
     _refuse_other_settings(cells, folder)
+    check_log(folder)
+    _remove_leftovers(cells, folder)
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     outcomes: list[Outcome] = []
-    with closing(engine_of(engine)(missing, folder, cache, jobs)) as found:
-        for outcome in found:
-            outcomes.append(outcome)
-            add_to_log(folder, outcome)
-            if outcome.error and tell is not None:
-                tell(f"failed: {outcome.name}: {outcome.error}")
-            if progress is not None:
-                failed = sum(bool(one.error) for one in outcomes)
-                text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
-                progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
+    try:
+        with closing(engine_of(engine)(missing, folder, cache, jobs)) as found:
+            for outcome in found:
+                outcomes.append(outcome)
+                add_to_log(folder, outcome)
+                if outcome.error and tell is not None:
+                    tell(f"failed: {outcome.name}: {outcome.error}")
+                if progress is not None:
+                    failed = sum(bool(one.error) for one in outcomes)
+                    text = f"{outcome.name}" + (f", {failed} failed" if failed else "")
+                    progress(len(cells) - len(missing) + len(outcomes), len(cells), text)
+    finally:
+        _remove_leftovers(cells, folder)  # of processes that ended in the middle
     for cell in cells:
         if table_of(folder, cell.name).exists():  # its process may have died just after it
-            shutil.rmtree(folder / "work" / cell.name, ignore_errors=True)
+            remove_work(folder / "work" / cell.name)
     _remove_empty(folder / "work")
     return outcomes
 
@@ -104,6 +109,13 @@ def _refuse_other_settings(cells: Sequence[Cell], folder: Path) -> None:
             f"{table_of(folder, other[0])}; remove them to compute them again, or write to "
             "another folder with --out"
         )
+
+
+def _remove_leftovers(cells: Sequence[Cell], folder: Path) -> None:
+    """What processes left that were killed while they wrote."""
+    for cell in cells:
+        remove_leftovers(table_of(folder, cell.name))
+        remove_leftovers_in(folder / "work" / cell.name)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from midclass.files import new_file
 from midclass.recipe.budget import Budget
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.training.loss import precision
+from midclass.training.state import STATE, read_state, write_state
 from midclass.types import ImageBatch
 
 State: TypeAlias = dict[str, Tensor]
@@ -193,18 +195,33 @@ class _Run:
                 "history": vars(self.history),
                 "states": self.states,
             }
-            with new_file(workdir / "training.pt") as file:
-                torch.save(state, file)
+            write_state(workdir / STATE, state)
 
     def resume(self, workdir: Path | None) -> int:
-        """Read the state back; the number of steps that are done."""
-        if workdir is None or not (workdir / "training.pt").exists():
+        """Read the state back; the number of steps that are done.
+
+        From a state that is damaged nothing is taken: training starts anew, and it is told.
+        """
+        if workdir is None or not (workdir / STATE).exists():
             return 0
-        state = torch.load(workdir / "training.pt", weights_only=True)
-        for part, saved in zip(self._parts(), state["parts"], strict=True):
-            part.load_state_dict(saved)
-        self.history, self.states = History(**state["history"]), state["states"]
-        return self.history.step[-1]
+        before = [deepcopy(part.state_dict()) for part in self._parts()]
+        try:
+            state = read_state(workdir / STATE)
+            for part, saved in zip(self._parts(), state["parts"], strict=True):
+                part.load_state_dict(saved)
+            history, states = History(**state["history"]), state["states"]
+            done = int(history.step[-1])
+        except Exception as error:  # whatever a damaged file makes of the reader
+            for part, saved in zip(self._parts(), before, strict=True):
+                part.load_state_dict(saved)
+            why = " ".join(str(error).split())[:80] or type(error).__name__
+            warnings.warn(
+                f"{workdir / STATE}: the state of the training is damaged ({why}); it starts anew",
+                stacklevel=2,
+            )
+            return 0
+        self.history, self.states = history, states
+        return done
 
     def _parts(self) -> tuple[Any, ...]:
         return self.network, self.averaged, self.optimizer, self.schedule

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import bar, new_table, note, say, show_table, tell_anatomies
+from midclass.cli.console import bar, cell, new_table, note, say, show_table, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.recognised import no_audit, no_picture
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
 from midclass.images.cohort import Cohort, choose
@@ -42,12 +42,31 @@ def run(
     Outlines are drawn first, since they say why where the rest cannot be measured; with ``out``
     and without ``outlines`` they lie beside it, as ``OUT.outlines.png``.
     """
-    if out is not None and out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file with --out")
     if outlines is None and out is not None:
         outlines = out.with_name(f"{out.stem}.outlines.png")
     if outlines is not None:
         check_format(outlines, "--outlines")
+    outputs = [
+        Place(path, "file", option, strange=strange, unasked=True)
+        for path, option, strange in (
+            (out, "--out", no_audit),
+            (outlines, "--outlines", no_picture),
+        )
+        if path is not None
+    ]
+    with claimed(*outputs, reads=read_by(source, recipe_name, *options.trust)):
+        return _run(recipe_name, source, options, out, outlines, n, seed)
+
+
+def _run(
+    recipe_name: str,
+    source: Source | None,
+    options: Options,
+    out: Path | None,
+    outlines: Path | None,
+    n: int,
+    seed: int,
+) -> dict[str, Any]:
     recipe = Recipe.load(recipe_name, options.trust)
     recipe.check()
     if source is None:
@@ -126,7 +145,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
     for name, found in figures["classes"].items():
         cue = found["cue"]
         table.add_row(
-            escape(name),
+            cell(name),
             _number(found["auroc"]),
             f"{cue['auroc']:.2f} {cue['statistic']}" if cue else "-",
             _percent(found["too_faint"]),

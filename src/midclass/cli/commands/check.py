@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
 
 from midclass.cli.commands.source import Source
-from midclass.cli.console import bar, cases_in_words, new_table, say, show_table
+from midclass.cli.console import bar, cases_in_words, cell, new_table, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.rules import Rules
@@ -103,9 +102,7 @@ def _tell_overlaps(found: Sequence[Overlap]) -> bool:
         table.add_column(name, justify="left" if name.startswith("the") else "right")
     for one in found:
         dice = one.dice
-        table.add_row(
-            escape(one.name), f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}"
-        )
+        table.add_row(cell(one.name), f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}")
     show_table(table)
     kept = True
     for one in found:
@@ -141,7 +138,7 @@ def _tell_table(found: Mapping[str, Mapping[str, Finding]]) -> None:
     table = new_table()
     table.add_column("", no_wrap=True)
     for name in found:
-        table.add_column(escape(name))
+        table.add_column(cell(name))
     for promise in PROMISES:
         table.add_row(promise, *(operator[promise].state for operator in found.values()))
     show_table(table)

@@ -11,8 +11,9 @@ from midclass.cli.commands import evaluate, fit, show
 from midclass.cli.commands.source import Source
 from midclass.cli.console import say
 from midclass.cli.options import Options
+from midclass.cli.outputs import Place, claimed
 from midclass.errors import InputError
-from midclass.files import refuse_existing
+from midclass.files import write_text_atomic
 from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe
 
@@ -40,7 +41,26 @@ def run(
     """
     if kind not in RECIPES:
         raise InputError(f"no phantom kind {kind!r}; the kinds are {', '.join(RECIPES)}")
-    refuse_existing(out, overwrite=False)
+    with claimed(Place(out, "filled", empty=True)):
+        try:
+            _run(kind, out, seed, steps, n_train, n_test, size, max_fpr)
+        except KeyboardInterrupt as stop:
+            stop.args = (
+                f"what was made is in {out}; remove it, or give another --out, to start anew",
+            )
+            raise
+
+
+def _run(
+    kind: str,
+    out: Path,
+    seed: int,
+    steps: int,
+    n_train: int,
+    n_test: int,
+    size: int,
+    max_fpr: float,
+) -> None:
     manifest = phantoms.write(out / "phantoms", kind, seed, n_train, n_test, size=size)
     say(f"phantoms: {n_train} to learn from, {n_test} normal and {n_test} with a lesion to test on")
     recipe = _recipe(kind, out / f"{kind}.yaml", steps, size)
@@ -62,5 +82,5 @@ def _recipe(kind: str, path: Path, steps: int, size: int) -> str:
         "geometry": whole["geometry"] | {"size": [size, size]},
         "budget": whole["budget"] | {"steps": steps},
     }
-    path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
+    write_text_atomic(path, yaml.safe_dump(fields, sort_keys=False))
     return str(path)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from midclass.cli.commands.source import Source, prints_with_bar
 from midclass.cli.console import cases_in_words, note
+from midclass.cli.recognised import no_list
 from midclass.errors import InputError
+from midclass.evaluation.cells import LineEnds, as_cell
 from midclass.files import new_text
 from midclass.images.cohort import Cohort
 from midclass.images.duplicates import Duplicate, duplicates, without_copies
@@ -49,6 +51,8 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     if not across and not inside:
         return cohort
     file = out.with_name(f"{out.name}.duplicates.csv")
+    if no_list(file, COLUMNS):
+        raise InputError(f"{file}: is no list of duplicates; move it away, or give another --out")
     _write(file, [*across, *inside], learning)
     if choice == "drop":
         kept = without_copies(cohort, [*across, *inside], learning)
@@ -132,9 +136,9 @@ def _in_words(pairs: Sequence[Duplicate], file: Path) -> str:
 
 def _write(file: Path, pairs: Sequence[Duplicate], learning: str) -> None:
     with new_text(file) as text:
-        rows = csv.writer(text, lineterminator="\n")
+        rows = csv.writer(LineEnds(text))
         rows.writerow(COLUMNS)
         for pair in pairs:
             remove, keep = pair.to_remove(learning)
             names = remove.case_id, keep.case_id, pair.kind, f"{pair.correlation:.3f}"
-            rows.writerow((*names, remove.part, keep.part))
+            rows.writerow(map(as_cell, (*names, remove.part, keep.part)))

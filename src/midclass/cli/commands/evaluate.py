@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 
 from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
 from midclass.cli.console import (
     cases_in_words,
+    cell,
     new_table,
     note,
     notes,
@@ -22,6 +22,7 @@ from midclass.cli.console import (
     tell_unseen,
 )
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
@@ -29,7 +30,7 @@ from midclass.errors import InputError
 from midclass.evaluation import plots
 from midclass.evaluation.report import examples, report
 from midclass.evaluation.table import ScoreTable
-from midclass.files import new_folder, refuse_existing
+from midclass.files import new_folder
 from midclass.images.cohort import Cohort
 from midclass.images.duplicates import copies_of_fitted
 from midclass.images.identity import refuse_seen
@@ -41,7 +42,14 @@ def run(
 ) -> dict[str, Any]:
     """Score a labelled cohort, write table, summary and pictures, and print the figures."""
     out = out or folder / "evaluation"
-    refuse_existing(out, options.overwrite)
+    if not folder.is_dir():  # or a lock would be written there
+        load_detector(folder, options.trust)
+    reads = read_by(source, folder, *options.trust)
+    with claimed(Place(out), reads=reads, overwrite=options.overwrite):
+        return _run(folder, source, options, out)
+
+
+def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str, Any]:
     detector = load_detector(folder, options.trust)
     cohort = source.cohort("test")
     for label, name in enumerate(("given", "target")):
@@ -145,7 +153,7 @@ def _tell(figures: Mapping[str, Any]) -> None:
     if "guaranteed" in promised:  # of a detector that learned in folds
         table.add_row("false-alarm rate, proven", f"{promised['guaranteed']:.3f}", "")
     for name, area in sorted(figures["auroc_per_class"].items()):
-        table.add_row(f"AUROC of {escape(name)}", f"{area:.3f}", "")
+        table.add_row(f"AUROC of {cell(name)}", f"{area:.3f}", "")
     show_table(table)
     cases, patients = figures["cases"], figures["patients"]
     say(

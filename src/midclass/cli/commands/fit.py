@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,11 @@ from midclass.cli.commands.duplicates import cohort_to_learn_from
 from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.workplace import Workplace
 from midclass.errors import InputError
-from midclass.files import refuse_existing
 from midclass.recipe.recipe import Recipe
 
 
@@ -40,7 +41,37 @@ def run(
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
     out = out or Path("runs") / recipe.name
-    refuse_existing(out, options.overwrite)
+    output = Place(out, beside=(".part", ".duplicates.csv"))
+    reads = read_by(source, recipe_name, *options.trust)
+    with claimed(output, reads=reads, overwrite=options.overwrite):
+        model = _fit(
+            recipe, source, options, out, seed, max_fpr, folds, detector, positives, duplicates
+        )
+        _tell(model, time.monotonic() - started)
+        say(f"{'saved':<16} {out}")
+        say(f"{'next':<16} {_next(out, source, options)}")
+    return out
+
+
+def _next(out: Path, source: Source, options: Options) -> str:
+    """The command that comes next, as a shell takes it."""
+    folder = f"./{out}" if str(out).startswith("-") else str(out)  # or it would be an option
+    trusted = [word for file in options.trust for word in ("--trust", str(file))]
+    return shlex.join(["midclass", "evaluate", folder, *source.as_options(), *trusted])
+
+
+def _fit(
+    recipe: Recipe,
+    source: Source,
+    options: Options,
+    out: Path,
+    seed: int,
+    max_fpr: float,
+    folds: int | None,
+    detector: str,
+    positives: int,
+    duplicates: str,
+) -> Detector:
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
     given = cohort.given_class()
@@ -60,14 +91,10 @@ def run(
     if place.open(overwrite=options.overwrite):
         note(f"goes on from the last checkpoint, in {place.folder}")
     with bar(f"fitting {recipe.name}") as progress:
-        place.fit(model, max_fpr, progress)
+        place.fit(model, max_fpr, progress, overwrite=options.overwrite)
     tell_anatomies(model.by_plausible_anatomy(prepared).anatomies(recipe.anatomies))
-    _tell(model, time.monotonic() - started)
     source.tell_unused()
-    say(f"{'saved':<16} {out}")
-    trusted = "".join(f" --trust {file}" for file in options.trust)
-    say(f"{'next':<16} midclass evaluate {out} {source.as_options()}{trusted}")
-    return out
+    return model
 
 
 def _tell(detector: Detector, seconds: float) -> None:

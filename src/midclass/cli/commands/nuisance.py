@@ -8,12 +8,12 @@ from pathlib import Path
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import nuisance_scores
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
-from midclass.files import refuse_existing_file
 from midclass.images.cohort import choose
 from midclass.images.identity import refuse_seen
 
@@ -28,7 +28,14 @@ def run(
     seed: int = 0,
 ) -> ScoreTable:
     """Score at most n given-class test cases, of as many patients as possible; write the table."""
-    refuse_existing_file(out, options.overwrite)
+    reads = read_by(source, folder, *options.trust)
+    with claimed(Place.table(out), reads=reads, overwrite=options.overwrite):
+        return _run(folder, source, options, out, n, seed)
+
+
+def _run(
+    folder: Path, source: Source, options: Options, out: Path, n: int, seed: int
+) -> ScoreTable:
     detector = load_detector(folder, options.trust)
     cohort = choose(source.cohort("test"), n, seed)
     if not len(cohort):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from midclass.cli.console import note, say
+from midclass.cli.outputs import Place, claimed
+from midclass.cli.recognised import no_page, no_picture
 from midclass.evaluation.comparison import Estimate
 from midclass.files import write_or_check
 from midclass.study import plots
@@ -27,14 +29,18 @@ def run(
     folder = out or file.parent
     results = Results.of(Study.load(file), folder, ours)
     text, path = markdown(results, folder), folder / "RESULTS.md"
-    if not check:
+    if check:
+        same = write_or_check(path, text, check=True)
+        if not same:
+            note(f"{path} does not say what the score tables say; write it with midclass report")
+        return same
+    names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg"]
+    pictures = [Place(folder / name, "file", strange=no_picture, unasked=True) for name in names]
+    with claimed(Place(path, "file", strange=no_page, unasked=True), *pictures):
         _draw(results, folder)
-    same = write_or_check(path, text, check=check)
-    if not same:
-        note(f"{path} does not say what the score tables say; write it with midclass report")
-    elif not check:
+        write_or_check(path, text, check=False)
         say(f"saved: {path}")
-    return same
+    return True
 
 
 def _draw(results: Results, folder: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -19,8 +21,8 @@ from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.plots import Panel, overlay
 from midclass.evaluation.report import reasons
-from midclass.evaluation.table import NotAssessed, table_file
-from midclass.files import new_folder, refuse_existing, refuse_existing_file
+from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
+from midclass.files import new_folder
 from midclass.images.cohort import Case, Cohort
 from midclass.images.identity import seen_by
 from midclass.images.prepare import Prepared, prepare_blocks
@@ -41,9 +43,26 @@ def run(
     not_assessed: NotAssessed = "review",
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
-    refuse_existing_file(out, options.overwrite)
+    outputs = [Place.table(out)]
     if heat_maps is not None:
-        refuse_existing(heat_maps, options.overwrite)
+        outputs.append(Place(heat_maps, option="--heat-maps"))
+
+    def reads() -> Iterator[Path]:
+        yield from (folder, *options.trust)
+        yield from files_of(cohort)
+
+    with claimed(*outputs, reads=reads, overwrite=options.overwrite):
+        return _run(folder, cohort, options, out, heat_maps, not_assessed)
+
+
+def _run(
+    folder: Path,
+    cohort: Cohort,
+    options: Options,
+    out: Path,
+    heat_maps: Path | None,
+    not_assessed: NotAssessed,
+) -> bool:
     detector = load_detector(folder, options.trust)
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
@@ -52,14 +71,16 @@ def run(
         known = list[str]()
         blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
         if heat_maps is None:
-            scored = _write_scores(detector, blocks, out, not_assessed)
+            with table_file(out) as add:
+                scored = _write_scores(detector, blocks, add, not_assessed)
         else:
             with (
+                table_file(out) as add,  # has its name last: both are there, or nothing is
                 new_folder(heat_maps, overwrite=options.overwrite, synced=False) as pictures,
                 kept_heat_maps(pictures) as maps,
             ):
                 seen = list[Prepared]()  # their pixels are on disk
-                scored = _write_scores(detector, _noted(blocks, seen), out, not_assessed, maps)
+                scored = _write_scores(detector, _noted(blocks, seen), add, not_assessed, maps)
                 _write_overlays(seen, maps, pictures)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
@@ -119,29 +140,28 @@ def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepare
 def _write_scores(
     detector: Detector,
     blocks: Iterable[Prepared],
-    out: Path,
+    add: Callable[[ScoreTable], None],
     not_assessed: NotAssessed,
     maps: HeatMaps | None = None,
 ) -> _Scored:
-    """Write the score table; keep the heat maps, where there is a place for them."""
+    """Fill the score table; keep the heat maps, where there is a place for them."""
     scored, samples = _Scored(), 0
-    with table_file(out) as add:
-        for prepared in blocks:
-            scored.failed += prepared.failed
-            if not len(prepared):
-                continue
-            looks = detector.looks(prepared, heat_maps=maps is not None)
-            looks = looks if maps is None else maps.keeping(looks, first=samples)
-            table = score_table(detector, prepared, looks, not_assessed=not_assessed)
-            add(table)
-            scored.cases += len(table)
-            scored.flagged += int(table.flagged.sum())
-            scored.reasons.update(reasons(table))
-            for row in np.flatnonzero(~table.assessed)[: NAMED - len(scored.unseen)]:
-                scored.unseen.append((str(table.case_id[row]), str(table.reason[row])))
-            scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
-            samples += len(prepared)
-            del prepared, looks, table  # or they would stay while the next block is prepared
+    for prepared in blocks:
+        scored.failed += prepared.failed
+        if not len(prepared):
+            continue
+        looks = detector.looks(prepared, heat_maps=maps is not None)
+        looks = looks if maps is None else maps.keeping(looks, first=samples)
+        table = score_table(detector, prepared, looks, not_assessed=not_assessed)
+        add(table)
+        scored.cases += len(table)
+        scored.flagged += int(table.flagged.sum())
+        scored.reasons.update(reasons(table))
+        for row in np.flatnonzero(~table.assessed)[: NAMED - len(scored.unseen)]:
+            scored.unseen.append((str(table.case_id[row]), str(table.reason[row])))
+        scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
+        samples += len(prepared)
+        del prepared, looks, table  # or they would stay while the next block is prepared
     return scored
 
 
@@ -150,10 +170,17 @@ def _write_overlays(blocks: Iterable[Prepared], maps: HeatMaps, folder: Path) ->
     scale, number = maps.scale, 0
     for prepared in blocks:
         for row, case in enumerate(prepared.case_index):
-            name = re.sub(r"[^\w.-]+", "_", prepared.cases.cases[case].case_id)
+            name = _file_name(prepared.cases.cases[case].case_id)
             heat = maps.get(number)
             unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
-            picture = folder / f"{number:05d}_{name.removesuffix('.png')[-80:]}{unseen}.png"
+            picture = folder / f"{number:05d}_{name}{unseen}.png"
             pixels = prepared.images([row])[0] / np.float32(65535)
             overlay(picture, Panel(pixels, heat=heat), scale)
             number += 1
+
+
+def _file_name(case_id: str) -> str:
+    """The end of a case's name, as every file system takes it: 120 bytes of letters and digits."""
+    name = re.sub(r"[^\w.-]+", "_", case_id).removesuffix(".png")
+    code = sys.getfilesystemencoding()
+    return name.encode(code, "ignore")[-120:].decode(code, "ignore")

@@ -7,6 +7,8 @@ from pathlib import Path
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import say
 from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.recognised import no_picture
 from midclass.images.cohort import Cohort, choose
 from midclass.preview import page, phantoms, sheet
 from midclass.recipe.recipe import Recipe
@@ -26,6 +28,14 @@ def run(
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
     page.check_format(out)
+    output = Place(out, "file", strange=no_picture, unasked=True)
+    with claimed(output, reads=read_by(source, recipe_name, *options.trust)):
+        _run(recipe_name, source, options, out, n, seed)
+
+
+def _run(
+    recipe_name: str, source: Source | None, options: Options, out: Path, n: int, seed: int
+) -> None:
     recipe = Recipe.load(recipe_name, options.trust)
     recipe.check()
 

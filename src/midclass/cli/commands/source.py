@@ -47,11 +47,11 @@ class Source:
             more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
             note(f"note: columns not used: {', '.join(names[:SAID])}{more}")
 
-    def as_options(self) -> str:
-        """The options that name the same manifest and split on the command line."""
-        split = f" --split {self.split}" if self.split else ""
-        root = f" --root {self.root}" if self.root else ""
-        return f"--cohort {self.manifest}{split}{root}"
+    def as_options(self) -> list[str]:
+        """The options that name the same manifest and split on the command line, as words."""
+        split = ["--split", self.split] if self.split else []
+        root = ["--root", str(self.root)] if self.root else []
+        return ["--cohort", str(self.manifest), *split, *root]
 
 
 def cases_to_score(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from midclass.cli.commands.duplicates import tell_of_study
 from midclass.cli.console import bar, note, say
 from midclass.cli.options import DEFAULTS, Options
-from midclass.files import refuse_existing
-from midclass.study.cell import ERROR, table_of
+from midclass.cli.outputs import Place, claimed
+from midclass.study.cell import ERROR, Cell, table_of
 from midclass.study.file import Study
 from midclass.study.run import check_cases, check_weights, compute
 
@@ -35,7 +36,13 @@ def run(
         InputError: a mistake in the study file, a recipe, a manifest or a split.
     """
     cells, folder = Study.load(file).cells(data, options.trust), out or file.parent
-    refuse_existing(folder, overwrite=True)
+    with claimed(Place(folder, "filled")):
+        return _run(file, cells, folder, options, jobs, engine)
+
+
+def _run(
+    file: Path, cells: Sequence[Cell], folder: Path, options: Options, jobs: int, engine: str
+) -> bool:
     missing = [cell for cell in cells if not table_of(folder, cell.name).exists()]
     check_weights(missing, file)
     check_cases(missing, file)
@@ -52,8 +59,9 @@ def run(
                 progress=progress,
                 tell=note,
             )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"the same command goes on; results are in {folder}") from None
+    except KeyboardInterrupt as stop:
+        stop.args = (f"the same command goes on; results are in {folder}",)
+        raise
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
         note(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")

@@ -24,6 +24,7 @@ from midclass.images.phantoms.breast import breast
 from midclass.images.phantoms.chest import chest
 from midclass.images.phantoms.head import head
 from midclass.images.phantoms.scene import Array, Scene
+from midclass.owned import LIST
 
 _FILES = ("manifest.csv", "phantoms.json")
 _COLUMNS = ("path", "label", "class_name", "patient_id", "split", "spacing_mm")
@@ -150,11 +151,11 @@ def _refuse_foreign(folder: Path) -> None:
         found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
         if not found:
             return
-        known = set(_FILES)
-        if known <= found:
+        known = {*_FILES, LIST}
+        if found >= set(_FILES):
             with (folder / _FILES[0]).open(newline="", encoding="utf-8") as file:
                 known |= {row.get("path", "") for row in csv.DictReader(file)}
-        foreign = sorted(found - known) if len(known) > 2 else sorted(found)
+        foreign = sorted(found - known) if found >= set(_FILES) else sorted(found)
         if foreign:
             raise InputError(f"{folder} holds {foreign[0]}, no phantom; give a new folder")
     elif folder.exists() or folder.is_symlink():
