@@ -16,6 +16,7 @@ import argparse
 import csv
 import os
 import pickle
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -65,6 +66,9 @@ def run(asked: argparse.Namespace) -> int:
 
     work = (asked.out / "work").resolve()
     work.mkdir(parents=True, exist_ok=True)
+    table, done = asked.out / f"{asked.seed}.csv", set[int]()
+    if not (table.exists() or asked.only):
+        shutil.rmtree(work / "detectors", ignore_errors=True)  # another version may have saved them
     seeds = all_seeds(work, Path(asked.data))
     (work / "seeds.pickle").write_bytes(pickle.dumps(seeds))
     if asked.only:
@@ -72,9 +76,8 @@ def run(asked: argparse.Namespace) -> int:
             show(number, work, asked.seed, asked.out)
         return 0
     if asked.choose:
-        print(*telling(rows_of(asked.out / f"{asked.seed}.csv"), asked.choose))
+        print(*telling(rows_of(table), asked.choose))
         return 0
-    table, done = asked.out / f"{asked.seed}.csv", set[int]()
     if table.exists():
         done = {int(row["number"]) for row in rows_of(table)}
     began = time.monotonic()

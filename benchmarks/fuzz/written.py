@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +74,16 @@ def texts() -> Iterator[Seed]:
     yield Seed("score table", "small", SCORES.encode())
 
 
+PARTS = {"detector.json": "detector.json", "weights": "weights.safetensors"}
 SAVED = {"intensity": None, "pca": None, "middle_class": None, "cutpaste": None, "folds": 5}
 
 
 def detectors(folder: Path) -> Iterator[Seed]:
-    """Detectors fitted on discs, once for a folder; each is a seed for both of its files."""
+    """Detectors fitted on discs, once for a folder; each is a seed for both of its files.
+
+    Each is there as it is and without its checksums, which would find all damage: a stranger
+    leaves them out, and earlier versions wrote none.
+    """
     import yaml
 
     import midclass
@@ -91,7 +97,11 @@ def detectors(folder: Path) -> Iterator[Seed]:
             given = midclass.prepare_array(images, recipe)
             cls = detector_class("pca" if name == "folds" else name)
             cls(recipe).fit(given, max_fpr=0.2, folds=folds).save(place)
-        files = {file.name: file.read_bytes() for file in sorted(place.iterdir())}
-        for which, kind in (("detector.json", "detector.json"), ("weights.safetensors", "weights")):
-            rest = {key: value for key, value in files.items() if key != which}
-            yield Seed(kind, name, files[which], rest)
+        signed = {file.name: file.read_bytes() for file in sorted(place.iterdir())}
+        about = json.loads(signed["detector.json"])
+        about.pop("sha256", None)
+        unsigned = signed | {"detector.json": json.dumps(about, indent=1).encode()}
+        for title, files in ((name, signed), (f"{name} unsigned", unsigned)):
+            for kind, which in PARTS.items():
+                rest = {key: value for key, value in files.items() if key != which}
+                yield Seed(kind, title, files[which], rest)
