@@ -28,6 +28,9 @@ from fuzz.right import Seed  # noqa: E402
 from fuzz.seeds import all_seeds  # noqa: E402
 from fuzz.summary import GOOD, telling  # noqa: E402
 
+LINUX = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="memory and hangs are measured on Linux"
+)
 TELLING = [int(n) for n in (BENCHMARKS / "fuzz" / "telling.txt").read_text().split()]
 Seeds = dict[str, list[Seed]]
 
@@ -53,6 +56,7 @@ def seeds(work: Path) -> Seeds:
     return found
 
 
+@LINUX
 @pytest.mark.slow
 def test_the_most_telling_inputs_are_right_or_give_one_clear_line(work: Path) -> None:
     rows = list(pool.tried(TELLING, work, seed=0, jobs=2))
@@ -133,6 +137,7 @@ def test_one_call_that_goes_wrong_decides_and_one_result_makes_it_right(
     assert outcome(int, panic, clear).outcome == "exception"
 
 
+@LINUX
 @pytest.mark.slow
 def test_a_death_and_a_hang_are_told_of_their_input_and_the_others_go_on(
     work: Path, monkeypatch: pytest.MonkeyPatch
