@@ -67,8 +67,7 @@ def opened(path: Path, kind: str, frame: int | None) -> Iterator[tuple[PIL.Image
             turn = None
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _refuse_misread(path, image)
-                image.info.pop("xmp", None)  # may say a second time how to turn
-                turn = image.getexif().get(ORIENTATION)
+                turn = image.getexif().get(ORIENTATION)  # or what XMP says, as Pillow takes it
             with silent_library() if kind == "TIFF" else nullcontext():
                 image.load()
             yield image, turn
