@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from midclass.errors import InputError, NoImage
 from midclass.images.formats.contents import contents
@@ -32,8 +32,12 @@ WITHOUT_PIXELS = {
     **dict.fromkeys(("KO", "REG", "FID", "RWV", "SEGSURF", "M3D"), "an object beside images"),
 }
 """Modalities (PS3.3 C.7.3.1.1.1) of objects that hold none."""
+ENDLESS = 0xFFFFFFFF
+"""In place of a length: the value goes on to a delimiter."""
 MOST_HEADER = 64 * 2**20
 """Bytes of a packed file in which its pixel data must begin."""
+MOST_ATTRIBUTES = 100_000
+"""Attributes of a header, those in sequences not counted."""
 MOST_TAIL = 16 * 2**20
 """Bytes of a packed file that may follow its pixel data."""
 
@@ -54,7 +58,7 @@ class _Stream(BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self._calls = self._bytes = 4 * len(data) + 2**20
+        self._calls, self._bytes = len(data) // 2 + 10_000, 2 * len(data) + 2**20
 
     def read(self, size: int | None = -1, /) -> bytes:
         found = super().read(size)
@@ -106,7 +110,11 @@ def failures(path: Path) -> Iterator[None]:
         yield
     except Unusable as error:
         raise InputError(f"{path}: {error}") from None
-    except (InputError, OSError):
+    except InputError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # of pydicom, not of the file system
+            raise InputError(f"{path}: is truncated or damaged; copy it again") from None
         raise
     except (EOFError, zlib.error):
         raise InputError(f"{path}: is truncated or damaged; copy it again") from None
@@ -182,33 +190,39 @@ def _parsed(path: Path, data: bytes) -> Parsed:
         dataset, data, found = _unpacked(
             path,
             lambda most: _inflated(rest, most),
-            lambda part: _data_set(_Stream(part), part, syntax),
+            lambda part: _data_set(_Stream(part), part, meta),
         )
     else:
-        dataset, data, found = _data_set(stream, data, syntax)
-    dataset.file_meta = meta
+        dataset, data, found = _data_set(stream, data, meta)
     return dataset, data, found
 
 
-def _data_set(stream: _Stream, data: bytes, syntax: Any) -> Parsed:
+def _data_set(stream: _Stream, data: bytes, meta: Dataset) -> Parsed:
     from pydicom.filereader import read_dataset
 
     found: list[_PixelElement] = []
+    count = iter(range(MOST_ATTRIBUTES))
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if next(count, None) is None:
+            raise Unusable(f"is damaged: its header has more than {MOST_ATTRIBUTES} attributes")
+        if length == ENDLESS and tag not in PIXELS and vr not in (None, "SQ", "UN"):
+            raise Unusable("is damaged: its header has no end")  # PS3.5 section 7.1.1
         if tag in PIXELS:
             found.append(_PixelElement(tag, vr, length, stream.tell()))
         return tag in PIXELS
 
+    syntax = meta.TransferSyntaxUID
     implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
     dataset = read_dataset(stream, implicit, little, stop_when=at_pixels)
+    dataset.file_meta = meta
     return dataset, data, found[-1] if found else None
 
 
 def _add_pixels(dataset: Dataset, data: bytes, found: _PixelElement) -> None:
     from pydicom.dataelem import DataElement
 
-    keyword, endless = PIXELS[found.tag], found.length == 0xFFFFFFFF
+    keyword, endless = PIXELS[found.tag], found.length == ENDLESS
     packed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
     if endless and not packed:
         raise Unusable(f"{keyword} has no length, which only compressed pixel data may lack")

@@ -12,6 +12,8 @@ from midclass.images.formats.limits import check_size
 PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+OF_JPEG_2000_DECODER = 24
+"""Bytes that OpenJPEG takes for a value of the frame that it decodes."""
 OF_JPEG_2000 = ("YBR_RCT", "YBR_ICT")
 
 
@@ -96,6 +98,8 @@ def check_memory(path: Path, dataset: Dataset, frames: int | None = None) -> Non
     sides = (frames, _side(dataset, "Rows"), _side(dataset, "Columns"))
     shape = (*sides, whole(dataset, "SamplesPerPixel", 1))
     check_size(path, [side for side in shape if side > 1], itemsize=8)
+    if "2000" in dataset.file_meta.TransferSyntaxUID.keyword:
+        check_size(path, [side for side in shape[1:] if side > 1], itemsize=OF_JPEG_2000_DECODER)
 
 
 def layout_of(dataset: Dataset) -> Layout:

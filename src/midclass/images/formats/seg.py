@@ -69,5 +69,5 @@ def _segmentation(path: Path) -> Any:
     except (ValueError, RuntimeError, AttributeError) as error:
         raise InputError(
             f"{path}: a DICOM mask must be a segmentation (SEG), and this is none that can be read "
-            f"({' '.join(str(error).split())[:120]}); give a PNG"
-        ) from error
+            f"({type(error).__name__}); give a PNG"  # the words of a library may quote the header
+        ) from None
