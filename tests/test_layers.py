@@ -16,9 +16,9 @@ import midclass
 
 SOURCE = Path(midclass.__file__).parent
 WRAPPED = {
-    "pydicom": ["images/formats/dicom.py"],
+    "pydicom": ["images/formats/dicom.py", "images/formats/holding.py"],
     "gdcm": ["images/formats/jpeg_extended.py"],
-    "nibabel": ["images/formats/nifti.py"],
+    "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
     "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
