@@ -281,8 +281,10 @@ def test_a_study_tells_near_copies_between_what_it_learns_from_and_scores(
     file = folder / "manifest.csv"
     cell = Cell("breasts", "pca", 0, {}, "baselines.pca.Pca", file, None, 0.1, file)
     add(folder, "jpeg60", "train")
-    tell_of_study([cell], folder.parent / "cache")
-    assert capsys.readouterr().err == ""
+    tell_of_study([cell, replace(cell, repeat=1)], folder.parent / "cache")
+    said = capsys.readouterr().err
+    assert said.count("breasts: 1 pair of cases of different patients, both to learn from") == 1
+    assert "alike, one to learn from" not in said
     add(folder, "jpeg95", "test")
     tell_of_study([cell, replace(cell, repeat=1)], folder.parent / "cache")
     said = capsys.readouterr().err

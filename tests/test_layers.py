@@ -17,10 +17,11 @@ import midclass
 SOURCE = Path(midclass.__file__).parent
 WRAPPED = {
     "pydicom": [
-        f"images/formats/dicom_{part}.py" for part in ("attributes", "file", "frames", "pixels")
+        *(f"images/formats/dicom_{part}.py" for part in ("attributes", "file", "frames", "pixels")),
+        "images/formats/holding.py",
     ],
     "gdcm": ["images/formats/jpeg_extended.py"],
-    "nibabel": ["images/formats/nifti.py"],
+    "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
     "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],

@@ -30,7 +30,7 @@ _FILES = re.compile(r"[a-z_]+\.(npy|json)|[0-9a-f]{40}\.(known|like)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class KeptCohort:
     """What was prepared in one go.
 
     Attributes:
@@ -48,14 +48,14 @@ class Entry:
     cases: int = 0
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[KeptCohort]:
     """The entries of a cache, those used last first."""
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
         with suppress(OSError):  # another process was faster
             if _NAME.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
                 size = sum(file.lstat().st_size for file in folder.iterdir())
-                found.append(Entry(folder, size, folder.stat().st_mtime, *_said(folder)))
+                found.append(KeptCohort(folder, size, folder.stat().st_mtime, *_said(folder)))
     return sorted(found, key=lambda entry: (-entry.used, entry.folder))
 
 
@@ -99,7 +99,7 @@ def clear(root: Path) -> int:
     return removed
 
 
-def _remove(entry: Entry) -> None:
+def _remove(entry: KeptCohort) -> None:
     """Its files by their names; anything else keeps the folder."""
     with suppress(OSError):
         for file in entry.folder.iterdir():

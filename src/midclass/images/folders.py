@@ -67,7 +67,7 @@ def _images(file: Path, inside: bool, passed: list[str]) -> int:
     try:
         return images_in(file)
     except NoImage as error:
-        passed.append(str(error).replace(": holds no image by its own words", ""))
+        passed.append(str(error).replace(": holds no image", ""))
         return 0
 
 

@@ -6,22 +6,13 @@ import gzip
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from midclass.errors import STOPS, NoImage
 from midclass.images.formats.contents import state_of
-from midclass.images.formats.dicom_file import quiet
+from midclass.images.formats.dicom_file import open_header, quiet
 from midclass.images.formats.read import file_format
 
-OF_PIXELS = ("Image", "VolumeStorage", "ParametricMap", "Segmentation", "Map", "RTDose", "AIT")
-"""In the names of the storage classes of PS3.4 annex B.5 whose objects have pixels, or may have."""
-NO_PIXELS = frozenset(
-    (
-        *("SR", "PR", "KO", "DOC", "AU", "ECG", "EPS", "EMG", "EEG", "HD", "REG", "FID", "PLAN"),
-        *("RTPLAN", "RTSTRUCT", "RTRECORD", "RWV", "ASMT", "ANN", "SMR", "STAIN", "CTPROTOCOL"),
-    )
-)
-"""Modalities of objects that are no images (PS3.3 C.7.3.1.1.1)."""
 LEAST_BYTES = 64
 """Of a compressed frame: as much as the header of RLE (PS3.5 annex G.5); else the number lies."""
 MOST_PACKED = 1032
@@ -61,14 +52,14 @@ def _unpacked(path: Path) -> IO[bytes]:
 def _frames(path: Path, file: IO[bytes]) -> int:
     import pydicom
 
-    wanted = ["SOPClassUID", "Modality", "NumberOfFrames", "Rows", "Columns", "BitsAllocated"]
+    wanted = ["NumberOfFrames", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel"]
     with quiet():
         about = pydicom.dcmread(
-            file, stop_before_pixels=True, force=True, specific_tags=[*wanted, "SamplesPerPixel"]
+            file, stop_before_pixels=True, force=True, specific_tags=wanted
         )
         rows, columns = int(about.get("Rows") or 0), int(about.get("Columns") or 0)
         if not rows and not columns:
-            _refuse_others(path, about, file)
+            open_header(path)  # says so where it is none
             return 1
         frames = int(about.get("NumberOfFrames") or 1)
         size = state_of(path).size
@@ -80,24 +71,6 @@ def _frames(path: Path, file: IO[bytes]) -> int:
             bits = int(about.get("BitsAllocated") or 8) * int(about.get("SamplesPerPixel") or 1)
             least = max(1, rows * columns * bits // 8)
     return frames if 1 <= frames <= size // least else 1
-
-
-def _refuse_others(path: Path, about: Any, file: IO[bytes]) -> None:
-    """Raise NoImage for what is no image by its class or modality; an image may have lost rows."""
-    import pydicom
-    from pydicom.uid import UID, MediaStorageDirectoryStorage
-
-    directory = about.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
-    sop = UID(MediaStorageDirectoryStorage if directory else str(about.get("SOPClassUID") or ""))
-    modality = str(about.get("Modality") or "").strip()
-    other = bool(sop.keyword) and not any(part in sop.keyword for part in OF_PIXELS)
-    if sop and not sop.keyword:  # of a vendor: elements are in order, so what follows tells
-        file.seek(0)
-        every = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-        other = max(every.keys(), default=0) > 0x0028_0011
-    if other or modality in NO_PIXELS:
-        told = f"Modality {modality}" if modality in NO_PIXELS else f"SOPClassUID {sop.name}"
-        raise NoImage(f"{path}: holds no image by its own words ({told})")
 
 
 def _slices(file: IO[bytes]) -> int:
