@@ -95,6 +95,7 @@ class TestEveryDetector:
         assert loaded.threshold_ == fitted.threshold_
         assert {f.name for f in (tmp_path / "saved").iterdir()} == {
             "detector.json",
+            "midclass.json",
             "weights.safetensors",
         }
 

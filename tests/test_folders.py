@@ -107,7 +107,7 @@ def test_an_image_that_was_cut_anywhere_is_never_passed_over(tmp_path: Path, sop
 
 def test_a_report_that_was_named_alone_is_an_error_that_says_so(tmp_path: Path) -> None:
     file = dicom(tmp_path / "SR0001", "1.2.840.10008.5.1.4.1.1.88.11", Rows=None, Modality="SR")
-    with pytest.raises(InputError, match=r"no image files found; .*SR0001 \(Modality SR\)"):
+    with pytest.raises(InputError, match=r"no image files found; .*SR0001.*\(Modality SR\)"):
         Cohort.from_files([file])
     with pytest.raises(NoImage):
         images_in(file)
@@ -122,7 +122,7 @@ def test_frames_and_slices_are_cases_of_one_patient_named_as_in_a_manifest(
     affine = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
     nibabel.save(nibabel.Nifti1Image(volume, affine), files[1])
     cohort = Cohort.from_files([tmp_path] if inside else files)
-    cine, slices = (file.as_posix() for file in files)
+    cine, slices = (file.name for file in files)  # below the folder that is common to all
     expected = [*(f"{cine}#{k}" for k in range(3)), *(f"{slices}#{k}" for k in range(4))]
     assert [case.case_id for case in cohort] == expected
     assert [case.frame for case in cohort] == [0, 1, 2, 0, 1, 2, 3]

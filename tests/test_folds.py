@@ -38,6 +38,7 @@ from midclass.detectors.baselines.intensity import MeanAndSpread
 from midclass.detectors.baselines.supervised import Weighted
 from midclass.detectors.folds import divided, number_of_folds
 from midclass.detectors.workplace import Workplace
+from midclass.training.state import STATE
 
 
 def prepared(n: int, each: int = 1, seed: int = 0) -> Prepared:
@@ -279,6 +280,7 @@ def test_a_fit_in_other_folds_does_not_go_on_from_these(given: Prepared, tmp_pat
     left = Workplace(tmp_path / "out", task, given, 0, "middle_class", folds=4)
     left.folder.mkdir()
     (left.folder / "call.json").write_text(json.dumps(left.call))
+    (left.folder / STATE).touch()  # without a checkpoint nothing would be lost
     with pytest.raises(InputError, match="another folds"):
         Workplace(tmp_path / "out", task, given, 0, "middle_class").open(overwrite=False)
     old = {name: value for name, value in left.call.items() if name != "folds"}

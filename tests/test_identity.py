@@ -23,6 +23,7 @@ from typer.testing import CliRunner, Result
 from makers import discs
 from midclass import Case, Cohort, InputError
 from midclass.cli.app import app
+from midclass.images.formats.dicom_frames import OF_OTHER_PIPELINES
 from midclass.images.identity import FITTED_WITH, FittedWith, Seal, fitted_with, refuse_seen
 
 NAME, BORN, ID, ACCESSION, UID = "QUILLFEATHER", "19431122", "7654321", "ACC998877", "1.2.99.8.7.6"
@@ -31,6 +32,8 @@ TEXT = {"PN": f"{NAME}^ZEBULON", "LO": f"{NAME} {ID}", "SH": ACCESSION, "LT": f"
 TEXT |= {"ST": f"{NAME} {ID}", "UT": f"{NAME} {ID}", "UC": f"{NAME} {ID}", "DA": BORN}
 TEXT |= {"DT": f"{BORN}120000", "UI": UID, "UR": f"http://x/{NAME}", "AE": ACCESSION}
 NEEDED = {"SOPClassUID", "SOPInstanceUID", "TransferSyntaxUID"}
+REFUSED = {*OF_OTHER_PIPELINES, "PresentationLUTShape"}
+"""Attributes that change pixels: with nonsense in them a file is refused."""
 RECIPE = """\
 name: small
 given_class: normal
@@ -56,7 +59,7 @@ def everything() -> dict[str, Any]:
     found = {}
     for tag, (vr, *_) in DicomDictionary.items():
         keyword = keyword_for_tag(tag)
-        if keyword and tag >> 16 > 2 and vr in TEXT and keyword not in NEEDED:
+        if keyword and tag >> 16 > 2 and vr in TEXT and keyword not in NEEDED | REFUSED:
             found[keyword] = TEXT[vr]
     return found
 
@@ -192,7 +195,7 @@ def test_absolute_paths_are_cut_in_what_is_written(
         f"evaluate {out}/d --cohort {data}/manifest.csv",
     ):
         done = run(command, place, monkeypatch)
-        assert done.exit_code in (0, 1, 2), (command, done.output)
+        assert done.exit_code in (0, 1), (command, done.output)
     with (out / "s.csv").open() as file:
         assert {row["case_id"] for row in csv.DictReader(file)} == {f"{i}.dcm" for i in range(66)}
     for file, raw in written(place):

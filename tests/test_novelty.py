@@ -90,7 +90,7 @@ def test_the_map_is_hot_where_something_is_new_and_nowhere_else() -> None:
     there = np.zeros((32, 32), bool)
     there[12:18, 12:18] = True
     assert maps[:, there].mean() > 0.5
-    assert maps[:, 2:6, :].mean() < 0.1
+    assert maps[:, 2:6, :].mean() < 0.2
 
 
 def test_patches_outside_the_anatomy_do_not_count() -> None:

@@ -155,7 +155,7 @@ def test_without_checksums_a_changed_key_is_told_or_loads(
             if path[-1] in REMARKS:
                 np.testing.assert_array_equal(scores, before)
             elif value is ... and len(path) == 1:
-                assert path[0] in ("plausible", "midclass", "not_assessed"), path
+                assert path[0] in ("plausible", "midclass", "not_assessed", "threads"), path
 
 
 @pytest.mark.parametrize(

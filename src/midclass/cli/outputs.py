@@ -94,6 +94,8 @@ def claimed(
     _refuse_nested(outputs)
     with ExitStack() as stack:
         for one in outputs:
+            if one.kind != "file" and one.real.exists() and not one.real.is_dir():
+                raise InputError(f"{one.path}: is a file; give a folder with {one.option}")
             for folder in _missing(one):
                 _make(folder, one)
                 stack.callback(_remove_empty, folder)
@@ -167,8 +169,6 @@ def _refuse(one: Place, reads: Reads, overwrite: bool) -> None:
     if one.kind == "file":
         _refuse_file(one, reads, overwrite)
         return
-    if not one.real.is_dir():
-        raise InputError(f"{one.path}: is a file; give a folder with {one.option}")
     filled = any(path.name != FILLED for path in one.real.iterdir())
     if one.kind == "filled":
         if one.empty and filled:

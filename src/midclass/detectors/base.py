@@ -115,7 +115,7 @@ class Detector(ABC):
         known = only_target_class(positives)
         given = given.subset(given.cases.by_case_id())  # the order of rows must not matter
         positives = None if positives is None else positives.subset(known.by_case_id())
-        self.max_fpr_ = checked_fpr(max_fpr)
+        self.max_fpr_, self.threads_ = checked_fpr(max_fpr), torch.get_num_threads()
         parts = parted(given.cases, set(known.patients), seed)
         self.plausible_ = Plausible.of(given.subset(parts["train"]), self.recipe)
         given = self.by_plausible_anatomy(given)
@@ -132,11 +132,10 @@ class Detector(ABC):
             self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
-            self._refuse_few(calibrating)
+            conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)  # too few?
             self.folds_ = None
             self.learn(lesson)
             self.calibrate(prepared["calibrate"])
-        self.threads_ = torch.get_num_threads()
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
@@ -281,12 +280,11 @@ class Detector(ABC):
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
-        tensors, facts = self.state() if self.folds_ is None else self.folds_.state()
+        tensors, facts = (self.folds_ or self).state()
         about = {
             "midclass": __version__,
             "detector": reference_to(type(self)),
-            # Files are found again by their names; their folders are nobody's business.
-            "recipe": with_files(self.recipe.to_dict(), lambda file: Path(file).name),
+            "recipe": with_files(self.recipe.to_dict(), lambda file: Path(file).name),  # private
             "max_fpr": self.max_fpr_,
             "threshold": self.threshold_,
             "calibration": self.calibration_.tolist(),
@@ -300,7 +298,3 @@ class Detector(ABC):
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
             for name, content in text_and_weights(about, tensors).items():
                 (temporary / name).write_bytes(content)
-
-    def _refuse_few(self, calibrating: int) -> None:
-        """Say before hours of training, not after, that the promise cannot be kept."""
-        conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)

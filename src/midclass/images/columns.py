@@ -8,7 +8,7 @@ is not, moves test cases into training (``Split``) or takes every image for a pa
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from midclass.errors import InputError
@@ -119,21 +119,15 @@ class Divided:
             elif value:
                 del self._seen[column]
 
-    def found(self) -> Iterator[tuple[str, list[str]]]:
-        """Columns that say of some cases train and of some test, with what they say."""
+    def refuse(self, file: Path) -> None:
+        """Raise InputError where a column says of some cases train and of some test."""
         for column, values in self._seen.items():
             if values.intersection(TRAIN) and values.intersection(TEST):
-                yield column, sorted(values)
-
-
-def refuse_divided(file: Path, divided: Divided) -> None:
-    """Raise InputError where cases are divided by a column that is not used."""
-    for column, values in divided.found():
-        raise InputError(
-            f"{file}: column {column!r} says {' and '.join(values)}, and no split was named, so "
-            f"that all cases would be learned from; name it (--split {column}), call it split, or "
-            "remove it"
-        )
+                raise InputError(
+                    f"{file}: column {column!r} says {' and '.join(sorted(values))}, and no split "
+                    "was named, so that all cases would be learned from; name it (--split "
+                    f"{column}), call it split, or remove it"
+                )
 
 
 def refuse_part(part: str) -> str:

@@ -19,7 +19,6 @@ from midclass.images.columns import (
     KNOWN,
     SPLIT,
     Divided,
-    refuse_divided,
     refuse_near_misses,
     refuse_part,
     unused,
@@ -73,7 +72,7 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
 
     Columns, separated by commas, semicolons or tabs. Only ``path`` is required; others than these
     are not used, unless they are nearly one of these (``Split``, ``PatientID``, ``lable``), which
-    is an error, as is a column of train and test that is no named split:
+    is an error (see ``refuse_divided`` for another):
 
     * ``path``: of the file, relative to the manifest's folder.
     * ``label``: 0 given class, 1 target class, empty unknown.
@@ -93,12 +92,10 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     refuse_near_misses(path, columns, asked)
     _check_column(path, columns, "path")
     parts = _part_of(path, columns, split)
-    divided = Divided([] if split or SPLIT in columns else unused(columns))
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
     missing: list[tuple[int, Path]] = []
     for line in _lines(path, columns):
-        divided.look(line.fields)
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         if absent := [file for file in files if not there(file)]:
@@ -106,13 +103,21 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
         cases.append(case)
     if not cases:
         raise InputError(f"{path}: has a header but no rows")
-    refuse_divided(path, divided)
     if missing:
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
         raise InputError(f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}")
     _check_unique(path, cases)
     _check_sides(path, cases)
     return tuple(cases)
+
+
+def refuse_divided(path: Path) -> None:
+    """Raise InputError where a column that nothing is read from divides cases into parts."""
+    columns = _columns(path)
+    divided = Divided([] if SPLIT in columns else unused(columns))
+    for line in _lines(path, columns):
+        divided.look(line.fields)
+    divided.refuse(path)
 
 
 def unused_columns(path: Path, split: str | None = None) -> tuple[str, ...]:

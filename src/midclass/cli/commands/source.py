@@ -10,7 +10,7 @@ from midclass.cli.console import bar, note, notes
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
-from midclass.images.manifest import unused_columns
+from midclass.images.manifest import refuse_divided, unused_columns
 from midclass.images.prepare import Prepared, prepare
 from midclass.recipe.recipe import Recipe
 
@@ -38,6 +38,8 @@ class Source:
     def part_of(self, whole: Cohort, default_part: str) -> Cohort:
         """Those of the part, of what ``whole`` gives."""
         if self.part is None and not whole.parts:
+            if default_part == "train":
+                refuse_divided(self.manifest)
             return whole
         return whole.part(self.part or default_part)
 

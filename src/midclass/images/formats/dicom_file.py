@@ -22,6 +22,7 @@ from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import PIXELS, check_memory, promised_bytes
 
 DICOMDIR = "1.2.840.10008.1.3.10"
+ROWS = 0x0028_0011
 WITH_PIXELS = ("Image", "Segmentation", "Dose", "ParametricMap", "Photography")
 """Parts of the names of SOP classes whose objects hold pixel data."""
 WITHOUT_PIXELS = {
@@ -262,6 +263,10 @@ def _without_pixels(path: Path, dataset: Dataset) -> InputError:
         what = WITHOUT_PIXELS.get(modality, "no image by its SOPClassUID")
         told = f"Modality {modality}" if modality in WITHOUT_PIXELS else sop_class.name
         return NoImage(f"{path}: holds no image: it is {what} ({told})")
+    # Of a vendor's own class: elements are in order, so one behind the rows' shows that none were
+    # cut off.
+    if sop_class and not name and max(dataset.keys(), default=0) > ROWS and "Rows" not in dataset:
+        return NoImage(f"{path}: holds no image: it is of a vendor's own class ({sop_class})")
     return InputError(
         f"{path}: PixelData is missing: a DICOM file without pixel data, cut off or emptied; "
         "export the image again"

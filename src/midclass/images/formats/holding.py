@@ -54,9 +54,7 @@ def _frames(path: Path, file: IO[bytes]) -> int:
 
     wanted = ["NumberOfFrames", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel"]
     with quiet():
-        about = pydicom.dcmread(
-            file, stop_before_pixels=True, force=True, specific_tags=wanted
-        )
+        about = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=wanted)
         rows, columns = int(about.get("Rows") or 0), int(about.get("Columns") or 0)
         if not rows and not columns:
             open_header(path)  # says so where it is none
