@@ -99,15 +99,22 @@ def caused(text: str, cause: BaseException) -> InputError:
     return error
 
 
+def unmended(text: str) -> InputError:
+    """With a message that ``InputError`` itself would have put right."""
+    error = InputError()
+    error.args = (text,)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
         (InputError("FILE: is damaged; send it again"), "error"),
         (InputError("is damaged; send it again"), "nameless"),
-        (InputError("FILE: is\ndamaged"), "not one line"),
-        (InputError("FILE: has \x1b[31m in its name"), "not one line"),
+        (unmended("FILE: is\ndamaged"), "not one line"),
+        (unmended("FILE: has \x1b[31m in its name"), "not one line"),
         (InputError("FILE: is not of fuzzington^pat"), "identity"),
-        (InputError("FILE: " + "x" * 2000), "too long"),
+        (unmended("FILE: " + "x" * 2000), "too long"),
         (caused("FILE: cannot be read", MemoryError()), "memory"),
         (MemoryError(), "memory"),
         (ValueError("FILE"), "exception"),

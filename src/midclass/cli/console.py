@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from midclass.errors import escaped
 
 if TYPE_CHECKING:
     from midclass.evaluation.table import ScoreTable
@@ -35,20 +36,9 @@ def note(text: str) -> None:
 def printable(text: str, encoding: str | None = None) -> str:
     """A line as every terminal can show it, without anything that could steer it.
 
-    Control characters (C0 and C1, line ends too), signs that turn the direction of writing, other
-    signs without a shape, and halves of characters are shown by their numbers; so is what a
-    terminal's encoding lacks.
-
-    >>> printable("scan\\x1b[2J.png")
-    'scan\\\\x1b[2J.png'
+    See ``errors.escaped``; what a terminal's encoding lacks is shown by its number, too.
     """
-    unseen = ("C", "Zl", "Zp")
-    shown = "".join(
-        one.encode("unicode_escape").decode()
-        if unicodedata.category(one).startswith(unseen)
-        else one
-        for one in text
-    )
+    shown = escaped(text)
     wanted = encoding or sys.stderr.encoding or "utf-8"
     return shown.encode(wanted, "backslashreplace").decode(wanted)
 

@@ -94,7 +94,7 @@ def claimed(
     _refuse_nested(outputs)
     with ExitStack() as stack:
         for one in outputs:
-            if one.kind != "file" and one.real.exists() and not one.real.is_dir():
+            if one.kind != "file" and os.path.isfile(one.real):
                 raise InputError(f"{one.path}: is a file; give a folder with {one.option}")
             for folder in _missing(one):
                 _make(folder, one)

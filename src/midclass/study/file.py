@@ -209,9 +209,12 @@ class Study(Part):
             InputError: a recipe or one of its fields is wrong, or a middle class does not exist.
         """
         for name, entry in self.detectors.items():
-            detector_class(self._module(name), trust).check_number_of_positives(
-                entry.positives, f"{self._source}: detectors.{name}: {entry.detector}"
-            )
+            place = f"{self._source}: detectors.{name}"
+            try:
+                kind = detector_class(self._module(name), trust)
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from error
+            kind.check_number_of_positives(entry.positives, f"{place}: {entry.detector}")
         made = {
             (task, name): self._recipe(task, name, trust)
             for task in self.tasks

@@ -113,8 +113,8 @@ def _decompressed(path: Path, dataset: Dataset, layout: Layout, index: int | Non
         decoder = get_decoder(syntax)
     except NotImplementedError:
         raise _undecodable(syntax, "it is of a kind that nothing here decodes") from None
-    # A decoder in Rust may panic, which is no Exception, and says so on the terminal.
-    silent = silent_library if syntax == RLE else nullcontext
+    # Decoders in C and Rust write to the terminal what they think of a stream.
+    silent = silent_library if syntax.is_compressed else nullcontext
     reason = "the stream is cut off or corrupt"
     for plugin in decoders:
         try:

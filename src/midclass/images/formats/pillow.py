@@ -27,7 +27,8 @@ FEW_SCANS, MOST_SCANS, SCANNED = 20, 500, 3 * 10**9
 """Of a JPEG: real ones have about ten, and each is one more pass over the whole image. More than a
 few are read as long as all pass over so many pixels."""
 SCAN = b"\xff\xda"
-BITS, COMPRESSION, ORIENTATION, PLANAR, TILE = 258, 259, 274, 284, (322, 323)  # tags of TIFF
+BITS, COMPRESSION, ORIENTATION, SAMPLES, PLANAR = 258, 259, 274, 277, 284  # tags of TIFF
+TILE = 322, 323
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python prints what it logs
 _lock, _readers, _own_limit = threading.Lock(), 0, PIL.Image.MAX_IMAGE_PIXELS
@@ -78,6 +79,9 @@ def _refuse_misread(path: Path, image: TiffImagePlugin.TiffImageFile) -> None:
     tags = image.tag_v2
     check_size(path, [tags.get(side, 1) for side in TILE])
     packed = tags.get(COMPRESSION, 1) != 1
+    if tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES, 1) == 1:  # one plane is no plane
+        tags[PLANAR] = 1
+        image._setup()
     if tags.get(PLANAR, 1) == 2 and max(tags.get(BITS, (1,))) > 8 and not packed:
         raise InputError(f"{path}: a TIFF of 16 bits in colour planes; save it interleaved")
     if tags.prefix == b"MM" and packed and image.mode in ("I", "F"):  # bytes are swapped twice

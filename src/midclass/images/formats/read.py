@@ -259,7 +259,8 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
         if table is not None:
             target[start : start + step] = table.take(part)
             continue
-        part = np.asarray(part, np.float64)
+        with np.errstate(invalid="ignore"):  # what is no number is counted below
+            part = np.asarray(part, np.float64)
         broken += int(part.size - np.isfinite(part).sum())
         if not broken:
             target[start : start + step] = _scaled(part, raw)
