@@ -24,7 +24,14 @@ from makers import discs
 from midclass import Case, Cohort, InputError
 from midclass.cli.app import app
 from midclass.images.formats.dicom_frames import OF_OTHER_PIPELINES
-from midclass.images.identity import FITTED_WITH, FittedWith, Seal, fitted_with, refuse_seen
+from midclass.images.identity import (
+    FITTED_WITH,
+    FittedWith,
+    Seal,
+    fitted_with,
+    refuse_seen,
+    seen_by,
+)
 
 NAME, BORN, ID, ACCESSION, UID = "QUILLFEATHER", "19431122", "7654321", "ACC998877", "1.2.99.8.7.6"
 TOKENS = [NAME, "Quillfeather", BORN, "1943-11-22", ID, ACCESSION, UID]
@@ -202,9 +209,6 @@ def test_absolute_paths_are_cut_in_what_is_written(
         assert not told(raw), file
 
 
-@pytest.mark.xfail(
-    reason="until the cache keeps why a file failed without its folders", strict=False
-)
 def test_why_a_file_failed_is_kept_without_its_folders(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,9 +222,6 @@ def test_why_a_file_failed_is_kept_without_its_folders(
         assert not told(raw), file
 
 
-@pytest.mark.xfail(
-    reason="until damaged headers are told by the name of the attribute alone", strict=False
-)
 def test_a_damaged_header_is_told_without_what_it_says(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +240,18 @@ def test_a_damaged_header_is_told_without_what_it_says(
     assert not told(done.output.encode()), done.output
     for file, raw in written(place):
         assert not told(raw), file
+
+
+def test_how_many_images_a_detector_was_fitted_with_is_known_of_new_and_old_ones(
+    tmp_path: Path,
+) -> None:
+    shown = [f"{i:064x}" for i in range(4)]
+    (tmp_path / FITTED_WITH).write_text(fitted_with(cohort_of([*"abcd"]), shown))
+    assert seen_by(tmp_path, [*shown[:3], "f" * 64, ""]) == 3
+    plain = {"patients": [], "contents": [one[:16] for one in shown]}  # of earlier versions
+    (tmp_path / FITTED_WITH).write_text(json.dumps(plain))
+    assert seen_by(tmp_path, [*shown, "f" * 64]) == 4
+    assert seen_by(tmp_path / "none", shown) == 0
 
 
 IDS = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import struct
 import tempfile
 import zlib
@@ -29,6 +30,16 @@ def read_bytes(data: bytes, suffix: str, **arguments: Any) -> Image:
         path = Path(folder) / f"x.{suffix}"
         path.write_bytes(data)
         return read(path, **arguments)
+
+
+def test_a_tiff_that_was_replaced_is_read_anew_whatever_its_time(tmp_path: Path) -> None:
+    path, pages = tmp_path / "x.tif", [values_of("grey 8", (7, 5), k) for k in range(3)]
+    path.write_bytes(tiff(*pages[:2]))
+    read(path, frame=1)
+    time = path.stat().st_mtime_ns
+    path.write_bytes(tiff(*pages))
+    os.utime(path, ns=(time, time))
+    np.testing.assert_allclose(read(path, frame=2).pixels[0], pages[2] / 255, atol=1e-6)
 
 
 # --- TIFF ---------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def fetch(
                     _know(entry, cohort, state, started)
                 return store
     try:
-        entry = _build(root, cohort, rules, state, started, shape, each, attempts, progress)
+        entry, failed = _build(root, cohort, rules, state, started, shape, each, attempts, progress)
     except OSError as error:
         way_out = "set MIDCLASS_CACHE to another folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -84,6 +84,7 @@ def fetch(
             f"{entry}: was removed while it was written, or its drive keeps no owners of files; "
             "start again, or set MIDCLASS_CACHE to a folder on another drive"
         )
+    store.failed.update(failed)
     return store
 
 
@@ -116,8 +117,13 @@ def _build(
     each: int,
     attempts: Attempts,
     progress: Progress | None,
-) -> Path:
-    """Fill an entry beside its place and move it there at once; returns the place."""
+) -> tuple[Path, dict[int, str]]:
+    """Fill an entry beside its place and move it there at once.
+
+    Returns:
+        The place, and why cases failed. There the reasons are kept without the folders of the
+        files, which may say who it is.
+    """
     needed = 3 * int(np.prod(shape)) + 2**20
     free = shutil.disk_usage(root).free
     if needed > free:
@@ -137,20 +143,25 @@ def _build(
         new = Path(scratch) / "entry"
         new.mkdir(mode=0o700)
         store = _filled(new, shape, each, noted(), progress)
+        failed = {
+            row: reason.replace(str(cohort[row].path), cohort[row].path.name)
+            for row, reason in store.failed.items()
+        }
+        _write(new / "failed.json", json.dumps(failed).encode())
         entry = root / key_of(cohort, rules, shown)
         about = {"key": entry.name, "cohort": cohort.name, "cases": len(cohort)}
         _write(new / ABOUT, json.dumps(about).encode())
         _write(new / f"{likeness_of(cohort, rules)}.like", b"")
         _know(new, cohort, state, started)
         old = _load(entry, shape, each)
-        if old is not None and old.failed == store.failed:  # the same images, elsewhere
+        if old is not None and old.failed == failed:  # the same images, elsewhere
             _know(entry, cohort, state, started)
-            return entry
+            return entry, store.failed
         if entry.exists() or entry.is_symlink():
             entry.rename(Path(scratch) / "old")
         new.rename(entry)
     tidy(root, keep=entry)
-    return entry
+    return entry, store.failed
 
 
 def _filled(
@@ -172,7 +183,6 @@ def _filled(
     for name in layout.keys() - large.keys():
         with open_new(new / f"{name}.npy") as file:
             np.save(file, getattr(store, name))
-    _write(new / "failed.json", json.dumps(store.failed).encode())
     return store
 
 

@@ -220,12 +220,14 @@ def seen_by(detector: Path, shown: Iterable[str]) -> int:
     Args:
         detector: its folder; of one that does not say what it was fitted with, none are known.
         shown: ``content_of`` each image.
+
+    Raises:
+        InputError: what it was fitted with is damaged.
     """
-    try:
-        seen = set(json.loads((detector / FITTED_WITH).read_text(encoding="utf-8"))["contents"])
-    except (OSError, ValueError, KeyError, TypeError):
+    known = FittedWith.read(detector)
+    if known is None:
         return 0
-    return sum(content[:SHORT] in seen for content in shown)
+    return sum(known.seal.of_image(content) in known.contents for content in shown)
 
 
 def same_image(one: Iterable[Case], other: Iterable[Case]) -> tuple[Case, Case] | None:

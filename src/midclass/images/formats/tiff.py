@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from midclass.errors import InputError
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.raw import pick_frame
 
 MOST_PAGES = 1_000_000
@@ -21,7 +21,7 @@ def page(path: Path, frame: int | None) -> bytes:
     Raises:
         InputError: the page does not exist, or none was named of several.
     """
-    data, pages = contents(path), _pages(path, path.stat().st_mtime_ns)
+    data, pages = contents(path), _pages(path, state_of(path))
     index = pick_frame(path, len(pages), frame)
     if index == 0:
         return data
@@ -32,8 +32,8 @@ def page(path: Path, frame: int | None) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _pages(path: Path, modified: int) -> tuple[int, ...]:
-    """Where the directory of each page begins; ``modified`` keeps the cache honest."""
+def _pages(path: Path, state: State) -> tuple[int, ...]:
+    """Where the directory of each page begins; ``state`` keeps the cache honest."""
     data = contents(path)
     order, big = _kind(data)
     count, entry, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
