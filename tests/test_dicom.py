@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -14,6 +13,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom_cases import compressed
 from midclass import InputError
 from midclass.images.formats import dicom_pixels
 from midclass.images.formats.read import decode, file_format, read
@@ -47,24 +47,6 @@ def write_dicom(path: Path, pixels: np.ndarray, **attributes: Any) -> Path:
     dataset["PixelData"].VR = "OW"
     dataset.save_as(path, enforce_file_format=True)
     return path
-
-
-def compress(path: Path, syntax: str) -> Path:
-    """The file encoded anew in a transfer syntax, by the name that GDCM gives it."""
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    out = path.with_suffix(f".{syntax}.dcm")
-    writer.SetFileName(str(out))
-    assert writer.Write()
-    return out
 
 
 def waves(top: int) -> np.ndarray:
@@ -199,13 +181,13 @@ def test_an_undecodable_transfer_syntax_is_named(tmp_path: Path) -> None:
 def test_lossless_compression_gives_back_the_stored_values(tmp_path: Path, syntax: str) -> None:
     image = waves(4095)
     path = write_dicom(tmp_path / "x.dcm", image, BitsStored=12, HighBit=11)
-    np.testing.assert_array_equal(decode(compress(path, syntax)), image)
+    np.testing.assert_array_equal(decode(compressed(path, syntax)), image)
 
 
 def test_jpeg_of_12_bits_is_clipped_to_the_stored_bits(tmp_path: Path) -> None:
     image = waves(1023)
     path = write_dicom(tmp_path / "x.dcm", image, BitsStored=10, HighBit=9)
-    values = decode(compress(path, "JPEGExtendedProcess2_4")).astype(int)
+    values = decode(compressed(path, "JPEGExtendedProcess2_4")).astype(int)
     assert np.abs(values - image).max() <= 3  # values that wrap around differ by 1023
     assert values.max() == 1023
 
@@ -217,7 +199,9 @@ def test_jpeg_of_12_bits_is_clipped_to_the_stored_bits(tmp_path: Path) -> None:
 def test_a_compressed_stream_that_is_cut_off_is_an_error(
     tmp_path: Path, syntax: str, kept: float
 ) -> None:
-    path = compress(write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11), syntax)
+    path = compressed(
+        write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11), syntax
+    )
     dataset = pydicom.dcmread(path)
     stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
     dataset.PixelData = encapsulate([stream[: int(len(stream) * kept)]])
@@ -229,7 +213,7 @@ def test_a_compressed_stream_that_is_cut_off_is_an_error(
 def test_a_kind_of_jpeg_that_nothing_here_decodes_names_the_extra_that_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = compress(write_dicom(tmp_path / "x.dcm", waves(127)), "JPEGLSLossless")
+    path = compressed(write_dicom(tmp_path / "x.dcm", waves(127)), "JPEGLSLossless")
     dataset = pydicom.dcmread(path)
     dataset.PixelData = encapsulate([b"no stream"])
     for bits, installed, named in ((7, None, True), (7, object(), False), (8, None, False)):

@@ -14,13 +14,14 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 
+from dicom_cases import compressed
 from makers import recipe
 from midclass import Cohort, InputError, prepare
 from midclass.errors import NoImage
 from midclass.images.formats import dicom_pixels
 from midclass.images.formats.dicom import holds_image
 from midclass.images.formats.read import decode, read
-from test_dicom import RAMP, compress, item, waves, write_dicom
+from test_dicom import RAMP, item, waves, write_dicom
 
 WORDS = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 NAME, BIRTH, NUMBER = "Zwyrtlova^Jadwiga", "19480229", "PID7734512"
@@ -295,7 +296,7 @@ def test_no_error_repeats_what_identifies_a_patient(tmp_path: Path) -> None:
 def test_more_pixels_than_the_limit_are_refused_by_the_header(tmp_path: Path) -> None:
     for syntax in (None, "RLELossless", "JPEG2000Lossless"):
         path = write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11)
-        path = compress(path, syntax) if syntax else path
+        path = compressed(path, syntax) if syntax else path
         dataset = pydicom.dcmread(path)
         dataset.Rows = dataset.Columns = 60000
         dataset.save_as(path)
@@ -306,7 +307,9 @@ def test_more_pixels_than_the_limit_are_refused_by_the_header(tmp_path: Path) ->
 def test_a_stream_of_another_size_than_the_header_is_refused_undecoded(
     tmp_path: Path, syntax: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = compress(write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11), syntax)
+    path = compressed(
+        write_dicom(tmp_path / "x.dcm", waves(4095), BitsStored=12, HighBit=11), syntax
+    )
     dataset = pydicom.dcmread(path)
     dataset.Rows = 65
     dataset.save_as(path)

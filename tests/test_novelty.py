@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from makers import discs, trained_recipe
 from midclass import InputError, MiddleClassDetector, Prepared, Recipe, load_detector
 from midclass import prepare_array as prepared
+from midclass.detectors.baselines._features import network_maps
 from midclass.detectors.baselines.patchcore import PatchCore
 from midclass.detectors.middle_class import look, raw_scores
 from midclass.evaluation.metrics import auroc
@@ -104,7 +105,9 @@ def test_patches_outside_the_anatomy_do_not_count() -> None:
         image[~inside] = image[~inside].flip(0)  # other pixels with the same mean and variance
     plain, arrows = (memory.score(one)[0] for one in (batch, batch.with_pixels(changed)))
     torch.testing.assert_close(plain, arrows)
-    _, cells = memory.memory_.distances(memory.network_, batch)
+    with torch.inference_mode():
+        stages = network_maps(memory.network_, batch)
+    _, cells = memory.memory_.distances(stages, batch)
     assert (cells[:, 0, 0] == 0).all()
 
 

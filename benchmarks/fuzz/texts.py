@@ -125,14 +125,17 @@ def change_tree(tree: Any, rng: np.random.Generator) -> str:
     return f"{name} nested"
 
 
+def change_once_or_twice(tree: Any, rng: np.random.Generator) -> str:
+    what = change_tree(tree, rng)
+    return f"{what}; {change_tree(tree, rng)}" if rng.random() < 0.2 else what
+
+
 def spoil_json(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     text = data.decode()
     kind = int(rng.integers(8))
     if kind <= 5:
         tree = json.loads(text)
-        what = change_tree(tree, rng)
-        if rng.random() < 0.2:
-            what += "; " + change_tree(tree, rng)
+        what = change_once_or_twice(tree, rng)
         return json.dumps(tree, indent=1).encode("utf-8", "surrogatepass"), what
     whole = (
         *(
@@ -167,9 +170,7 @@ def spoil_yaml(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     kind = int(rng.integers(8))
     if kind <= 4:
         tree = yaml.safe_load(text)
-        what = change_tree(tree, rng)
-        if rng.random() < 0.2:
-            what += "; " + change_tree(tree, rng)
+        what = change_once_or_twice(tree, rng)
         try:
             made = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
         except (yaml.YAMLError, RecursionError):

@@ -7,6 +7,7 @@ them (see ``owned``); only such a folder is replaced.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import io
@@ -24,6 +25,11 @@ from midclass.errors import InputError
 from midclass.owned import refuse_foreign, write_list
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _LONGEST = 200
 """Bytes of a name that are kept in a temporary one; file systems allow 255."""
 
@@ -241,6 +247,15 @@ def hidden_name(name: str) -> str:
     if len(whole) <= _LONGEST:
         return f".{name}"
     return f".{whole[:_LONGEST].decode(errors='ignore')}.{hashlib.sha256(whole).hexdigest()[:8]}"
+
+
+def coding_of(raw: bytes) -> str:
+    """The encoding of a text by the mark at its beginning; UTF-8 where it has none.
+
+    >>> coding_of("a".encode("utf-16")), coding_of(b"a")
+    ('utf-16', 'utf-8')
+    """
+    return next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8")
 
 
 def digest(*values: Any) -> str:

@@ -30,7 +30,7 @@ from midclass.detectors.parts import parted
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_text
 from midclass.knowledge.acquisition import acquired
-from midclass.study.cell import _redrawn
+from midclass.study.cell import redrawn
 from midclass.training.lesson import FORWARD_BATCH
 
 HERE = Path(__file__).resolve().parent
@@ -49,7 +49,7 @@ def cases(task: str, repeat: int, data: Path) -> tuple[Recipe, Cohort, Cohort]:
     """The recipe, the given class to learn from, and what is scored."""
     if task != "chest":
         whole = Cohort.from_manifest(data / "transfer" / task / "manifest.csv", "split")
-        train, test = _redrawn(whole.part("train"), whole.part("test"), repeat)
+        train, test = redrawn(whole.part("train"), whole.part("test"), repeat)
         return Recipe.load(task), train.given_class(), test
     fields = Recipe.load("chest_xray").to_dict()
     fields["geometry"]["size"] = [96, 96]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -107,16 +107,26 @@ NAMED = 20
 """Cases without a score that are named one by one."""
 
 
+def unseen_of(table: ScoreTable, most: int = NAMED) -> list[tuple[str, str]]:
+    """The first cases of a table that were not assessed, and why."""
+    rows = (~table.assessed).nonzero()[0][:most]
+    return [(str(table.case_id[row]), str(table.reason[row])) for row in rows]
+
+
+def name_unseen(first: Sequence[tuple[str, str]], unseen: int, where: object) -> None:
+    """Name the first of the cases that were not assessed, and say where the others are named."""
+    for case, reason in first:
+        note(f"not assessed: {case}: {reason or 'no reason given'}")
+    if more := unseen - len(first):
+        note(f"not assessed: {more} more, in the column reason of {where}")
+
+
 def tell_unseen(table: ScoreTable) -> None:
     """Which cases of a table were not assessed, and why; of very many the first."""
-    rows = [row for row, seen in enumerate(table.assessed.tolist()) if not seen]
-    for row in rows[:NAMED]:
-        note(f"not assessed: {table.case_id[row]}: {table.reason[row] or 'no reason given'}")
-    if len(rows) > NAMED:
-        more = len(rows) - NAMED
-        note(f"not assessed: {more} more, in the column reason of the score table")
-    if rows:
-        note(f"{len(rows)} of {len(table)} cases could not be assessed; a person should look")
+    unseen = int((~table.assessed).sum())
+    name_unseen(unseen_of(table), unseen, "the score table")
+    if unseen:
+        note(f"{unseen} of {len(table)} cases could not be assessed; a person should look")
 
 
 def tell_anatomies(counts: Mapping[str, int]) -> None:

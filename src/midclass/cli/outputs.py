@@ -17,6 +17,7 @@ from midclass.cli import locks
 from midclass.cli.recognised import anything, no_table
 from midclass.errors import InputError
 from midclass.files import CannotWriteError, hidden_name, remove_leftovers
+from midclass.images import keys
 from midclass.owned import holds, refuse_foreign
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ def read_by(source: Source | None, *more: Path | str) -> Reads:
 def files_of(cohort: Iterable[Case]) -> Iterator[Path]:
     """The files of its cases, and their masks."""
     for case in cohort:
-        yield case.path
-        if case.mask is not None:
-            yield case.mask
+        yield from keys.files_of(case)
 
 
 def _in_words(there: Sequence[Place], missing: Sequence[Place]) -> str:

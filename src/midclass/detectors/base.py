@@ -18,13 +18,13 @@ from midclass.detectors.parts import may_calibrate, only_given_class, only_targe
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import text_and_weights
 from midclass.errors import InputError
-from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
+from midclass.evaluation import conformal
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
-from midclass.recipe.file import with_files
+from midclass.recipe.file import without_folders
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
@@ -129,10 +129,10 @@ class Detector(ABC):
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
             self.calibration_ = self.folds_.steps
-            self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
+            self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
-            conformal_threshold(np.arange(calibrating, dtype=float), self.max_fpr_)  # too few?
+            conformal.refuse_too_few(calibrating, self.max_fpr_)  # not after hours of training
             self.folds_ = None
             self.learn(lesson)
             self.calibrate(prepared["calibrate"])
@@ -145,7 +145,7 @@ class Detector(ABC):
         """Set the threshold with given-class cases that learning has not seen."""
         scores = self.score_samples(given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
-        self.threshold_ = conformal_threshold(self.calibration_, self.max_fpr_)
+        self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
 
     def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
         """Look once at every sample that can be assessed, some at a time.
@@ -210,7 +210,7 @@ class Detector(ABC):
         Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. With folds, also what is
         proven: ``guaranteed``, see ``guaranteed_rate``.
         """
-        low, high = promised_range(self.calibration_, threshold=self.threshold_)
+        low, high = conformal.promised_range(self.calibration_, threshold=self.threshold_)
         rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
         if self.folds_ is not None:
             rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
@@ -220,7 +220,7 @@ class Detector(ABC):
         """How often a held-out given-class case scores as high: ``(n,)``; NaN for a score NaN."""
         found, assessed = np.full(len(scores), np.nan), ~np.isnan(scores)
         if assessed.any():
-            found[assessed] = conformal_p_values(self.calibration_, scores[assessed])
+            found[assessed] = conformal.conformal_p_values(self.calibration_, scores[assessed])
         return found
 
     def heat_maps(self, prepared: Prepared) -> FloatArray:
@@ -284,7 +284,7 @@ class Detector(ABC):
         about = {
             "midclass": __version__,
             "detector": reference_to(type(self)),
-            "recipe": with_files(self.recipe.to_dict(), lambda file: Path(file).name),  # private
+            "recipe": without_folders(self.recipe.to_dict()),
             "max_fpr": self.max_fpr_,
             "threshold": self.threshold_,
             "calibration": self.calibration_.tolist(),

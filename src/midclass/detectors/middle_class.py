@@ -54,8 +54,8 @@ class MiddleClassDetector(Detector):
     photographs, see ``Novelty``, is there where the recipe names weights (``budget.pretrained``).
     The score is ``log(exp(knowledge) + exp(novelty))``, which is little more than the larger of
     both: knowledge is blind to what was not described, and novelty to what photographs do not show.
-    No target label enters, unless a few ``positives`` are given: then
-    they are one class more to learn.
+    No target label enters, unless a few ``positives`` are given: then they are one class more to
+    learn.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.

@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midclass.detectors.baselines._features import Scale, network_features
+from midclass.detectors.baselines._features import (
+    Scale,
+    network_features,
+    network_maps,
+    pooled_features,
+)
 from midclass.detectors.baselines._patches import PatchMemory
 from midclass.detectors.baselines.nearest_neighbour import nearest
 from midclass.detectors.image_scores import Combination
@@ -67,17 +72,18 @@ class Novelty:
         features = few.collect_twice(lambda batch: network_features(network, batch), rng)
         scale = Scale.of(features)
         patches = PatchMemory.of(network, few.batches_twice(rng), rng)
-        patches = patches.in_units_of(network, held_out)
         memory = scale(features).float()
         found = cls(network, scale, memory, patches, Combination(NAMES, (0, 0), (1, 1), NAMES))
-        raw = np.concatenate([found.raw(batch)[0] for batch in held_out])
-        return replace(found, units=Combination.of(raw, NAMES))
+        raw, cells = zip(*(found.raw(batch) for batch in held_out), strict=True)
+        units = Combination.of(np.concatenate(raw), NAMES)
+        return replace(found, patches=patches.in_units_of(cells), units=units)
 
     @torch.inference_mode()
     def raw(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:
         """``(n, 2)``, columns as ``NAMES``; distances of cells ``(n, *cells)``."""
-        features = self.scale(network_features(self.network, images).cpu()).float()
-        scores, cells = self.patches.distances(self.network, images)
+        stages = network_maps(self.network, images)  # once for both
+        features = self.scale(pooled_features(stages, images).cpu()).float()
+        scores, cells = self.patches.distances(stages, images)
         return torch.stack([nearest(features, self.memory), scores], 1).double().numpy(), cells
 
     def __call__(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:

@@ -51,15 +51,22 @@ def conformal_threshold(calibration: ArrayLike, max_fpr: float) -> float:
     checked_fpr(max_fpr)
     values = _ascending(calibration)
     m = len(values)
+    refuse_too_few(m, max_fpr)
     above = m - np.searchsorted(values, values, side="right")
-    allowed = (1 + above) / (1 + m) <= max_fpr
-    if not allowed.any():
+    return float(values[np.argmax((1 + above) / (1 + m) <= max_fpr)])
+
+
+def refuse_too_few(cases: int, max_fpr: float) -> None:
+    """Raise InputError where so many calibration cases cannot promise ``max_fpr``.
+
+    >>> refuse_too_few(19, max_fpr=0.05)
+    """
+    if 1 / (1 + cases) > max_fpr:
         raise InputError(
-            f"max_fpr {max_fpr:g} cannot be promised with {m} calibration cases: the smallest rate "
-            f"is {1 / (m + 1):.3g}; hold out {math.ceil(round(1 / max_fpr - 1, 6))} given-class "
-            f"cases or raise max_fpr"
+            f"max_fpr {max_fpr:g} cannot be promised with {cases} calibration cases: the smallest "
+            f"rate is {1 / (cases + 1):.3g}; hold out {math.ceil(round(1 / max_fpr - 1, 6))} "
+            "given-class cases or raise max_fpr"
         )
-    return float(values[np.argmax(allowed)])
 
 
 def promised_range(

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from midclass.errors import InputError
+from midclass.files import coding_of
 from midclass.images.case import Case, Folder
 from midclass.images.columns import (
     KNOWN,
@@ -125,7 +126,6 @@ def unused_columns(path: Path, split: str | None = None) -> tuple[str, ...]:
     return unused(_columns(path), [] if split is None else [split.rpartition(":")[2]])
 
 
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 BOOKS = {b"PK\x03\x04": "an Excel or OpenDocument file", b"\xd0\xcf\x11\xe0": "an Excel file"}
 
 
@@ -138,7 +138,7 @@ def _coding(path: Path) -> str:
     for mark, name in BOOKS.items():
         if first.startswith(mark):
             raise InputError(f"{path}: is {name}; save it as CSV (UTF-8)")
-    return next((name for mark, name in MARKS.items() if first.startswith(mark)), "utf-8")
+    return coding_of(first)
 
 
 def _delimiter(line: str) -> str:

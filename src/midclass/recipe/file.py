@@ -106,3 +106,11 @@ def with_files(value: Any, change: Callable[[str], str]) -> Any:
     if file.endswith(".py") and " " not in name:
         return f"{change(file)}:{name}"
     return value
+
+
+def without_folders(fields: Any) -> Any:
+    """The same values with the names of files alone, for what is written.
+
+    They are found again by their names; their folders are nobody's business.
+    """
+    return with_files(fields, lambda file: Path(file).name)

@@ -10,7 +10,6 @@ endless structure can exhaust anything.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from midclass.errors import InputError
+from midclass.files import coding_of
 
 LARGEST = 512 * 1024
 """Bytes of a file."""
@@ -31,7 +31,6 @@ LONGEST_NUMBER = 40
 LONGEST_KEY = 200
 """Characters of a key."""
 
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -60,7 +59,7 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if len(raw) > LARGEST:
         raise InputError(f"{path}: is larger than {LARGEST // 1024} KiB, which no recipe is")
-    coding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
+    coding = coding_of(raw)
     try:
         text = raw.decode(coding)
     except UnicodeDecodeError as error:

@@ -233,7 +233,7 @@ def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
     """The cases to learn from and those to score; see ``known_patients`` and ``redraw`` of Task."""
     train, test = cohort.part("train"), cohort.part("test")
     if cell.redraw:
-        train, test = _redrawn(train, test, cell.repeat)
+        train, test = redrawn(train, test, cell.repeat)
     target = test.target_class().patients
     count = round(cell.known_patients * len(target))
     if not count:
@@ -245,7 +245,7 @@ def parts(cohort: Cohort, cell: Cell) -> tuple[Cohort, Cohort]:
     return cohort[learn], cohort[score]
 
 
-def _redrawn(train: Cohort, test: Cohort, seed: int) -> tuple[Cohort, Cohort]:
+def redrawn(train: Cohort, test: Cohort, seed: int) -> tuple[Cohort, Cohort]:
     """Other patients of the given class to learn from, as many as before."""
     both = replace(train, cases=(*train, *test))
     target = set(both.target_class().patients)

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
+from midclass.cli.console import (
+    NAMED,
+    bar,
+    cases_in_words,
+    name_unseen,
+    note,
+    say,
+    tell_anatomies,
+    unseen_of,
+)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
@@ -29,8 +38,6 @@ from midclass.images.prepare import Prepared, prepare_blocks
 
 BLOCK = 512
 """Cases that are prepared and scored together; an archive does not fit into memory."""
-NAMED = 20
-"""Cases without a score that are named one by one."""
 
 
 def run(
@@ -102,11 +109,8 @@ def _run(
 
 def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
     """Which cases have no score, and why; of very many the first."""
-    for case, reason in scored.unseen:
-        note(f"not assessed: {case}: {reason}")
     unseen = scored.reasons.total()
-    if more := unseen - len(scored.unseen):
-        note(f"not assessed: {more} more, in the column reason of {out}")
+    name_unseen(scored.unseen, unseen, out)
     why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
     review = {"review": "a person should look at them", "leave": "they are left out"}
     note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
@@ -157,8 +161,7 @@ def _write_scores(
         scored.cases += len(table)
         scored.flagged += int(table.flagged.sum())
         scored.reasons.update(reasons(table))
-        for row in np.flatnonzero(~table.assessed)[: NAMED - len(scored.unseen)]:
-            scored.unseen.append((str(table.case_id[row]), str(table.reason[row])))
+        scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
         scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
         samples += len(prepared)
         del prepared, looks, table  # or they would stay while the next block is prepared

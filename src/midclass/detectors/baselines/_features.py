@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,11 +114,21 @@ def restored_network(
     return with_weights(make, tensors, device)
 
 
+def network_maps(network: Network | PretrainedNetwork, batch: ImageBatch) -> list[Tensor]:
+    """Maps ``(n, c, *cells)`` of three stages, of what is inside the anatomy."""
+    pixels = inside(batch, bool(network.settings["standardise"]))
+    return network.stages(pixels.contiguous(memory_format=network.layout))
+
+
 def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) -> Tensor:
     """Mean and spread inside the anatomy of the maps of three stages: float64 ``(n, f)``."""
-    pixels = inside(batch, bool(network.settings["standardise"]))
+    return pooled_features(network_maps(network, batch), batch)
+
+
+def pooled_features(stages: Sequence[Tensor], batch: ImageBatch) -> Tensor:
+    """The same of ``network_maps``."""
     pooled = []
-    for maps in network.stages(pixels.contiguous(memory_format=network.layout)):
+    for maps in stages:
         cells = maps.shape[2:]
         share = functional.interpolate(batch.anatomy.float(), size=cells, mode="area").flatten(2)
         weight = share.double() / share.double().sum(2, keepdim=True).clamp_min(1e-6)

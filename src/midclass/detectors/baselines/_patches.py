@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.detectors.baselines._features import Scale, inside
+from midclass.detectors.baselines._features import Scale, network_maps
 from midclass.training.networks import Network, under
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
@@ -48,6 +48,7 @@ class PatchMemory:
     usual: float = 1.0
 
     @classmethod
+    @torch.inference_mode()
     def of(
         cls,
         network: Network | PretrainedNetwork,
@@ -57,7 +58,8 @@ class PatchMemory:
         """Remember patches of images of the given class."""
         found = []
         for batch in batches:
-            for values, share in zip(*patches_of(network, batch), strict=True):
+            stages = network_maps(network, batch)
+            for values, share in zip(*patches_of(stages, batch), strict=True):
                 within = values[share > 0.5]
                 drawn = torch.randperm(len(within), generator=rng)[:OF_AN_IMAGE]
                 found.append(within[drawn.to(within.device)].cpu())
@@ -65,16 +67,17 @@ class PatchMemory:
         scale = Scale.of(every)
         return cls(scale, scale(every)[torch.randperm(len(every), generator=rng)[:MEMORY]])
 
-    def distances(
-        self, network: Network | PretrainedNetwork, batch: ImageBatch
-    ) -> tuple[Tensor, Tensor]:
+    def distances(self, stages: Sequence[Tensor], batch: ImageBatch) -> tuple[Tensor, Tensor]:
         """How unusual images are ``(n,)``, and each cell of them ``(n, *cells)``, on the CPU.
+
+        Args:
+            stages: ``network_maps`` of the images.
+            batch: the images.
 
         Cells outside the anatomy have 0, and so has an image without any inside.
         """
-        maps = []
-        scores = []
-        for values, share in zip(*patches_of(network, batch), strict=True):
+        maps, scores = [], []
+        for values, share in zip(*patches_of(stages, batch), strict=True):
             within = (share > 0.5).cpu()
             apart = torch.zeros(within.shape)
             if within.any():
@@ -86,12 +89,14 @@ class PatchMemory:
             maps.append(apart)
         return torch.stack(scores), torch.stack(maps)
 
-    def in_units_of(
-        self, network: Network | PretrainedNetwork, held_out: Iterable[ImageBatch]
-    ) -> PatchMemory:
-        """The same memory, knowing what is usual in images of the given class held out of it."""
-        cells = [maps[maps > 0] for _, maps in (self.distances(network, one) for one in held_out)]
-        middle, usual = np.quantile(torch.cat(cells).numpy(), (0.5, 0.99)).tolist()
+    def in_units_of(self, held_out: Sequence[Tensor]) -> PatchMemory:
+        """The same memory, knowing what is usual in images of the given class held out of it.
+
+        Args:
+            held_out: distances of their cells, as ``distances`` gives them.
+        """
+        cells = torch.cat([maps[maps > 0] for maps in held_out]).numpy()
+        middle, usual = np.quantile(cells, (0.5, 0.99)).tolist()
         return replace(self, middle=middle, usual=max(usual, middle + 1e-6))
 
     def heat(self, maps: Tensor, spatial: tuple[int, ...]) -> Tensor:
@@ -117,11 +122,14 @@ class PatchMemory:
         return cls(scale, found["memory"], *found["usual"].tolist())
 
 
-@torch.inference_mode()
-def patches_of(network: Network | PretrainedNetwork, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-    """Vectors of the cells ``(n, *cells, f)``, and how much of each is anatomy ``(n, *cells)``."""
-    pixels = inside(batch, bool(network.settings["standardise"]))
-    fine, coarse, _ = network.stages(pixels.contiguous(memory_format=network.layout))
+def patches_of(stages: Sequence[Tensor], batch: ImageBatch) -> tuple[Tensor, Tensor]:
+    """Vectors of the cells ``(n, *cells, f)``, and how much of each is anatomy ``(n, *cells)``.
+
+    Args:
+        stages: ``network_maps`` of the images.
+        batch: the images.
+    """
+    fine, coarse, _ = stages
     cells = fine.shape[2:]
     near, far = (functional.avg_pool2d(maps, 3, 1, 1) for maps in (fine, coarse))
     far = functional.interpolate(far, size=cells, mode="bilinear", align_corners=False)

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import feature_network, restored_network
+from midclass.detectors.baselines._features import (
+    feature_network,
+    network_maps,
+    restored_network,
+)
 from midclass.detectors.baselines._patches import PatchMemory
 from midclass.training.lesson import Lesson
 from midclass.training.networks import weights_of
@@ -31,14 +35,17 @@ class PatchCore(Detector):
         rng = torch.Generator().manual_seed(lesson.seed)
         learned = self.images(lesson.train).batches_twice(rng)
         memory = PatchMemory.of(self.network_, learned, rng)
-        self.memory_ = memory.in_units_of(
-            self.network_, self.images(lesson.select).batches_twice(rng)
-        )
+        held_out = self.images(lesson.select).batches_twice(rng)
+        self.memory_ = memory.in_units_of([self._distances(memory, one)[1] for one in held_out])
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         """Mean distance of the most unusual patches, and every patch's."""
-        scores, maps = self.memory_.distances(self.network_, images)
+        scores, maps = self._distances(self.memory_, images)
         return scores, self.memory_.heat(maps, images.spatial)
+
+    @torch.inference_mode()
+    def _distances(self, memory: PatchMemory, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        return memory.distances(network_maps(self.network_, images), images)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights and the memory."""

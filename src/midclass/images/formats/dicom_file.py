@@ -20,6 +20,7 @@ from midclass.errors import InputError, NoImage
 from midclass.images.formats.contents import contents
 from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import PIXELS, check_memory, promised_bytes
+from midclass.images.formats.limits import GZIP
 
 DICOMDIR = "1.2.840.10008.1.3.10"
 ROWS = 0x0028_0011
@@ -128,7 +129,7 @@ def failures(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> tuple[Dataset, bytes, _PixelElement]:
     packed = contents(path)
-    if packed[:2] == b"\x1f\x8b":
+    if packed[:2] == GZIP:
         dataset, data, found = _unpacked(
             path, lambda most: _gunzipped(packed, most), partial(_parsed, path)
         )

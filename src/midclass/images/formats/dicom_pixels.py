@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError
 from midclass.images.formats import jpeg_extended
 from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import Layout
@@ -127,7 +127,7 @@ def _decompressed(path: Path, dataset: Dataset, layout: Layout, index: int | Non
                     correct_unused_bits=False,
                 )
             return cast(Values, values)
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        except STOPS:
             raise
         except (ImportError, NotImplementedError):
             reason = "no decoder of it is here"

@@ -11,6 +11,7 @@ from typing import IO, cast
 from midclass.errors import STOPS, NoImage
 from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_file import open_header, quiet
+from midclass.images.formats.limits import GZIP
 from midclass.images.formats.read import file_format
 
 LEAST_BYTES = 64
@@ -44,7 +45,7 @@ def images_in(path: Path) -> int:
 
 def _unpacked(path: Path) -> IO[bytes]:
     file = path.open("rb")
-    packed = file.read(2) == b"\x1f\x8b"
+    packed = file.read(2) == GZIP
     file.seek(0)
     return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
 

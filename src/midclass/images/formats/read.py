@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midclass.errors import InputError
+from midclass.errors import STOPS, InputError
 from midclass.images.formats import dicom, nifti, npz, raster
 from midclass.images.formats.contents import contents, refuse_special
 from midclass.images.formats.limits import GZIP, gunzipped_head
@@ -219,7 +219,7 @@ def failures_name(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into an error that names the file."""
     try:
         yield
-    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except (InputError, *STOPS):
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
