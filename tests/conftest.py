@@ -18,11 +18,13 @@ SHARED_DATA = Path(
 LONG = (
     "test_study.py",
     "test_study_report.py",
+    "test_accidents.py",
     "test_studies.py",
     "test_law_of_disease.py",
     "test_self_supervised.py",
     "test_baselines.py",
     "test_one_look.py",
+    "test_novelty.py",
 )
 """Files of a minute or more; at the end one process would wait for them alone."""
 

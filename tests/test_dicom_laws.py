@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ def test_a_decimal_comma_is_a_point(tmp_path: Path) -> None:
         ("Rows", 32, "PixelData holds 2 frames, but NumberOfFrames is 1"),
         ("Rows", 0, "Rows is 0, expected 1 or more"),
         ("PixelData", b"", "PixelData holds 0 bytes"),
+        ("NumberOfFrames", "-1", "NumberOfFrames is -1, expected 1 to 2147483647"),
+        ("NumberOfFrames", "99999999999", "NumberOfFrames is 1e+11, expected 1 to 2147483647"),
+        ("NumberOfFrames", "1e30", "NumberOfFrames is 1e+30, expected 1 to 2147483647"),
     ],
 )
 def test_an_attribute_that_cannot_be_used_is_named_with_what_it_holds(
@@ -185,6 +189,22 @@ def test_spacing_of_the_manifest_that_contradicts_the_aspect_ratio_is_refused(
         else:
             with pytest.raises(InputError, match="contradicts PixelAspectRatio"):
                 cohort.read(0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_frames_that_are_not_there_cost_no_time_and_no_memory(tmp_path: Path, packed: bool) -> None:
+    about = {"SharedFunctionalGroupsSequence": [item(PixelMeasuresSequence=[item()])]}
+    path = write_dicom(tmp_path / "x.dcm", WORDS, NumberOfFrames=2**31 - 1, **about)
+    if packed:
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.RLELossless
+        dataset.save_as(path)
+    start = time.process_time()
+    with pytest.raises(InputError, match=r"PixelData holds|PixelData does not hold"):
+        read(path, frame=7)
+    assert time.process_time() - start < 2
 
 
 def test_frames_that_are_no_stack_are_no_volume(tmp_path: Path) -> None:

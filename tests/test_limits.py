@@ -25,7 +25,8 @@ import makers
 import midclass
 from midclass import Case, Cohort, InputError, prepare
 from midclass.images import sample
-from midclass.images.formats.limits import VARIABLE, check_spacing
+from midclass.images.formats.holding import images_in
+from midclass.images.formats.limits import VARIABLE, check_spacing, gunzipped_head
 from midclass.images.formats.read import file_format, read
 from midclass.images.identity import content_if_readable
 
@@ -211,12 +212,27 @@ def test_a_packed_nifti_with_one_bit_changed_is_told_by_its_checksum(tmp_path: P
         read(tmp_path / "a.nii.gz", frame=0)
 
 
-def test_a_name_of_megabytes_in_a_gzip_header_is_not_read_byte_by_byte(tmp_path: Path) -> None:
-    (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * (20 << 20))
+@pytest.mark.parametrize("member", [b"", bytes(128) + b"DICM"])
+def test_a_name_of_megabytes_in_a_gzip_header_is_not_read_byte_by_byte(
+    tmp_path: Path, member: bytes
+) -> None:
+    head, name = b"\x1f\x8b\x08\x08" + bytes(6), b"a" * (20 << 20)
+    (tmp_path / "a.dcm.gz").write_bytes(head + name + b"\0" + gzip.compress(member)[10:])
     start = time.process_time()
-    with pytest.raises(InputError, match=r"a\.nii\.gz"):
-        read(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.dcm\.gz"):
+        read(tmp_path / "a.dcm.gz")
+    assert images_in(tmp_path / "a.dcm.gz") == 1
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize("size", [1, 300, 200_000])
+def test_the_head_of_a_packed_file_is_as_long_as_was_asked_for(size: int) -> None:
+    data = np.random.default_rng(0).bytes(200_001)
+    packed = gzip.compress(data)
+    assert gunzipped_head(packed, size) == data[:size]
+    assert gunzipped_head(packed, 300_000) == data
+    with pytest.raises(EOFError):
+        gunzipped_head(packed[:-9], 300_000)
 
 
 def test_a_tiff_of_100_000_pages_is_read_quickly(tmp_path: Path) -> None:

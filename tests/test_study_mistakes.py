@@ -205,6 +205,21 @@ def test_a_mistake_in_a_change_is_named_by_its_place_in_the_study_file(
     assert "tiny.yaml" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("recipe: tiny.yaml", "recipe: tiney", "recipe of tasks.breast and detectors.pca: no"),
+        ("pca}", "pca, recipe: none.yaml}", "recipe of tasks.breast and detectors.pca: "),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_named_by_its_place_in_the_study_file(
+    folder: Path, old: str, new: str, place: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        cells(folder, (old, new))
+    assert str(caught.value).startswith(f"{folder / 'study.yaml'}: {place}")
+
+
 def test_a_change_may_put_right_what_one_before_it_did(folder: Path) -> None:
     common = ("common: {}", "common: {geometry: {size: [64, 64, 64]}}")
     with pytest.raises(InputError, match=r"study.yaml: common: geometry"):

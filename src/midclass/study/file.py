@@ -250,7 +250,11 @@ class Study(Part):
     def _recipe(self, task: str, name: str, trust: Collection[Path]) -> tuple[Recipe, Path]:
         """The task's recipe as the detector and the study change it, and its file."""
         entry = self.detectors[name]
-        file = find(named(entry.recipe, self.tasks[task].recipe), self._source.parent)
+        try:
+            file = find(named(entry.recipe, self.tasks[task].recipe), self._source.parent)
+        except InputError as error:
+            place = f"recipe of tasks.{task} and detectors.{name}"
+            raise InputError(f"{self._source}: {place}: {error}") from error
         changes = {
             "common": self.common,
             f"tasks.{task}.change": self.tasks[task].change,

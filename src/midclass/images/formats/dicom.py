@@ -72,12 +72,11 @@ def read_dicom(
         index = None if volume else pick_frame(path, frames, frame)
         check_memory(path, dataset, frames if volume else 1)
         layout = layout_of(dataset)
-        about = attributes_of(dataset, frames)
-        about = about if index is None else [about[index]]
+        stored = decoded(path, dataset, layout, index)  # so many frames are there
+        about = attributes_of(dataset, frames, index)
         spacing = spacing_mm(about[0])
         ratio = aspect(about[0], spacing)
         steps = volume_spacing_mm(about) if volume else spacing
-        stored = decoded(path, dataset, layout, index)
         if layout.photometric == PALETTE or layout.samples > 1:
             values, low, high = _colour(dataset, layout, stored, window)
             return Raw(values, low, high, True, steps, ratio)

@@ -6,7 +6,6 @@ what the header promises.
 
 from __future__ import annotations
 
-import gzip
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from midclass.errors import InputError, NoImage
 from midclass.images.formats.contents import contents
 from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import PIXELS, check_memory, promised_bytes
-from midclass.images.formats.limits import GZIP
+from midclass.images.formats.limits import GZIP, gunzipped_head
 
 DICOMDIR = "1.2.840.10008.1.3.10"
 ROWS = 0x0028_0011
@@ -131,7 +130,7 @@ def _open(path: Path) -> tuple[Dataset, bytes, _PixelElement]:
     packed = contents(path)
     if packed[:2] == GZIP:
         dataset, data, found = _unpacked(
-            path, lambda most: _gunzipped(packed, most), partial(_parsed, path)
+            path, partial(gunzipped_head, packed), partial(_parsed, path)
         )
     else:
         dataset, data, found = _parsed(path, packed)
@@ -159,11 +158,6 @@ def _unpacked(
     if len(whole) > max(most, MOST_HEADER):
         raise Unusable("is packed, and holds more than Rows, Columns and the others promise")
     return parse(whole)
-
-
-def _gunzipped(packed: bytes, most: int) -> bytes:
-    with gzip.open(BytesIO(packed)) as file:
-        return file.read(most)
 
 
 def _inflated(packed: bytes, most: int) -> bytes:

@@ -20,8 +20,13 @@ OF_OTHER_PIPELINES = (
 """Attributes by which pixels would become something else than is made of them here."""
 
 
-def attributes_of(dataset: Dataset, frames: int) -> list[Dataset]:
-    """The attributes that change the pixels or geometry of each of so many frames.
+def attributes_of(dataset: Dataset, frames: int, index: int | None) -> list[Dataset]:
+    """The attributes that change the pixels or geometry of a frame, or of each of so many.
+
+    Args:
+        dataset: the header.
+        frames: how many the file has.
+        index: of the one frame that is wanted; ``None`` for all.
 
     Raises:
         Unusable: there are groups for fewer frames, or the file asks for steps that are not taken.
@@ -31,9 +36,10 @@ def attributes_of(dataset: Dataset, frames: int) -> list[Dataset]:
     own = _items(dataset, "PerFrameFunctionalGroupsSequence")
     if own and len(own) < frames:
         raise Unusable(f"PerFrameFunctionalGroupsSequence has {len(own)} items for {frames} frames")
+    wanted = range(frames) if index is None else [index]
     if not own and not shared:
-        return [_flat(dataset)] * frames
-    return [_flat(dataset, *shared, *own[k : k + 1]) for k in range(frames)]
+        return [_flat(dataset)] * len(wanted)
+    return [_flat(dataset, *shared, *own[k : k + 1]) for k in wanted]
 
 
 def refuse_other_pipelines(dataset: Dataset) -> None:

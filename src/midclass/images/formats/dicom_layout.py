@@ -14,6 +14,7 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 OF_JPEG_2000_DECODER = 24
 """Bytes that OpenJPEG takes for a value of the frame that it decodes."""
+MOST_FRAMES = 2**31 - 1
 OF_JPEG_2000 = ("YBR_RCT", "YBR_ICT")
 
 
@@ -62,11 +63,11 @@ def frames_of(dataset: Dataset) -> int:
     """NumberOfFrames; 1 where it is absent, or the 0 that some write for one.
 
     Raises:
-        Unusable: below 0, or no number.
+        Unusable: below 0, no number, or more than an integer string can say (PS3.5 table 6.2-1).
     """
     frames = whole(dataset, "NumberOfFrames", 1)
-    if frames < 0:
-        raise Unusable(f"NumberOfFrames is {frames}, expected 1 or more")
+    if not 0 <= frames <= MOST_FRAMES:
+        raise Unusable(f"NumberOfFrames is {frames:.6g}, expected 1 to {MOST_FRAMES}")
     return frames or 1
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from midclass.errors import STOPS, NoImage
-from midclass.images.formats.contents import state_of
-from midclass.images.formats.dicom_file import open_header, quiet
-from midclass.images.formats.limits import GZIP
+from midclass.images.formats.contents import contents, state_of
+from midclass.images.formats.dicom_file import MOST_HEADER, open_header, quiet
+from midclass.images.formats.limits import GZIP, gunzipped_head
+from midclass.images.formats.nifti import HEADER_BYTES
 from midclass.images.formats.read import file_format
 
 LEAST_BYTES = 64
@@ -33,21 +32,28 @@ def images_in(path: Path) -> int:
     try:
         state_of(path)  # a pipe would be waited for
         kind = file_format(path)
-        with closing(_unpacked(path)) as file:
-            if kind == "DICOM":
+        if kind == "DICOM":
+            with _beginning(path, MOST_HEADER) as file:
                 return _frames(path, file)
-            return _slices(file) if kind == "NIfTI" else 1
+        if kind == "NIfTI":
+            with _beginning(path, HEADER_BYTES) as file:
+                return _slices(file)
+        return 1
     except (NoImage, *STOPS):
         raise
     except BaseException:  # a damaged header makes libraries fail in unforeseeable ways
         return 1
 
 
-def _unpacked(path: Path) -> IO[bytes]:
+def _beginning(path: Path, size: int) -> IO[bytes]:
+    """A file; of a packed one as much as is asked for, unpacked."""
     file = path.open("rb")
     packed = file.read(2) == GZIP
     file.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+    if not packed:
+        return file
+    file.close()
+    return BytesIO(gunzipped_head(contents(path), size))
 
 
 def _frames(path: Path, file: IO[bytes]) -> int:
@@ -62,7 +68,7 @@ def _frames(path: Path, file: IO[bytes]) -> int:
             return 1
         frames = int(about.get("NumberOfFrames") or 1)
         size = state_of(path).size
-        if hasattr(file, "mtime"):  # unpacked on the way
+        if isinstance(file, BytesIO):  # unpacked
             size *= MOST_PACKED
         if about.file_meta.TransferSyntaxUID.is_compressed:
             least = LEAST_BYTES
@@ -76,7 +82,7 @@ def _slices(file: IO[bytes]) -> int:
     """As ``nifti`` counts them: along the axis of the patient's length."""
     import nibabel
 
-    head = file.read(540)
+    head = file.read(HEADER_BYTES)
     kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
     header = kind.from_fileobj(BytesIO(head), check=False)
     shape = header.get_data_shape()

@@ -123,13 +123,21 @@ def gunzip(path: Path, data: bytes, most: int) -> memoryview:
 
 
 def gunzipped_head(data: bytes, size: int) -> bytes:
-    """The first bytes of what gzipped bytes unpack to, or fewer where they are cut off.
+    """The first so many bytes of what gzipped bytes unpack to, or all where it is less.
+
+    Raises:
+        EOFError, zlib.error: they are cut off or damaged before that.
 
     >>> import gzip
     >>> gunzipped_head(gzip.compress(b"abc"), 2)
     b'ab'
     """
-    return next(_gunzipped(data, size), b"")
+    head = BytesIO()
+    for block in _gunzipped(data, min(size, BLOCK)):
+        head.write(block)
+        if head.tell() >= size:
+            break
+    return head.getvalue()[:size]
 
 
 def _gunzipped(data: bytes, most: int) -> Iterator[bytes]:
