@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from makers import discs, trained_recipe
-from midclass import InputError, MiddleClassDetector, Prepared, Recipe, load_detector
+from midclass import ImageBatch, InputError, MiddleClassDetector, Prepared, Recipe, load_detector
 from midclass import prepare_array as prepared
-from midclass.detectors.baselines._features import network_maps
+from midclass.detectors.baselines._features import Scale, network_maps
+from midclass.detectors.baselines._patches import PatchMemory
 from midclass.detectors.baselines.patchcore import PatchCore
 from midclass.detectors.middle_class import look, raw_scores
 from midclass.evaluation.metrics import auroc
@@ -64,6 +66,16 @@ def test_the_score_is_the_soft_maximum_of_both_witnesses(two: MiddleClassDetecto
     assert (new[4:] > new[:4].max()).all()
 
 
+def test_heat_is_the_heat_of_whichever_witness_sees_more(two: MiddleClassDetector) -> None:
+    """Else a page would be cold where the score says that something is new."""
+    batch = of(striped(4, seed=2)).batch(np.arange(4))
+    assert two.novelty_ is not None
+    _, new = two.novelty_(batch)
+    known = look(two.network_, batch).change.sigmoid()
+    assert (new > known).any()
+    torch.testing.assert_close(two.score(batch)[1], torch.maximum(new, known))
+
+
 def test_held_out_images_of_the_given_class_are_nothing_new(two: MiddleClassDetector) -> None:
     assert two.novelty_ is not None
     new, heat = two.novelty_(of(discs(60, seed=8)).batch(np.arange(60)))
@@ -92,6 +104,19 @@ def test_the_map_is_hot_where_something_is_new_and_nowhere_else() -> None:
     there[12:18, 12:18] = True
     assert maps[:, there].mean() > 0.5
     assert maps[:, 2:6, :].mean() < 0.2
+
+
+def test_an_image_of_which_a_part_is_new_is_as_unusual_as_one_that_is_new_throughout() -> None:
+    usual = Scale(torch.zeros(4), torch.ones(4))
+    memory = PatchMemory(usual, torch.zeros(5, 4))
+    here = torch.zeros(3, 2, 20, 20)
+    here[0, :, 2:18, 2:18] = 7  # more than a tenth of the cells see nothing else
+    here[1] = 7
+    here[2, :, 9, 9] = 7
+    stages = [here, functional.avg_pool2d(here, 2), torch.empty(0)]
+    part, whole, speck = memory.distances(stages, ImageBatch.of(torch.rand(3, 1, 80, 80)))[0]
+    assert float(part) == pytest.approx(float(whole))
+    assert float(speck) < 0.3 * float(whole)
 
 
 def test_patches_outside_the_anatomy_do_not_count() -> None:
