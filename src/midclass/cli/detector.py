@@ -1,4 +1,4 @@
-"""Commands on detectors: ``fit``, ``score``, ``evaluate``, ``nuisance``."""
+"""Commands on detectors: ``fit``, ``calibrate``, ``score``, ``evaluate``, ``nuisance``."""
 
 from __future__ import annotations
 
@@ -80,6 +80,35 @@ def fit(
     )
 
 
+def calibrate(
+    detector: DetectorFolder,
+    cohort: Manifest,
+    split: Split = None,
+    part: Part = None,
+    root: Root = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default DETECTOR_local.")
+    ] = None,
+    max_fpr: Annotated[
+        float | None, typer.Option(help="False-alarm rate to promise; by default that of before.")
+    ] = None,
+    trust: Trust = None,
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Set a detector's threshold anew, with normals of another hospital.
+
+    Uses cases with label 0 that the detector was not fitted with: 19 of them are enough for 5 %.
+    Says whether they differ from the normals of before. Scores stay what they were.
+    """
+    from midclass.cli.commands import calibrate
+    from midclass.cli.commands.source import Source
+
+    source = Source(cohort, split, part, root)
+    options = Options.of(trust, cache, overwrite)
+    calibrate.run(detector, source, options, out=out, max_fpr=max_fpr)
+
+
 def score(
     detector: DetectorFolder,
     files: Annotated[
@@ -94,6 +123,10 @@ def score(
     out: Annotated[Path, typer.Option(help="Score table to write.")] = Path("scores.csv"),
     heat_maps: Annotated[
         Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
+    ] = None,
+    max_fpr: Annotated[
+        float | None,
+        typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
     ] = None,
     leave_not_assessed: Annotated[
         bool,
@@ -123,6 +156,7 @@ def score(
         out=out,
         heat_maps=heat_maps,
         not_assessed="leave" if leave_not_assessed else "review",
+        max_fpr=max_fpr,
     )
     if not done:
         raise typer.Exit(1)

@@ -56,6 +56,7 @@ class Detector(ABC):
     folds_: Folds | None = None
     plausible_: Plausible = Plausible()
     threads_: int | None = None
+    parent_: dict[str, Any] | None = None
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -148,9 +149,7 @@ class Detector(ABC):
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
 
     def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
-        """Look once at every sample that can be assessed, some at a time.
-
-        Scores, score tables, overlays and examples are all fed from here.
+        """Look once at every sample that can be assessed, some at a time, for scores and maps.
 
         Args:
             prepared: the samples.
@@ -207,12 +206,12 @@ class Detector(ABC):
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
 
-        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. With folds, also what is
-        proven: ``guaranteed``, see ``guaranteed_rate``.
+        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. Where folds calibrated, also
+        what is proven: ``guaranteed``, see ``guaranteed_rate``.
         """
         low, high = conformal.promised_range(self.calibration_, threshold=self.threshold_)
         rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
-        if self.folds_ is not None:
+        if self.folds_ is not None and self.parent_ is None:
             rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
         return rates
 
@@ -293,6 +292,7 @@ class Detector(ABC):
             "not_assessed": self.not_assessed_,
             "plausible": self.plausible_.to_json(),
             "threads": self.threads_,
+            **({"parent": self.parent_} if self.parent_ else {}),
             "state" if self.folds_ is None else "folds": facts,
         }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:

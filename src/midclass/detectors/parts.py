@@ -45,10 +45,10 @@ def only_given_class(given: Prepared) -> None:
     if target:
         raise InputError(
             f"{target[0].case_id} and {len(target) - 1} more cases are of the target class; "
-            "fit learns from the given class (label 0) only: use cohort.given_class()"
+            "give cases of the given class (label 0) only: use cohort.given_class()"
         )
     if not len(given):
-        raise InputError("no case of the given class (label 0) to learn from")
+        raise InputError("no case of the given class (label 0)")
 
 
 def only_target_class(positives: Prepared | None) -> Cohort:

@@ -53,6 +53,15 @@ class Fold(_Strict):
         return self
 
 
+class Parent(_Strict):
+    """Of which detector the threshold was set anew; see ``site.set_threshold``."""
+
+    name: str = Field(max_length=300)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    max_fpr: float = Field(gt=0, lt=1)
+    threshold: FiniteFloat
+
+
 class About(_Strict):
     """What ``detector.json`` says; see ``Detector.save``. Further keys are remarks."""
 
@@ -66,6 +75,7 @@ class About(_Strict):
     patients: dict[str, Count]
     not_assessed: dict[str, Count] = {}  # earlier versions did not count
     threads: Count | None = None
+    parent: Parent | None = None
     plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
@@ -80,7 +90,7 @@ class About(_Strict):
             raise ValueError(
                 f"threshold is {self.threshold:g}, the calibration scores say {threshold:g}"
             )
-        if self.folds is not None:
+        if self.folds is not None and self.parent is None:
             expected = steps(sum(len(fold.calibration) for fold in self.folds)).tolist()
             if self.calibration != expected:
                 raise ValueError("calibration is not that of the folds")

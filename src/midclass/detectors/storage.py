@@ -54,6 +54,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.cases_, detector.patients_ = about.cases, about.patients
         detector.not_assessed_ = about.not_assessed
         detector.threads_ = about.threads
+        detector.parent_ = None if about.parent is None else about.parent.model_dump()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that do not fit; the error says it
             _restore(detector, about, tensors)

@@ -76,21 +76,43 @@ def fitted_with(
         shown: ``content_of`` each image, in any order.
         prints: of the images, in any order.
     """
-    cases = list(cases)
+    cases, shown = list(cases), sorted(set(shown))
+    seal = Seal.of(shown, len({case.patient_id for case in cases}))
+    return _in_json(seal, _sealed(seal, cases, shown, prints))
+
+
+def fitted_with_more(
+    detector: Path,
+    cases: Iterable[Case],
+    shown: Iterable[str],
+    prints: Iterable[Fingerprint] = (),
+) -> str:
+    """The same of a detector's fit, and of cases that it was calibrated with after it.
+
+    Raises:
+        InputError: what it was fitted with is damaged, or not known.
+    """
+    known = FittedWith.known(detector)
+    more = _sealed(known.seal, list(cases), shown, prints)
+    before = {name: set(getattr(known, name)) for name in more}
+    return _in_json(known.seal, {name: before[name] | more[name] for name in more})
+
+
+def _sealed(
+    seal: Seal, cases: Iterable[Case], shown: Iterable[str], prints: Iterable[Fingerprint]
+) -> dict[str, set[str]]:
     readable = [one for one in prints if one.pixels]
-    contents = sorted(set(shown))
-    patients = {case.patient_id for case in cases}
-    seal = Seal.of(contents, len(patients))
-    known = {
-        "salt": seal.salt,
-        "cost": seal.cost,
-        "patients": {seal.of_patient(one) for one in patients},
-        "contents": {seal.of_image(content) for content in contents},
+    return {
+        "patients": {seal.of_patient(one) for one in {case.patient_id for case in cases}},
+        "contents": {seal.of_image(content) for content in shown},
         "pixels": {seal.of_image(one.pixels) for one in readable},
         "perceptual": {one.perceptual.hex() for one in readable if one.perceptual},
     }
-    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in known.items()}
-    return json.dumps(plain, indent=1)
+
+
+def _in_json(seal: Seal, known: Mapping[str, set[str]]) -> str:
+    plain = {"salt": seal.salt, "cost": seal.cost} if seal.salt else {}
+    return json.dumps(plain | {name: sorted(values) for name, values in known.items()}, indent=1)
 
 
 class Seal(NamedTuple):
@@ -181,9 +203,24 @@ class FittedWith(NamedTuple):
         )
         return cls(seal, patients, contents, pixels, tuple(lists["perceptual"]))
 
+    @classmethod
+    def known(cls, detector: Path) -> FittedWith:
+        """The same where it must be there.
+
+        Raises:
+            InputError: the file is damaged or missing.
+        """
+        found = cls.read(detector)
+        if found is None:
+            raise InputError(
+                f"{detector / FITTED_WITH}: is missing, so that nothing says which patients the "
+                "detector has seen; fit it with `midclass fit`"
+            )
+        return found
+
 
 def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> None:
-    """Refuse to evaluate on a patient or an image that the detector was fitted with.
+    """Refuse a patient or an image that the detector was fitted or calibrated with.
 
     Args:
         detector: its folder.
@@ -194,17 +231,12 @@ def refuse_seen(detector: Path, cohort: Cohort, shown: Sequence[str] = ()) -> No
         InputError: names the first such case; or the detector's folder does not say what it was
             fitted with.
     """
-    known = FittedWith.read(detector)
-    if known is None:
-        raise InputError(
-            f"{detector / FITTED_WITH}: is missing, so that nothing says which patients the "
-            "detector has seen; fit it with `midclass fit`"
-        )
+    known = FittedWith.known(detector)
     for case in cohort:
         if known.seal.of_patient(case.patient_id) in known.patients:
             raise InputError(
                 f"{cohort.name}: patient {case.patient_id} ({case.case_id}) was used to fit "
-                f"{detector}; evaluate on patients it has not seen"
+                f"{detector}; give patients that it has not seen"
             )
     for case, content in zip(cohort, shown, strict=True) if shown else ():
         if known.seal.of_image(content) in known.contents:

@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from midclass.cli.commands.duplicates import cohort_to_learn_from
-from midclass.cli.commands.source import Source, prepared_with_bar, prints_with_bar
+from midclass.cli.commands.source import (
+    Source,
+    given_class_of,
+    prepared_with_bar,
+    prints_with_bar,
+    tell_set_aside,
+)
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.workplace import Workplace
-from midclass.errors import InputError
 from midclass.recipe.recipe import Recipe
 
 
@@ -74,14 +79,11 @@ def _fit(
 ) -> Detector:
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
-    given = cohort.given_class()
-    if not len(given):
-        raise InputError(f"{cohort.name}: no case of the given class (label 0) to learn from")
+    given = given_class_of(cohort, "to learn from")
     model = detector_class(detector, options.trust)(recipe)
     model.check_number_of_positives(positives)
     few = cohort.some_of_target_class(positives, seed)
-    if aside := len(cohort) - len(given) - len(few):
-        note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
+    tell_set_aside(cohort, len(given) + len(few))
     prepared = prepared_with_bar(given, recipe, options.cache)
     known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)

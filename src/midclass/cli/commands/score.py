@@ -26,6 +26,7 @@ from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.plots import Panel, overlay
@@ -48,6 +49,7 @@ def run(
     out: Path = Path("scores.csv"),
     heat_maps: Path | None = None,
     not_assessed: NotAssessed = "review",
+    max_fpr: float | None = None,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
     outputs = [Place.table(out)]
@@ -59,7 +61,7 @@ def run(
         yield from files_of(cohort)
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
-        return _run(folder, cohort, options, out, heat_maps, not_assessed)
+        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr)
 
 
 def _run(
@@ -69,8 +71,11 @@ def _run(
     out: Path,
     heat_maps: Path | None,
     not_assessed: NotAssessed,
+    max_fpr: float | None,
 ) -> bool:
     detector = load_detector(folder, options.trust)
+    if max_fpr is not None:
+        promise(detector, max_fpr)
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     with bar("scoring") as progress:

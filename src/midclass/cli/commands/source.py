@@ -77,6 +77,28 @@ def cases_to_score(
     return cohort if part is None else cohort.part(part)
 
 
+def given_class_of(cohort: Cohort, what_for: str) -> Cohort:
+    """The given class of a cohort.
+
+    Args:
+        cohort: cases of known class.
+        what_for: they are needed, such as ``"to learn from"``.
+
+    Raises:
+        InputError: there is no such case.
+    """
+    given = cohort.given_class()
+    if not len(given):
+        raise InputError(f"{cohort.name}: no case of the given class (label 0) {what_for}")
+    return given
+
+
+def tell_set_aside(cohort: Cohort, used: int) -> None:
+    """Say how many target-class cases nothing is made of."""
+    if aside := len(cohort) - used:
+        note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
+
+
 def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
     """``fingerprints`` with a progress bar."""
     with bar("looking for duplicates") as progress:
