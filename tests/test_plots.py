@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from midclass import ScoreTable, report
 from midclass.evaluation import plots
+from midclass.evaluation.heat import HeatScale
 
 
 def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> plots.Panel:
@@ -59,31 +60,19 @@ def test_the_curve_goes_from_corner_to_corner_and_leaves_unknown_cases_out() -> 
 
 def test_a_group_without_examples_is_shown_as_none(tmp_path: Path) -> None:
     groups = {"hits": [_panel(0, 3), _panel(1)], "misses": [], "false alarms": [_panel(2)]}
-    plots.heat_maps(tmp_path / "maps.png", "title", groups)
+    plots.heat_maps(tmp_path / "maps.png", "title", groups, HeatScale())
     assert _size(tmp_path / "maps.png")[0] > 500
-    plots.heat_maps(tmp_path / "none.png", "title", {"hits": [], "misses": []})
+    plots.heat_maps(tmp_path / "none.png", "title", {"hits": [], "misses": []}, HeatScale())
     assert (tmp_path / "none.png").exists()
-
-
-def test_heat_maps_of_one_picture_share_a_scale_that_starts_at_the_usual_heat() -> None:
-    anatomy = np.ones((4, 4), bool)
-    heats = [np.full((4, 4), 0.2), np.full((4, 4), 0.2), np.full((4, 4), 0.2)]
-    heats[1][0, 0] = 0.6
-    panels = [plots.Panel(np.zeros((1, 4, 4)), anatomy, heat) for heat in heats]
-    low, high = plots.heat_scale(panels)
-    assert (low, high) == (pytest.approx(0.2), pytest.approx(0.6))
-    assert plots.heat_scale([]) == (0.0, 1.0)
-    low, high = plots.heat_scale(panels[:1])
-    assert high > low
 
 
 def test_an_overlay_leaves_cold_pixels_as_they_are(tmp_path: Path) -> None:
     panel = _panel()
     heat = np.zeros((24, 32))
     heat[5, 7] = 1
-    plots.overlay(tmp_path / "o.png", plots.Panel(panel.pixels, heat=heat))
+    plots.overlay(tmp_path / "o.png", plots.Panel(panel.pixels, heat=heat), HeatScale())
     with PIL.Image.open(tmp_path / "o.png") as picture:
-        small = np.asarray(picture)[8::16, 8::16].astype(int)
+        small = np.asarray(picture)[:384][8::16, 8::16].astype(int)
     changed = np.abs(small[:, 1:31] - small[:, 33:63]).max(-1) > 2  # the seam is interpolated
     assert changed[5, 6]
     assert not changed[:, :5].any()
@@ -112,7 +101,7 @@ def test_images_have_their_outline_and_text_and_an_empty_group_says_so(
     tmp_path: Path, shown: list[Figure]
 ) -> None:
     groups = {"hits": [_panel(0), _panel(1)], "misses": []}
-    plots.heat_maps(tmp_path / "x.png", "title", groups)
+    plots.heat_maps(tmp_path / "x.png", "title", groups, HeatScale())
     (figure,) = shown
     image, heat = figure.axes[:2]
     assert len(image.collections) == 1  # the outline
@@ -126,7 +115,7 @@ def test_an_anatomy_that_is_everywhere_or_nowhere_has_no_outline(
     tmp_path: Path, shown: list[Figure], everywhere: bool
 ) -> None:
     panel = replace(_panel(), anatomy=np.full((24, 32), everywhere))
-    plots.heat_maps(tmp_path / "x.png", "title", {"hits": [panel]})
+    plots.heat_maps(tmp_path / "x.png", "title", {"hits": [panel]}, HeatScale())
     assert len(shown[0].axes[0].collections) == 0
 
 
@@ -144,16 +133,16 @@ def test_the_line_of_a_roc_curve_is_the_curve_of_its_table(
     assert tuple(shown[0].get_size_inches()) == (5.4, 5.4)
 
 
-def test_an_overlay_without_a_scale_shows_heat_from_0_to_1(tmp_path: Path) -> None:
-    pictures = {}
-    for name, heat in (("cold", 0.0), ("warm", 0.5), ("hot", 1.0)):
+def test_colour_begins_at_the_scale_and_grows_from_there(tmp_path: Path) -> None:
+    colours = {}
+    for heat in (0.0, 0.89, 0.91, 0.97, 0.999, 1.0):
         panel = plots.Panel(np.full((1, 24, 32), 0.2), heat=np.full((24, 32), heat))
-        plots.overlay(tmp_path / f"{name}.png", panel)
-        with PIL.Image.open(tmp_path / f"{name}.png") as image:
-            pictures[name] = np.asarray(image, float)
-    image, heat = np.split(pictures["cold"], 2, axis=1)
-    assert (image == heat).all()
-    assert pictures["cold"].mean() < pictures["warm"].mean() < pictures["hot"].mean()
+        plots.overlay(tmp_path / "o.png", panel, HeatScale(begins=0.9))
+        with PIL.Image.open(tmp_path / "o.png") as image:
+            plain, over = np.split(np.asarray(image, float)[:384], 2, axis=1)
+        colours[heat] = np.abs(over - plain).mean()
+    assert colours[0.0] == colours[0.89] == 0 < colours[0.91] < colours[0.97] < colours[0.999]
+    assert colours[1.0] == colours[0.999]
 
 
 def test_a_drawing_is_the_same_bytes_on_another_day(tmp_path: Path) -> None:

@@ -13,23 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.detectors.folds import Folds, number_of_folds
-from midclass.detectors.look import Look, case_scores, filled_up
+from midclass.detectors.look import Hottest, Look, case_scores, filled_up
 from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
 from midclass.detectors.plausible import Plausible
-from midclass.detectors.saved import text_and_weights
+from midclass.detectors.saved import files_of
 from midclass.errors import InputError
 from midclass.evaluation import conformal
+from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
-from midclass.recipe.file import without_folders
 from midclass.recipe.recipe import Recipe
-from midclass.recipe.resolve import reference_to
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
-from midclass.version import __version__
 
 
 class Detector(ABC):
@@ -57,6 +55,7 @@ class Detector(ABC):
     plausible_: Plausible = Plausible()
     threads_: int | None = None
     parent_: dict[str, Any] | None = None
+    heat_: HeatScale = HeatScale()
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -131,6 +130,7 @@ class Detector(ABC):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
             self.calibration_ = self.folds_.steps
             self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
+            self._begin_heat(self.folds_.hottest)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
             conformal.refuse_too_few(calibrating, self.max_fpr_)  # not after hours of training
@@ -142,11 +142,22 @@ class Detector(ABC):
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
         return self
 
-    def calibrate(self, given: Prepared) -> None:
-        """Set the threshold with given-class cases that learning has not seen."""
-        scores = self.score_samples(given)
+    def calibrate(self, given: Prepared) -> FloatArray:
+        """Set the threshold, and where heat begins, with given-class cases not seen in learning.
+
+        Returns their scores, see ``score_samples``.
+        """
+        hottest = Hottest(given)
+        looks = self.looks(given, heat_maps=self.makes_heat_maps)
+        scores = self.scores_of(hottest.noting(looks), given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
+        self._begin_heat(hottest.found)
+        return scores
+
+    def _begin_heat(self, hottest: FloatArray) -> None:
+        if len(hottest):
+            self.heat_ = HeatScale.of(hottest, self.max_fpr_)
 
     def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
         """Look once at every sample that can be assessed, some at a time, for scores and maps.
@@ -225,7 +236,8 @@ class Detector(ABC):
     def heat_maps(self, prepared: Prepared) -> FloatArray:
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1].
 
-        NaN all over a sample that cannot be assessed: no heat would look as if it were normal.
+        ``heat_`` says from where on heat is unusual. All over a sample that cannot be assessed it
+        is NaN: no heat would look as if it were normal.
         """
         if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
@@ -279,22 +291,6 @@ class Detector(ABC):
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
-        tensors, facts = (self.folds_ or self).state()
-        about = {
-            "midclass": __version__,
-            "detector": reference_to(type(self)),
-            "recipe": without_folders(self.recipe.to_dict()),
-            "max_fpr": self.max_fpr_,
-            "threshold": self.threshold_,
-            "calibration": self.calibration_.tolist(),
-            "cases": self.cases_,
-            "patients": self.patients_,
-            "not_assessed": self.not_assessed_,
-            "plausible": self.plausible_.to_json(),
-            "threads": self.threads_,
-            **({"parent": self.parent_} if self.parent_ else {}),
-            "state" if self.folds_ is None else "folds": facts,
-        }
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
-            for name, content in text_and_weights(about, tensors).items():
+            for name, content in files_of(self).items():
                 (temporary / name).write_bytes(content)

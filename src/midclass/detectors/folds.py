@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from midclass.detectors.look import Hottest
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
 from midclass.evaluation.cross_conformal import (
@@ -40,10 +41,12 @@ class Folds:
     Attributes:
         members: a detector for each fold, which learned from the other folds.
         calibrations: of each fold the scores of its cases, ascending.
+        hottest: while they learn, the highest heat of each of these cases.
     """
 
     members: tuple[Detector, ...]
     calibrations: tuple[FloatArray, ...]
+    hottest: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def learned(
@@ -65,7 +68,7 @@ class Folds:
                 none.
             number: of folds.
         """
-        members, calibrations = [], []
+        members, calibrations, hottest = [], [], []
         for k, fold in enumerate(divided(given.cases, known, lesson.seed, number)):
             inside = {case.case_id for case in fold}
             others = given.cases[[case.case_id not in inside for case in given.cases]]
@@ -81,10 +84,14 @@ class Folds:
                     lesson.positives,
                 )
             )
-            scores = member.score_samples(given.subset(fold))
+            aside = given.subset(fold)
+            noted = Hottest(aside)
+            looks = member.looks(aside, heat_maps=member.makes_heat_maps)
+            scores = member.scores_of(noted.noting(looks), aside)
             members.append(member)
             calibrations.append(np.sort(scores[~np.isnan(scores)]))
-        return cls(tuple(members), tuple(calibrations))
+            hottest.append(noted.found)
+        return cls(tuple(members), tuple(calibrations), np.concatenate(hottest))
 
     def __len__(self) -> int:
         return len(self.members)

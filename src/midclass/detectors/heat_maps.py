@@ -1,4 +1,4 @@
-"""Heat maps: kept in a file while scores are made, and drawn when the scale of all is known."""
+"""Heat maps: kept in a file while scores are made, and drawn when it is known which to draw."""
 
 from __future__ import annotations
 
@@ -33,15 +33,11 @@ class HeatMaps:
         self._file = file
         self._place: dict[int, int] = {}  # of each sample's map in the file
         self._spatial: tuple[int, ...] = ()
-        self._values = np.zeros(2**16, np.int64)  # how often each half-precision number occurs
 
     def keeping(self, looks: Iterable[Look], first: int = 0) -> Iterator[Look]:
         """The looks themselves; their maps are kept on the way, under their rows from ``first``."""
         for look in looks:
             if look.maps is not None:
-                inside = look.maps[look.images.anatomy.squeeze(1).cpu().numpy()]
-                bits = inside.astype(np.float16).view(np.uint16)
-                self._values += np.bincount(bits, minlength=2**16)
                 self._file.seek(0, SEEK_END)
                 self._file.write(look.maps.astype(np.float32).tobytes())
                 for row in look.rows:
@@ -56,17 +52,3 @@ class HeatMaps:
         size = 4 * int(np.prod(self._spatial))
         self._file.seek(self._place[row] * size)
         return np.frombuffer(self._file.read(size), np.float32).reshape(self._spatial)
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """The median of all maps inside the anatomy, and the highest value, in half precision."""
-        count = int(self._values.sum())
-        if not count:
-            return 0.0, 1.0
-        # Of numbers from 0 up, half precision has the order of its bits.
-        upto = self._values.cumsum()
-        middle = np.searchsorted(upto, [(count - 1) // 2, count // 2], side="right")
-        highest = int(np.flatnonzero(self._values)[-1])
-        low, high = middle.astype(np.uint16).view(np.float16), np.uint16(highest).view(np.float16)
-        median = float(np.mean(low))
-        return median, max(float(high), median + 0.01)

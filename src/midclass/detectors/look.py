@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -73,3 +73,29 @@ def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = Tru
         np.maximum.at(highest, cases, look.scores)
     highest[failed] = -np.inf
     return np.where(np.isneginf(highest), np.nan, highest)
+
+
+class Hottest:
+    """The highest heat of each case, noted while looks go by.
+
+    Args:
+        prepared: the samples that are looked at.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._cases = prepared.case_index
+        self._highest = np.full(len(prepared.cases), np.nan)
+
+    def noting(self, looks: Iterable[Look]) -> Iterator[Look]:
+        """The looks themselves."""
+        for look in looks:
+            if look.maps is not None:
+                highest = look.maps.reshape(len(look.rows), -1).max(1)
+                np.fmax.at(self._highest, self._cases[look.rows], highest)
+            yield look
+
+    @property
+    def found(self) -> FloatArray:
+        """Of the cases of which a map was seen, in any order."""
+        found: FloatArray = self._highest[~np.isnan(self._highest)]
+        return found

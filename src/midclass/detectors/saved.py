@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
@@ -23,6 +24,12 @@ from torch import Tensor
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.cross_conformal import steps
+from midclass.recipe.file import without_folders
+from midclass.recipe.resolve import reference_to
+from midclass.version import __version__
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
 
 ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
 LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
@@ -62,6 +69,13 @@ class Parent(_Strict):
     threshold: FiniteFloat
 
 
+class Heat(_Strict):
+    """Where the colour of heat maps begins; see ``HeatScale``."""
+
+    begins: float = Field(default=0.5, ge=0, le=1)
+    rate: float = Field(default=0.05, gt=0, lt=1)
+
+
 class About(_Strict):
     """What ``detector.json`` says; see ``Detector.save``. Further keys are remarks."""
 
@@ -76,6 +90,7 @@ class About(_Strict):
     not_assessed: dict[str, Count] = {}  # earlier versions did not count
     threads: Count | None = None
     parent: Parent | None = None
+    heat: Heat = Heat()
     plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
@@ -95,6 +110,28 @@ class About(_Strict):
             if self.calibration != expected:
                 raise ValueError("calibration is not that of the folds")
         return self
+
+
+def files_of(detector: Detector) -> dict[str, bytes]:
+    """The files of a fitted detector by name."""
+    tensors, facts = (detector.folds_ or detector).state()
+    about = {
+        "midclass": __version__,
+        "detector": reference_to(type(detector)),
+        "recipe": without_folders(detector.recipe.to_dict()),
+        "max_fpr": detector.max_fpr_,
+        "threshold": detector.threshold_,
+        "calibration": detector.calibration_.tolist(),
+        "cases": detector.cases_,
+        "patients": detector.patients_,
+        "not_assessed": detector.not_assessed_,
+        "plausible": detector.plausible_.to_json(),
+        "threads": detector.threads_,
+        "heat": asdict(detector.heat_),
+        **({} if detector.parent_ is None else {"parent": detector.parent_}),
+        "state" if detector.folds_ is None else "folds": facts,
+    }
+    return text_and_weights(about, tensors)
 
 
 def text_and_weights(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def set_threshold(
 ) -> Shift:
     """Set the threshold of a detector with given-class cases of another place.
 
-    Scores and heat maps stay; p-values, flags and the promise become those of the new place.
+    Scores and heat stay; p-values, flags, the promise and where colour begins are then of that
+    place.
 
     Args:
         detector: fitted; changed in place.
@@ -83,23 +85,23 @@ def set_threshold(
     """
     only_given_class(local)
     rate = detector.max_fpr_ if max_fpr is None else checked_fpr(max_fpr)
-    scores = detector.score_samples(local)
-    seen = np.flatnonzero(~np.isnan(scores))
-    conformal.refuse_too_few(len(seen), rate)
-    patients = [local.cases.cases[row].patient_id for row in seen]
-    shift = Shift.between(detector, scores[seen], patients)
+    seen = len(local.cases) - len(detector.reasons(local))
+    conformal.refuse_too_few(seen, rate)
+    before = copy(detector)
+    detector.max_fpr_ = rate
+    scores = detector.calibrate(local)
+    there = np.flatnonzero(~np.isnan(scores))
+    patients = [local.cases.cases[row].patient_id for row in there]
     detector.parent_ = {
         "name": folder.resolve().name,
         "sha256": hash_of_file(folder / ABOUT),
-        "max_fpr": detector.max_fpr_,
-        "threshold": detector.threshold_,
+        "max_fpr": before.max_fpr_,
+        "threshold": before.threshold_,
     }
-    detector.max_fpr_, detector.calibration_ = rate, np.sort(scores[seen])
-    detector.threshold_ = conformal.conformal_threshold(detector.calibration_, rate)
     detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}
     detector.patients_ = detector.patients_ | {"calibrate": len(local.cases.patients)}
-    detector.not_assessed_ = detector.not_assessed_ | {"calibrate": len(scores) - len(seen)}
-    return shift
+    detector.not_assessed_ = detector.not_assessed_ | {"calibrate": len(scores) - len(there)}
+    return Shift.between(before, scores[there], patients)
 
 
 def promise(detector: Detector, max_fpr: float) -> None:

@@ -15,6 +15,7 @@ from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import ABOUT, About, damaged, read_saved
 from midclass.errors import InputError
+from midclass.evaluation.heat import HeatScale
 from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import moved_file, saved_class
@@ -54,6 +55,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.cases_, detector.patients_ = about.cases, about.patients
         detector.not_assessed_ = about.not_assessed
         detector.threads_ = about.threads
+        detector.heat_ = HeatScale(about.heat.begins, about.heat.rate)
         detector.parent_ = None if about.parent is None else about.parent.model_dump()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that do not fit; the error says it

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.ranking import Ranked
 from midclass.files import new_file
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 OUTLINE, ACCENT, GREY = "#56B4E9", "#D55E00", "#666666"  # Okabe and Ito, safe for colour-blind eyes
 HEAT = "inferno"
 DPI = 100
+CAPTION = 20
+"""Pixels of a line below an overlay."""
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -38,7 +41,7 @@ class Panel:
         pixels: ``(c, h, w)`` in [0, 1].
         anatomy: bool ``(h, w)``, drawn as an outline; None for no outline.
         heat: ``(h, w)`` in [0, 1], laid over the image; None for the image alone.
-        text: stands in the image.
+        text: stands in the image, or below it.
         spacing_mm: ``(rows, cols)``, draws a scale bar; None for none.
     """
 
@@ -107,15 +110,18 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
     save(figure, path)
 
 
-def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> None:
+def heat_maps(
+    path: Path, title: str, groups: Mapping[str, Sequence[Panel]], scale: HeatScale
+) -> None:
     """Examples in named groups, one group a row: each image with outline, and its heat map.
 
-    All heat maps share one scale, named in the title: transparent at the usual heat of these
-    images (the median inside the anatomy), opaque at the highest.
+    Args:
+        path: of the PNG.
+        title: above them; beside it are the colours and what they mean.
+        groups: by name.
+        scale: of the detector.
     """
     shown = [panel for panels in groups.values() for panel in panels]
-    low, high = heat_scale(shown)
-    title = f"{title}   (heat from {low:.2f}, transparent, to {high:.2f})"
     across = max(1, *(len(panels) for panels in groups.values()))
     height, width = shown[0].pixels.shape[1:] if shown else (1, 1)
     cell, text, top, left = 1.75, 0.5, 0.35, 0.3  # inches
@@ -140,25 +146,56 @@ def heat_maps(path: Path, title: str, groups: Mapping[str, Sequence[Panel]]) -> 
             show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
             if panel is not None:
                 row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3, parse_math=False)
-            show_panel(row[2 * i + 1], panel and _scaled(panel, (low, high)))
+            show_panel(row[2 * i + 1], panel and _scaled(panel, scale))
+    _colours(figure, size, scale)
     save(figure, path)
 
 
-def overlay(path: Path, panel: Panel, scale: tuple[float, float] = (0.0, 1.0)) -> None:
-    """One image and its heat map side by side, at least 384 pixels high, without any text.
+def overlay(path: Path, panel: Panel, scale: HeatScale) -> None:
+    """One image and its heat map side by side, at least 384 pixels high, and what they mean below.
 
-    The heat map is transparent at the first number of the scale and opaque at the second.
+    Args:
+        path: of the PNG.
+        panel: image, heat, and the text that stands below.
+        scale: of the detector.
     """
     import PIL.Image
+    import PIL.ImageDraw
+    import PIL.ImageFont
 
     image = _rgb(panel.pixels)
     both = np.concatenate([image, _over(image, _scaled(panel, scale).heat)], axis=1)
     times = -(-384 // image.shape[0])
-    picture = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
-    size = picture.width * times, picture.height * times
-    larger = picture.resize(size, PIL.Image.Resampling.BILINEAR)
+    small = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
+    width, height = small.width * times, small.height * times
+    picture = PIL.Image.new("RGB", (width, height + 2 * CAPTION))
+    picture.paste(small.resize((width, height), PIL.Image.Resampling.BILINEAR))
+    bar = PIL.Image.fromarray((_gradient() * 255).round().astype(np.uint8))
+    picture.paste(bar.resize((CAPTION * 3, CAPTION // 2)), (6, height + CAPTION + CAPTION // 4))
+    draw, font = PIL.ImageDraw.Draw(picture), PIL.ImageFont.load_default(13)
+    draw.text((6, height + 3), panel.text, "white", font)
+    draw.text((CAPTION * 3 + 14, height + CAPTION + 3), _meaning(scale), "white", font)
     with new_file(path, synced=False) as file:
-        larger.save(file, "png")
+        picture.save(file, "png")
+
+
+def _gradient() -> FloatArray:
+    """The colours from where they begin to where they are full, over grey: ``(1, 64, 3)``."""
+    return _over(np.full((1, 64, 3), 0.4), np.linspace(0, 1, 64)[None])
+
+
+def _meaning(scale: HeatScale) -> str:
+    return f"colour begins where at most {scale.rate:.1%} of normals show any"
+
+
+def _colours(figure: Figure, size: tuple[float, float], scale: HeatScale) -> None:
+    """The colours and what they mean, in the upper right corner."""
+    wide, high = 0.8 / size[0], 0.14 / size[1]
+    axes = figure.add_axes((1 - wide - 0.01, 1 - 0.1 / size[1] - high, wide, high))
+    axes.imshow(_gradient(), aspect="auto")
+    axes.set(xticks=[], yticks=[])
+    text = _meaning(scale)
+    axes.text(-0.05, 0.5, text, transform=axes.transAxes, ha="right", va="center", fontsize=8)
 
 
 def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
@@ -171,25 +208,9 @@ def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
     return f"{value} ({low} to {high})"
 
 
-def heat_scale(panels: Sequence[Panel]) -> tuple[float, float]:
-    """The median of all heat maps inside the anatomy, and the highest value."""
-    inside = [
-        panel.heat[slice(None) if panel.anatomy is None else panel.anatomy].ravel()
-        for panel in panels
-        if panel.heat is not None
-    ]
-    values = np.concatenate([*inside, np.empty(0)])
-    if not len(values):
-        return 0.0, 1.0
-    low = float(np.median(values))
-    return low, max(float(values.max()), low + 0.01)
-
-
-def _scaled(panel: Panel, scale: tuple[float, float]) -> Panel:
-    """The image and its heat map on a scale, without anything else."""
-    low, high = scale
-    heat = None if panel.heat is None else (panel.heat - low) / (high - low)
-    return Panel(panel.pixels, heat=heat)
+def _scaled(panel: Panel, scale: HeatScale) -> Panel:
+    """The image and its heat map as strength of colour, without anything else."""
+    return Panel(panel.pixels, heat=None if panel.heat is None else scale(panel.heat))
 
 
 def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:

@@ -149,7 +149,7 @@ def _build(
         }
         _write(new / "failed.json", json.dumps(failed).encode())
         entry = root / key_of(cohort, rules, shown)
-        about = {"key": entry.name, "cohort": cohort.name, "cases": len(cohort)}
+        about = {"key": entry.name, "cohort": cohort.title, "cases": len(cohort)}
         _write(new / ABOUT, json.dumps(about).encode())
         _write(new / f"{likeness_of(cohort, rules)}.like", b"")
         _know(new, cohort, state, started)

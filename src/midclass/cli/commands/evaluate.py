@@ -79,7 +79,7 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
         plots.roc(temporary / "roc.png", title, table, figures)
         if detector.makes_heat_maps:
             groups = _examples(prepared, maps, table)
-            plots.heat_maps(temporary / "heat_maps.png", title, groups)
+            plots.heat_maps(temporary / "heat_maps.png", title, groups, detector.heat_)
     _tell(figures)
     tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.look import Look
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -82,18 +83,13 @@ def _run(
         raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
         known = list[str]()
         blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
-        if heat_maps is None:
-            with table_file(out) as add:
-                scored = _write_scores(detector, blocks, add, not_assessed)
-        else:
-            with (
-                table_file(out) as add,  # has its name last: both are there, or nothing is
-                new_folder(heat_maps, overwrite=options.overwrite, synced=False) as pictures,
-                kept_heat_maps(pictures) as maps,
-            ):
-                seen = list[Prepared]()  # their pixels are on disk
-                scored = _write_scores(detector, _noted(blocks, seen), add, not_assessed, maps)
-                _write_overlays(seen, maps, pictures)
+        with ExitStack() as stack:
+            add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
+            pictures = None
+            if heat_maps is not None:
+                made = new_folder(heat_maps, overwrite=options.overwrite, synced=False)
+                pictures = stack.enter_context(made)
+            scored = _write_scores(detector, blocks, add, not_assessed, pictures)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
@@ -140,28 +136,25 @@ def _shown(blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
         del block  # or it would stay while the next is prepared
 
 
-def _noted(blocks: Iterable[Prepared], seen: list[Prepared]) -> Iterator[Prepared]:
-    for block in blocks:
-        seen.append(block)
-        yield block
-
-
 def _write_scores(
     detector: Detector,
     blocks: Iterable[Prepared],
     add: Callable[[ScoreTable], None],
     not_assessed: NotAssessed,
-    maps: HeatMaps | None = None,
+    pictures: Path | None = None,
 ) -> _Scored:
-    """Fill the score table; keep the heat maps, where there is a place for them."""
+    """Fill the score table; draw each sample with its heat map, where there is a folder for it."""
     scored, samples = _Scored(), 0
     for prepared in blocks:
         scored.failed += prepared.failed
         if not len(prepared):
             continue
-        looks = detector.looks(prepared, heat_maps=maps is not None)
-        looks = looks if maps is None else maps.keeping(looks, first=samples)
+        looks: Iterable[Look] = detector.looks(prepared, heat_maps=pictures is not None)
+        if pictures is not None:
+            looks = list(looks)
         table = score_table(detector, prepared, looks, not_assessed=not_assessed)
+        if pictures is not None:
+            _write_overlays(detector, prepared, looks, table, pictures, samples)
         add(table)
         scored.cases += len(table)
         scored.flagged += int(table.flagged.sum())
@@ -173,18 +166,38 @@ def _write_scores(
     return scored
 
 
-def _write_overlays(blocks: Iterable[Prepared], maps: HeatMaps, folder: Path) -> None:
-    """One picture a sample; all heat maps on one scale, so that pictures can be compared."""
-    scale, number = maps.scale, 0
-    for prepared in blocks:
-        for row, case in enumerate(prepared.case_index):
-            name = _file_name(prepared.cases.cases[case].case_id)
-            heat = maps.get(number)
-            unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
-            picture = folder / f"{number:05d}_{name}{unseen}.png"
-            pixels = prepared.images([row])[0] / np.float32(65535)
-            overlay(picture, Panel(pixels, heat=heat), scale)
-            number += 1
+def _write_overlays(
+    detector: Detector,
+    prepared: Prepared,
+    looks: Iterable[Look],
+    table: ScoreTable,
+    folder: Path,
+    first: int,
+) -> None:
+    """One picture a sample, numbered from ``first``."""
+    maps = {
+        int(row): heat
+        for look in looks
+        if look.maps is not None
+        for row, heat in zip(look.rows, look.maps, strict=True)
+    }
+    for row, case in enumerate(prepared.case_index):
+        name, heat = _file_name(prepared.cases.cases[case].case_id), maps.get(row)
+        unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
+        picture = folder / f"{first + row:05d}_{name}{unseen}.png"
+        pixels = prepared.images([row])[0] / np.float32(65535)
+        said = _said(table, int(case), heat is not None and bool(detector.heat_(heat).any()))
+        overlay(picture, Panel(pixels, heat=heat, text=said), detector.heat_)
+
+
+def _said(table: ScoreTable, case: int, warm: bool) -> str:
+    """What stands below a picture."""
+    if not table.assessed[case]:
+        return f"not assessed: {table.reason[case]}"
+    flag = "flagged" if table.flagged[case] else "not flagged"
+    place = ", by no single place" if table.flagged[case] and not warm else ""
+    p_value = table.extra["p_value"][case]
+    return f"{flag}{place}: score {table.score[case]:.2f}, p {p_value:.3g}"
 
 
 def _file_name(case_id: str) -> str:
