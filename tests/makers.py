@@ -82,13 +82,13 @@ def trained_recipe(
 
 
 def tiny_phantoms(steps: int = 8, checkpoints: int = 2) -> str:
-    """The text of a recipe for phantoms that trains in a second."""
+    """The text of a recipe for phantoms that trains in a second, without a pretrained network."""
     return f"""\
 extends: phantoms
 name: tiny
 floor: 0.0
 geometry: {{size: [32, 32], field_of_view_mm: 200}}
-budget: {{steps: {steps}, batch: 8, width: 8, checkpoints: {checkpoints}}}
+budget: {{steps: {steps}, batch: 8, width: 8, checkpoints: {checkpoints}, pretrained: null}}
 """
 
 

@@ -35,7 +35,8 @@ from midclass.cli.options import Options
 from midclass.cli.outputs import Place, claimed
 from midclass.evaluation import plots
 from midclass.evaluation.cells import as_cell, from_cell
-from midclass.evaluation.plots import Panel
+from midclass.evaluation.heat import HeatScale
+from midclass.evaluation.panel import Panel, overlay
 from midclass.evaluation.table import ScoreTable
 from midclass.recipe.budget import Budget
 from midclass.study.log import LOG, Outcome, add_to_log, check_log, read_log
@@ -265,7 +266,7 @@ def test_an_overlay_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch)
 
     monkeypatch.setattr(PIL.Image.Image, "save", half)
     with pytest.raises(InputError, match=r"a\.png: cannot be written \(No space left"):
-        plots.overlay(tmp_path / "a.png", Panel(np.zeros((1, 8, 8))))
+        overlay(tmp_path / "a.png", Panel(np.zeros((1, 8, 8))), HeatScale())
     assert os.listdir(tmp_path) == []
 
 

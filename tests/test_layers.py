@@ -23,7 +23,12 @@ WRAPPED = {
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
-    "matplotlib": ["evaluation/plots.py", "preview/page.py", "study/plots.py"],
+    "matplotlib": [
+        "evaluation/panel.py",
+        "evaluation/plots.py",
+        "preview/page.py",
+        "study/plots.py",
+    ],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -59,7 +59,7 @@ def test_what_no_operator_describes_is_seen_by_the_second_witness(two: MiddleCla
 def test_the_score_is_the_soft_maximum_of_both_witnesses(two: MiddleClassDetector) -> None:
     samples = of(np.concatenate([discs(4, seed=1), striped(4, seed=2)]))
     batch = samples.batch(np.arange(8))
-    knows = two.combination_(raw_scores(look(two.network_, batch), batch, two.given_))
+    knows = two.combination_(raw_scores(look(two.networks_, batch), batch, two.given_))
     assert two.novelty_ is not None
     new, _ = two.novelty_(batch)
     np.testing.assert_allclose(two.score(batch)[0], np.log(np.exp(knows) + np.exp(new)))
@@ -71,7 +71,8 @@ def test_heat_is_the_heat_of_whichever_witness_sees_more(two: MiddleClassDetecto
     batch = of(striped(4, seed=2)).batch(np.arange(4))
     assert two.novelty_ is not None
     _, new = two.novelty_(batch)
-    known = look(two.network_, batch).change.sigmoid()
+    looks = [output.change.sigmoid() for output in look(two.networks_, batch)]
+    known = torch.maximum(*looks)
     assert (new > known).any()
     torch.testing.assert_close(two.score(batch)[1], torch.maximum(new, known))
 

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from midclass import ScoreTable, report
 from midclass.evaluation import plots
 from midclass.evaluation.heat import HeatScale
+from midclass.evaluation.panel import Panel, overlay
 
 
-def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> plots.Panel:
+def _panel(seed: int = 0, channels: int = 1, shape: tuple[int, int] = (24, 32)) -> Panel:
     rng = np.random.default_rng(seed)
     anatomy = np.zeros(shape, bool)
     anatomy[6:18, 8:24] = True
-    return plots.Panel(
+    return Panel(
         rng.random((channels, *shape)), anatomy, rng.random(shape), "severity 0.50", (2.0, 2.0)
     )
 
@@ -70,7 +71,7 @@ def test_an_overlay_leaves_cold_pixels_as_they_are(tmp_path: Path) -> None:
     panel = _panel()
     heat = np.zeros((24, 32))
     heat[5, 7] = 1
-    plots.overlay(tmp_path / "o.png", plots.Panel(panel.pixels, heat=heat), HeatScale())
+    overlay(tmp_path / "o.png", Panel(panel.pixels, heat=heat), HeatScale())
     with PIL.Image.open(tmp_path / "o.png") as picture:
         small = np.asarray(picture)[:384][8::16, 8::16].astype(int)
     changed = np.abs(small[:, 1:31] - small[:, 33:63]).max(-1) > 2  # the seam is interpolated
@@ -136,8 +137,8 @@ def test_the_line_of_a_roc_curve_is_the_curve_of_its_table(
 def test_colour_begins_at_the_scale_and_grows_from_there(tmp_path: Path) -> None:
     colours = {}
     for heat in (0.0, 0.89, 0.91, 0.97, 0.999, 1.0):
-        panel = plots.Panel(np.full((1, 24, 32), 0.2), heat=np.full((24, 32), heat))
-        plots.overlay(tmp_path / "o.png", panel, HeatScale(begins=0.9))
+        panel = Panel(np.full((1, 24, 32), 0.2), heat=np.full((24, 32), heat))
+        overlay(tmp_path / "o.png", panel, HeatScale(begins=0.9))
         with PIL.Image.open(tmp_path / "o.png") as image:
             plain, over = np.split(np.asarray(image, float)[:384], 2, axis=1)
         colours[heat] = np.abs(over - plain).mean()

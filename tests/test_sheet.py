@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from midclass import InputError, Prepared, Recipe, prepare
 from midclass.cli.app import app
-from midclass.evaluation.plots import Panel
+from midclass.evaluation.panel import Panel
 from midclass.preview import page, phantoms, sheet
 from midclass.preview.page import Block, Strip
 from midclass.recipe.file import shipped

@@ -24,6 +24,7 @@ from midclass.detectors.image_scores import (
 )
 from midclass.knowledge.focal import Focal
 from midclass.recipe.budget import Budget
+from midclass.training.heads import KnowledgeNetworks
 from midclass.training.loop import History
 from midclass.training.loss import batch_loss, loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses
@@ -51,7 +52,7 @@ def run(steps: int, workdir: Path | None = None, stop: int | None = None) -> tup
     def loss(net: nn.Module, rng: torch.Generator) -> torch.Tensor:
         return batch_loss(net, make_batch(rng), budget)
 
-    return trained(network(), loss, budget, workdir=workdir, progress=progress)
+    return trained(KnowledgeNetworks(network()), loss, budget, workdir=workdir, progress=progress)
 
 
 def test_the_loss_falls() -> None:

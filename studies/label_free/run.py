@@ -59,8 +59,8 @@ def run(task: str, repeat: int, data: Path, work: Path) -> None:
     prepared = prepare(test, recipe)
     best = detector.history_["best"]
     for way, index in (("last_log_odds", -1), ("last_combined", -1), ("chosen", best)):
-        detector.network_.load_state_dict(states[index])
-        choice = judge.choose(detector.network_)
+        detector.networks_.load_state_dict(states[index])
+        choice = judge.choose(detector.networks_)
         choice = alone(choice, "log_odds") if way == "last_log_odds" else choice
         detector.given_, detector.combination_ = choice.given, choice.combination
         detector.calibrate(parts["calibrate"])

@@ -84,7 +84,7 @@ def main() -> int:
 
     @torch.inference_mode()
     def witnesses(batch: ImageBatch) -> FloatArray:
-        columns = [raw_scores(look(detector.network_, batch), batch, detector.given_)]
+        columns = [raw_scores(look(detector.networks_, batch), batch, detector.given_)]
         columns += [other.score(batch)[0].numpy()[:, None] for other in others.values()]
         return np.concatenate(columns, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines._features import feature_network
 from midclass.detectors.image_scores import (
+    BY_HEADS,
     CLEARLY,
+    NAMES,
     USABLE,
     Combination,
     GivenClass,
@@ -24,6 +27,7 @@ from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
+from midclass.training.heads import Heads, KnowledgeNetworks
 from midclass.training.lesson import FORWARD_BATCH, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import batch_loss
@@ -48,12 +52,13 @@ class MiddleClassDetector(Detector):
     """Knowledge-guided one-class classification.
 
     Trains on K middle classes against the given class, then chooses the checkpoint with operators
-    and patients that training has not seen. Two witnesses see a case. What knowledge says is the
-    mean of three scores (log-odds of any middle class, top of the change map, distance in feature
-    space), each in units of the given class. What is new to a network that has only seen
-    photographs, see ``Novelty``, is there where the recipe names weights (``budget.pretrained``).
-    The score is ``log(exp(knowledge) + exp(novelty))``, which is little more than the larger of
-    both: knowledge is blind to what was not described, and novelty to what photographs do not show.
+    and patients that training has not seen. Three witnesses see a case, the last two where the
+    recipe names weights (``budget.pretrained``): a network of its own (mean of the log-odds of any
+    middle class, the top of the change map and the distance in feature space, each in units of the
+    given class); heads on the maps of a network that has only seen photographs (the first two); and
+    what is new to that network, see ``Novelty``. The score is ``log(exp + exp + exp)``, which is
+    little more than the largest: knowledge is blind to what was not described, and novelty to what
+    photographs do not show.
     No target label enters, unless a few ``positives`` are given: then they are one class more to
     learn.
 
@@ -76,60 +81,69 @@ class MiddleClassDetector(Detector):
         given = self.images(lesson.train)
         known = None if lesson.positives is None else self.images(lesson.positives)
 
-        def loss(network: nn.Module, rng: torch.Generator) -> Tensor:
+        def loss(networks: nn.Module, rng: torch.Generator) -> Tensor:
             batch = classes(given.draw(budget.batch, rng), rng)
             if known is not None:
                 seen = known.draw_acquired(max(1, budget.batch // 4), rng)
                 batch = batch.with_positives(seen, len(classes.names))
-            return batch_loss(network, batch, budget)
+            return batch_loss(networks, batch, budget)
 
         count = len(classes.names) + (known is not None)
-        self.network_ = self._new_network(lesson.train.shape, count, lesson.seed)
+        self.networks_ = self._new_networks(lesson.train.shape, count, lesson.seed)
         judge = self.judge(lesson.train, lesson.select, lesson.seed)
         history, states = train(
-            self.network_,
+            self.networks_,
             loss,
-            lambda network: judge.choose(network).figure,
+            lambda networks: judge.choose(networks).figure,
             budget,
             lesson,
         )
         best = history.best(CLEARLY, USABLE)
-        self.network_.load_state_dict(states[best])
-        chosen = judge.choose(self.network_)
+        self.networks_.load_state_dict(states[best])
+        chosen = judge.choose(self.networks_)
         self.given_, self.combination_ = chosen.given, chosen.combination
         self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
         self.novelty_ = self._novelty(lesson, judge.select)
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
-        """Both witnesses together, and where any of them sees something."""
-        output = look(self.network_, images)
-        scores = self.combination_(raw_scores(output, images, self.given_))
-        heat = output.change.sigmoid()
+        """All witnesses together, and where any of them sees something."""
+        maps = self.networks_.maps(images)  # once for two witnesses
+        outputs = look(self.networks_, images, maps)
+        scores = self.combination_(raw_scores(outputs, images, self.given_))
+        heat = torch.stack([output.change for output in outputs]).amax(0).sigmoid()
         if self.novelty_ is not None:
-            unusual, where = self.novelty_(images)
+            unusual, where = self.novelty_(images, maps[1:])
             scores = np.logaddexp(scores, unusual)
             heat = torch.maximum(heat, where.to(heat.device))
         return torch.from_numpy(scores), heat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""
-        tensors = weights_of(self.network_)
+        own, heads = self.networks_.own, self.networks_.heads
+        tensors = weights_of(own)
         tensors |= {"given.mean": self.given_.mean, "given.inverse": self.given_.inverse}
         facts = {
-            "network": self.network_.settings,
+            "network": own.settings,
             "combination": asdict(self.combination_),
             "history": self.history_,
         }
         if self.novelty_ is not None:
             remembered, facts["novelty"] = self.novelty_.state()
             tensors |= {f"novelty.{name}": value for name, value in remembered.items()}
+        if heads is not None:
+            tensors |= {f"heads.{name}": value for name, value in weights_of(heads).items()}
+            facts["heads"] = heads.settings
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
         settings = facts["network"]
         refuse_other_size(settings, self.recipe.budget)
-        self.network_ = with_weights(lambda: Network(**settings), tensors, self.device)
+        own, pretrained, heads = (
+            with_weights(lambda: Network(**settings), tensors, self.device),
+            None,
+            None,
+        )
         self.given_ = GivenClass(tensors["given.mean"], tensors["given.inverse"])
         combination = {k: tuple(v) for k, v in facts["combination"].items()}
         self.combination_ = Combination(**combination)
@@ -139,21 +153,30 @@ class MiddleClassDetector(Detector):
         if "novelty" in facts:
             remembered = under("novelty.", tensors)
             self.novelty_ = Novelty.restored(remembered, facts["novelty"], self.device)
+            pretrained = self.novelty_.network
+        if "heads" in facts:
+            about = facts["heads"]
+            heads = with_weights(lambda: Heads(**about), under("heads.", tensors), self.device)
+        self.networks_ = KnowledgeNetworks(own, pretrained, heads).eval()
 
     def _novelty(self, lesson: Lesson, held_out: ImageBatch) -> Novelty | None:
         """The second witness, in units of images that were held out of its memory."""
-        if self.recipe.weights() is None:
+        network = self.networks_.pretrained
+        if network is None:
             return None
-        network = feature_network(self.recipe, lesson.train.shape, lesson.seed)
-        assert isinstance(network, PretrainedNetwork)
         rng = torch.Generator().manual_seed(lesson.seed)
         given, seen = self.images(lesson.train), held_out.split(FORWARD_BATCH)
-        return Novelty.of(network.to(self.device), given, list(seen), rng)
+        return Novelty.of(network, given, list(seen), rng)
 
-    def _new_network(self, shape: tuple[int, ...], classes: int, seed: int) -> Network:
+    def _new_networks(self, shape: tuple[int, ...], classes: int, seed: int) -> KnowledgeNetworks:
         budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
-        network = seeded(lambda: Network.of_budget(budget, classes, channels, dims), seed)
-        return network.to(self.device)
+        own = seeded(lambda: Network.of_budget(budget, classes, channels, dims), seed)
+        if self.recipe.weights() is None:
+            return KnowledgeNetworks(own).to(self.device)
+        pretrained = feature_network(self.recipe, shape, seed).to(self.device)
+        assert isinstance(pretrained, PretrainedNetwork)
+        heads = seeded(lambda: Heads(classes, pretrained.channels), seed)
+        return KnowledgeNetworks(own, pretrained, heads).to(self.device)
 
     def judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
         """Held-out given-class images, and middle classes of operators not in the recipe.
@@ -202,38 +225,50 @@ class Judge:
     select: ImageBatch
     middles: list[ImageBatch]
 
-    def choose(self, network: nn.Module) -> Choice:
-        """How this network scores; its figure is the AUROC."""
-        given = GivenClass.of(_features(network, self.reference))
-        normal = _scores_of(network, self.select, given)
-        middle = np.concatenate([_scores_of(network, each, given) for each in self.middles])
-        combination = Combination.of(normal)
+    def choose(self, networks: nn.Module) -> Choice:
+        """How these networks score; its figure is the AUROC."""
+        given = GivenClass.of(_features(networks, self.reference))
+        normal = _scores_of(networks, self.select, given)
+        middle = np.concatenate([_scores_of(networks, each, given) for each in self.middles])
+        combination = Combination.of(normal, (NAMES + BY_HEADS)[: normal.shape[1]])
         figures = combination.figures(normal, middle)
         return Choice(given, combination, figures["+".join(combination.chosen)], figures)
 
 
 @torch.inference_mode()
-def look(network: nn.Module, batch: ImageBatch) -> Output:
-    """The network's output in float32, the same for an image alone and in a batch."""
-    network.eval()
-    output: Output = network(batch.pixels)
-    return output
+def look(
+    networks: nn.Module, batch: ImageBatch, maps: Sequence[Tensor] | None = None
+) -> list[Output]:
+    """What each network says in float32, the same of an image alone and in a batch.
+
+    Args:
+        networks: ``KnowledgeNetworks``.
+        batch: images.
+        maps: of the images, where they were made before.
+    """
+    networks.eval()
+    outputs: list[Output] = networks(batch, maps)
+    return outputs
 
 
-def raw_scores(output: Output, batch: ImageBatch, given: GivenClass) -> FloatArray:
-    """``(n, 3)``, columns as ``image_scores.NAMES``."""
-    columns = [
-        log_odds(output.logits),
-        top_change(output.change, batch.anatomy),
-        given.distance(output.features.cpu()),
+def raw_scores(outputs: Sequence[Output], batch: ImageBatch, given: GivenClass) -> FloatArray:
+    """``(n, 3)``, columns as ``image_scores.NAMES``; with heads ``(n, 5)``, then ``BY_HEADS``."""
+    own, *others = [
+        [log_odds(output.logits), top_change(output.change, batch.anatomy)] for output in outputs
     ]
+    columns = [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
     return np.stack([column.double().cpu().numpy() for column in columns], 1)
 
 
-def _scores_of(network: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
-    parts = [raw_scores(look(network, part), part, given) for part in images.split(FORWARD_BATCH)]
-    return np.concatenate(parts) if parts else np.empty((0, 3))
+def _scores_of(networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
+    parts = [raw_scores(look(networks, part), part, given) for part in images.split(FORWARD_BATCH)]
+    return np.concatenate(parts) if parts else np.empty((0, len(NAMES)))
 
 
-def _features(network: nn.Module, images: ImageBatch) -> Tensor:
-    return torch.cat([look(network, part).features for part in images.split(FORWARD_BATCH)]).cpu()
+def _features(networks: nn.Module, images: ImageBatch) -> Tensor:
+    """Of the own network, without a look by the others."""
+    networks.eval()
+    assert isinstance(networks, KnowledgeNetworks)
+    parts = images.split(FORWARD_BATCH)
+    with torch.inference_mode():
+        return torch.cat([networks.own(part.pixels).features for part in parts]).cpu()

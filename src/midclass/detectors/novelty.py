@@ -79,16 +79,25 @@ class Novelty:
         return replace(found, patches=patches.in_units_of(cells), units=units)
 
     @torch.inference_mode()
-    def raw(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:
-        """``(n, 2)``, columns as ``NAMES``; distances of cells ``(n, *cells)``."""
-        stages = network_maps(self.network, images)  # once for both
+    def raw(
+        self, images: ImageBatch, stages: Sequence[Tensor] | None = None
+    ) -> tuple[FloatArray, Tensor]:
+        """``(n, 2)``, columns as ``NAMES``; distances of cells ``(n, *cells)``.
+
+        Args:
+            images: the batch.
+            stages: ``network_maps`` of them, where they were made before.
+        """
+        stages = network_maps(self.network, images) if stages is None else stages
         features = self.scale(pooled_features(stages, images).cpu()).float()
         scores, cells = self.patches.distances(stages, images)
         return torch.stack([nearest(features, self.memory), scores], 1).double().numpy(), cells
 
-    def __call__(self, images: ImageBatch) -> tuple[FloatArray, Tensor]:
+    def __call__(
+        self, images: ImageBatch, stages: Sequence[Tensor] | None = None
+    ) -> tuple[FloatArray, Tensor]:
         """Scores ``(n,)`` in units of the given class, and heat maps ``(n, 1, *spatial)``."""
-        raw, cells = self.raw(images)
+        raw, cells = self.raw(images, stages)
         return self.units(raw), self.patches.heat(cells, images.spatial)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""Plots: ROC curve and heat maps, as files; with ``preview.page`` and ``study.plots`` the only ones
-with matplotlib."""
+"""Plots: ROC curve and heat maps, as files.
+
+With ``panel``, ``preview.page`` and ``study.plots`` the only ones with matplotlib.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from midclass.evaluation.heat import HeatScale
+from midclass.evaluation.panel import FloatArray, Panel, coloured, gradient, meaning, over, rgb
 from midclass.evaluation.ranking import Ranked
 from midclass.files import new_file
 
@@ -25,31 +26,7 @@ if TYPE_CHECKING:
     from midclass.evaluation.table import ScoreTable
 
 OUTLINE, ACCENT, GREY = "#56B4E9", "#D55E00", "#666666"  # Okabe and Ito, safe for colour-blind eyes
-HEAT = "inferno"
 DPI = 100
-CAPTION = 20
-"""Pixels of a line below an overlay."""
-
-FloatArray = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One image to show.
-
-    Attributes:
-        pixels: ``(c, h, w)`` in [0, 1].
-        anatomy: bool ``(h, w)``, drawn as an outline; None for no outline.
-        heat: ``(h, w)`` in [0, 1], laid over the image; None for the image alone.
-        text: stands in the image, or below it.
-        spacing_mm: ``(rows, cols)``, draws a scale bar; None for none.
-    """
-
-    pixels: FloatArray
-    anatomy: NDArray[np.bool_] | None = None
-    heat: FloatArray | None = None
-    text: str = ""
-    spacing_mm: tuple[float, float] | None = None
 
 
 def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> None:
@@ -146,55 +123,18 @@ def heat_maps(
             show_panel(row[2 * i], panel and Panel(panel.pixels, panel.anatomy))
             if panel is not None:
                 row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3, parse_math=False)
-            show_panel(row[2 * i + 1], panel and _scaled(panel, scale))
+            show_panel(row[2 * i + 1], panel and coloured(panel, scale))
     _colours(figure, size, scale)
     save(figure, path)
-
-
-def overlay(path: Path, panel: Panel, scale: HeatScale) -> None:
-    """One image and its heat map side by side, at least 384 pixels high, and what they mean below.
-
-    Args:
-        path: of the PNG.
-        panel: image, heat, and the text that stands below.
-        scale: of the detector.
-    """
-    import PIL.Image
-    import PIL.ImageDraw
-    import PIL.ImageFont
-
-    image = _rgb(panel.pixels)
-    both = np.concatenate([image, _over(image, _scaled(panel, scale).heat)], axis=1)
-    times = -(-384 // image.shape[0])
-    small = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
-    width, height = small.width * times, small.height * times
-    picture = PIL.Image.new("RGB", (width, height + 2 * CAPTION))
-    picture.paste(small.resize((width, height), PIL.Image.Resampling.BILINEAR))
-    bar = PIL.Image.fromarray((_gradient() * 255).round().astype(np.uint8))
-    picture.paste(bar.resize((CAPTION * 3, CAPTION // 2)), (6, height + CAPTION + CAPTION // 4))
-    draw, font = PIL.ImageDraw.Draw(picture), PIL.ImageFont.load_default(13)
-    draw.text((6, height + 3), panel.text, "white", font)
-    draw.text((CAPTION * 3 + 14, height + CAPTION + 3), _meaning(scale), "white", font)
-    with new_file(path, synced=False) as file:
-        picture.save(file, "png")
-
-
-def _gradient() -> FloatArray:
-    """The colours from where they begin to where they are full, over grey: ``(1, 64, 3)``."""
-    return _over(np.full((1, 64, 3), 0.4), np.linspace(0, 1, 64)[None])
-
-
-def _meaning(scale: HeatScale) -> str:
-    return f"colour begins where at most {scale.rate:.1%} of normals show any"
 
 
 def _colours(figure: Figure, size: tuple[float, float], scale: HeatScale) -> None:
     """The colours and what they mean, in the upper right corner."""
     wide, high = 0.8 / size[0], 0.14 / size[1]
     axes = figure.add_axes((1 - wide - 0.01, 1 - 0.1 / size[1] - high, wide, high))
-    axes.imshow(_gradient(), aspect="auto")
+    axes.imshow(gradient(), aspect="auto")
     axes.set(xticks=[], yticks=[])
-    text = _meaning(scale)
+    text = meaning(scale)
     axes.text(-0.05, 0.5, text, transform=axes.transAxes, ha="right", va="center", fontsize=8)
 
 
@@ -206,11 +146,6 @@ def interval_text(figure: Mapping[str, float], digits: int = 3) -> str:
     """
     value, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
-
-
-def _scaled(panel: Panel, scale: HeatScale) -> Panel:
-    """The image and its heat map as strength of colour, without anything else."""
-    return Panel(panel.pixels, heat=None if panel.heat is None else scale(panel.heat))
 
 
 def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
@@ -225,8 +160,8 @@ def show_panel(axes: Axes, panel: Panel | None, opacity: float = 0.7) -> None:
     axes.spines[:].set_visible(False)
     if panel is None:
         return
-    image = _rgb(panel.pixels)
-    axes.imshow(_over(image, panel.heat, opacity), interpolation="bilinear")
+    image = rgb(panel.pixels)
+    axes.imshow(over(image, panel.heat, opacity), interpolation="bilinear")
     if panel.anatomy is not None and panel.anatomy.any() and not panel.anatomy.all():
         axes.contour(panel.anatomy, levels=[0.5], colors=[OUTLINE], linewidths=0.9)
     outlined = [withStroke(linewidth=2, foreground="black")]
@@ -264,23 +199,6 @@ def _scale_bar(axes: Axes, shape: tuple[int, ...], spacing_mm: float) -> None:
         va="bottom",
         path_effects=[withStroke(linewidth=2, foreground="black")],
     )
-
-
-def _rgb(pixels: FloatArray) -> FloatArray:
-    """``(c, h, w)`` as ``(h, w, 3)``: grey or colour, always on the same scale from 0 to 1."""
-    clipped = np.clip(np.moveaxis(np.asarray(pixels, np.float64), 0, -1), 0, 1)
-    return clipped if clipped.shape[-1] == 3 else clipped[..., :1].repeat(3, -1)
-
-
-def _over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> FloatArray:
-    """The image with a heat map over it, the more opaque the hotter."""
-    from matplotlib import colormaps
-
-    if heat is None:
-        return image
-    strength = np.clip(heat, 0, 1)[..., None]
-    colour = colormaps[HEAT](0.25 + 0.7 * strength[..., 0])[..., :3]
-    return np.asarray(image + opacity * strength * (colour - image))
 
 
 def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from midclass.errors import InputError
-from midclass.evaluation.plots import OUTLINE, Panel, save, show_panel
+from midclass.evaluation.panel import Panel
+from midclass.evaluation.plots import OUTLINE, save, show_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

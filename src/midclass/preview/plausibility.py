@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.evaluation.metrics import share_interval
-from midclass.evaluation.plots import Panel
+from midclass.evaluation.panel import Panel
 from midclass.images.anatomy.shape import Features, deviations, feature_names, mask_features
 from midclass.images.prepare import Prepared, prepare
 from midclass.images.store import LARGEST

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation.plots import Panel
+from midclass.evaluation.panel import Panel
 from midclass.preview.page import Block, Strip
 
 if TYPE_CHECKING:

@@ -60,8 +60,8 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def batch_loss(network: nn.Module, batch: LabelledBatch, budget: Budget) -> Tensor:
-    """``loss_of`` the network's output for the batch."""
+def batch_loss(networks: nn.Module, batch: LabelledBatch, budget: Budget) -> Tensor:
+    """``loss_of`` what each of ``KnowledgeNetworks`` says of the batch, together."""
     with precision(batch.label.device):
-        output = network(batch.images.pixels)
-    return loss_of(output, batch, budget)
+        outputs = networks(batch.images)
+    return torch.stack([loss_of(output, batch, budget) for output in outputs]).sum()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.recipe.budget import Budget
+from midclass.types import ImageBatch
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
@@ -99,10 +100,10 @@ class Network(nn.Module):
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
         spatial = stages[0].shape[2:]
         pyramid = sum(
-            _resized(lateral(stage), spatial)
+            resized(lateral(stage), spatial)
             for lateral, stage in zip(self.lateral, stages, strict=True)
         )
-        change = _resized(self.change_head(pyramid), pixels.shape[2:])
+        change = resized(self.change_head(pyramid), pixels.shape[2:])
         features = stages[-1].flatten(2).mean(2)
         return Output(self.class_head(features), change, features)
 
@@ -135,7 +136,25 @@ def scaled(pixels: Tensor, standardise: bool) -> Tensor:
     return (pixels - mean) / std
 
 
-def _resized(x: Tensor, spatial: torch.Size) -> Tensor:
+def inside(batch: ImageBatch, standardise: bool) -> Tensor:
+    """Pixels scaled as for the method's network, 0 outside the anatomy: ``(n, c, *spatial)``.
+
+    Not standardised by the anatomy's own mean and variance: disease that fills a lung changes
+    both, and what is left would say nothing of it.
+
+    Args:
+        batch: images and their anatomy.
+        standardise: see ``scaled``.
+
+    >>> batch = ImageBatch.of(torch.rand(2, 1, 8, 8))
+    >>> [round(float(x), 3) for x in inside(batch, True).std((1, 2, 3))]
+    [1.0, 1.0]
+    """
+    return scaled(batch.pixels, standardise) * batch.anatomy
+
+
+def resized(x: Tensor, spatial: torch.Size) -> Tensor:
+    """Maps ``(n, c, *cells)`` at another resolution."""
     mode = "bilinear" if len(spatial) == 2 else "trilinear"
     return functional.interpolate(x, size=spatial, mode=mode, align_corners=False)
 

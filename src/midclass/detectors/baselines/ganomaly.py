@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.detectors.base import Detector
-from midclass.detectors.baselines._features import inside, mean_inside
+from midclass.detectors.baselines._features import mean_inside
 from midclass.training.autoencoders import ConvAutoEncoder, Encoder, Size
 from midclass.training.lesson import Lesson
 from midclass.training.loop import train_on_given
-from midclass.training.networks import refuse_other_size, seeded, weights_of, with_weights
+from midclass.training.networks import inside, refuse_other_size, seeded, weights_of, with_weights
 from midclass.types import ImageBatch
 
 ADVERSARIAL, CODE = 1 / 50, 1 / 50
