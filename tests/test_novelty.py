@@ -1,4 +1,4 @@
-"""The second witness: what is new to a network that has only seen photographs."""
+"""Novelty, a witness of its own: what is new to a network that has only seen photographs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def found(detector: MiddleClassDetector, recipe: Recipe) -> float:
     return auroc(np.repeat([0, 1], 40), scores.numpy())
 
 
-def test_what_no_operator_describes_is_seen_by_the_second_witness(two: MiddleClassDetector) -> None:
+def test_what_no_operator_describes_is_seen_by_novelty(two: MiddleClassDetector) -> None:
     one = MiddleClassDetector(ONE).fit(of(discs(100, seed=0), ONE), max_fpr=0.1)
     assert isinstance(one, MiddleClassDetector)
     assert one.novelty_ is None
@@ -56,7 +56,7 @@ def test_what_no_operator_describes_is_seen_by_the_second_witness(two: MiddleCla
     assert found(two, TWO) > found(one, ONE) + 0.05
 
 
-def test_the_score_is_the_soft_maximum_of_both_witnesses(two: MiddleClassDetector) -> None:
+def test_the_score_is_the_soft_maximum_of_knowledge_and_novelty(two: MiddleClassDetector) -> None:
     samples = of(np.concatenate([discs(4, seed=1), striped(4, seed=2)]))
     batch = samples.batch(np.arange(8))
     knows = two.combination_(raw_scores(look(two.networks_, batch), batch, two.given_))
@@ -144,7 +144,7 @@ def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatc
         TWO.weights()
 
 
-def test_a_recipe_that_extends_one_from_elsewhere_keeps_its_second_witness(tmp_path: Path) -> None:
+def test_a_recipe_that_extends_one_from_elsewhere_keeps_its_witnesses(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("extends: brain_mr\nname: mine\n")
     file = Recipe.load(tmp_path / "mine.yaml").weights()
     assert file is not None

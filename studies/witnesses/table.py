@@ -102,11 +102,26 @@ def page() -> str:
         for name in names
     }
     blocks = {
+        "heads": heads(),
         "witnesses": _table("witness", tasks, single),
         "skill": _table("witness", tasks, skill),
         "rules": _table("rule", tasks, rules),
     }
     return fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
+
+
+def heads() -> str:
+    """The scores of a network of its own, and of heads that see the whole image or its anatomy."""
+    files = sorted((HERE / "heads").glob("*.csv"))
+    rows: dict[str, list[float]] = {}
+    for file in files:
+        with open(file, newline="", encoding="utf-8") as text:
+            head, *cells = list(csv.reader(text))
+        numbers = np.array(cells, float)
+        for column, name in enumerate(head[1:], start=1):
+            area = auroc(numbers[:, 0].astype(int), numbers[:, column])
+            rows.setdefault(name.replace("_", " ").replace(".", ": "), []).append(area)
+    return _table("score", [file.stem for file in files], rows)
 
 
 def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:

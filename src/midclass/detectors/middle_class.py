@@ -160,7 +160,7 @@ class MiddleClassDetector(Detector):
         self.networks_ = KnowledgeNetworks(own, pretrained, heads).eval()
 
     def _novelty(self, lesson: Lesson, held_out: ImageBatch) -> Novelty | None:
-        """The second witness, in units of images that were held out of its memory."""
+        """The third witness, in units of images that were held out of its memory."""
         network = self.networks_.pretrained
         if network is None:
             return None

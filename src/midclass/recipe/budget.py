@@ -31,10 +31,11 @@ class Budget(BaseModel):
         width: channels of the network's first stage; a multiple of 8, because the vectorised
             convolution of torch 2.13 (CPU, channels last) corrupts memory with fewer.
         blocks: residual blocks per stage.
-        pretrained: weights of a network that has seen other images, for ``middle_class``'s second
-            witness and for the detectors that compare features; the others train their own network.
-            ``imagenet``, see ``weights_file``; or a file with the weights of a ResNet-18 or an
-            EfficientNet-Lite0. None: no second witness, and features of an untrained network.
+        pretrained: weights of a network that has seen other images: for more witnesses of
+            ``middle_class``, and for the detectors that compare features; the others train their
+            own network. ``imagenet``, see ``weights_file``; or a file with the weights of a
+            ResNet-18 or an EfficientNet-Lite0. None: the own network alone, and features of an
+            untrained one.
         standardise: each image gets mean 0 and variance 1 before a network, or another detector,
             looks at it.
 
