@@ -24,7 +24,7 @@ _OF_A_KILLED = re.compile(r"\.evaluation\.([0-9a-f]{8}\.(tmp|old)|lock)")
 """What an evaluation that was killed leaves in the detector's folder."""
 # Folders of versions that wrote no list: which files must be there, and which may.
 _NUMBERED = r"\d{5}_[^/]*\.png|images/(train|given|target)_\d{5}\.png"
-_EVALUATION = ({"scores.csv", "summary.json", "roc.png"}, {"heat_maps.png"})
+_EVALUATION = ({"scores.csv", "summary.json", "roc.png"}, {"heat_maps.png", "patients.csv"})
 _SHAPES: tuple[tuple[set[str], set[str] | str], ...] = (
     ({"detector.json", "weights.safetensors"}, {"cohort.json"}),
     _EVALUATION,

@@ -134,3 +134,20 @@ def tell_anatomies(counts: Mapping[str, int]) -> None:
     if len(counts) > 1:
         said = ", ".join(f"{name} {count}" for name, count in counts.items())
         say(f"{'anatomy':<16} {said}")
+
+
+def tell_patients(table: ScoreTable, calibration: int, max_fpr: float, where: object) -> None:
+    """What became of patients, and whether a rate can be promised of them at all."""
+    scored = int(table.assessed.sum())
+    if calibration and 1 / (1 + calibration) <= max_fpr:
+        flagged = int(table.flagged.sum())
+        said = f"{flagged} flagged, of normal ones at most {max_fpr:.1%}"
+    elif calibration:
+        least = 1 / (1 + calibration)
+        said = (
+            f"{max_fpr:.1%} cannot be promised of them: {calibration} calibrated, which are enough "
+            f"for {least:.1%}"
+        )
+    else:
+        said = "none calibrated, so that nothing is promised of them"
+    say(f"{scored} patients scored, {said}: {where}")

@@ -21,6 +21,7 @@ from midclass.errors import InputError
 from midclass.evaluation import conformal
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
+from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
@@ -56,6 +57,7 @@ class Detector(ABC):
     threads_: int | None = None
     parent_: dict[str, Any] | None = None
     heat_: HeatScale = HeatScale()
+    patient_calibration_: FloatArray = np.empty(0)
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -152,6 +154,7 @@ class Detector(ABC):
         scores = self.scores_of(hottest.noting(looks), given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
+        self.patient_calibration_ = patient_scores(scores, [c.patient_id for c in given.cases])
         self._begin_heat(hottest.found)
         return scores
 

@@ -91,6 +91,7 @@ class About(_Strict):
     threads: Count | None = None
     parent: Parent | None = None
     heat: Heat = Heat()
+    patient_calibration: Calibration = []
     plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
@@ -100,6 +101,7 @@ class About(_Strict):
         if (self.state is None) == (self.folds is None):
             raise ValueError("expected either state or folds")
         _refuse_unsorted(self.calibration)
+        _refuse_unsorted(self.patient_calibration)
         threshold = conformal_threshold(self.calibration, self.max_fpr)
         if not math.isclose(threshold, self.threshold, rel_tol=1e-9, abs_tol=1e-12):
             raise ValueError(
@@ -128,6 +130,7 @@ def files_of(detector: Detector) -> dict[str, bytes]:
         "plausible": detector.plausible_.to_json(),
         "threads": detector.threads_,
         "heat": asdict(detector.heat_),
+        "patient_calibration": detector.patient_calibration_.tolist(),
         **({} if detector.parent_ is None else {"parent": detector.parent_}),
         "state" if detector.folds_ is None else "folds": facts,
     }

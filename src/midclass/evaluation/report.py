@@ -146,13 +146,8 @@ def summary(
         "auroc": figure(Ranked.auroc, y, s, patients),
         "average_precision": figure(Ranked.average_precision, y, s, patients),
         "sensitivity_at_max_fpr": figure(at_rate, y, s, patients),
-        "sensitivity": None,
-        "false_alarm_rate": None,
     }
-    if not np.isnan(table.threshold[known]).any():
-        share = partial(_share, table.flagged[seen], patients)
-        result["sensitivity"] = share(among=y == 1)
-        result["false_alarm_rate"] = share(among=y == 0)
+    result |= at_threshold(table)
     place = None if order is None else np.asarray(order)[known]
     lowest = np.where(table.assessed, table.score, -np.inf)[known]
     everybody = table.patient_id[known]
@@ -168,6 +163,18 @@ def summary(
         "cases": _counted(table.label) | {"unknown": int(np.sum(~known))},
         "patients": _counted(label),
         "few_patients": few,
+    }
+
+
+def at_threshold(table: ScoreTable) -> dict[str, dict[str, float] | None]:
+    """``sensitivity`` and ``false_alarm_rate`` of assessed cases; None without a threshold."""
+    seen = (table.label != UNKNOWN) & table.assessed
+    share = partial(_share, table.flagged[seen], table.patient_id[seen])
+    none = np.isnan(table.threshold[table.label != UNKNOWN]).any()
+    y = table.label[seen]
+    return {
+        "sensitivity": None if none else share(among=y == 1),
+        "false_alarm_rate": None if none else share(among=y == 0),
     }
 
 

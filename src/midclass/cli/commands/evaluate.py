@@ -29,7 +29,8 @@ from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
 from midclass.evaluation.panel import Panel
-from midclass.evaluation.report import examples, report
+from midclass.evaluation.patients import patient_table
+from midclass.evaluation.report import at_threshold, examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder
 from midclass.images.cohort import Cohort
@@ -70,6 +71,10 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
+        if len(set(table.patient_id)) < len(table):
+            by_patient = patient_table(table, detector.patient_calibration_, detector.max_fpr_)
+            by_patient.write(temporary / "patients.csv")
+            figures["patients_at_threshold"] = at_threshold(by_patient)
         promised = detector.promise()
         figures |= {"detector": folder.resolve().name, "cohort": cohort.title, "promised": promised}
         figures["near_copies_of_fitted"] = near
@@ -140,6 +145,8 @@ def _tell(figures: Mapping[str, Any]) -> None:
 
     row("AUROC", figures["auroc"])
     row("AUROC per patient", figures["auroc_per_patient"])
+    for name, figure in figures.get("patients_at_threshold", {}).items():
+        row(f"{name.replace('_', ' ')} of patients", figure)
     row("average precision", figures["average_precision"])
     row("sensitivity at the threshold", figures["sensitivity"])
     row("false-alarm rate, measured", figures["false_alarm_rate"])

@@ -20,6 +20,7 @@ from midclass.cli.console import (
     note,
     say,
     tell_anatomies,
+    tell_patients,
     unseen_of,
 )
 from midclass.cli.options import DEFAULTS, Options
@@ -31,6 +32,7 @@ from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.panel import Panel, overlay
+from midclass.evaluation.patients import patient_table
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
 from midclass.files import new_folder
@@ -54,6 +56,8 @@ def run(
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
     outputs = [Place.table(out)]
+    if of_patients := _of_patients(cohort, out):
+        outputs.append(Place.table(of_patients))
     if heat_maps is not None:
         outputs.append(Place(heat_maps, option="--heat-maps"))
 
@@ -90,9 +94,13 @@ def _run(
                 made = new_folder(heat_maps, overwrite=options.overwrite, synced=False)
                 pictures = stack.enter_context(made)
             scored = _write_scores(detector, blocks, add, not_assessed, pictures)
+            by_patient = _write_patients(detector, scored, _of_patients(cohort, out))
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
+    if by_patient is not None:
+        calibrated = len(detector.patient_calibration_)
+        tell_patients(by_patient, calibrated, detector.max_fpr_, _of_patients(cohort, out))
     if fitted := seen_by(folder, known):
         note(
             f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
@@ -108,6 +116,23 @@ def _run(
     return not scored.failed and not unseen
 
 
+def _of_patients(cohort: Cohort, out: Path) -> Path | None:
+    """The table of patients beside that of cases; None where each has one case."""
+    several = len(cohort.patients) < len(cohort)
+    return out.with_name(f"{out.stem}_patients{out.suffix}") if several else None
+
+
+def _write_patients(detector: Detector, scored: _Scored, out: Path | None) -> ScoreTable | None:
+    """Write a row for each patient of the scored cases."""
+    if out is None or not scored.cases:
+        return None
+    numbers = np.arange(scored.cases).astype(str)
+    cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score)
+    table = patient_table(cases, detector.patient_calibration_, detector.max_fpr_)
+    table.write(out)
+    return table
+
+
 def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
     """Which cases have no score, and why; of very many the first."""
     unseen = scored.reasons.total()
@@ -121,6 +146,9 @@ def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
 class _Scored:
     """What is in a score table, and what is not; ``unseen`` are the first without a score."""
 
+    patient: list[str] = field(default_factory=list)
+    label: list[int] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
     cases: int = 0
     flagged: int = 0
     failed: list[tuple[Case, str]] = field(default_factory=list)
@@ -156,6 +184,9 @@ def _write_scores(
         if pictures is not None:
             _write_overlays(detector, prepared, looks, table, pictures, samples)
         add(table)
+        scored.patient += [case.patient_id for case in prepared.cases]
+        scored.label += table.label.tolist()
+        scored.score += table.score.tolist()
         scored.cases += len(table)
         scored.flagged += int(table.flagged.sum())
         scored.reasons.update(reasons(table))

@@ -1,0 +1,123 @@
+"""Patients, not slices: thresholds over patients, and a row for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
+from midclass import Prepared, ScoreTable, load_detector, prepare_array
+from midclass.detectors.baselines.pca import PCA
+from midclass.evaluation.conformal import conformal_p_values
+from midclass.evaluation.patients import patient_scores, patient_table
+
+RECIPE = recipe(budget={"standardise": False})
+SLICES = 8
+
+
+def of_patients(patients: int, seed: int, each: int = SLICES) -> Prepared:
+    """Patients of so many slices, which resemble each other."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.01, (patients, 1, 1, 32, 32)).repeat(each, 1)
+    images = discs(patients * each, seed) + noise.reshape(-1, 1, 32, 32)
+    samples = prepare_array(images.clip(0, 1).astype(np.float32), RECIPE, spacing_mm=1.0)
+    cases = [replace(case, patient_id=f"p{n // each:03d}") for n, case in enumerate(samples.cases)]
+    return replace(samples, cases=replace(samples.cases, cases=tuple(cases)))
+
+
+def table_of(detector: PCA, samples: Prepared) -> ScoreTable:
+    names = [case.case_id for case in samples.cases]
+    patients = [case.patient_id for case in samples.cases]
+    scores = detector.score_samples(samples)
+    label = np.zeros(len(names), np.int64)
+    return ScoreTable.of(names, patients, label, scores, threshold=detector.threshold_)
+
+
+def test_the_promise_is_kept_by_patient_where_that_by_slice_flags_most_of_them() -> None:
+    slices, patients = [], []
+    for seed in range(4):
+        detector = PCA(RECIPE).fit(of_patients(120, seed), max_fpr=0.1)
+        assert isinstance(detector, PCA)
+        table = table_of(detector, of_patients(60, seed=50 + seed))
+        names = np.unique(table.patient_id)
+        slices.append(np.mean([table.flagged[table.patient_id == one].any() for one in names]))
+        each = patient_table(table, detector.patient_calibration_, 0.1)
+        assert len(each) == 60
+        patients.append(each.flagged.mean())
+    assert np.mean(slices) > 0.25
+    assert 0.02 < np.mean(patients) < 0.17
+
+
+def test_the_calibration_of_patients_is_saved(tmp_path: Path) -> None:
+    detector = PCA(RECIPE).fit(of_patients(60, seed=0), max_fpr=0.1)
+    assert len(detector.patient_calibration_) == detector.patients_["calibrate"] == 12
+    detector.save(tmp_path / "d")
+    again = load_detector(tmp_path / "d").patient_calibration_
+    np.testing.assert_array_equal(again, detector.patient_calibration_)
+
+
+def test_too_few_patients_for_a_rate_flag_nobody_and_call_nobody_normal() -> None:
+    cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0, 0, 1, 1], [1, 2, 3, 9])
+    table = patient_table(cases, np.array([0.0, 1.0]), max_fpr=0.1)
+    assert np.isnan(table.threshold).all()
+    assert set(table.columns()["flagged"].tolist()) == {""}
+    assert table.extra["p_value"].tolist() == [1 / 3, 1 / 3]
+    nobody = patient_table(cases, np.empty(0), max_fpr=0.1)
+    assert np.isnan(nobody.extra["p_value"]).all()
+
+
+def test_a_patient_of_whom_nothing_could_be_assessed_is_not_assessed() -> None:
+    cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0, -1, -1, -1], [np.nan, np.nan, 3, np.nan])
+    table = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    assert table.assessed.tolist() == [False, True]
+    assert table.review.tolist() == [True, False]
+    assert table.label.tolist() == [0, -1]
+    assert table.extra["cases_not_assessed"].tolist() == [2, 1]
+
+
+@given(
+    scores=st.lists(st.floats(-5, 5), min_size=1, max_size=30),
+    calibration=st.lists(st.floats(-5, 5), min_size=1, max_size=40),
+)
+def test_patients_of_one_case_have_what_their_case_has(
+    scores: list[float], calibration: list[float]
+) -> None:
+    names = [f"{number:02d}" for number in range(len(scores))]
+    cases = ScoreTable.of(names, names, [0] * len(scores), scores)
+    table = patient_table(cases, np.sort(calibration), max_fpr=0.5)
+    np.testing.assert_allclose(table.score, scores)
+    np.testing.assert_array_equal(
+        table.extra["p_value"], conformal_p_values(calibration, table.score)
+    )
+    np.testing.assert_array_equal(patient_scores(scores, names), np.sort(table.score))
+
+
+@pytest.mark.slow
+def test_as_typed_score_and_evaluate_write_a_row_for_each_patient(tmp_path: Path) -> None:
+    phantom_folder(tmp_path, tiny_phantoms(), given=120, target=20)
+    data = "--cohort data/manifest.csv"
+    fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .1 --out d", tmp_path)
+    assert fit.returncode == 0, fit.stderr
+    scored = typed(f"score d {data} --max-fpr .1 --out s.csv", tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    assert "patients scored" in scored.stdout
+    assert "s_patients.csv" in scored.stdout
+    cases, patients = (ScoreTable.read(tmp_path / name) for name in ("s.csv", "s_patients.csv"))
+    assert sorted(set(cases.patient_id)) == patients.case_id.tolist()
+    assert patients.extra["cases"].sum() == len(cases)
+    (tmp_path / "s.csv").unlink()
+    again = typed(f"score d {data} --max-fpr .1 --out s.csv", tmp_path)
+    assert again.returncode == 2
+    assert "s_patients.csv: is there already" in again.stderr
+    measured = typed(f"evaluate d {data}", tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    assert (tmp_path / "d" / "evaluation" / "patients.csv").exists()
+    images = sorted((tmp_path / "data").rglob("*.png"))[:3]
+    alone = typed(f"score d {' '.join(map(str, images))} --out a.csv", tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    assert not (tmp_path / "a_patients.csv").exists()  # files say nothing of patients
