@@ -65,7 +65,8 @@ def recipe(**fields: Any) -> Recipe:
         "anatomy": "anatomy.whole",
         "middle_classes": {"ball": {"operator": "focal.Focal", "diameter_mm": [5, 12]}},
     }
-    return Recipe.from_dict(usual | fields)
+    budget = {"pretrained": None, **fields.get("budget", {})}  # fast, where it is not the subject
+    return Recipe.from_dict(usual | fields | {"budget": budget})
 
 
 def trained_recipe(

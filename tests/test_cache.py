@@ -135,7 +135,8 @@ def test_an_edit_of_the_code_during_a_run_does_not_change_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def rules() -> str:
-        return keys.rules_of(WANTED.geometry, WANTED.intensity, WANTED.anatomy_functions())
+        functions = WANTED.anatomy_functions()
+        return keys.rules_of(WANTED.geometry, WANTED.intensity, WANTED.accepts, functions)
 
     before = rules()
     monkeypatch.setattr(Path, "read_bytes", lambda _: b"edited")

@@ -22,7 +22,7 @@ from midclass.recipe.resolve import SOURCE
 if TYPE_CHECKING:
     from midclass.images.cohort import Case, Cohort
     from midclass.recipe.function import AnatomyFunction
-    from midclass.recipe.recipe import Geometry, Intensity
+    from midclass.recipe.parts import Accepts, Geometry, Intensity
 
 
 DECODERS = (
@@ -57,7 +57,10 @@ def own_folder(given: Path | None = None) -> Path:
 
 
 def rules_of(
-    geometry: Geometry, intensity: Intensity, functions: Iterable[AnatomyFunction | None]
+    geometry: Geometry,
+    intensity: Intensity,
+    accepts: Accepts,
+    functions: Iterable[AnatomyFunction | None],
 ) -> str:
     """Everything but the images on which samples depend: the recipe, and the code that reads and
     prepares, so that no version finds another's samples.
@@ -67,6 +70,7 @@ def rules_of(
         "versions": _versions(),
         "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
         "intensity": intensity.model_dump(mode="json"),
+        "accepts": accepts.model_dump(mode="json"),
         "functions": [None if one is None else _function(one) for one in functions],
     }
     return json.dumps(known)

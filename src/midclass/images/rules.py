@@ -58,9 +58,11 @@ class Rules:
     def __init__(self, recipe: Recipe) -> None:
         self.geometry = recipe.geometry
         self.intensity = recipe.intensity
+        self.accepts = recipe.accepts
         self.anatomies = recipe.anatomy_functions()
         self.crop = recipe.crop_function()
-        self.digest = rules_of(self.geometry, self.intensity, (*self.anatomies, self.crop))
+        functions = (*self.anatomies, self.crop)
+        self.digest = rules_of(self.geometry, self.intensity, self.accepts, functions)
         self._last: tuple[tuple[object, ...], Oriented] | None = None
 
     @property
@@ -115,8 +117,10 @@ class Rules:
         """Pixels and spacing with which the anatomy is looked for; is the spacing assumed?
 
         Raises:
-            InputError: the image is constant, or something about the case is not known.
+            InputError: the image is of another kind than the recipe accepts, or constant; or
+                something about the case is not known.
         """
+        self.accepts.refuse(image.modality, image.body_part)
         if image.spacing_mm is not None:
             check_spacing(image.spacing_mm)
         pixels = with_channels(image.pixels, self.geometry.channels)

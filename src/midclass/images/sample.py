@@ -19,7 +19,7 @@ from midclass.images.formats.limits import most_megapixels
 from midclass.images.traits import Traits, traits_of
 
 if TYPE_CHECKING:
-    from midclass.recipe.recipe import Geometry, Intensity
+    from midclass.recipe.parts import Geometry, Intensity
 
 Pixels: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]

@@ -55,7 +55,7 @@ class Budget(BaseModel):
     checkpoints: int = Field(default=4, gt=0, le=1000)
     width: int = Field(default=16, gt=0, le=1024, multiple_of=8)
     blocks: int = Field(default=1, gt=0, le=64)
-    pretrained: str | None = None
+    pretrained: str | None = IMAGENET
     standardise: bool = True
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -28,68 +27,12 @@ from midclass.recipe.build import build
 from midclass.recipe.entry import Entry, built
 from midclass.recipe.file import find, read_fields
 from midclass.recipe.function import AnatomyFunction, anatomy_function
+from midclass.recipe.parts import Accepts, Geometry, Intensity, Part
 from midclass.recipe.resolve import did_you_mean, resolve
 
 if TYPE_CHECKING:
     from midclass.knowledge.base import Knowledge
     from midclass.knowledge.nuisance import Nuisance
-
-
-LONGEST_MM, FINEST_MM = 100_000.0, 1e-5
-"""A hundred metres, and pixels of ten nanometres: no image lies beyond."""
-
-
-class Part(BaseModel):
-    """A part of a YAML file: unknown fields are refused, and it does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Geometry(Part):
-    """What one sample is and on which grid it lies; the fields are explained in blank.yaml."""
-
-    view: Literal["whole", "roi"] = "whole"
-    size: tuple[int, int]
-    channels: Literal[1, 3] = 1
-    crop: str | None = None
-    margin: float = Field(default=0.02, ge=0, le=1)
-    roi_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
-    field_of_view_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
-    spacing_mm: float | None = Field(default=None, ge=FINEST_MM, le=LONGEST_MM)
-    orient: Literal["keep", "laterality"] = "keep"
-    outside: Literal["keep", "fade", "blank"] = "keep"
-    least_anatomy_mm2: float = Field(default=0.0, ge=0, le=LONGEST_MM**2)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Geometry:
-        if min(self.size) < 16 or max(self.size) > 4096:
-            raise ValueError("size must be [height, width] with 16 to 4096 samples each")
-        if (self.view == "roi") != (self.roi_mm is not None):
-            raise ValueError("view roi needs roi_mm, the side of the square, and only roi has it")
-        if self.view == "roi" and (self.crop is not None or self.size[0] != self.size[1]):
-            raise ValueError("view roi is a square: size must be [n, n], and crop null")
-        if self.spacing_mm is not None and self.field_of_view_mm is not None:
-            raise ValueError("give spacing_mm or field_of_view_mm, not both")
-        return self
-
-
-class Intensity(Part):
-    """Which values become 0 and 1; the fields are explained in blank.yaml."""
-
-    window: tuple[float, float] | None = None
-    rule: Literal["none", "percentiles", "relative"] = "none"
-    low: float = Field(default=0.5, ge=0, le=100)
-    high: float = Field(default=99.5, ge=0, le=100)
-    within: Literal["image", "anatomy"] = "image"
-    scale: float = Field(default=0.5, gt=0, le=1e6)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Intensity:
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
-        if self.window is not None and self.window[0] >= self.window[1]:
-            raise ValueError("window must be [low, high] with low < high")
-        return self
 
 
 def _name_or_names(value: Any) -> Any:
@@ -113,10 +56,11 @@ class Recipe(Part):
     target_class: str
     geometry: Geometry
     intensity: Intensity = Intensity()
+    accepts: Accepts = Accepts()
     anatomy: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names)]
     middle_classes: dict[str, Entry] = Field(min_length=1)
-    nuisance: dict[str, Any] | None = {}
-    held_out: dict[str, Entry] = {}
+    nuisance: dict[str, Any] | None = Field(default_factory=dict)
+    held_out: dict[str, Entry] = Field(default_factory=dict)
     sham: float = Field(default=0.25, ge=0, le=1)
     floor: float = Field(default=0.05, ge=0, lt=1)
     budget: Budget = Budget()

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 from midclass.detectors.catalogue import detector_class
 from midclass.errors import InputError
 from midclass.recipe.file import find, parse_yaml, with_files
-from midclass.recipe.recipe import Part, Recipe
+from midclass.recipe.parts import Part
+from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import Cell
 from midclass.study.plan import Plan, named

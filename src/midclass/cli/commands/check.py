@@ -13,7 +13,8 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
-from midclass.recipe.recipe import Geometry, Recipe
+from midclass.recipe.parts import Geometry
+from midclass.recipe.recipe import Recipe
 from midclass.testing import PROMISES, Finding, Overlap, anatomy_overlaps, example_batch, findings
 from midclass.types import ImageBatch
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from midclass.errors import InputError, NoImage
-from midclass.images.formats.dicom_attributes import Dataset
+from midclass.images.formats.dicom_attributes import Dataset, word
 from midclass.images.formats.dicom_file import failures, open_header, open_image, quiet
 from midclass.images.formats.dicom_frames import attributes_of, refuse_other_pipelines
 from midclass.images.formats.dicom_geometry import aspect, spacing_mm, volume_spacing_mm
@@ -77,13 +77,14 @@ def read_dicom(
         spacing = spacing_mm(about[0])
         ratio = aspect(about[0], spacing)
         steps = volume_spacing_mm(about) if volume else spacing
+        said = word(dataset, "Modality"), word(dataset, "BodyPartExamined")
         if layout.photometric == PALETTE or layout.samples > 1:
             values, low, high = _colour(dataset, layout, stored, window)
-            return Raw(values, low, high, True, steps, ratio)
+            return Raw(values, low, high, True, steps, ratio, *said)
         parts = stored if volume else stored[None]
         values, low, high = grey_pixels(parts, about, layout, window)
         values = values if volume else values[0]
-        return Raw(values, low, high, False, steps, ratio)
+        return Raw(values, low, high, False, steps, ratio, *said)
 
 
 def source_of(path: Path) -> tuple[str, str, str, int]:

@@ -147,3 +147,12 @@ def _number(part: Any, keyword: str, all_of_it: Any) -> float:
 
 def _even(value: bytes) -> bytes:
     return value[: len(value) // 2 * 2]
+
+
+def word(dataset: Dataset, keyword: str) -> str:
+    """The first value of a code string in capitals, for comparing alone; "" where there is none."""
+    try:
+        value = _converted(dataset, keyword)
+    except Unusable:
+        return ""
+    return str(next(iter(_several(value)), "")).strip(" \0").upper()

@@ -30,6 +30,8 @@ class Raw:
         colour: whether the last axis is red, green and blue.
         spacing_mm: one number per spatial axis, or None where the file does not tell.
         aspect: height of a pixel over its width, where the file tells that but no spacing.
+        modality: as a DICOM file tells it, or "".
+        body_part: likewise.
     """
 
     values: Values
@@ -38,6 +40,8 @@ class Raw:
     colour: bool = False
     spacing_mm: tuple[float, ...] | None = None
     aspect: float = 1.0
+    modality: str = ""
+    body_part: str = ""
 
 
 def pick_frame(path: Path, frames: int, frame: int | None) -> int:

@@ -47,11 +47,15 @@ class Image:
             where the file does not tell (PNG, JPEG and TIFF never do: their resolution tags are
             for printers).
         aspect: height of a pixel over its width, where a DICOM file tells that but no spacing.
+        modality: Modality of a DICOM file, such as "CR"; "" where none is told.
+        body_part: BodyPartExamined, such as "CHEST"; likewise.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, ...] | None
     aspect: float = 1.0
+    modality: str = ""
+    body_part: str = ""
 
 
 def read(
@@ -123,7 +127,8 @@ def read(
             raw = npz.read_npz(path, array, index, frame=frame, window=window, volume=volume)
         else:
             raw = raster.read_raster(path, kind, frame, window)
-        return Image(_to_unit_range(path, raw), raw.spacing_mm, raw.aspect)
+        pixels = _to_unit_range(path, raw)
+        return Image(pixels, raw.spacing_mm, raw.aspect, raw.modality, raw.body_part)
 
 
 def decode(path: str | Path, *, array: str | None = None, index: int | None = None) -> Values:

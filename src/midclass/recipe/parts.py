@@ -1,0 +1,123 @@
+"""Parts of a recipe that say what an image is: geometry, intensity, and which files it accepts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from midclass.errors import InputError
+
+LONGEST_MM, FINEST_MM = 100_000.0, 1e-5
+"""A hundred metres, and pixels of ten nanometres: no image lies beyond."""
+
+
+class Part(BaseModel):
+    """A part of a YAML file: unknown fields are refused, and it does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Geometry(Part):
+    """What one sample is and on which grid it lies; the fields are explained in blank.yaml."""
+
+    view: Literal["whole", "roi"] = "whole"
+    size: tuple[int, int]
+    channels: Literal[1, 3] = 1
+    crop: str | None = None
+    margin: float = Field(default=0.02, ge=0, le=1)
+    roi_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
+    field_of_view_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
+    spacing_mm: float | None = Field(default=None, ge=FINEST_MM, le=LONGEST_MM)
+    orient: Literal["keep", "laterality"] = "keep"
+    outside: Literal["keep", "fade", "blank"] = "keep"
+    least_anatomy_mm2: float = Field(default=0.0, ge=0, le=LONGEST_MM**2)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Geometry:
+        if min(self.size) < 16 or max(self.size) > 4096:
+            raise ValueError("size must be [height, width] with 16 to 4096 samples each")
+        if (self.view == "roi") != (self.roi_mm is not None):
+            raise ValueError("view roi needs roi_mm, the side of the square, and only roi has it")
+        if self.view == "roi" and (self.crop is not None or self.size[0] != self.size[1]):
+            raise ValueError("view roi is a square: size must be [n, n], and crop null")
+        if self.spacing_mm is not None and self.field_of_view_mm is not None:
+            raise ValueError("give spacing_mm or field_of_view_mm, not both")
+        return self
+
+
+class Intensity(Part):
+    """Which values become 0 and 1; the fields are explained in blank.yaml."""
+
+    window: tuple[float, float] | None = None
+    rule: Literal["none", "percentiles", "relative"] = "none"
+    low: float = Field(default=0.5, ge=0, le=100)
+    high: float = Field(default=99.5, ge=0, le=100)
+    within: Literal["image", "anatomy"] = "image"
+    scale: float = Field(default=0.5, gt=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Intensity:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError("window must be [low, high] with low < high")
+        return self
+
+
+MODALITIES = frozenset(
+    (
+        *("BI", "BMD", "CR", "CT", "DG", "DMS", "DR", "DX", "ECG", "EPS", "ES", "GM", "IO"),
+        *("IVOCT", "IVUS", "LS", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV"),
+        *("OPTENF", "OPV", "PA", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SEG", "SM", "TG"),
+        *("US", "XA", "XC", "XR"),
+    )
+)
+"""Words that say where an image comes from (PS3.3 C.7.3.1.1.1, and DR and XR, which some write).
+Others (OT, SC, what is in no list) say nothing, and are not repeated: it may be a name."""
+
+
+class Accepts(Part):
+    """Which DICOM files belong to the task, by their headers; the fields are in blank.yaml.
+
+    A file that does not say is accepted, and so is every other format.
+
+    >>> chest = Accepts(modality=("CR", "DX"), body_part=("CHEST",))
+    >>> chest.refuse("CR", "CHEST_TO_PELVIS")
+    >>> chest.refuse("MR", "")
+    Traceback (most recent call last):
+    midclass.errors.InputError: Modality is MR, the recipe accepts CR, DX; take another recipe, or \
+change accepts
+    """
+
+    modality: tuple[str, ...] = ()
+    body_part: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Accepts:
+        for one in self.modality:
+            if one not in MODALITIES:
+                raise ValueError(f"modality {one!r} is none of {', '.join(sorted(MODALITIES))}")
+        for one in self.body_part:
+            if not one or one != one.upper():
+                raise ValueError(f"body_part {one!r}: give it in capitals, such as CHEST")
+        return self
+
+    def refuse(self, modality: str, body_part: str) -> None:
+        """Refuse an image of another kind than the recipe is for.
+
+        Args:
+            modality: Modality.
+            body_part: BodyPartExamined (PS3.16 annex L), in which a name of the recipe may be
+                part of a longer one.
+
+        Raises:
+            InputError: names the attribute.
+        """
+        way_out = "take another recipe, or change accepts"
+        if self.modality and modality in MODALITIES and modality not in self.modality:
+            accepted = ", ".join(self.modality)
+            raise InputError(f"Modality is {modality}, the recipe accepts {accepted}; {way_out}")
+        if self.body_part and body_part and not any(p in body_part for p in self.body_part):
+            accepted = ", ".join(self.body_part)
+            raise InputError(f"BodyPartExamined has none of {accepted} in it; {way_out}")

@@ -1,0 +1,98 @@
+"""The wrong image: a file that says it is of another kind is no case of the task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from makers import recipe
+from midclass import Cohort, InputError, Recipe, prepare
+from midclass.images.formats.read import read
+from midclass.recipe.file import shipped
+from test_dicom import write_dicom
+
+CHEST = {"modality": ["CR", "DX"], "body_part": ["CHEST", "LUNG"]}
+RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+
+
+def why(folder: Path, accepts: dict[str, list[str]], **says: str) -> str:
+    """The reason why a file cannot be prepared, or ""."""
+    file = write_dicom(folder / "a.dcm", RAMP, PixelSpacing=[1, 1], **says)
+    try:
+        prepare(Cohort.from_files([file]), recipe(accepts=accepts), cache=folder / "c")
+    except InputError as error:
+        return str(error).partition("a.dcm: ")[2]
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        ({"Modality": "CR", "BodyPartExamined": "CHEST"}, ""),
+        ({"Modality": "DX"}, ""),
+        ({"BodyPartExamined": "CHESTABDPELVIS"}, ""),
+        ({}, ""),
+        ({"Modality": "OT"}, ""),
+        ({"Modality": "CR", "BodyPartExamined": ""}, ""),
+        ({"Modality": "MR"}, "Modality is MR, the recipe accepts CR, DX; take another recipe"),
+        ({"Modality": "US", "BodyPartExamined": "CHEST"}, "Modality is US"),
+        (
+            {"Modality": "CR", "BodyPartExamined": "KNEE"},
+            "BodyPartExamined has none of CHEST, LUNG",
+        ),
+        ({"Modality": "DOE JOHN", "BodyPartExamined": "CHEST"}, ""),  # a name, and no modality
+    ],
+)
+def test_a_file_of_another_kind_fails_and_one_that_says_nothing_does_not(
+    tmp_path: Path, says: dict[str, str], reason: str
+) -> None:
+    found = why(tmp_path, CHEST, **says)
+    assert found.startswith(reason)
+    assert bool(found) == bool(reason)
+    assert "KNEE" not in found  # a header may have a name there
+
+
+def test_a_recipe_that_accepts_all_and_another_cohort_prepared_before_are_kept_apart(
+    tmp_path: Path,
+) -> None:
+    assert why(tmp_path, {}, Modality="MR") == ""
+    assert why(tmp_path, CHEST, Modality="MR").startswith("Modality is MR")
+    assert why(tmp_path, {}, Modality="MR") == ""
+
+
+@pytest.mark.parametrize(
+    ("accepts", "says"),
+    [
+        ({"modality": ["XRAY"]}, "modality 'XRAY' is none of"),
+        ({"body_part": ["Chest"]}, "body_part 'Chest': give it in capitals"),
+        ({"modalities": ["CR"]}, "modalities"),
+    ],
+)
+def test_what_no_file_says_is_refused_in_a_recipe(accepts: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        recipe(accepts=accepts)
+
+
+def test_shipped_recipes_accept_kinds_of_their_own(shared_data: Path) -> None:
+    """Of the real files those that say another modality or body part fail, and no other."""
+    folder = shared_data / "reader_tests" / "dicom"
+    chest, refused = Recipe.load("chest_xray").accepts, 0
+    for file in sorted(folder.rglob("*.dcm")):
+        try:
+            image = read(file, frame=0)
+        except InputError:
+            continue
+        if image.modality in ("MR", "CT", "US", "NM", "XA") or image.body_part == "BREAST":
+            with pytest.raises(InputError, match="take another recipe"):
+                chest.refuse(image.modality, image.body_part)
+            refused += 1
+        elif image.body_part == "CHEST":
+            chest.refuse(image.modality, image.body_part)
+    assert refused > 20
+
+
+def test_every_shipped_recipe_for_dicom_says_what_it_accepts() -> None:
+    without = {name for name in shipped() if not Recipe.load(name).accepts.modality}
+    assert without <= {"blank", "phantoms", "phantoms_control"}
