@@ -82,6 +82,7 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
         "learned from     42 cases of 21 patients",
         "calibrated with  12 cases of 6 patients",
         "checkpoint       step",
+        "scores alone     log odds",
         "last step",
         "at most 10.0% false alarms",
         f"saved            {folder}/told",

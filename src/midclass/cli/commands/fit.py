@@ -144,6 +144,10 @@ def _tell_checkpoint(detector: Detector) -> None:
             f"without labels: AUROC {figures[best]:.3f} on held-out middle classes "
             f"(last step: {figures[-1]:.3f})"
         )
+        alone = {name: area for name, area in history.get("scores", {}).items() if "+" not in name}
+        if alone:
+            said = ", ".join(f"{name.replace('_', ' ')} {area:.3f}" for name, area in alone.items())
+            say(f"{'scores alone':<16} {said} (the same AUROC)")
 
 
 def _duration(seconds: float) -> str:
