@@ -54,6 +54,8 @@ def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, wors
 
 
 @pytest.mark.slow
-def test_the_report_of_the_three_tasks_says_what_the_score_tables_say() -> None:
-    command = [sys.executable, "-m", "midclass", "report", str(THREE / "study.yaml"), "--check"]
+@pytest.mark.parametrize("study", ["three_tasks", "transfer"])
+def test_a_report_says_what_the_score_tables_say(study: str) -> None:
+    file = str(STUDIES / study / "study.yaml")
+    command = [sys.executable, "-m", "midclass", "report", file, "--check"]
     assert subprocess.run(command, check=False).returncode == 0

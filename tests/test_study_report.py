@@ -19,6 +19,7 @@ from midclass.evaluation.report import bounds
 from midclass.images import phantoms
 from midclass.study.file import Study
 from midclass.study.markdown import figure
+from midclass.study.report import _alarms
 from midclass.study.results import Results
 from midclass.version import __version__
 
@@ -334,3 +335,13 @@ def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: P
     refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "--trust" in refused.stderr
+
+
+def test_the_false_alarms_of_one_repeat_have_the_interval_of_their_patients() -> None:
+    """Between the least and the most of one repeat there is nothing, which is no certainty."""
+    names = [f"c{number}" for number in range(40)]
+    score = np.r_[np.zeros(38), 1, 1]
+    table = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=0.5)
+    assert _alarms({0: table}) == "5.0 % (0.6 to 16.9)"
+    none = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=2.0)
+    assert _alarms({0: none, 1: table}) == "2.5 % (0.0 to 5.0)"

@@ -11,7 +11,7 @@ import numpy as np
 
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Estimate
-from midclass.evaluation.metrics import false_alarm_rate
+from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
 from midclass.study.markdown import figure, filled, percent, signed, with_limits
@@ -201,9 +201,17 @@ def _versions(log: list[Outcome]) -> list[str]:
 
 
 def _alarms(tables: Mapping[int, ScoreTable]) -> str:
-    """False-alarm rate of assessed cases at the threshold: mean, least and most of the repeats."""
+    """False-alarm rate of assessed cases at the threshold: mean, least and most of the repeats.
+
+    Of a single repeat it is the rate with its 95 % interval over patients.
+    """
     rates = [false_alarm_rate(t.label[t.assessed], t.flagged[t.assessed]) for t in tables.values()]
-    return percent(float(np.mean(rates)), min(rates), max(rates), digits=1)
+    low, high = min(rates), max(rates)
+    if len(tables) == 1:
+        (table,) = tables.values()
+        given = table.take(table.assessed & (table.label == 0))
+        low, high = share_interval(given.flagged, given.patient_id)
+    return percent(float(np.mean(rates)), low, high, digits=1)
 
 
 def _text(found: Estimate) -> str:
