@@ -33,7 +33,7 @@ extends: phantoms
 name: tiny
 floor: 0.0
 geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 60, batch: 8, width: 8, checkpoints: 15}
+budget: {steps: 60, batch: 8, width: 8, checkpoints: 15, pretrained: null}
 """
 STUDY = """\
 name: kills

@@ -37,7 +37,7 @@ RECIPE = """\
 extends: phantoms
 name: tiny
 geometry: {size: [32, 32], field_of_view_mm: 200}
-budget: {steps: 4, batch: 8, width: 8, checkpoints: 1}
+budget: {steps: 4, batch: 8, width: 8, checkpoints: 1, pretrained: null}
 """
 
 
@@ -116,7 +116,8 @@ def test_an_evaluation_with_examples_looks_at_each_image_once(
     evaluate.run(folder / "detector", cases, options, out=tmp_path / "evaluation")
     assert looked_at == [FORWARD_BATCH] * -(-200 // FORWARD_BATCH)
     names = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert names - {"midclass.json"} == {"scores.csv", "summary.json", "roc.png", "heat_maps.png"}
+    tables, pictures = {"scores.csv", "patients.csv", "summary.json"}, {"roc.png", "heat_maps.png"}
+    assert names - {"midclass.json"} == tables | pictures
 
 
 def test_scores_without_and_with_heat_maps_are_the_same_bytes(folder: Path, tmp_path: Path) -> None:

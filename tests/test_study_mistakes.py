@@ -257,8 +257,9 @@ def test_files_in_a_change_are_relative_to_the_study_file(
 def test_weights_in_a_recipe_are_relative_to_the_recipe(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    budget = "budget: {pretrained: weights.pt, "
-    (folder / "tiny.yaml").write_text(RECIPE.replace("budget: {", budget))
+    assert "pretrained: null" in RECIPE
+    text = RECIPE.replace("pretrained: null", "pretrained: weights.pt")
+    (folder / "tiny.yaml").write_text(text)
     (folder / "further").mkdir()
     (folder / "further" / "mine.yaml").write_text("extends: ../tiny.yaml\nname: mine\n")
     monkeypatch.chdir(folder.parent)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from midclass.evaluation.table import COLUMNS, OUTCOMES
 
-_MORE = ("p_value", "assumed_spacing", "anatomy", "slice", "units")
+_MORE = ("p_value", "assumed_spacing", "anatomy", "slice", "units", "cases", "cases_not_assessed")
 _NUISANCE = re.compile(r"\w+ [+-][\d.]+")
 _DARK = (17, 17, 17)
 """Of a sheet's edge; sheets of earlier versions do not say who drew them."""

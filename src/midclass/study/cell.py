@@ -79,7 +79,8 @@ class Cell:
 
         That is its fields, and the contents of the manifest, of the file of the split, and of the
         user's files and weights that its module and its recipe name. Folders do not count, so that
-        a study that was copied has the same settings.
+        a study that was copied has the same settings; nor what the recipe accepts, by which files
+        fail and no score changes.
         """
         file, _, _ = (self.split or "").rpartition(":")
         read = [self.cohort, *([self.cohort.parent / file] if file else [])]
@@ -90,6 +91,7 @@ class Cell:
             return Path(file).name
 
         recipe = with_files(self.recipe, name_of)
+        recipe = {name: value for name, value in recipe.items() if name != "accepts"}
         return digest(
             recipe,
             Path(self.module).name,
