@@ -147,11 +147,11 @@ def kills() -> ModuleType:
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fit", "study", "score"])
+@pytest.mark.parametrize("name", ["fit", "score"])  # of a study: test_study.py
 def test_a_command_that_is_killed_and_typed_again_ends_in_the_same_bytes(tmp_path, name):
     module = kills()
     module.scratch(tmp_path)
-    tally = module.disturb(module.JOBS[name], tmp_path, 3, random.Random(name))
+    tally = module.disturb(module.JOBS[name], tmp_path, 2, random.Random(name))
     assert tally.wrong == []
     assert tally.ends
 

@@ -152,9 +152,7 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
     assert typed(f"evaluate there_local {data}", tmp_path).returncode == 0
     for part, words in (
         ("local", "evaluate there_local --out e"),
-        ("train", "evaluate there_local --out e"),
         ("train", "calibrate there --out again"),
-        ("local", "calibrate there_local --out again"),
     ):
         refused = typed(f"{words} {data} --part {part}", tmp_path)
         assert refused.returncode == 2

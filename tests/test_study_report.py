@@ -317,7 +317,7 @@ def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: P
         shutil.copy(EXAMPLES / name, tmp_path)
     text = (tmp_path / "study.yaml").read_text()
     assert "steps: 60" in text
-    (tmp_path / "study.yaml").write_text(text.replace("steps: 60", "steps: 6"))
+    (tmp_path / "study.yaml").write_text(text.replace("steps: 60", "steps: 6, pretrained: null"))
     phantoms.write(tmp_path / "data", "breast", 0, 120, 20, size=64)
     command = [sys.executable, "-m", "midclass", "study", "study.yaml", "--data", "data"]
     done = subprocess.run(
