@@ -27,7 +27,7 @@ middle_classes:
       - all_of: [{operator: focal.Focal, diameter_mm: [5, 9]}, {operator: deformation.Deformation}]
 held_out: {moved: {operator: deformation.Deformation, radius_mm: [5, 9]}}
 nuisance: {rotation_deg: 10, gain: [0.8, 1.2]}
-budget: {steps: 4, batch: 8, width: 8, checkpoints: 1}
+budget: {steps: 4, batch: 8, width: 8, checkpoints: 1, pretrained: null}
 """
 STUDY = """\
 name: small
