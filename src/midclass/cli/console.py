@@ -138,12 +138,14 @@ def tell_anatomies(counts: Mapping[str, int]) -> None:
 
 def tell_patients(table: ScoreTable, calibration: int, max_fpr: float, where: object) -> None:
     """What became of patients, and whether a rate can be promised of them at all."""
+    from midclass.evaluation.conformal import smallest_rate
+
     scored = int(table.assessed.sum())
-    if calibration and 1 / (1 + calibration) <= max_fpr:
+    least = smallest_rate(calibration)
+    if least <= max_fpr:
         flagged = int(table.flagged.sum())
         said = f"{flagged} flagged, of normal ones at most {max_fpr:.1%}"
     elif calibration:
-        least = 1 / (1 + calibration)
         said = (
             f"{max_fpr:.1%} cannot be promised of them: {calibration} calibrated, which are enough "
             f"for {least:.1%}"
@@ -151,3 +153,11 @@ def tell_patients(table: ScoreTable, calibration: int, max_fpr: float, where: ob
     else:
         said = "none calibrated, so that nothing is promised of them"
     say(f"{scored} patients scored, {said}: {where}")
+
+
+def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
+    """What a threshold promises; see ``Detector.promise``."""
+    say(
+        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
+        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases{where}"
+    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from midclass.detectors.look import Hottest
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
+from midclass.evaluation.conformal import smallest_rate
 from midclass.evaluation.cross_conformal import (
     cross_conformal_scores,
     fewest_cases,
@@ -169,7 +170,7 @@ def number_of_folds(asked: int | None, max_fpr: float, held_out: int, free: Coho
     """
     if asked is not None and asked < 0:
         raise InputError(f"folds is {asked}; give 0 for none, or 2 or more")
-    if asked in (0, 1) or (asked is None and 1 / (1 + held_out) <= max_fpr):
+    if asked in (0, 1) or (asked is None and smallest_rate(held_out) <= max_fpr):
         return 0
     cases, patients, need = len(free), len(free.patients), fewest_cases(max_fpr)
     if cases < need:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.evaluation.metrics import auroc
+from midclass.training.networks import only_inside, top_mean
 
 NAMES = ("log_odds", "change", "distance")
 """Of the network that learns by itself, in the order of the columns of a score matrix."""
@@ -37,8 +38,7 @@ def top_change(change: Tensor, anatomy: Tensor, share: float = 0.002) -> Tensor:
         anatomy: bool, same shape.
         share: of the image's samples that count as the highest.
     """
-    inside = change.masked_fill(~anatomy, -20.0).flatten(1)
-    return inside.topk(max(1, round(share * inside.shape[1])), dim=1).values.mean(1)
+    return top_mean(only_inside(change, anatomy), share)
 
 
 @dataclass(frozen=True)

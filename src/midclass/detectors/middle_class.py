@@ -139,11 +139,8 @@ class MiddleClassDetector(Detector):
         """Take back what ``state`` gave."""
         settings = facts["network"]
         refuse_other_size(settings, self.recipe.budget)
-        own, pretrained, heads = (
-            with_weights(lambda: Network(**settings), tensors, self.device),
-            None,
-            None,
-        )
+        own = with_weights(lambda: Network(**settings), tensors, self.device)
+        pretrained, heads = None, None
         self.given_ = GivenClass(tensors["given.mean"], tensors["given.inverse"])
         combination = {k: tuple(v) for k, v in facts["combination"].items()}
         self.combination_ = Combination(**combination)

@@ -150,12 +150,10 @@ class Workplace:
         return detector
 
     def _save(self, detector: Detector, overwrite: bool) -> None:
-        with new_folder(self.out, overwrite=overwrite) as temporary:
-            detector.save(temporary)
-            cases = [case for one in self._prepared for case in one.cases]
-            shown = [content for one in self._prepared for content in one.contents]
-            known = fitted_with(cases, shown, self.prints)
-            (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
+        cases = [case for one in self._prepared for case in one.cases]
+        shown = [content for one in self._prepared for content in one.contents]
+        known = fitted_with(cases, shown, self.prints)
+        save_knowing(detector, known, self.out, overwrite=overwrite)
 
     def _how_to_go_on(self, made: Sequence[Path]) -> str:
         """Of a fit that was ended; without a state what it made is removed."""
@@ -187,6 +185,20 @@ class Workplace:
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+def save_knowing(detector: Detector, known: str, out: Path, *, overwrite: bool) -> None:
+    """Save a detector with what it was fitted and calibrated with.
+
+    Args:
+        detector: fitted.
+        known: as ``fitted_with`` gives it.
+        out: the folder, which appears whole.
+        overwrite: replace what midclass wrote there.
+    """
+    with new_folder(out, overwrite=overwrite) as temporary:
+        detector.save(temporary)
+        (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
 
 
 def _identities(prepared: Prepared) -> list[list[Any]]:

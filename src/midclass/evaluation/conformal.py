@@ -56,15 +56,24 @@ def conformal_threshold(calibration: ArrayLike, max_fpr: float) -> float:
     return float(values[np.argmax((1 + above) / (1 + m) <= max_fpr)])
 
 
+def smallest_rate(cases: int) -> float:
+    """The smallest false-alarm rate that so many calibration cases can promise.
+
+    >>> smallest_rate(19)
+    0.05
+    """
+    return 1 / (1 + cases)
+
+
 def refuse_too_few(cases: int, max_fpr: float) -> None:
     """Raise InputError where so many calibration cases cannot promise ``max_fpr``.
 
     >>> refuse_too_few(19, max_fpr=0.05)
     """
-    if 1 / (1 + cases) > max_fpr:
+    if smallest_rate(cases) > max_fpr:
         raise InputError(
             f"max_fpr {max_fpr:g} cannot be promised with {cases} calibration cases: the smallest "
-            f"rate is {1 / (cases + 1):.3g}; hold out {math.ceil(round(1 / max_fpr - 1, 6))} "
+            f"rate is {smallest_rate(cases):.3g}; hold out {math.ceil(round(1 / max_fpr - 1, 6))} "
             "given-class cases or raise max_fpr"
         )
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from midclass.evaluation.conformal import conformal_p_values, conformal_threshold
+from midclass.evaluation.conformal import (
+    conformal_p_values,
+    conformal_threshold,
+    smallest_rate,
+)
 from midclass.evaluation.metrics import by_patient
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, ScoreTable
@@ -55,7 +59,7 @@ def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) ->
     score = np.where(np.isfinite(score), score, np.nan)
     assessed = ~np.isnan(score)
     p_value = np.full(len(score), np.nan)
-    enough = len(calibration) > 0 and 1 / (1 + len(calibration)) <= max_fpr
+    enough = smallest_rate(len(calibration)) <= max_fpr
     if assessed.any() and len(calibration):
         p_value[assessed] = conformal_p_values(calibration, score[assessed])
     _, index = np.unique(table.patient_id, return_inverse=True)

@@ -8,12 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from midclass.training.networks import Network, Output, inside, resized
+from midclass.training.networks import (
+    Network,
+    Output,
+    brought_together,
+    inside,
+    moments_inside,
+    only_inside,
+    resized,
+    top_mean,
+)
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
-OUTSIDE = -20.0
-"""Logit of the change map where there is no anatomy."""
+SMALL = 1e-6
+"""Variance below which a channel is constant; the root of none has no slope."""
 TOPS = (0.002, 0.05)
 """Of the cells of the change map: its highest, whose mean the class head reads."""
 
@@ -59,16 +68,12 @@ class Heads(nn.Module):
     def forward(self, maps: Sequence[Tensor], anatomy: Tensor) -> Output:
         """Read maps ``(n, c, *cells)`` of images with that anatomy ``(n, 1, *spatial)``."""
         stages = [norm(stage) for norm, stage in zip(self.norms, maps, strict=True)]
-        cells = stages[0].shape[2:]
-        pyramid = sum(
-            resized(lateral(stage), cells)
-            for lateral, stage in zip(self.lateral, stages, strict=True)
-        )
-        small = self.change_head(pyramid)
-        share = functional.interpolate(anatomy.float(), size=cells, mode="area")
-        logits = small.float().masked_fill(share < 0.5, OUTSIDE).flatten(1)
-        tops = [logits.topk(max(1, round(top * logits.shape[1])), 1).values.mean(1) for top in TOPS]
-        features = self.hidden(torch.cat([_pooled(stage, anatomy) for stage in stages[-2:]], 1))
+        small = self.change_head(brought_together(self.lateral, stages))
+        share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
+        logits = only_inside(small.float(), share >= 0.5)
+        tops = [top_mean(logits, top) for top in TOPS]
+        pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
+        features = self.hidden(torch.cat([part for both in pooled for part in both], 1))
         seen = torch.cat([features, torch.stack(tops, 1).to(features.dtype)], 1)
         return Output(self.class_head(seen), resized(small, anatomy.shape[2:]), features)
 
@@ -119,13 +124,3 @@ class KnowledgeNetworks(nn.Module):
             maps = self.maps(images) if maps is None else maps
             found.append(self.heads(maps, images.anatomy))
         return found
-
-
-def _pooled(stage: Tensor, anatomy: Tensor) -> Tensor:
-    """Mean and spread of each channel inside the anatomy: ``(n, 2 c)``."""
-    share = functional.interpolate(anatomy.float(), size=stage.shape[2:], mode="area").flatten(2)
-    weight = share / share.sum(2, keepdim=True).clamp_min(1e-6)
-    values = stage.flatten(2).float()
-    mean = (values * weight).sum(2, keepdim=True)
-    spread = (((values - mean).square() * weight).sum(2) + 1e-6).sqrt()
-    return torch.cat([mean.squeeze(2), spread], 1)

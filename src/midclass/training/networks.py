@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional
 
 from midclass.recipe.budget import Budget
 from midclass.types import ImageBatch
+
+OUTSIDE = -20.0
+"""Logit of the change map where there is no anatomy."""
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
@@ -98,11 +102,7 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> Output:
         """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
-        spatial = stages[0].shape[2:]
-        pyramid = sum(
-            resized(lateral(stage), spatial)
-            for lateral, stage in zip(self.lateral, stages, strict=True)
-        )
+        pyramid = brought_together(self.lateral, stages)
         change = resized(self.change_head(pyramid), pixels.shape[2:])
         features = stages[-1].flatten(2).mean(2)
         return Output(self.class_head(features), change, features)
@@ -134,6 +134,42 @@ def scaled(pixels: Tensor, standardise: bool) -> Tensor:
     shape = (-1, *(1,) * (pixels.ndim - 1))
     mean, std = flat.mean(1).view(shape), flat.std(1).clamp_min(1e-3).view(shape)
     return (pixels - mean) / std
+
+
+def brought_together(laterals: Iterable[nn.Module], stages: Sequence[Tensor]) -> Tensor:
+    """The sum of all stages, each after its lateral convolution, at the resolution of the first."""
+    spatial = stages[0].shape[2:]
+    parts = [resized(one(stage), spatial) for one, stage in zip(laterals, stages, strict=True)]
+    return reduce(torch.add, parts)
+
+
+def moments_inside(
+    maps: Tensor, anatomy: Tensor, dtype: torch.dtype, least: float = 0.0
+) -> list[Tensor]:
+    """Mean and spread of each channel inside the anatomy: ``(n, c)`` both.
+
+    Args:
+        maps: ``(n, c, *cells)``.
+        anatomy: ``(n, 1, *spatial)``.
+        dtype: in which is computed.
+        least: added to each variance, where its root is differentiated.
+    """
+    share = functional.interpolate(anatomy.float(), size=maps.shape[2:], mode="area").flatten(2)
+    weight = share.to(dtype) / share.to(dtype).sum(2, keepdim=True).clamp_min(1e-6)
+    values = maps.flatten(2).to(dtype)
+    mean = (values * weight).sum(2, keepdim=True)
+    spread = (((values - mean).square() * weight).sum(2) + least).sqrt()
+    return [mean.squeeze(2), spread]
+
+
+def only_inside(change: Tensor, inside: Tensor) -> Tensor:
+    """Logits of a change map ``(n, 1, *spatial)``, low outside the mask: ``(n, samples)``."""
+    return change.masked_fill(~inside, OUTSIDE).flatten(1)
+
+
+def top_mean(logits: Tensor, share: float) -> Tensor:
+    """Mean of that share of the logits ``(n, samples)`` that is the highest: ``(n,)``."""
+    return logits.topk(max(1, round(share * logits.shape[1])), dim=1).values.mean(1)
 
 
 def inside(batch: ImageBatch, standardise: bool) -> Tensor:

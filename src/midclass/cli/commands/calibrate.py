@@ -11,13 +11,13 @@ from midclass.cli.commands.source import (
     prints_with_bar,
     tell_set_aside,
 )
-from midclass.cli.console import cases_in_words, note, say
+from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.site import Shift, set_threshold
 from midclass.detectors.storage import load_detector
-from midclass.files import new_folder
-from midclass.images.identity import FITTED_WITH, fitted_with_more, refuse_seen
+from midclass.detectors.workplace import save_knowing
+from midclass.images.identity import fitted_with_more, refuse_seen
 
 
 def run(
@@ -43,17 +43,10 @@ def run(
         before = detector.threshold_
         shift = set_threshold(detector, prepared, folder, max_fpr)
         known = fitted_with_more(folder, given, prepared.contents, prints.each)
-        with new_folder(out, overwrite=options.overwrite) as temporary:
-            detector.save(temporary)
-            (temporary / FITTED_WITH).write_text(known, encoding="utf-8")
+        save_knowing(detector, known, out, overwrite=options.overwrite)
         _tell_shift(shift)
         say(f"{'threshold':<16} {detector.threshold_:.4g} (before: {before:.4g})")
-        rate = detector.promise()
-        say(
-            f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this "
-            f"threshold lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed "
-            "cases of this place"
-        )
+        tell_promise(detector.promise(), " of this place")
         if unseen := detector.not_assessed_["calibrate"]:
             note(f"note: {cases_in_words(unseen)} of {len(given)} cannot be assessed")
         say(f"{'saved':<16} {out}")

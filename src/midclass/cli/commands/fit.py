@@ -15,7 +15,7 @@ from midclass.cli.commands.source import (
     prints_with_bar,
     tell_set_aside,
 )
-from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies
+from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
@@ -120,10 +120,7 @@ def _tell(detector: Detector, seconds: float) -> None:
         _tell_checkpoint(learned)
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
-    say(
-        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
-        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases"
-    )
+    tell_promise(rate)
     if "guaranteed" in rate:
         say(
             f"{'proven':<16} at most {rate['guaranteed']:.1%} on average, whatever was learned; "

@@ -78,7 +78,7 @@ def _run(
     not_assessed: NotAssessed,
     max_fpr: float | None,
 ) -> bool:
-    detector = load_detector(folder, options.trust)
+    detector, of_patients = load_detector(folder, options.trust), _of_patients(cohort, out)
     if max_fpr is not None:
         promise(detector, max_fpr)
     if heat_maps is not None and not detector.makes_heat_maps:
@@ -94,13 +94,13 @@ def _run(
                 made = new_folder(heat_maps, overwrite=options.overwrite, synced=False)
                 pictures = stack.enter_context(made)
             scored = _write_scores(detector, blocks, add, not_assessed, pictures)
-            by_patient = _write_patients(detector, scored, _of_patients(cohort, out))
+            by_patient = _write_patients(detector, scored, of_patients)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
     if by_patient is not None:
         calibrated = len(detector.patient_calibration_)
-        tell_patients(by_patient, calibrated, detector.max_fpr_, _of_patients(cohort, out))
+        tell_patients(by_patient, calibrated, detector.max_fpr_, of_patients)
     if fitted := seen_by(folder, known):
         note(
             f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "

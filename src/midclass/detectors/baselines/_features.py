@@ -16,6 +16,7 @@ from midclass.recipe.recipe import Recipe
 from midclass.training.networks import (
     Network,
     inside,
+    moments_inside,
     refuse_other_size,
     seeded,
     with_weights,
@@ -116,16 +117,8 @@ def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) ->
 
 def pooled_features(stages: Sequence[Tensor], batch: ImageBatch) -> Tensor:
     """The same of ``network_maps``."""
-    pooled = []
-    for maps in stages:
-        cells = maps.shape[2:]
-        share = functional.interpolate(batch.anatomy.float(), size=cells, mode="area").flatten(2)
-        weight = share.double() / share.double().sum(2, keepdim=True).clamp_min(1e-6)
-        values = maps.flatten(2).double()
-        mean = (values * weight).sum(2, keepdim=True)
-        spread = ((values - mean).square() * weight).sum(2).sqrt()
-        pooled += [mean.squeeze(2), spread]
-    return torch.cat(pooled, 1)
+    pooled = [moments_inside(maps, batch.anatomy, torch.float64) for maps in stages]
+    return torch.cat([part for both in pooled for part in both], 1)
 
 
 NEARLY_CONSTANT = 0.1

@@ -88,9 +88,7 @@ def code(dataset: Dataset, keyword: str, known: Iterable[str], default: str = ""
     Raises:
         Unusable: another.
     """
-    value = _converted(dataset, keyword)
-    first = next(iter(_several(value)), "")
-    text = str(first).strip(" \0").upper()
+    text = _first_word(dataset, keyword)
     if text and text not in known:
         raise Unusable(f"{keyword} is none of {', '.join(known)}, which can be used here")
     return text or default
@@ -152,7 +150,11 @@ def _even(value: bytes) -> bytes:
 def word(dataset: Dataset, keyword: str) -> str:
     """The first value of a code string in capitals, for comparing alone; "" where there is none."""
     try:
-        value = _converted(dataset, keyword)
+        return _first_word(dataset, keyword)
     except Unusable:
         return ""
-    return str(next(iter(_several(value)), "")).strip(" \0").upper()
+
+
+def _first_word(dataset: Dataset, keyword: str) -> str:
+    first = next(iter(_several(_converted(dataset, keyword))), "")
+    return str(first).strip(" \0").upper()
