@@ -16,7 +16,7 @@ from makers import recipe
 from midclass import InputError, Recipe, load_detector, prepare_array
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
-from midclass.training.pretrained import SIDE, PretrainedNetwork
+from midclass.training.pretrained import SIDE, TOGETHER, PretrainedNetwork
 
 
 class Weights(dict[str, Tensor]):
@@ -188,6 +188,17 @@ def test_a_file_may_count_the_batches_of_its_norms_or_not(tmp_path: Path) -> Non
         torch.save(dict(found), tmp_path / name)
         stages.append(PretrainedNetwork.load(tmp_path / name).stages(x)[-1])
     torch.testing.assert_close(*stages)
+
+
+def test_images_pass_in_parts_and_come_back_in_order(tmp_path: Path) -> None:
+    save_file(lite0(), tmp_path / "weights.safetensors")
+    network = PretrainedNetwork.load(tmp_path / "weights.safetensors")
+    many = torch.rand(TOGETHER + 3, 1, 160, 160)
+    with torch.inference_mode():
+        for stage, *alone in zip(
+            *(network.pyramid(part) for part in (many, many[:1], many[-1:])), strict=True
+        ):
+            torch.testing.assert_close(stage[[0, -1]], torch.cat(alone))
 
 
 def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> None:
