@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test pytest quick coverage mutants lint format wheel sheets clean
+.PHONY: demo test pytest quick coverage mutants lint format wheel sheets docs clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -50,11 +50,15 @@ wheel: $(VENV)/installed
 sheets: $(VENV)/installed
 	$(BIN)/python docs/make_sheets.py
 
+# The site of the documentation, in site/; a broken link is an error.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,ray,seg]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,docs,ray,seg]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist .coverage .pytest_cache .mypy_cache .ruff_cache
