@@ -41,7 +41,7 @@ def test_commands_of_a_page_and_their_options_exist(page: Path) -> None:
 
 
 def test_the_pages_hold_commands_to_check() -> None:
-    assert sum(len(list(typed(page))) for page in PAGES) > 20
+    assert sum(len(list(typed(page))) for page in PAGES) > 10
 
 
 def test_the_recipe_of_the_tutorial_is_one(tmp_path: Path) -> None:

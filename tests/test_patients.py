@@ -97,6 +97,12 @@ def test_patients_of_one_case_have_what_their_case_has(
     np.testing.assert_array_equal(patient_scores(scores, names), np.sort(table.score))
 
 
+def test_a_patient_who_could_not_be_assessed_calibrates_nothing() -> None:
+    """As one that scores low, it would lower the p-values of all others."""
+    nan = float("nan")
+    assert patient_scores([nan, nan, 3.0, nan, 1.0], [*"aabbc"]).tolist() == [1.0, 3.0]
+
+
 @pytest.mark.slow
 def test_as_typed_score_and_evaluate_write_a_row_for_each_patient(tmp_path: Path) -> None:
     phantom_folder(tmp_path, tiny_phantoms(), given=120, target=20)

@@ -1,4 +1,4 @@
-"""Put the first study's table into the README, recomputed from the score tables."""
+"""Put the first study's table into docs/results.md, recomputed from the score tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from midclass.files import fill_blocks
 from midclass.study.markdown import figure, page_command, table, with_limits
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parents[1] / "README.md"
+RESULTS = HERE.parents[1] / "docs" / "results.md"
 MAX_FPR = 0.05
 TASKS = {
     "chest_xray": "Chest X-ray (images)",
@@ -69,13 +69,13 @@ def markdown() -> str:
 
 
 def page() -> str:
-    """The README with the table as the scores on disk have it."""
-    return fill_blocks(README.read_text(encoding="utf-8"), {"first study": markdown()})
+    """The page with the table as the scores on disk have it."""
+    return fill_blocks(RESULTS.read_text(encoding="utf-8"), {"first study": markdown()})
 
 
 def main() -> int:
     """Write the table, or with ``--check`` compare it."""
-    return page_command(__doc__, lambda: {README: page()})
+    return page_command(__doc__, lambda: {RESULTS: page()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Put the overview of RESULTS.md into the project README, longer trainings into this folder's."""
+"""Put the overview of RESULTS.md into docs/results.md, longer trainings into this folder's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from midclass.study.markdown import figure, page_command, table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"
-README = HERE.parents[1] / "README.md"
+RESULTS = HERE.parents[1] / "docs" / "results.md"
 
 
 def overview() -> str:
@@ -43,7 +43,7 @@ def area(folder: Path, cell: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages with their tables as the scores on disk have them."""
-    blocks = {README: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
+    blocks = {RESULTS: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
     return {
         page: fill_blocks(page.read_text(encoding="utf-8"), named) for page, named in blocks.items()
     }
