@@ -148,7 +148,8 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
         "saved            there_local",
     ):
         assert expected in done.stdout
-    assert json.loads((tmp_path / "there_local" / "detector.json").read_text())["parent"]
+    about = json.loads((tmp_path / "there_local" / "detector.json").read_text())
+    assert (about["parent"]["max_fpr"], about["max_fpr"]) == (0.2, 0.1)
     assert typed(f"evaluate there_local {data}", tmp_path).returncode == 0
     for part, words in (
         ("local", "evaluate there_local --out e"),
