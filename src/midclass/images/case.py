@@ -27,6 +27,8 @@ class Case:
         frame: the frame or slice of a file with several.
         mask: a file that says where in the image disease can be, in place of the recipe's anatomy.
         slice: the image's place among those of its patient; None where the manifest does not say.
+        series_id: of the images that were taken in one go, such as the slices of a CT; "" where
+            nothing says.
         row: the line of the manifest, the header being line 1; 0 without a manifest.
     """
 
@@ -44,6 +46,7 @@ class Case:
     frame: int | None = None
     mask: Path | None = None
     slice: float | None = None
+    series_id: str = ""
     row: int = 0
 
 

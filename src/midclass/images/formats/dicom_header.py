@@ -1,0 +1,193 @@
+"""What the header of a DICOM file says of whose image it is and of what; its pixels are not read.
+
+Attributes are those of PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.3.1 (series), C.7.6.1 (image)
+and C.7.6.2 (plane). Names and dates of birth are compared with the path of the file and given to
+nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, numbers, word
+from midclass.images.formats.dicom_file import failures, open_header, quiet
+from midclass.images.formats.dicom_frames import attributes_of
+from midclass.images.formats.dicom_geometry import spacing_mm
+
+CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}")
+"""A code string (PS3.5 table 6.2-1)."""
+VIEWS = {
+    **dict.fromkeys(("R-10242", "399162004"), "CC"),
+    **dict.fromkeys(("R-10226", "399368009"), "MLO"),
+}
+"""View codes of mammography (PS3.16 CID 4014, in SNOMED RT and CT) -> ViewPosition."""
+IDENTITY = ("PatientName", "PatientBirthDate", "PatientID", "OtherPatientIDs")
+LEAST, LEAST_ALONE = 4, 3
+"""Signs of a name or number that is looked for in parts of a path, and as a whole word there."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a DICOM file says of itself; "" and None where it does not.
+
+    Attributes:
+        patient: PatientID, as it is in the file.
+        study: StudyInstanceUID.
+        series: SeriesInstanceUID.
+        instance: SOPInstanceUID.
+        accession: AccessionNumber.
+        modality: Modality.
+        body_part: BodyPartExamined.
+        view: ViewPosition, or the first word for it of the view code.
+        laterality: "L", "R" or "".
+        spacing_mm: ``(rows, columns)``, where it is the same in all frames.
+        number: InstanceNumber.
+        places: mm along the normal of the image plane, of each frame; empty where it is not told.
+        plane: the normal, to compare with that of other images; likewise.
+        in_path: whether the path of the file holds a name, a number or a birth date of the patient.
+        asked: further attributes by keyword, each a tuple of texts.
+    """
+
+    patient: str = ""
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+    accession: str = ""
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
+    laterality: str = ""
+    spacing_mm: tuple[float, float] | None = None
+    number: float | None = None
+    places: tuple[float, ...] = ()
+    plane: tuple[float, ...] = ()
+    in_path: bool = False
+    asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def header_of(
+    path: Path, frames: int = 1, asked: Sequence[str] = (), shown_path: str = ""
+) -> Header:
+    """The header of a DICOM file.
+
+    Args:
+        path: the file.
+        frames: how many it holds, see ``holding.images_in``; what it says may be no truth.
+        asked: keywords of further attributes.
+        shown_path: what will be written of the path, in which a patient's name is looked for.
+
+    Raises:
+        NoImage: the file says that it is something else than an image.
+        InputError: it is damaged, or its spacing cannot be understood.
+    """
+    about = open_header(path)
+    with quiet(), failures(path):
+        each = attributes_of(about, frames, None)
+        spacings = {spacing_mm(one) for one in each}
+        places, plane = _places(each)
+        return Header(
+            **{name: _text(about, keyword) for name, keyword in _TEXTS.items()},
+            **{name: _code(about, keyword) for name, keyword in _CODES.items()},
+            view=_code(about, "ViewPosition") or _view(about),
+            laterality=_laterality(about),
+            spacing_mm=spacings.pop() if len(spacings) == 1 else None,
+            number=_number(about),
+            places=places,
+            plane=plane,
+            in_path=_is_in(about, shown_path),
+            asked={keyword: values_of(about, keyword) for keyword in asked},
+        )
+
+
+_TEXTS = {
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "instance": "SOPInstanceUID",
+    "accession": "AccessionNumber",
+}
+_CODES = {"modality": "Modality", "body_part": "BodyPartExamined"}
+
+
+def values_of(about: Dataset, keyword: str) -> tuple[str, ...]:
+    """The values of an attribute as texts without blanks around them; none where it is absent."""
+    found = about.get(keyword)
+    if found is None or found == "":
+        return ()
+    several = not isinstance(found, str | bytes) and hasattr(found, "__iter__")
+    values = (str(one).strip(" \0") for one in (found if several else [found]))
+    return tuple(value for value in values if value)
+
+
+def _text(about: Dataset, keyword: str) -> str:
+    return next(iter(values_of(about, keyword)), "")
+
+
+def _code(about: Dataset, keyword: str) -> str:
+    """A code string; anything else may be a name that slipped, and is dropped."""
+    found = word(about, keyword)
+    return found if CODE.fullmatch(found) else ""
+
+
+def _laterality(about: Dataset) -> str:
+    for keyword in ("ImageLaterality", "Laterality"):
+        if (found := word(about, keyword)) in ("L", "R"):
+            return found
+    return ""
+
+
+def _view(about: Dataset) -> str:
+    for item in about.get("ViewCodeSequence") or ():
+        return VIEWS.get(_text(item, "CodeValue"), "")
+    return ""
+
+
+def _number(about: Dataset) -> float | None:
+    try:
+        return number(about, "InstanceNumber")
+    except Unusable:
+        return None
+
+
+def _places(each: Sequence[Dataset]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of every frame along one normal, and the normal; none where any does not say, or differs."""
+    try:
+        positions = [numbers(one, "ImagePositionPatient") for one in each]
+        directions = {numbers(one, "ImageOrientationPatient") for one in each}
+    except Unusable:
+        return (), ()
+    if len(directions) != 1 or any(len(position) != 3 for position in positions):
+        return (), ()
+    (direction,) = directions
+    if len(direction) != 6:
+        return (), ()
+    normal = np.cross(direction[:3], direction[3:])
+    if np.linalg.norm(normal) < 0.5:  # of two unit vectors at a right angle it is 1
+        return (), ()
+    return tuple(float(np.dot(normal, one)) for one in positions), tuple(normal.round(2).tolist())
+
+
+def _is_in(about: Dataset, path: str) -> bool:
+    """Whether a name, number or date of the patient's stands in a path."""
+    folders = [_letters(one) for one in Path(path.casefold()).parts]
+    words = set(re.split(r"[\W_]+", path.casefold()))
+    told = {
+        _letters(part)
+        for keyword in IDENTITY
+        for value in values_of(about, keyword)
+        for part in re.split(r"[\^=, ]+", value.casefold())
+    }
+    return any(
+        (len(one) >= LEAST_ALONE and one in words)
+        or (len(one) >= LEAST and any(one in folder for folder in folders))
+        for one in told
+    )
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text if letter.isalnum())
