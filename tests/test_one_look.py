@@ -162,7 +162,7 @@ def test_where_nothing_can_be_read_every_case_has_a_row_all_the_same(
     assert not score.run(folder / "detector", bad, options, out=out)
     table = ScoreTable.read(out)
     assert table.assessed.tolist() == [False]
-    assert table.reason[0].startswith("its content is none of PNG")
+    assert table.reason[0].startswith("cannot be used: its content is none")
 
 
 def test_what_a_consumer_does_between_looks_is_no_inference(folder: Path) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from midclass.detectors.base import Detector
 from midclass.detectors.look import NO_NUMBER, Look
-from midclass.errors import InputError, in_one_line
+from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed, ScoreTable
-from midclass.images.case import Case
+from midclass.images.case import Case, without_folder
 from midclass.images.cohort import Cohort
 from midclass.images.keys import files_of
 from midclass.images.prepared import Prepared
@@ -90,25 +90,18 @@ def with_failed(
         cases, nothing = [case for case, _ in failed], np.full(len(failed), np.nan)
         none, blank = np.zeros(len(failed), np.int64), np.full(len(failed), "")
         extra = _extra(detector, cases, nothing, none, blank, series)
-        reasons = [without_folder(case, reason) for case, reason in failed]
+        reasons = [why_failed(case, reason) for case, reason in failed]
         parts.append(_table(detector, cases, nothing, extra, reasons, not_assessed))
     whole = ScoreTable.joined(parts)
     row = {name: number for number, name in enumerate(whole.case_id.tolist())}
     return whole.take(np.array([row[case.case_id] for case in cohort]))
 
 
-def without_folder(case: Case, reason: str) -> str:
-    """Why a case failed, without where its files lie: that may say whose they are.
-
-    >>> from pathlib import Path
-    >>> case = Case("a.png", Path("/home/doe/a.png"), None, "p")
-    >>> without_folder(case, "/home/doe/a.png: is empty")
-    'is empty'
-    """
+def why_failed(case: Case, reason: str) -> str:
+    """Why a case could not be prepared, without where its image and mask lie."""
     for file in files_of(case):
-        path = in_one_line(InputError(file))
-        reason = reason.removeprefix(f"{path}: ").replace(path, in_one_line(InputError(file.name)))
-    return reason
+        reason = without_folder(file, reason)
+    return f"cannot be used: {reason}"
 
 
 def _extra(

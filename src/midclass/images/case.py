@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from midclass.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -66,6 +68,17 @@ _text = Case.__dict__["path"]
 Case.path = property(  # type: ignore[assignment, misc]
     _path, lambda case, path: _text.__set__(case, os.fspath(path))
 )
+
+
+def without_folder(file: Path, reason: str | Exception) -> str:
+    """What is wrong with a file, without where it lies: that may say whose it is.
+
+    >>> without_folder(Path("/home/doe/a.png"), InputError("/home/doe/a.png: is empty"))
+    'is empty'
+    """
+    path = str(InputError(file))
+    text = str(reason).removeprefix(f"{path}: ")
+    return text.replace(path, str(InputError(file.name)))
 
 
 def names_of(given: Sequence[Path], files: Sequence[Path]) -> list[str]:

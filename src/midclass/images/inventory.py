@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from midclass.errors import InputError, NoImage, in_one_line
-from midclass.images.case import Case
-from midclass.images.folders import files_with_images
+from midclass.errors import InputError, NoImage
+from midclass.images.case import Case, without_folder
+from midclass.images.folders import case_id_of, files_with_images
 from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.read import file_format
@@ -126,31 +126,33 @@ def inventory(
     top = folder.absolute()
     inside = f"{folder}{os.sep}"
     left = [
-        LeftOut(_called(one.path, top), one.reason.replace(inside, "") or NO_IMAGE)
+        LeftOut(f"{start}{_called(one.path, top)}", one.reason.replace(inside, "") or NO_IMAGE)
         for one in passed
     ]
     read = list[FoundFile]()
-    seen = dict[tuple[object, ...], str]()
     asked = tuple(_asked(wish))
     for done, file in enumerate(files, start=1):
         called = _called(file.path, top)
         try:
             header = _header(file, asked, called)
-            if reason := _refused(called, header, wish, seen):
-                left.append(LeftOut(called, reason))
+            if reason := _refused(header, wish):
+                left.append(LeftOut(f"{start}{called}", reason))
             else:
                 read.append(file._replace(called=called, header=header))
         except InputError as error:
-            left.append(LeftOut(called, _without_path(error, file.path), not _is_none(error)))
+            failed = not isinstance(error, NoImage)
+            left.append(LeftOut(f"{start}{called}", without_folder(file.path, error), failed))
         if progress is not None:
             progress(done, len(files), "")
+    read, copies = _without_copies(read, start)
+    left += copies
     images = placed(read, _telling(wish.patients))
     entries = list[Entry]()
     _refuse_strangers(wish, images)
     for image in images:
         label = _label(image, wish)
         if label.unsure:
-            left.append(LeftOut(_case_name(image), label.unsure, failed=True))
+            left.append(LeftOut(f"{start}{case_id_of(image)}", label.unsure, failed=True))
         else:
             whose_is = _patient(image, folder, names)
             by_name = wish.labels == "folder"
@@ -188,10 +190,8 @@ def _header(file: FoundFile, asked: Sequence[str], called: str) -> Header | None
     return header_of(file.path, file.images, asked, called)
 
 
-def _refused(
-    called: str, header: Header | None, wish: Wish, seen: dict[tuple[object, ...], str]
-) -> str:
-    """Why a file is left out, or ""; ``seen`` are the images of before."""
+def _refused(header: Header | None, wish: Wish) -> str:
+    """Why a file is left out, or ""."""
     about = header or Header()
     for condition in wish.where:
         if not condition.holds(about.asked):
@@ -199,21 +199,29 @@ def _refused(
     asked = {condition.keyword for condition in wish.where}
     if about.modality in NOT_ACQUIRED and "Modality" not in asked:
         return f"holds {NOT_ACQUIRED[about.modality]} (Modality {about.modality})"
-    if about.instance:
-        places = (about.number, about.places)
-        key = (about.patient, about.study, about.series, about.instance, *places)
-        first = seen.setdefault(key, called)
-        if first != called:
-            return f"another copy by its SOPInstanceUID: {first}"
     return ""
 
 
-def _is_none(error: InputError) -> bool:
-    return isinstance(error, NoImage)
+def _without_copies(
+    files: Sequence[FoundFile], start: str
+) -> tuple[list[FoundFile], list[LeftOut]]:
+    """Of files with one SOPInstanceUID the largest: another may be cut off.
 
-
-def _without_path(error: InputError, path: Path) -> str:
-    return in_one_line(error).removeprefix(f"{in_one_line(InputError(path))}: ")
+    Files that also differ in number or place are no copies: some anonymisers give all one UID.
+    """
+    kept, left = dict[tuple[object, ...], FoundFile](), list[LeftOut]()
+    for file in files:
+        about, key = file.header, tuple[object, ...]((file.called,))
+        if about is not None and about.instance:
+            identity = (about.patient, about.study, about.series, about.instance)
+            key = (*identity, about.number, about.places)
+        known = kept.setdefault(key, file)
+        if known is not file:
+            larger = state_of(file.path).size > state_of(known.path).size
+            gone, kept[key] = (known, file) if larger else (file, known)
+            reason = f"another copy by its SOPInstanceUID: {start}{kept[key].called}"
+            left.append(LeftOut(f"{start}{gone.called}", reason))
+    return list(kept.values()), left
 
 
 def _telling(patients: str) -> Callable[[FoundFile], Whose]:
@@ -224,10 +232,6 @@ def _telling(patients: str) -> Callable[[FoundFile], Whose]:
     return whose
 
 
-def _case_name(image: PlacedImage) -> str:
-    return image.file.called if image.frame is None else f"{image.file.called}#{image.frame}"
-
-
 def _keys(image: PlacedImage, key: str) -> tuple[str, ...]:
     """By what a table of labels knows an image."""
     if key == "path":
@@ -235,7 +239,7 @@ def _keys(image: PlacedImage, key: str) -> tuple[str, ...]:
     if key == "file":
         return (Path(image.file.called).name,)
     if key == "case_id":
-        return (_case_name(image),)
+        return (case_id_of(image),)
     return image.file.header.asked.get(key, ()) if image.file.header else ()
 
 
@@ -269,7 +273,7 @@ def _entry(
     image: PlacedImage, label: Label, patient: str, names: Pseudonyms, start: str, by_name: bool
 ) -> Entry:
     about, called = image.file.header or Header(), image.file.called
-    case_id = f"{start}{_case_name(image)}"
+    case_id = f"{start}{case_id_of(image)}"
     if about.in_path:  # the file's name would be in every table of scores
         own = names.image(f"{about.instance} {called}")
         case_id = own if image.frame is None else f"{own}#{image.frame}"

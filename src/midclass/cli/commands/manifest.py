@@ -14,8 +14,9 @@ from midclass.cli.console import bar, cases_in_words, note, notes, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_list_of_cases
-from midclass.errors import InputError, in_one_line
+from midclass.errors import InputError
 from midclass.evaluation.cells import as_cell
+from midclass.images.case import without_folder
 from midclass.images.cohort import Cohort
 from midclass.images.division import divided, one_patient, refuse_patients_across
 from midclass.images.duplicates import Duplicate
@@ -168,7 +169,7 @@ def _unreadable(cohort: Cohort, row: int) -> str:
     try:
         cohort.read(row)
     except InputError as error:
-        return in_one_line(error).removeprefix(f"{in_one_line(InputError(case.path))}: ")
+        return without_folder(case.path, error)
     return ""
 
 

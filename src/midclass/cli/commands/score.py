@@ -37,6 +37,7 @@ from midclass.evaluation.patients import has_series, patient_table, series_of, s
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
 from midclass.files import new_folder
+from midclass.images.case import without_folder
 from midclass.images.cohort import Case, Cohort
 from midclass.images.identity import seen_by
 from midclass.images.prepare import Prepared, prepare_blocks
@@ -112,7 +113,7 @@ def _run(
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     for case, reason in scored.failed[:NAMED]:
-        note(f"failed: {case.case_id}: {reason}")
+        note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
     if unseen:
         _tell_unseen(scored, out, not_assessed)
     return not unseen
