@@ -18,7 +18,6 @@ from midclass import (
     Cohort,
     Detector,
     ImageBatch,
-    InputError,
     MiddleClassDetector,
     Recipe,
     load_detector,

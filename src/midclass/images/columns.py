@@ -17,7 +17,7 @@ from midclass.images.row import Row
 SPLIT = "split"
 SERIES = "series_id"
 KNOWN = (*Row.model_fields, SPLIT)
-REMARKS = ("study_id", "accession_id", "modality", "body_part", "view")
+REMARKS = ("study_id", "accession_id", "modality", "body_part", "view_position")
 """Columns that ``midclass manifest`` writes for people: nothing is read from them, nor missed."""
 OTHER_NAMES = {
     "path": "file filename filepath filelocation image images imagefile imagefilename imagename "
@@ -58,8 +58,8 @@ def plain(name: str) -> str:
 
 
 _OURS = {plain(one): one for one in KNOWN}
-# No score and no split hangs on a series, and tables have had such columns before it was read.
-_LIKE = [name for name, ours in _OURS.items() if ours != SERIES]
+NEARLY_SERIES = 0.87
+"""No split hangs on a series, and tables had a column ``series`` before any was read."""
 _OTHERS = {plain(one): ours for ours, names in OTHER_NAMES.items() for one in names.split()}
 
 
@@ -78,7 +78,9 @@ def meant(column: str, columns: Sequence[str], asked: Sequence[str] = ()) -> str
         return None
     if name in _OURS:
         return _OURS[name]
-    close = difflib.get_close_matches(name, _LIKE, 1, NEARLY) if len(name) >= LONG else []
+    close = difflib.get_close_matches(name, _OURS, 1, NEARLY) if len(name) >= LONG else []
+    if close and _OURS[close[0]] == SERIES:
+        close = difflib.get_close_matches(name, close, 1, NEARLY_SERIES)
     ours = _OTHERS.get(name) or (_OURS[close[0]] if close and len(close[0]) >= LONG else None)
     there = ours in columns or (ours == SPLIT and bool(asked))
     return None if there else ours

@@ -18,7 +18,7 @@ from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.read import file_format
 from midclass.images.labels import OF_IMAGES, Label, LabelTable, by_folder, label_of
 from midclass.images.pseudonyms import Pseudonyms
-from midclass.images.series import FoundFile, PlacedImage, Whose, placed, whose
+from midclass.images.series import FoundFile, PlacedImage, Whose, placed, telling
 from midclass.images.where import Condition
 from midclass.types import Progress
 
@@ -27,8 +27,6 @@ NOT_ACQUIRED = {"SEG": "a segmentation", "RTDOSE": "a dose distribution", "RTSEG
 """Modalities of objects with pixels that are no image of a patient."""
 BEGINNING = 2**20
 """Bytes of a file, and its size, by which it is another than the others."""
-TOLD_APART = ("header", "folder", "file")
-"""By what patients can be told apart."""
 
 
 class LeftOut(NamedTuple):
@@ -52,7 +50,7 @@ class Wish:
         where: conditions that a header must fulfil, all of them.
         labels: ``"folder"``, a table, the label of all, or None.
         given: names of the given class, for folders.
-        patients: one of ``TOLD_APART``.
+        patients: one of ``series.TOLD_APART``.
     """
 
     where: tuple[Condition, ...] = ()
@@ -62,10 +60,11 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A case, and what else its header says; see ``columns.REMARKS``."""
+class ListedCase:
+    """A case, whose it is, and what else its header says; see ``columns.REMARKS``."""
 
     case: Case
+    whose: Whose
     remarks: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,7 +79,7 @@ class Inventory:
         in_path: how many files have a patient's name or number in their path.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedCase, ...]
     left_out: tuple[LeftOut, ...]
     told_apart: Counter[str]
     in_path: int = 0
@@ -146,11 +145,14 @@ def inventory(
             progress(done, len(files), "")
     read, copies = _without_copies(read, start)
     left += copies
-    images = placed(read, _telling(wish.patients))
-    entries = list[Entry]()
-    _refuse_strangers(wish, images)
-    for image in images:
-        label = _label(image, wish)
+    images = placed(read, telling(wish.patients))
+    entries = list[ListedCase]()
+    table = wish.labels if isinstance(wish.labels, LabelTable) else None
+    keys = [_keys(image, table.key, names, start) if table else () for image in images]
+    if table and images:
+        table.refuse_strangers({key for some in keys for key in some})
+    for image, known_by in zip(images, keys, strict=True):
+        label = _label(image, wish, known_by)
         if label.unsure:
             left.append(LeftOut(f"{start}{case_id_of(image)}", label.unsure, failed=True))
         else:
@@ -224,34 +226,29 @@ def _without_copies(
     return list(kept.values()), left
 
 
-def _telling(patients: str) -> Callable[[FoundFile], Whose]:
-    if patients == "folder":
-        return lambda file: ("folder", Path(file.called).parent.as_posix())
-    if patients == "file":
-        return lambda file: ("file", file.called)
-    return whose
-
-
-def _keys(image: PlacedImage, key: str) -> tuple[str, ...]:
+def _keys(image: PlacedImage, key: str, names: Pseudonyms, start: str) -> tuple[str, ...]:
     """By what a table of labels knows an image."""
+    called = image.file.called
     if key == "path":
-        return (image.file.called,)
+        return called, f"{start}{called}"
     if key == "file":
-        return (Path(image.file.called).name,)
+        return (Path(called).name,)
     if key == "case_id":
-        return (case_id_of(image),)
+        return case_id_of(image), _case_id(image, names, start)
     return image.file.header.asked.get(key, ()) if image.file.header else ()
 
 
-def _refuse_strangers(wish: Wish, images: Sequence[PlacedImage]) -> None:
-    if isinstance(wish.labels, LabelTable) and images:
-        table = wish.labels
-        table.refuse_strangers({key for image in images for key in _keys(image, table.key)})
+def _case_id(image: PlacedImage, names: Pseudonyms, start: str) -> str:
+    """Its path; a hash where that holds the patient's name: it stands in every score table."""
+    if image.file.header is None or not image.file.header.in_path:
+        return f"{start}{case_id_of(image)}"
+    own = names.image(f"{image.file.header.instance} {image.file.called}")
+    return own if image.frame is None else f"{own}#{image.frame}"
 
 
-def _label(image: PlacedImage, wish: Wish) -> Label:
+def _label(image: PlacedImage, wish: Wish, keys: Sequence[str]) -> Label:
     if isinstance(wish.labels, LabelTable):
-        return wish.labels.of(_keys(image, wish.labels.key))
+        return wish.labels.of(keys)
     if wish.labels == "folder":
         return label_of(by_folder(image.file.called).word, wish.given)
     return Label(wish.labels if isinstance(wish.labels, int) else None)
@@ -271,14 +268,10 @@ def _patient(image: PlacedImage, folder: Path, names: Pseudonyms) -> str:
 
 def _entry(
     image: PlacedImage, label: Label, patient: str, names: Pseudonyms, start: str, by_name: bool
-) -> Entry:
+) -> ListedCase:
     about, called = image.file.header or Header(), image.file.called
-    case_id = f"{start}{case_id_of(image)}"
-    if about.in_path:  # the file's name would be in every table of scores
-        own = names.image(f"{about.instance} {called}")
-        case_id = own if image.frame is None else f"{own}#{image.frame}"
     case = Case(
-        case_id=case_id,
+        case_id=_case_id(image, names, start),
         path=image.file.path,
         label=label.label,
         patient_id=patient,
@@ -295,6 +288,6 @@ def _entry(
         "accession_id": names.accession(about.accession) if about.accession else "",
         "modality": about.modality,
         "body_part": about.body_part,
-        "view": about.view,
+        "view_position": about.view,
     }
-    return Entry(case, remarks)
+    return ListedCase(case, image.whose, remarks)

@@ -116,3 +116,9 @@ def _make(file: Path) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_new(file) as opened:
         opened.write(secrets.token_hex(32).encode() + b"\n")
+    warnings.warn(
+        f"{file}: a new key, by which patients' numbers are hashed; keep it, for with another the "
+        "same patients have other names, and give it to nobody",
+        UserWarning,
+        stacklevel=3,
+    )

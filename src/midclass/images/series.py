@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from midclass.images.formats.dicom_header import Header
 
 NOBODY = frozenset(
@@ -21,6 +23,13 @@ NOBODY = frozenset(
 """What stands in PatientID, without case and separators, where it was removed."""
 Whose: TypeAlias = tuple[str, str]
 """By what a patient is told from others ("PatientID", "study", "folder", "file"), and its value."""
+
+
+STACKS = ("CT", "MR", "PT")
+"""Modalities whose series are slices, also where no position is told. The views of a mammography
+are one series, too, and no neighbours."""
+ONE_PLANE = 0.999
+"""Cosine between the normals of slices that are parallel."""
 
 
 class FoundFile(NamedTuple):
@@ -47,7 +56,7 @@ class PlacedImage(NamedTuple):
         frame: of a file with several.
         whose: see ``Whose``.
         series: SeriesInstanceUID, or what the file with several images is called; "" without.
-        place: among the patient's images, from 0 on; None of single images that say no place.
+        place: among the patient's images, from 0 on; None of what is no slice and no frame.
     """
 
     file: FoundFile
@@ -70,6 +79,23 @@ def whose(file: FoundFile) -> Whose:
     return ("study", header.study) if header.study else ("file", file.called)
 
 
+TOLD_APART = ("header", "folder", "file")
+"""By what patients can be told apart."""
+
+
+def telling(patients: str) -> Callable[[FoundFile], Whose]:
+    """What tells patients apart: see ``whose``, or the folder or the file alone.
+
+    Args:
+        patients: one of ``TOLD_APART``.
+    """
+    if patients == "folder":
+        return lambda file: ("folder", Path(file.called).parent.as_posix())
+    if patients == "file":
+        return lambda file: ("file", file.called)
+    return whose
+
+
 def placed(
     files: Sequence[FoundFile], whose_are: Callable[[FoundFile], Whose] = whose
 ) -> list[PlacedImage]:
@@ -88,30 +114,34 @@ def placed(
         images = _in_order(members)
         several = len(images) > 1
         for file, frame in images:
-            has_place = several or bool(file.header and file.header.places)
             number = taken.get(patient, 0)
             taken[patient] = number + 1
             named = series if several or (file.header and file.header.series) else ""
-            where = float(number) if has_place else None
+            where = float(number) if _is_slice(file) else None
             found.append(PlacedImage(file, frame, patient, named, where))
     return found
+
+
+def _is_slice(file: FoundFile) -> bool:
+    header = file.header or Header()
+    return file.images > 1 or bool(header.places) or header.modality in STACKS
 
 
 def _in_order(files: Sequence[FoundFile]) -> list[tuple[FoundFile, int | None]]:
     images = [
         (file, frame if file.images > 1 else None) for file in files for frame in range(file.images)
     ]
-    headers = [file.header for file in files if file.header is not None]
-    if len(headers) < len(files):
-        return images
-    by_place = len({header.plane for header in headers}) == 1 and all(
-        len(file.header.places) == file.images for file in files if file.header is not None
+    headers = [file.header or Header() for file in files]
+    normal = headers[0].plane
+    by_place = bool(normal) and all(
+        len(header.places) == file.images and np.dot(header.plane, normal) > ONE_PLANE
+        for file, header in zip(files, headers, strict=True)
     )
 
     def key(image: tuple[FoundFile, int | None]) -> tuple[float, float, int]:
         file, frame = image
-        assert file.header is not None
-        place = file.header.places[frame or 0] if by_place else 0.0
-        return place, file.header.number or 0.0, frame or 0
+        header = file.header or Header()
+        place = header.places[frame or 0] if by_place else 0.0
+        return place, header.number or 0.0, frame or 0
 
     return sorted(images, key=key)  # stable: else as the files are

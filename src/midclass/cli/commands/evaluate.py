@@ -98,7 +98,8 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
     _tell(figures)
     tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
-    say(f"saved: {out} (scores.csv, summary.json, {pictures})")
+    tables = "scores.csv, series.csv" if several else "scores.csv"
+    say(f"saved: {out} ({tables}, summary.json, {pictures})")
     return figures
 
 

@@ -21,10 +21,11 @@ from midclass.images.cohort import Cohort
 from midclass.images.division import divided, one_patient, refuse_patients_across
 from midclass.images.duplicates import Duplicate
 from midclass.images.duplicates import duplicates as find_duplicates
-from midclass.images.inventory import TOLD_APART, Inventory, LeftOut, Wish, inventory
+from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
 from midclass.images.labels import LabelTable, names_of_given
 from midclass.images.manifest_file import write_manifest, write_rows
 from midclass.images.pseudonyms import Pseudonyms
+from midclass.images.series import TOLD_APART
 from midclass.images.where import Condition
 
 CHOICES = ("drop", "tell", "skip")
@@ -143,13 +144,20 @@ def _compared(
     found: Inventory, asked: Asked, folder: Path, cache: Path | None
 ) -> tuple[Inventory, list[Duplicate]]:
     """Without what cannot be decoded, and without images that are there twice."""
-    cohort = Cohort(tuple(replace(case, part="") for case in found.cases), str(folder))
+    known = {case.case_id: case for case in found.cases}
+    apart = [  # files without a patient have one name where they hold the same
+        replace(one.case, part="", patient_id=" ".join(one.whose)) for one in found.entries
+    ]
+    cohort = Cohort(tuple(apart), str(folder))
     prints = prints_with_bar(cohort, cache)
     gone = dict[str, LeftOut]()
-    for row, (case, known) in enumerate(zip(cohort, prints.each, strict=True)):
-        if not known.pixels and (reason := _unreadable(cohort, row)):
+    for row, (case, one) in enumerate(zip(cohort, prints.each, strict=True)):
+        if not one.pixels and (reason := _unreadable(cohort, row)):
             gone[case.case_id] = LeftOut(case.case_id, reason, failed=True)
-    pairs = find_duplicates(prints)
+    pairs = [
+        replace(pair, first=known[pair.first.case_id], second=known[pair.second.case_id])
+        for pair in find_duplicates(prints)
+    ]
     if asked.duplicates == "drop":
         for pair in pairs:
             if pair.exact:

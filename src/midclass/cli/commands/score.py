@@ -114,7 +114,7 @@ def _run(
         say(f"heat maps: {heat_maps}")
     for case, reason in scored.failed[:NAMED]:
         note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
-    if unseen:
+    if unseen > len(scored.failed) or len(scored.failed) > NAMED:
         _tell_unseen(scored, out, not_assessed)
     return not unseen
 

@@ -12,10 +12,11 @@ from midclass.cli.console import bar, note, notes
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
-from midclass.images.inventory import TOLD_APART, Wish, inventory
+from midclass.images.inventory import Wish, inventory
 from midclass.images.manifest import refuse_divided, unused_columns
 from midclass.images.prepare import Prepared, prepare
 from midclass.images.pseudonyms import Pseudonyms
+from midclass.images.series import TOLD_APART
 from midclass.recipe.recipe import Recipe
 
 SAID = 8

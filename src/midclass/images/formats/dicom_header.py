@@ -18,6 +18,7 @@ from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, 
 from midclass.images.formats.dicom_file import failures, open_header, quiet
 from midclass.images.formats.dicom_frames import attributes_of
 from midclass.images.formats.dicom_geometry import spacing_mm
+from midclass.images.formats.limits import check_spacing
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}")
 """A code string (PS3.5 table 6.2-1)."""
@@ -89,6 +90,8 @@ def header_of(
     with quiet(), failures(path):
         each = attributes_of(about, frames, None)
         spacings = {spacing_mm(one) for one in each}
+        for spacing in spacings - {None}:
+            check_spacing(spacing or ())
         places, plane = _places(each)
         return Header(
             **{name: _text(about, keyword) for name, keyword in _TEXTS.items()},
@@ -119,7 +122,7 @@ def values_of(about: Dataset, keyword: str) -> tuple[str, ...]:
     found = about.get(keyword)
     if found is None or found == "":
         return ()
-    several = not isinstance(found, str | bytes) and hasattr(found, "__iter__")
+    several = isinstance(found, Sequence) and not isinstance(found, str | bytes)  # no PersonName
     values = (str(one).strip(" \0") for one in (found if several else [found]))
     return tuple(value for value in values if value)
 
@@ -169,7 +172,7 @@ def _places(each: Sequence[Dataset]) -> tuple[tuple[float, ...], tuple[float, ..
     normal = np.cross(direction[:3], direction[3:])
     if np.linalg.norm(normal) < 0.5:  # of two unit vectors at a right angle it is 1
         return (), ()
-    return tuple(float(np.dot(normal, one)) for one in positions), tuple(normal.round(2).tolist())
+    return tuple(float(np.dot(normal, one)) for one in positions), tuple(normal.tolist())
 
 
 def _is_in(about: Dataset, path: str) -> bool:
