@@ -43,8 +43,8 @@ def image_file(path: Path, seed: int = 0, pixels: NDArray[Any] | None = None, **
         "PhotometricInterpretation": "MONOCHROME2",
         "PixelRepresentation": 0,
         "BitsAllocated": 16,
-        "BitsStored": 16,
-        "HighBit": 15,
+        "BitsStored": 12,
+        "HighBit": 11,
         "PixelData": pixels.astype(np.uint16).tobytes(),
     }
     if frames > 1:
@@ -59,7 +59,7 @@ def image_file(path: Path, seed: int = 0, pixels: NDArray[Any] | None = None, **
 
 def slice_file(path: Path, patient: int, series: int, at_mm: float, **tags: Any) -> Path:
     """An axial slice at a place along the body."""
-    rng = np.random.default_rng([patient, series, int(at_mm * 10)])
+    rng = np.random.default_rng([patient, series, int(at_mm * 10) + 10000])
     usual = {
         "Modality": "CT",
         "SeriesInstanceUID": f"1.2.826.{patient}.{series}",

@@ -116,15 +116,14 @@ def series_table(
     >>> found.case_id.tolist(), found.score.tolist(), found.columns()["flagged"].tolist()
     (['s', 't'], [2.0, 9.0], ['0', ''])
     """
+    everybody, seen_of = np.unique(table.patient_id), _counted(table.patient_id, table.assessed)
+    of_patient = dict(zip(everybody, seen_of, strict=True))
     named = np.asarray(series, np.str_)
     table, named = table.take(named != ""), named[named != ""]
     enough = smallest_rate(len(calibration)) <= max_fpr
     limit = conformal_threshold(calibration, max_fpr) if enough else np.nan
     seen = _counted(named, table.assessed)
     first = np.unique(named, return_index=True)[1]
-    of_patient = dict(
-        zip(np.unique(table.patient_id), _counted(table.patient_id, table.assessed), strict=True)
-    )
     all_of = np.array([of_patient[table.patient_id[row]] for row in first])
     judged = (seen >= TOP) | (seen == all_of)
     threshold = np.where(judged, limit, np.nan)

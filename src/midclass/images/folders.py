@@ -118,7 +118,7 @@ def _header(file: FoundFile) -> Header | None:
 
 
 def _cases(files: Sequence[FoundFile]) -> Iterator[Case]:
-    """The images of a patient, and of a series, are named after its first file."""
+    """A patient, and a series, are called after their first image."""
     first: dict[Whose | str, str] = {}
     for image in placed(files):
         for key in (image.whose, image.series):
