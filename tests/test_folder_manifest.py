@@ -208,6 +208,21 @@ def test_what_cannot_be_done_is_one_line_before_anything_is_written(
     assert not list(Path().glob("manifest*"))
 
 
+def test_judgements_of_a_page_are_taken_back_by_case(export: Path) -> None:
+    shutil.move(export / "ST05", export / "Mustermann")
+    made("pacs --key key --duplicates skip")
+    cases = [row.get("case_id") or row["path"] for row in rows()]
+    (hashed,) = [case for case in cases if case.startswith("i-")]
+    Path("judgements.csv").write_text(
+        f"case_id,patient_id,label,judgement\n{hashed},p,1,agree\npacs/ST01/IM1,p,0,disagree\n"
+        "pacs/ST02/IM1,p,,unsure\n"
+    )
+    judged = "--labels judgements.csv --on case_id"
+    made(f"pacs --key key --duplicates skip --overwrite --test 0 {judged}")
+    labels = {row["path"]: row["label"] for row in rows() if row["label"]}
+    assert labels == {"pacs/Mustermann/IM1": "1", "pacs/ST01/IM1": "0"}
+
+
 def test_folders_are_classes_and_parts_as_collections_come(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number, place in enumerate(("train/NORMAL", "train/flu", "test/NORMAL", "test/flu/p1")):
