@@ -47,8 +47,14 @@ def manifest(
     patients: Patients = "header",
     key: Key = None,
     test: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Share of normal patients to test with.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Share of normal patients to test with; by default 0.2, and 0 where there is no "
+            "target class.",
+        ),
+    ] = None,
     repeats: Annotated[
         int, typer.Option(min=1, help="So many divisions, in columns repeat_0, repeat_1, ...")
     ] = 1,

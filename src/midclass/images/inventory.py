@@ -61,9 +61,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class ListedCase:
-    """A case, whose it is, and what else its header says; see ``columns.REMARKS``."""
+    """A case, its file, whose it is, and what else the header says; see ``columns.REMARKS``."""
 
     case: Case
+    called: str
     whose: Whose
     remarks: dict[str, str] = field(default_factory=dict)
 
@@ -290,4 +291,4 @@ def _entry(
         "body_part": about.body_part,
         "view_position": about.view,
     }
-    return ListedCase(case, image.whose, remarks)
+    return ListedCase(case, f"{start}{case_id_of(image)}", image.whose, remarks)

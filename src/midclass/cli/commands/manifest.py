@@ -29,6 +29,8 @@ from midclass.images.series import TOLD_APART
 from midclass.images.where import Condition
 
 CHOICES = ("drop", "tell", "skip")
+USUAL = 0.2
+"""Share of the patients without the target class to test with, where there is a target class."""
 LEFT_OUT, ALIKE = ("path", "reason"), ("first", "second", "kind", "correlation")
 """Columns of the files beside the manifest."""
 
@@ -46,7 +48,7 @@ class Asked:
     where: tuple[str, ...] = ()
     patients: str = "header"
     key: Path | None = None
-    test: float = 0.2
+    test: float | None = None
     repeats: int = 1
     divide: bool = False
     seed: int = 0
@@ -145,6 +147,7 @@ def _compared(
 ) -> tuple[Inventory, list[Duplicate]]:
     """Without what cannot be decoded, and without images that are there twice."""
     known = {case.case_id: case for case in found.cases}
+    called = {one.case.case_id: one.called for one in found.entries}
     apart = [  # files without a patient have one name where they hold the same
         replace(one.case, part="", patient_id=" ".join(one.whose)) for one in found.entries
     ]
@@ -153,7 +156,7 @@ def _compared(
     gone = dict[str, LeftOut]()
     for row, (case, one) in enumerate(zip(cohort, prints.each, strict=True)):
         if not one.pixels and (reason := _unreadable(cohort, row)):
-            gone[case.case_id] = LeftOut(case.case_id, reason, failed=True)
+            gone[case.case_id] = LeftOut(called[case.case_id], reason, failed=True)
     pairs = [
         replace(pair, first=known[pair.first.case_id], second=known[pair.second.case_id])
         for pair in find_duplicates(prints)
@@ -161,7 +164,7 @@ def _compared(
     if asked.duplicates == "drop":
         for pair in pairs:
             if pair.exact:
-                gone |= _too_many(pair)
+                gone |= _too_many(pair, called)
     same = one_patient(pairs)
     named = found.without(gone).changed(
         lambda case: replace(case, patient_id=same.get(case.patient_id, case.patient_id))
@@ -181,16 +184,19 @@ def _unreadable(cohort: Cohort, row: int) -> str:
     return ""
 
 
-def _too_many(pair: Duplicate) -> dict[str, LeftOut]:
+def _too_many(pair: Duplicate, called: Mapping[str, str]) -> dict[str, LeftOut]:
     """Of two cases with one image the one to leave out; of two classes both."""
     one, other = pair.first, pair.second
     if None not in (one.label, other.label) and one.label != other.label:
         return {
-            case.case_id: LeftOut(case.case_id, f"{CONTRADICT}: {twin.case_id}", failed=True)
+            case.case_id: LeftOut(
+                called[case.case_id], f"{CONTRADICT}: {called[twin.case_id]}", failed=True
+            )
             for case, twin in ((one, other), (other, one))
         }
     gone, kept = (one, other) if one.label is None and other.label is not None else (other, one)
-    return {gone.case_id: LeftOut(gone.case_id, f"another copy of an image: {kept.case_id}")}
+    reason = f"another copy of an image: {called[kept.case_id]}"
+    return {gone.case_id: LeftOut(called[gone.case_id], reason)}
 
 
 CONTRADICT = "the same image stands there with another label"
@@ -204,10 +210,12 @@ def _divided(found: Inventory, asked: Asked) -> tuple[Inventory, dict[str, list[
     if any(case.part for case in cases) and not asked.divide:
         refuse_patients_across(cases)
         return found, {"split": [case.part for case in cases]}
+    target = any(case.label == 1 for case in cases)
+    test = (USUAL if target else 0) if asked.test is None else asked.test
     if asked.repeats == 1:
-        return found, {"split": divided(cases, asked.test, asked.seed)}
+        return found, {"split": divided(cases, test, asked.seed)}
     return found, {
-        f"repeat_{number}": divided(cases, asked.test, asked.seed + number)
+        f"repeat_{number}": divided(cases, test, asked.seed + number)
         for number in range(asked.repeats)
     }
 
