@@ -361,6 +361,13 @@ def test_a_manifest_elsewhere_is_read_with_the_root_that_it_says(export: Path) -
     assert len(Cohort.from_manifest("out/m.csv", root="pacs")) == NORMALS + 6
 
 
+def test_a_name_in_place_of_a_word_of_the_standard_is_not_repeated() -> None:
+    words = {"BodyPartExamined": "DOE", "ViewPosition": "DOE", "Modality": "DOE"}
+    image_file(Path("x") / "0.dcm", 1, ImageLaterality="DOE", **words)
+    made("x --duplicates skip")
+    assert "DOE" not in Path("manifest.csv").read_text()
+
+
 def test_names_that_a_table_would_spoil_are_kept_or_named() -> None:
     for seed, name in enumerate(("=1+2.png", "-a.png", " b.png", "c .png", "Ü ß.png")):
         pixels = np.random.default_rng(seed).integers(0, 255, (40, 40), np.uint8)

@@ -231,6 +231,9 @@ def test_left_out_on_demand_such_a_row_goes_to_nobody(detector: Path, tmp_path: 
     table = ScoreTable.read(out)
     assert table.assessed.tolist() == [True, False]
     assert table.columns()["review"].tolist()[1] == ""
+    out.unlink()
+    assert not score.run(detector, cohort[1:], options, out=out, not_assessed="leave")
+    assert ScoreTable.read(out).columns()["review"].tolist() == [""]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from midclass.images.where import Condition
 from midclass.types import Progress
 
 NO_IMAGE = "no image, by name and content"
-NOT_ACQUIRED = {"SEG": "a segmentation", "RTDOSE": "a dose distribution", "RTSEGANN": "outlines"}
+NOT_ACQUIRED = {"SEG": "a segmentation", "RTDOSE": "a dose distribution"}
 """Modalities of objects with pixels that are no image of a patient."""
 BEGINNING = 2**20
 """Bytes of a file, and its size, by which it is another than the others."""

@@ -19,14 +19,35 @@ from midclass.images.formats.dicom_file import failures, open_header, quiet
 from midclass.images.formats.dicom_frames import attributes_of
 from midclass.images.formats.dicom_geometry import spacing_mm
 from midclass.images.formats.limits import check_spacing
+from midclass.recipe.parts import MODALITIES
 
-CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}")
-"""A code string (PS3.5 table 6.2-1)."""
+VIEW_POSITIONS = frozenset(
+    (
+        *("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAO", "RAO", "LPO", "RPO", "LAT"),
+        *("LATERAL", "OBLIQUE", "AXIAL", "CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCC"),
+        *("XCCL", "XCCM", "CCID", "MLOID", "AT", "CV", "RM", "TAN", "SPECIMEN"),
+    )
+)
+"""PS3.3 C.8.1.1.1 and C.8.11.7, PS3.16 CID 4014, and what users write. Other words are not
+repeated: in a damaged file they may be a name. The same holds of body parts."""
 VIEWS = {
     **dict.fromkeys(("R-10242", "399162004"), "CC"),
     **dict.fromkeys(("R-10226", "399368009"), "MLO"),
 }
 """View codes of mammography (PS3.16 CID 4014, in SNOMED RT and CT) -> ViewPosition."""
+BODY_PARTS = frozenset(
+    (
+        *("ABDOMEN", "ABDOMENPELVIS", "ANKLE", "AORTA", "ARM", "BRAIN", "BREAST", "CAROTID"),
+        *("CERVIX", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "CLAVICLE", "COCCYX", "COLON"),
+        *("CSPINE", "CTSPINE", "ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT"),
+        *("FOREARM", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY"),
+        *("KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "NECK", "ORBIT", "PANCREAS", "PELVIS"),
+        *("PROSTATE", "RETINA", "RIB", "SCALP", "SHOULDER", "SKIN", "SKULL", "SPINE", "SSPINE"),
+        *("STERNUM", "THIGH", "THYROID", "TOE", "TSPINE", "UTERUS", "WHOLE BODY", "WHOLEBODY"),
+        *("WRIST", "ZYGOMA"),
+    )
+)
+"""Defined terms of PS3.16 annex L, the common ones."""
 IDENTITY = ("PatientName", "PatientBirthDate", "PatientID", "OtherPatientIDs")
 LEAST, LEAST_ALONE = 4, 3
 """Signs of a name or number that is looked for in parts of a path, and as a whole word there."""
@@ -42,9 +63,9 @@ class Header:
         series: SeriesInstanceUID.
         instance: SOPInstanceUID.
         accession: AccessionNumber.
-        modality: Modality.
-        body_part: BodyPartExamined.
-        view: ViewPosition, or the first word for it of the view code.
+        modality: Modality, one of ``recipe.parts.MODALITIES``.
+        body_part: BodyPartExamined, one of ``BODY_PARTS``.
+        view: ViewPosition, one of ``VIEW_POSITIONS``, also of the view code.
         laterality: "L", "R" or "".
         spacing_mm: ``(rows, columns)``, where it is the same in all frames.
         number: InstanceNumber.
@@ -95,8 +116,9 @@ def header_of(
         places, plane = _places(each)
         return Header(
             **{name: _text(about, keyword) for name, keyword in _TEXTS.items()},
-            **{name: _code(about, keyword) for name, keyword in _CODES.items()},
-            view=_code(about, "ViewPosition") or _view(about),
+            modality=_known(about, "Modality", MODALITIES),
+            body_part=_known(about, "BodyPartExamined", BODY_PARTS),
+            view=_known(about, "ViewPosition", VIEW_POSITIONS) or _view(about),
             laterality=_laterality(about),
             spacing_mm=spacings.pop() if len(spacings) == 1 else None,
             number=_number(about),
@@ -114,7 +136,6 @@ _TEXTS = {
     "instance": "SOPInstanceUID",
     "accession": "AccessionNumber",
 }
-_CODES = {"modality": "Modality", "body_part": "BodyPartExamined"}
 
 
 def values_of(about: Dataset, keyword: str) -> tuple[str, ...]:
@@ -131,10 +152,9 @@ def _text(about: Dataset, keyword: str) -> str:
     return next(iter(values_of(about, keyword)), "")
 
 
-def _code(about: Dataset, keyword: str) -> str:
-    """A code string; anything else may be a name that slipped, and is dropped."""
+def _known(about: Dataset, keyword: str, words: frozenset[str]) -> str:
     found = word(about, keyword)
-    return found if CODE.fullmatch(found) else ""
+    return found if found in words else ""
 
 
 def _laterality(about: Dataset) -> str:
