@@ -451,6 +451,16 @@ def test_a_condition_means_what_it_says(text: str, values: tuple[str, ...], hold
     assert condition.holds({condition.keyword: values}) is holds
 
 
+@pytest.mark.parametrize("inside", ["normal flu", "Normal_cases flu", "train", "Validation x"])
+def test_a_folder_of_classes_is_not_taken_for_normal(inside: str) -> None:
+    for seed, name in enumerate(inside.split()):
+        image_file(Path("in") / name / "a", seed)
+    told = run("fit chest_xray in --key key")
+    assert told.exit_code == 2
+    assert "all images would be taken for the given class" in told.stderr
+    assert not Path("runs").exists()
+
+
 @pytest.mark.slow
 def test_as_typed_a_folder_becomes_a_detector_and_scores(tmp_path: Path) -> None:
     for seed in range(36):

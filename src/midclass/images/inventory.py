@@ -147,7 +147,7 @@ def inventory(
     read, copies = _without_copies(read, start)
     left += copies
     images = placed(read, telling(wish.patients))
-    entries = list[ListedCase]()
+    entries, people = list[ListedCase](), dict[Whose, str]()
     table = wish.labels if isinstance(wish.labels, LabelTable) else None
     keys = [_keys(image, table.key, names, start) if table else () for image in images]
     if table and images:
@@ -157,9 +157,10 @@ def inventory(
         if label.unsure:
             left.append(LeftOut(f"{start}{case_id_of(image)}", label.unsure, failed=True))
         else:
-            whose_is = _patient(image, folder, names)
+            if image.whose not in people:
+                people[image.whose] = _patient(image, folder, names)
             by_name = wish.labels == "folder"
-            entries.append(_entry(image, label, whose_is, names, start, by_name))
+            entries.append(_entry(image, label, people[image.whose], names, start, by_name))
     if not entries:
         reasons = Counter(one.kind for one in left).most_common(3)
         said = "; ".join(f"{reason} ({count})" for reason, count in reasons)

@@ -21,7 +21,7 @@ def refuse_classes(folder: Path) -> None:
     All its images would be taken for the given class.
     """
     inside = [one.name for one in sorted(folder.iterdir()) if one.is_dir()]
-    normal = [name for name in inside if plain(name) in GIVEN]
+    normal = [name for name in inside if plain(name).startswith(tuple(GIVEN))]
     parts = [name for name in inside if plain(name) in PARTS]
     if (normal and len(inside) > 1) or parts:
         named = ", ".join(inside[:SAID])
