@@ -164,7 +164,10 @@ def test_score_goes_on_where_a_file_cannot_be_read(folder: Path, tmp_path: Path)
     assert result.stderr.count("\n") == 1
     assert "broken.png" in result.stderr
     table = ScoreTable.read(tmp_path / "s.csv")
-    assert table.label.tolist() == [-1, -1]
+    assert table.case_id.tolist()[0] == "broken.png"
+    assert table.assessed.tolist() == [False, True, True]
+    assert table.review.tolist()[0]
+    assert table.reason[0].startswith("cannot be used: its content is none of PNG")
     assert len(list((tmp_path / "maps").glob("*.png"))) == 2
     again = run(["score", "{folder}/detector", str(tmp_path), *out], folder)
     assert again.exit_code == 2

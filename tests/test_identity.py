@@ -172,6 +172,24 @@ def test_who_a_patient_is_is_nowhere_in_what_is_written_or_said(
         assert not told(raw, [str(place), "/home/"]), file
 
 
+def test_who_a_patient_is_is_nowhere_in_a_manifest(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (
+        "manifest data/i --out out/made.csv --key out/key --duplicates skip",
+        "manifest data/i --out out/where.csv --key out/key --duplicates skip --patients file "
+        f"--where PatientName={NAME}^ZEBULON --where ViewPosition!=PA --overwrite",
+    ):
+        done = run(command, place, monkeypatch)
+        assert done.exit_code == 0, (command, done.output)
+        assert not told(done.output.encode()), (command, done.output)
+    made = list(written(place))
+    assert len(made) >= 6
+    for file, raw in made:
+        assert not told(raw), file
+        assert not told(raw, [str(place), "/home/"]), file
+
+
 @pytest.mark.slow
 def test_who_a_patient_is_is_nowhere_in_a_study(
     place: Path, monkeypatch: pytest.MonkeyPatch

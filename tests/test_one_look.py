@@ -18,7 +18,6 @@ from midclass import (
     Cohort,
     Detector,
     ImageBatch,
-    InputError,
     MiddleClassDetector,
     Recipe,
     load_detector,
@@ -30,6 +29,7 @@ from midclass.cli.options import Options
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.detectors.look import Look
+from midclass.evaluation.table import ScoreTable
 from midclass.images import phantoms
 from midclass.training.lesson import FORWARD_BATCH
 
@@ -152,12 +152,16 @@ def test_blocks_are_whole_batches_of_the_network() -> None:
     assert score.BLOCK % FORWARD_BATCH == 0
 
 
-def test_where_nothing_can_be_read_no_table_is_left(folder: Path, tmp_path: Path) -> None:
+def test_where_nothing_can_be_read_every_case_has_a_row_all_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
-    out = tmp_path / "scores.csv"
-    with pytest.raises(InputError, match=r"1 of 1 cases cannot be prepared: .*bad\.png"):
-        score.run(folder / "detector", Cohort.from_files([tmp_path / "bad.png"]), out=out)
-    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+    out, options = tmp_path / "scores.csv", Options(cache=folder / "cache")
+    bad = Cohort.from_files([tmp_path / "bad.png"])
+    assert not score.run(folder / "detector", bad, options, out=out)
+    table = ScoreTable.read(out)
+    assert table.assessed.tolist() == [False]
+    assert table.reason[0].startswith("cannot be used: its content is none")
 
 
 def test_what_a_consumer_does_between_looks_is_no_inference(folder: Path) -> None:

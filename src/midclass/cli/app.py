@@ -18,6 +18,7 @@ from midclass.cli.cache import cache
 from midclass.cli.console import note, warn
 from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score
 from midclass.cli.knowledge import audit, check, show
+from midclass.cli.manifest import manifest
 from midclass.cli.options import Seed
 from midclass.cli.study import report, study
 from midclass.errors import InputError
@@ -121,7 +122,7 @@ def demo(
 
 
 for command in (
-    *(demo, show, check, audit, fit, calibrate, score, evaluate),
+    *(demo, manifest, show, check, audit, fit, calibrate, score, evaluate),
     *(nuisance, study, report, cache),
 ):
     app.command()(command)

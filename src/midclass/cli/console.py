@@ -155,6 +155,16 @@ def tell_patients(table: ScoreTable, calibration: int, max_fpr: float, where: ob
     say(f"{scored} patients scored, {said}: {where}")
 
 
+def tell_series(table: ScoreTable, calibration: int, max_fpr: float, where: object) -> None:
+    """What became of series, whose flags keep the promise made of patients."""
+    from midclass.evaluation.conformal import smallest_rate
+
+    scored, flagged = int(table.assessed.sum()), int(table.flagged.sum())
+    promised = smallest_rate(calibration) <= max_fpr
+    said = f"{flagged} flagged, by the threshold of patients" if promised else "none has a flag"
+    say(f"{scored} series scored, {said}: {where}")
+
+
 def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     """What a threshold promises; see ``Detector.promise``."""
     say(

@@ -10,11 +10,13 @@ import typer
 from midclass.cli.options import (
     Cache,
     DetectorFolder,
+    Key,
     Manifest,
     Options,
     Out,
     Overwrite,
     Part,
+    Patients,
     RecipeName,
     Root,
     Seed,
@@ -27,7 +29,15 @@ from midclass.cli.options import (
 
 def fit(
     recipe: RecipeName,
-    cohort: Manifest,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Images that are all of the given class, or --cohort."
+        ),
+    ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Manifest: a CSV file with a case a row.")
+    ] = None,
     split: Split = None,
     part: Part = None,
     root: Root = None,
@@ -53,22 +63,24 @@ def fit(
             help="What to do about the same image under two patients.",
         ),
     ] = "tell",
+    patients: Patients = "header",
+    key: Key = None,
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn from given-class images; save a detector.
 
-    Uses cases with label 0, and as many with label 1 as asked for. Interrupted, the same command
-    goes on from its last checkpoint. Images that are in two parts of the split are refused, and
-    near copies told, before any work.
+    Of a manifest it uses cases with label 0, and as many with label 1 as asked for. Interrupted,
+    the same command goes on from its last checkpoint. Images that are in two parts of the split are
+    refused, and near copies told, before any work. --patients and --key are of a folder.
     """
     from midclass.cli.commands import fit
-    from midclass.cli.commands.source import Source
+    from midclass.cli.commands.source import source_of_normals
 
     fit.run(
         recipe,
-        Source(cohort, split, part, root),
+        source_of_normals(folder, cohort, split, part, root, patients, key),
         Options.of(trust, cache, overwrite),
         out=out,
         seed=seed,

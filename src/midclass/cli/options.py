@@ -44,6 +44,21 @@ Trust: TypeAlias = Annotated[
         "repeated."
     ),
 ]
+Patients: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="header|folder|file",
+        help="By what patients are told apart: PatientID (else the study, else the file), or the "
+        "folder or file alone.",
+    ),
+]
+Key: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the key by which patients' numbers are hashed; made where it is not there. "
+        "By default one in your folder of settings."
+    ),
+]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what midclass wrote there.")
 ]

@@ -121,7 +121,8 @@ def read_by(source: Source | None, *more: Path | str) -> Reads:
     def reads() -> Iterator[Path]:
         yield from map(Path, more)
         if source is not None:
-            yield source.manifest
+            if not source.is_folder:
+                yield source.manifest
             split, _, _ = (source.split or "").rpartition(":")
             if split:
                 yield source.manifest.parent / split

@@ -6,12 +6,17 @@ import csv
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from midclass.evaluation.table import COLUMNS, OUTCOMES
+from midclass.images.columns import KNOWN, REMARKS
 
-_MORE = ("p_value", "assumed_spacing", "anatomy", "slice", "units", "cases", "cases_not_assessed")
+_MORE = (
+    *("p_value", "assumed_spacing", "anatomy", "slice", "series_id"),
+    *("units", "cases", "cases_not_assessed"),
+)
+_OF_CASES = {*KNOWN, *REMARKS, "reason", "first", "second", "kind", "correlation"}
 _NUISANCE = re.compile(r"\w+ [+-][\d.]+")
 _DARK = (17, 17, 17)
 """Of a sheet's edge; sheets of earlier versions do not say who drew them."""
@@ -50,6 +55,21 @@ def no_list(path: Path, columns: Sequence[str]) -> bool:
     """Whether there is a file that does not begin with these columns."""
     begins = ",".join(columns).encode() + b"\n"
     return os.path.lexists(path) and not (path.is_file() and path.read_bytes().startswith(begins))
+
+
+def no_list_of_cases(columns: Sequence[str]) -> Callable[[Path], str]:
+    """Why a file is no table of ``midclass manifest`` that begins with these columns, or ""."""
+
+    def strange(path: Path) -> str:
+        with open(path, "rb") as file:
+            line = file.readline(1 << 16)
+        names = line.rstrip(b"\n").decode("utf-8", "replace").split(",")
+        ours = all(name in _OF_CASES or re.fullmatch(r"repeat_\d+", name) for name in names)
+        if not line or (ours and names[: len(columns)] == [*columns]):
+            return ""
+        return "was not written by midclass manifest"
+
+    return strange
 
 
 def no_audit(path: Path) -> str:

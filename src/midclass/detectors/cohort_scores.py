@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midclass.detectors.base import Detector
 from midclass.detectors.look import NO_NUMBER, Look
 from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed, ScoreTable
+from midclass.images.case import Case, without_folder
+from midclass.images.cohort import Cohort
+from midclass.images.keys import files_of
 from midclass.images.prepared import Prepared
 from midclass.knowledge.acquisition import moved, one_part, sides
 from midclass.types import ImageBatch, Progress
@@ -25,6 +30,7 @@ def score_table(
     looks: Iterable[Look] | None = None,
     *,
     slices: bool = False,
+    series: bool = False,
     not_assessed: NotAssessed = "review",
 ) -> ScoreTable:
     """Score every case of ``prepared``; one that cannot be assessed has a reason instead.
@@ -34,12 +40,13 @@ def score_table(
         prepared: n cases, of known class or not.
         looks: those of the detector at ``prepared``, where somebody else sees them too.
         slices: add the column ``slice``, where every case has its place among its patient's.
+        series: add the column ``series_id``.
         not_assessed: what becomes of those that cannot be.
 
     Returns:
         The table, with the extra columns ``p_value``, ``assumed_spacing`` (0 or 1), where the
         recipe has several anatomies the ``anatomy`` that was used, and, where asked for and known,
-        ``slice``.
+        ``slice`` and ``series_id``.
     """
     prepared = detector.by_plausible_anatomy(prepared)
     cases = prepared.cases
@@ -49,16 +56,78 @@ def score_table(
     reasons |= detector.reasons(prepared)
     assumed = np.zeros(len(cases), np.int64)
     assumed[prepared.case_index[prepared.store.assumed[prepared.rows]]] = 1
-    extra = {
-        "p_value": detector.p_values(scores),
-        "assumed_spacing": assumed,
-    }
-    if len(names := detector.recipe.anatomies) > 1:
-        first = np.unique(prepared.case_index, return_index=True)[1]  # sample of each case
-        extra["anatomy"] = np.array([*names, "mask"])[prepared.link[first]]
+    first = np.unique(prepared.case_index, return_index=True)[1]  # sample of each case
+    anatomies = np.array([*detector.recipe.anatomies, "mask"])[prepared.link[first]]
     places = [case.slice for case in cases]
+    extra = _extra(detector, cases, detector.p_values(scores), assumed, anatomies, series)
     if slices and None not in places:
         extra["slice"] = np.array(places, float)
+    texts = [reasons.get(number, "") for number in range(len(cases))]
+    return _table(detector, cases, scores, extra, texts, not_assessed)
+
+
+def with_failed(
+    detector: Detector,
+    cohort: Cohort,
+    table: ScoreTable | None,
+    failed: Sequence[tuple[Case, str]],
+    *,
+    series: bool = False,
+    not_assessed: NotAssessed = "review",
+) -> ScoreTable:
+    """The score table of a whole cohort: what could not be prepared is not assessed, too.
+
+    Args:
+        detector: fitted.
+        cohort: n cases, whose order the rows have.
+        table: of those that could be prepared; None where none could.
+        failed: the others, with the reason, as ``Prepared`` has them.
+        series: as of the table.
+        not_assessed: likewise.
+    """
+    parts = [] if table is None else [table]
+    if failed:
+        cases, nothing = [case for case, _ in failed], np.full(len(failed), np.nan)
+        none, blank = np.zeros(len(failed), np.int64), np.full(len(failed), "")
+        extra = _extra(detector, cases, nothing, none, blank, series)
+        reasons = [why_failed(case, reason) for case, reason in failed]
+        parts.append(_table(detector, cases, nothing, extra, reasons, not_assessed))
+    whole = ScoreTable.joined(parts)
+    row = {name: number for number, name in enumerate(whole.case_id.tolist())}
+    return whole.take(np.array([row[case.case_id] for case in cohort]))
+
+
+def why_failed(case: Case, reason: str) -> str:
+    """Why a case could not be prepared, without where its image and mask lie."""
+    for file in files_of(case):
+        reason = without_folder(file, reason)
+    return f"cannot be used: {reason}"
+
+
+def _extra(
+    detector: Detector,
+    cases: Iterable[Case],
+    p_value: FloatArray,
+    assumed: NDArray[np.int64],
+    anatomy: NDArray[np.str_],
+    series: bool,
+) -> dict[str, NDArray[Any]]:
+    found: dict[str, NDArray[Any]] = {"p_value": p_value, "assumed_spacing": assumed}
+    if len(detector.recipe.anatomies) > 1:
+        found["anatomy"] = anatomy
+    if series:
+        found["series_id"] = np.array([case.series_id for case in cases], np.str_)
+    return found
+
+
+def _table(
+    detector: Detector,
+    cases: Sequence[Case],
+    scores: FloatArray,
+    extra: dict[str, NDArray[Any]],
+    reasons: Sequence[str],
+    not_assessed: NotAssessed,
+) -> ScoreTable:
     return ScoreTable.of(
         [case.case_id for case in cases],
         [case.patient_id for case in cases],
@@ -67,7 +136,7 @@ def score_table(
         threshold=detector.threshold_,
         class_name=[case.class_name for case in cases],
         extra=extra,
-        reason=[reasons.get(number, "") for number in range(len(cases))],
+        reason=reasons,
         not_assessed=not_assessed,
     )
 

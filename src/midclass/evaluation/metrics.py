@@ -116,12 +116,16 @@ def per_class(y: ArrayLike, s: ArrayLike, class_names: ArrayLike) -> dict[str, f
     return areas
 
 
+TOP = 3
+"""Cases of a patient whose mean is the patient's score."""
+
+
 def by_patient(
     scores: ArrayLike,
     labels: ArrayLike,
     patients: ArrayLike,
     order: ArrayLike | None = None,
-    top: int = 3,
+    top: int = TOP,
 ) -> tuple[NDArray[Any], IntArray, FloatArray]:
     """One label and one score for each patient: ``(patients, labels, scores)``, sorted by patient.
 

@@ -6,6 +6,9 @@ acts on is the patient, so that thresholds are set over patients, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,7 +17,7 @@ from midclass.evaluation.conformal import (
     conformal_threshold,
     smallest_rate,
 )
-from midclass.evaluation.metrics import by_patient
+from midclass.evaluation.metrics import TOP, by_patient
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, ScoreTable
 
@@ -52,35 +55,118 @@ def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) ->
     >>> patients.case_id.tolist(), patients.flagged.tolist(), patients.extra["cases"].tolist()
     (['p', 'q'], [True, False], [2, 1])
     """
+    enough = smallest_rate(len(calibration)) <= max_fpr
+    threshold = conformal_threshold(calibration, max_fpr) if enough else np.nan
+    return _grouped(table, table.patient_id, "patient", calibration, threshold)
+
+
+def series_of(patients: Sequence[str], series: Sequence[str]) -> NDArray[np.str_]:
+    """What the series of each case is called in tables ``(n,)``; "" where it has none.
+
+    Where two patients have a series of one name, each is called by its patient, too.
+
+    >>> series_of(["p", "q", "q", "q"], ["1", "1", "2", ""]).tolist()
+    ['p/1', 'q/1', '2', '']
+    """
+    patients_of: dict[str, set[str]] = {}
+    for patient, one in zip(patients, series, strict=True):
+        patients_of.setdefault(one, set()).add(patient)
+    return np.array(
+        [
+            f"{patient}/{one}" if one and len(patients_of[one]) > 1 else one
+            for patient, one in zip(patients, series, strict=True)
+        ],
+        np.str_,
+    )
+
+
+def has_series(series: Sequence[str]) -> bool:
+    """Whether any series has several cases; "" is none.
+
+    >>> has_series(["s", "s"]), has_series(["s", "t", "", ""])
+    (True, False)
+    """
+    known = [one for one in series if one]
+    return len(set(known)) < len(known)
+
+
+def series_table(
+    table: ScoreTable, series: ArrayLike, calibration: FloatArray, max_fpr: float
+) -> ScoreTable:
+    """A row for each series, judged by the threshold of *patients*.
+
+    The score is the mean of the three highest of the series' cases, so that it is never above that
+    of its patient: of normal patients at most ``max_fpr`` have any flagged series, however many
+    they have. A threshold of series alone would promise that of each, and series of one patient
+    are no independent ones. A series with fewer assessed cases than that mean takes, of a patient
+    with more, may score higher than its patient: it has a score, but neither p-value nor flag.
+
+    Args:
+        table: of cases.
+        series: ``(n,)``, see ``series_of``; cases without one are in no row.
+        calibration: scores of given-class *patients*, as for ``patient_table``.
+        max_fpr: false-alarm rate that is promised of patients.
+
+    Returns:
+        The table, with the extra columns ``p_value``, ``cases`` and ``cases_not_assessed``; the
+        column ``case_id`` names the series.
+
+    >>> cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3])
+    >>> found = series_table(cases, ["s", "s", "t", "s"], np.arange(4.0), max_fpr=0.2)
+    >>> found.case_id.tolist(), found.score.tolist(), found.columns()["flagged"].tolist()
+    (['s', 't'], [2.0, 9.0], ['0', ''])
+    """
+    everybody, seen_of = np.unique(table.patient_id), _counted(table.patient_id, table.assessed)
+    of_patient = dict(zip(everybody, seen_of, strict=True))
+    named = np.asarray(series, np.str_)
+    table, named = table.take(named != ""), named[named != ""]
+    enough = smallest_rate(len(calibration)) <= max_fpr
+    limit = conformal_threshold(calibration, max_fpr) if enough else np.nan
+    seen = _counted(named, table.assessed)
+    first = np.unique(named, return_index=True)[1]
+    all_of = np.array([of_patient[table.patient_id[row]] for row in first])
+    judged = (seen >= TOP) | (seen == all_of)
+    threshold = np.where(judged, limit, np.nan)
+    found = _grouped(table, named, "series", calibration, threshold)
+    p_value = np.where(judged, found.extra["p_value"], np.nan)
+    extra = {**found.extra, "p_value": p_value}
+    return replace(found, patient_id=table.patient_id[first], extra=extra)
+
+
+def _grouped(
+    table: ScoreTable,
+    groups: NDArray[np.str_],
+    what: str,
+    calibration: FloatArray,
+    limit: ArrayLike,
+) -> ScoreTable:
+    """A row for each group of cases; ``what`` a group is."""
     lowest = np.where(table.assessed, table.score, -np.inf)
     known = np.maximum(table.label, 0)
-    names, label, score = by_patient(lowest, known, table.patient_id)
-    label = np.where(_any(table.label != UNKNOWN, table.patient_id), label, UNKNOWN)
+    names, label, score = by_patient(lowest, known, groups)
+    label = np.where(_counted(groups, table.label != UNKNOWN) > 0, label, UNKNOWN)
     score = np.where(np.isfinite(score), score, np.nan)
     assessed = ~np.isnan(score)
     p_value = np.full(len(score), np.nan)
-    enough = smallest_rate(len(calibration)) <= max_fpr
     if assessed.any() and len(calibration):
         p_value[assessed] = conformal_p_values(calibration, score[assessed])
-    _, index = np.unique(table.patient_id, return_inverse=True)
     return ScoreTable.of(
         names,
         names,
         label,
         score,
-        threshold=conformal_threshold(calibration, max_fpr) if enough else np.nan,
+        threshold=limit,
         extra={
             "p_value": p_value,
-            "cases": np.bincount(index),
-            "cases_not_assessed": np.bincount(index, ~table.assessed).astype(np.int64),
+            "cases": _counted(groups, np.ones(len(table), bool)),
+            "cases_not_assessed": _counted(groups, ~table.assessed),
         },
-        reason=np.where(assessed, "", "no case of the patient could be assessed"),
+        reason=np.where(assessed, "", f"no case of the {what} could be assessed"),
         not_assessed=table.not_assessed,
     )
 
 
-def _any(which: ArrayLike, patients: ArrayLike) -> NDArray[np.bool_]:
-    """Whether it holds for any case of each patient, sorted by patient."""
-    _, index = np.unique(np.asarray(patients), return_inverse=True)
-    held: NDArray[np.bool_] = np.bincount(index, np.asarray(which, np.float64)) > 0
-    return held
+def _counted(groups: ArrayLike, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Of how many cases of each group it holds, sorted by group."""
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    return np.bincount(index, which).astype(np.int64)

@@ -158,6 +158,17 @@ class ScoreTable:
         extra = {name: values[rows] for name, values in self.extra.items()}
         return replace(self, extra=extra, **{name: getattr(self, name)[rows] for name in columns})
 
+    @staticmethod
+    def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
+        """The rows of several tables with the same extra columns, one after the other."""
+        first = tables[0]
+        names = [one.name for one in fields(first) if one.name not in ("extra", "not_assessed")]
+        columns: dict[str, Any] = {
+            n: np.concatenate([getattr(one, n) for one in tables]) for n in names
+        }
+        extra = {n: np.concatenate([one.extra[n] for one in tables]) for n in first.extra}
+        return replace(first, extra=extra, **columns)
+
     def __len__(self) -> int:
         return len(self.case_id)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from midclass.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -27,6 +29,8 @@ class Case:
         frame: the frame or slice of a file with several.
         mask: a file that says where in the image disease can be, in place of the recipe's anatomy.
         slice: the image's place among those of its patient; None where the manifest does not say.
+        series_id: of the images that were taken in one go, such as the slices of a CT; "" where
+            nothing says.
         row: the line of the manifest, the header being line 1; 0 without a manifest.
     """
 
@@ -44,6 +48,7 @@ class Case:
     frame: int | None = None
     mask: Path | None = None
     slice: float | None = None
+    series_id: str = ""
     row: int = 0
 
 
@@ -63,6 +68,17 @@ _text = Case.__dict__["path"]
 Case.path = property(  # type: ignore[assignment, misc]
     _path, lambda case, path: _text.__set__(case, os.fspath(path))
 )
+
+
+def without_folder(file: Path, reason: str | Exception) -> str:
+    """What is wrong with a file, without where it lies: that may say whose it is.
+
+    >>> without_folder(Path("/home/doe/a.png"), InputError("/home/doe/a.png: is empty"))
+    'is empty'
+    """
+    path = str(InputError(file))
+    text = str(reason).removeprefix(f"{path}: ")
+    return text.replace(path, str(InputError(file.name)))
 
 
 def names_of(given: Sequence[Path], files: Sequence[Path]) -> list[str]:

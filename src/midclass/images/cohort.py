@@ -62,12 +62,15 @@ class Cohort(Sequence[Case]):
 
     @classmethod
     def from_files(cls, paths: Iterable[str | Path]) -> Cohort:
-        """Unlabelled cases from files and folders, each file a case and a patient of its own.
+        """Unlabelled cases from files and folders.
 
         Of a folder, with all its subfolders, every file is taken whose name or content is that of
         an image, also where the content then proves unreadable; hidden files are not. Each frame
         of a DICOM file and each slice of a NIfTI file is a case, named ``FILE#FRAME`` as in a
-        manifest. What holds no image by its own words (a DICOMDIR, a report, a text, a link to a
+        manifest. DICOM files of one PatientID (where there is none, of one study) are of one
+        patient, who is called after the first of them; any other file is a patient of its own.
+        Slices of a series follow each other by their position, see ``midclass.images.series``.
+        What holds no image by its own words (a DICOMDIR, a report, a text, a link to a
         file that is there already) is passed over, and counted in one UserWarning.
 
         Cases are named as their files are given; absolute paths, which say where somebody keeps

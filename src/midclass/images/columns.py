@@ -15,7 +15,10 @@ from midclass.errors import InputError
 from midclass.images.row import Row
 
 SPLIT = "split"
+SERIES = "series_id"
 KNOWN = (*Row.model_fields, SPLIT)
+REMARKS = ("study_id", "accession_id", "modality", "body_part", "view_position")
+"""Columns that ``midclass manifest`` writes for people: nothing is read from them, nor missed."""
 OTHER_NAMES = {
     "path": "file filename filepath filelocation image images imagefile imagefilename imagename "
     "imagepath imagefilepath img imgpath imgfile dicom dicompath dcm dcmpath uri url relativepath",
@@ -55,6 +58,8 @@ def plain(name: str) -> str:
 
 
 _OURS = {plain(one): one for one in KNOWN}
+NEARLY_SERIES = 0.87
+"""No split hangs on a series, and tables had a column ``series`` before any was read."""
 _OTHERS = {plain(one): ours for ours, names in OTHER_NAMES.items() for one in names.split()}
 
 
@@ -69,11 +74,13 @@ def meant(column: str, columns: Sequence[str], asked: Sequence[str] = ()) -> str
     >>> meant("target", ["path", "label"]), meant("age", ["path"])
     (None, None)
     """
-    if column in KNOWN or column in asked or not (name := plain(column)):
+    if column in (*KNOWN, *REMARKS, *asked) or not (name := plain(column)):
         return None
     if name in _OURS:
         return _OURS[name]
     close = difflib.get_close_matches(name, _OURS, 1, NEARLY) if len(name) >= LONG else []
+    if close and _OURS[close[0]] == SERIES:
+        close = difflib.get_close_matches(name, close, 1, NEARLY_SERIES)
     ours = _OTHERS.get(name) or (_OURS[close[0]] if close and len(close[0]) >= LONG else None)
     there = ours in columns or (ours == SPLIT and bool(asked))
     return None if there else ours
@@ -97,7 +104,8 @@ def refuse_near_misses(file: Path, columns: Sequence[str], asked: Sequence[str])
 
 def unused(columns: Sequence[str], asked: Sequence[str] = ()) -> tuple[str, ...]:
     """The columns that nothing is read from."""
-    return tuple(one for one in columns if one and one not in KNOWN and one not in asked)
+    known = {*KNOWN, *REMARKS, *asked}
+    return tuple(one for one in columns if one and one not in known)
 
 
 class Divided:

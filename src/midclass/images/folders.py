@@ -6,12 +6,15 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from midclass.errors import STOPS, InputError, NoImage
 from midclass.images.case import Case, names_of
 from midclass.images.formats.contents import state_of
+from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.holding import images_in
 from midclass.images.formats.read import file_format
+from midclass.images.series import FoundFile, PlacedImage, Whose, placed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
@@ -19,13 +22,35 @@ NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"
 EXAMPLES = 3
 
 
+class PassedFile(NamedTuple):
+    """A file without an image to look at, and why; "" where neither name nor content is of one."""
+
+    path: Path
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.reason})" if self.reason else str(self.path)
+
+
 def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
     """Unlabelled cases of files and folders; see ``Cohort.from_files``."""
     given = [Path(path) for path in paths]
+    files, passed = files_with_images(given)
+    if passed:
+        warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
+    return tuple(_cases([file._replace(header=_header(file)) for file in files]))
+
+
+def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[PassedFile]]:
+    """The files that hold images, in the order of their names, and those that hold none.
+
+    Raises:
+        InputError: nothing there, no images, or the same file named twice.
+    """
     for path in given:
         if not os.path.lexists(path):
             raise InputError(f"{path}: no such file or folder")
-    found, passed = list[tuple[Path, int]](), list[str]()
+    found, passed = list[tuple[Path, int]](), list[PassedFile]()
     taken = dict[str, tuple[Path, int]]()
     for number, path in enumerate(given):
         inside = path.is_dir()
@@ -37,7 +62,7 @@ def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
                     raise InputError(
                         f"{file}: was named twice; name a file or its folder, not both"
                     )
-                passed.append(f"{file} (a link to {first})")
+                passed.append(PassedFile(file, f"a link to {first}"))
             elif (count := _images(file, inside, passed)) > 0:
                 found.append((file, count))
                 taken[real] = file, number
@@ -46,33 +71,30 @@ def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
         other = f"; {_in_words(passed)}" if passed else ""
         expected = f"expected {' '.join(IMAGE_SUFFIXES)}{other}"
         raise InputError(f"{where}: no image files found; {expected}")
-    if passed:
-        warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
-    return tuple(_cases(given, found))
+    return list(_named(given, found)), passed
 
 
-def _in_words(passed: Sequence[str]) -> str:
-    named = ", ".join(passed[:EXAMPLES])
+def _in_words(passed: Sequence[PassedFile]) -> str:
+    named = ", ".join(map(str, passed[:EXAMPLES]))
     more = f" and {len(passed) - EXAMPLES} more" if len(passed) > EXAMPLES else ""
     files = "1 file" if len(passed) == 1 else f"{len(passed)} files"
     said = f"{files} passed over, without an image to look at: {named}{more}"
     return said.encode("utf-8", "backslashreplace").decode()
 
 
-def _images(file: Path, inside: bool, passed: list[str]) -> int:
+def _images(file: Path, inside: bool, passed: list[PassedFile]) -> int:
     """How many cases a file is, at least 1 where it should hold an image; 0 where it is none."""
     if inside and not _looks_like_image(file):
-        passed.append(str(file))
+        passed.append(PassedFile(file))
         return 0
     try:
         return images_in(file)
     except NoImage as error:
-        passed.append(str(error).replace(": holds no image", ""))
+        passed.append(PassedFile(file, str(error).partition("holds no image: ")[2]))
         return 0
 
 
-def _cases(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator[Case]:
-    """Each file is a patient of its own, each of its frames a case, named as in a manifest."""
+def _named(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator[FoundFile]:
     names = set[str]()
     for called, (file, count) in zip(
         names_of(given, [file for file, _ in found]), found, strict=True
@@ -82,11 +104,40 @@ def _cases(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator
         while name in names:
             name += "'"
         names.add(name)
-        if count == 1:
-            yield Case(name, file, None, name)
-        else:
-            for frame in range(count):
-                yield Case(f"{name}#{frame}", file, None, name, frame=frame)
+        yield FoundFile(file, name, count)
+
+
+def _header(file: FoundFile) -> Header | None:
+    """Of a DICOM file that can be understood; reading any other will say what is wrong."""
+    try:
+        state_of(file.path)  # a pipe would be waited for
+        is_dicom = file_format(file.path) == "DICOM"
+        return header_of(file.path, file.images) if is_dicom else None
+    except (OSError, InputError):
+        return None
+
+
+def _cases(files: Sequence[FoundFile]) -> Iterator[Case]:
+    """A patient, and a series, are called after their first image."""
+    first: dict[Whose | str, str] = {}
+    for image in placed(files):
+        for key in (image.whose, image.series):
+            first.setdefault(key, image.file.called)
+        yield Case(
+            case_id=case_id_of(image),
+            path=image.file.path,
+            label=None,
+            patient_id=first[image.whose],
+            frame=image.frame,
+            slice=image.place,
+            series_id=first[image.series] if image.series else "",
+        )
+
+
+def case_id_of(image: PlacedImage) -> str:
+    """``FILE``, or ``FILE#FRAME`` of a file with several, as in a manifest."""
+    called = image.file.called
+    return called if image.frame is None else f"{called}#{image.frame}"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
-from pydantic import ValidationError
 
 from midclass.errors import InputError
-from midclass.files import coding_of
 from midclass.images.case import Case, Folder
 from midclass.images.columns import (
-    KNOWN,
     SPLIT,
     Divided,
     refuse_near_misses,
     refuse_part,
     unused,
 )
+from midclass.images.lines import Line, check_column, columns_of, lines_of
 from midclass.images.row import Row
-
-LONGEST_LINE = 2**20
-"""Characters of a header."""
-
-
-def shortened(text: str) -> str:
-    """A field in a message, in quotes; of a long one the beginning."""
-    return repr(text if len(text) <= 80 else f"{text[:77]}...")
-
-
-class Line(NamedTuple):
-    """One line of a CSV file; it knows where it stands, for messages."""
-
-    file: Path
-    number: int
-    fields: dict[str, str]
-
-    def text(self, column: str) -> str:
-        """A field without blanks around it; "" where the column is missing."""
-        return self.fields.get(column, "")
-
-    def wrong(self, column: str, expected: str) -> InputError:
-        """The error for one field."""
-        found = shortened(self.text(column))
-        return InputError(f"{self.file}, row {self.number}: {column} is {found}, {expected}")
-
-    def parsed(self) -> Row:
-        """The line's values.
-
-        Raises:
-            InputError: names the first that is wrong.
-        """
-        for column, text in self.fields.items():
-            if not text.isprintable() and column in KNOWN:
-                raise self.wrong(column, "which has characters that cannot be printed")
-        try:
-            return Row.model_validate(self.fields)
-        except ValidationError as error:
-            first = error.errors()[0]
-            expected = first["msg"].removeprefix("Value error, ")
-            raise self.wrong(str(first["loc"][0]), expected) from None
 
 
 def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Case, ...]:
@@ -86,17 +42,18 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``mask``: a file that says where in the image disease can be, named like ``path``; where it is
       empty, the recipe's anatomy does. See ``midclass.images.formats.mask``.
     * ``slice``: the image's place among those of its patient, a number.
+    * ``series_id``: of the images that were taken in one go, such as the slices of a CT.
     * ``case_id`` or ``roi_id``: by default the path with ``#array[index]``, ``#frame``, ``@x,y``.
     """
-    columns = _columns(path)
+    columns = columns_of(path)
     asked = [] if split is None else [split.rpartition(":")[2]]
     refuse_near_misses(path, columns, asked)
-    _check_column(path, columns, "path")
+    check_column(path, columns, "path")
     parts = _part_of(path, columns, split)
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
     missing: list[tuple[int, Path]] = []
-    for line in _lines(path, columns):
+    for line in lines_of(path, columns):
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         if absent := [file for file in files if not there(file)]:
@@ -114,78 +71,16 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
 
 def refuse_divided(path: Path) -> None:
     """Raise InputError where a column that nothing is read from divides cases into parts."""
-    columns = _columns(path)
+    columns = columns_of(path)
     divided = Divided([] if SPLIT in columns else unused(columns))
-    for line in _lines(path, columns):
+    for line in lines_of(path, columns):
         divided.look(line.fields)
     divided.refuse(path)
 
 
 def unused_columns(path: Path, split: str | None = None) -> tuple[str, ...]:
     """The columns of a manifest that nothing is read from."""
-    return unused(_columns(path), [] if split is None else [split.rpartition(":")[2]])
-
-
-BOOKS = {b"PK\x03\x04": "an Excel or OpenDocument file", b"\xd0\xcf\x11\xe0": "an Excel file"}
-
-
-def _coding(path: Path) -> str:
-    """Of the text of a file, by its first bytes; raises InputError for a file of no text."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    with path.open("rb") as file:
-        first = file.read(4)
-    for mark, name in BOOKS.items():
-        if first.startswith(mark):
-            raise InputError(f"{path}: is {name}; save it as CSV (UTF-8)")
-    return coding_of(first)
-
-
-def _delimiter(line: str) -> str:
-    """What separates the columns of a header: where it has no comma, it may be another."""
-    others = [mark for mark in (";", "\t") if mark in line]
-    return others[0] if others and "," not in line else ","
-
-
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a CSV file that are not blank, with their numbers."""
-    coding = _coding(path)
-    try:
-        with path.open(newline="", encoding=coding) as file:
-            delimiter = _delimiter(file.readline(LONGEST_LINE))
-            file.seek(0)
-            reader, number = csv.reader(file, delimiter=delimiter, strict=True), 1
-            for fields in reader:
-                if any(fields) or number == 1:
-                    yield number, [field.strip() for field in fields]
-                number = reader.line_num + 1
-    except (UnicodeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: is not a CSV file in {coding.upper()}: {error}; save it as CSV (UTF-8)"
-        ) from error
-
-
-def _columns(path: Path) -> list[str]:
-    """The header of a CSV file."""
-    columns = next((fields for _, fields in _records(path) if fields), [])
-    if not columns:
-        raise InputError(f"{path}: is empty")
-    twice = [name for k, name in enumerate(columns) if name and name in columns[:k]]
-    if twice:
-        raise InputError(f"{path}: column {shortened(twice[0])} stands twice in the header")
-    return columns
-
-
-def _lines(path: Path, columns: list[str]) -> Iterator[Line]:
-    """The lines of a CSV file after its header, one at a time; blank ones do not count."""
-    records = (record for record in _records(path) if record[1])
-    next(records)
-    for number, fields in records:
-        if len(fields) != len(columns):
-            raise InputError(
-                f"{path}, row {number}: {len(fields)} fields, the header has {len(columns)}"
-            )
-        yield Line(path, number, dict(zip(columns, fields, strict=True)))
+    return unused(columns_of(path), [] if split is None else [split.rpartition(":")[2]])
 
 
 def _part_of(path: Path, columns: list[str], split: str | None) -> Callable[[Line], str]:
@@ -193,15 +88,15 @@ def _part_of(path: Path, columns: list[str], split: str | None) -> Callable[[Lin
     name, _, column = ("", "", "split") if split is None else split.rpartition(":")
     if not name:
         if split is not None:
-            _check_column(path, columns, column)
+            check_column(path, columns, column)
         return lambda line: _part(line, column)
     other = path.parent / name
-    others = _columns(other)
-    _check_column(other, others, column)
+    others = columns_of(other)
+    check_column(other, others, column)
     key = next((k for k in ("case_id", "roi_id") if k in columns and k in others), "path")
-    _check_column(other, others, key)
+    check_column(other, others, key)
     known: dict[str, tuple[str, int]] = {}
-    for line in _lines(other, others):
+    for line in lines_of(other, others):
         part, number = known.setdefault(line.text(key), (_part(line, column), line.number))
         if part != line.text(column):
             raise line.wrong(column, f"but row {number} of the same {key} says {part!r}")
@@ -220,11 +115,6 @@ def _part(line: Line, column: str) -> str:
     if wrong := refuse_part(part):
         raise line.wrong(column, wrong)
     return sys.intern(part)
-
-
-def _check_column(path: Path, columns: Sequence[str], column: str) -> None:
-    if column not in columns:
-        raise InputError(f"{path}: no column {column!r}; the columns are {', '.join(columns)}")
 
 
 def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) -> Case:
@@ -252,6 +142,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         frame=row.frame,
         mask=Path(folder, row.mask) if row.mask else None,
         slice=row.slice,
+        series_id=sys.intern(row.series_id),
         row=line.number,
     )
 

@@ -73,19 +73,13 @@ def prepare_blocks(
     """Prepare a cohort of any length, at most so many cases at a time, and keep going.
 
     A block in which no case can be prepared has no samples, but ``failed``.
-
-    Raises:
-        InputError: at the end, where no case at all can be prepared.
     """
-    rules, failed, done = Rules(recipe), list[tuple[Case, str]](), 0
+    rules, done = Rules(recipe), 0
     for block in cohort.blocks(size):
         prepared = _prepared(block, rules, cache, _counting(progress, done, len(cohort)))
-        failed += prepared.failed
         done += len(block)
         yield prepared
         del prepared  # or it would stay while the next block is prepared
-    if len(failed) == len(cohort):
-        raise _cannot_be_prepared(failed, len(cohort))
 
 
 def _counting(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -105,3 +105,4 @@ class Row(BaseModel):
     frame: Count = None
     mask: str = ""
     slice: Place = None
+    series_id: str = ""

@@ -29,7 +29,7 @@ from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
 from midclass.evaluation.panel import Panel
-from midclass.evaluation.patients import patient_table
+from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
 from midclass.evaluation.report import at_threshold, examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder
@@ -67,7 +67,10 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
         kept_heat_maps(temporary) as maps,
     ):
         looks = maps.keeping(detector.looks(prepared, heat_maps=True))
-        score_table(detector, prepared, looks, slices=True).write(temporary / "scores.csv")
+        named = [case.series_id for case in prepared.cases]
+        several = has_series(named)
+        scored = score_table(detector, prepared, looks, slices=True, series=several)
+        scored.write(temporary / "scores.csv")
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
@@ -75,6 +78,12 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
             by_patient = patient_table(table, detector.patient_calibration_, detector.max_fpr_)
             by_patient.write(temporary / "patients.csv")
             figures["patients_at_threshold"] = at_threshold(by_patient)
+        if several:
+            series = series_of(table.patient_id.tolist(), named)
+            by_series = series_table(
+                table, series, detector.patient_calibration_, detector.max_fpr_
+            )
+            by_series.write(temporary / "series.csv")
         promised = detector.promise()
         figures |= {"detector": folder.resolve().name, "cohort": cohort.title, "promised": promised}
         figures["near_copies_of_fitted"] = near
@@ -89,7 +98,8 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
     _tell(figures)
     tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
-    say(f"saved: {out} (scores.csv, summary.json, {pictures})")
+    tables = "scores.csv, series.csv" if several else "scores.csv"
+    say(f"saved: {out} ({tables}, summary.json, {pictures})")
     return figures
 
 

@@ -61,6 +61,8 @@ def run(
 def _next(out: Path, source: Source, options: Options) -> str:
     """The command that comes next, as a shell takes it."""
     folder = f"./{out}" if str(out).startswith("-") else str(out)  # or it would be an option
+    if source.is_folder:
+        return shlex.join(["midclass", "score", folder, "NEW_IMAGES"])
     trusted = [word for file in options.trust for word in ("--trust", str(file))]
     return shlex.join(["midclass", "evaluate", folder, *source.as_options(), *trusted])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +21,23 @@ from midclass.cli.console import (
     say,
     tell_anatomies,
     tell_patients,
+    tell_series,
     unseen_of,
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
-from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.look import Look
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.panel import Panel, overlay
-from midclass.evaluation.patients import patient_table
+from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
 from midclass.files import new_folder
+from midclass.images.case import without_folder
 from midclass.images.cohort import Case, Cohort
 from midclass.images.identity import seen_by
 from midclass.images.prepare import Prepared, prepare_blocks
@@ -55,9 +57,7 @@ def run(
     max_fpr: float | None = None,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
-    outputs = [Place.table(out)]
-    if of_patients := _of_patients(cohort, out):
-        outputs.append(Place.table(of_patients))
+    outputs = [Place.table(out), *map(Place.table, _further_tables(cohort, out).values())]
     if heat_maps is not None:
         outputs.append(Place(heat_maps, option="--heat-maps"))
 
@@ -78,7 +78,7 @@ def _run(
     not_assessed: NotAssessed,
     max_fpr: float | None,
 ) -> bool:
-    detector, of_patients = load_detector(folder, options.trust), _of_patients(cohort, out)
+    detector, further = load_detector(folder, options.trust), _further_tables(cohort, out)
     if max_fpr is not None:
         promise(detector, max_fpr)
     if heat_maps is not None and not detector.makes_heat_maps:
@@ -93,14 +93,17 @@ def _run(
             if heat_maps is not None:
                 made = new_folder(heat_maps, overwrite=options.overwrite, synced=False)
                 pictures = stack.enter_context(made)
-            scored = _write_scores(detector, blocks, add, not_assessed, pictures)
-            by_patient = _write_patients(detector, scored, of_patients)
+            several = "series" in further
+            scored = _write_scores(detector, cohort, blocks, add, not_assessed, pictures, several)
+            tables = _write_further(detector, cohort, scored, further)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
-    if by_patient is not None:
-        calibrated = len(detector.patient_calibration_)
-        tell_patients(by_patient, calibrated, detector.max_fpr_, of_patients)
+    calibrated = len(detector.patient_calibration_)
+    if "patients" in tables:
+        tell_patients(tables["patients"], calibrated, detector.max_fpr_, further["patients"])
+    if "series" in tables:
+        tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
     if fitted := seen_by(folder, known):
         note(
             f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
@@ -109,34 +112,48 @@ def _run(
     tell_anatomies(scored.anatomies)
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
-    for case, reason in scored.failed:
-        note(f"failed: {case.case_id}: {reason}")
-    if unseen:
+    for case, reason in scored.failed[:NAMED]:
+        note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
+    if unseen > len(scored.failed) or len(scored.failed) > NAMED:
         _tell_unseen(scored, out, not_assessed)
-    return not scored.failed and not unseen
+    return not unseen
 
 
-def _of_patients(cohort: Cohort, out: Path) -> Path | None:
-    """The table of patients beside that of cases; None where each has one case."""
-    several = len(cohort.patients) < len(cohort)
-    return out.with_name(f"{out.stem}_patients{out.suffix}") if several else None
+def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
+    """Tables of patients and of series beside that of cases; where each has one case, none."""
+    several = {
+        "patients": len(cohort.patients) < len(cohort),
+        "series": has_series([case.series_id for case in cohort]),
+    }
+    return {
+        name: out.with_name(f"{out.stem}_{name}{out.suffix}")
+        for name, wanted in several.items()
+        if wanted
+    }
 
 
-def _write_patients(detector: Detector, scored: _Scored, out: Path | None) -> ScoreTable | None:
-    """Write a row for each patient of the scored cases."""
-    if out is None or not scored.cases:
-        return None
+def _write_further(
+    detector: Detector, cohort: Cohort, scored: _Scored, further: Mapping[str, Path]
+) -> dict[str, ScoreTable]:
+    """Write a row for each patient, and for each series, of the scored cases."""
     numbers = np.arange(scored.cases).astype(str)
     cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score)
-    table = patient_table(cases, detector.patient_calibration_, detector.max_fpr_)
-    table.write(out)
-    return table
+    calibration, max_fpr = detector.patient_calibration_, detector.max_fpr_
+    tables = {}
+    if "patients" in further:
+        tables["patients"] = patient_table(cases, calibration, max_fpr)
+    if "series" in further:
+        series = series_of(scored.patient, [case.series_id for case in cohort])
+        tables["series"] = series_table(cases, series, calibration, max_fpr)
+    for name, table in tables.items():
+        table.write(further[name])
+    return tables
 
 
 def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
     """Which cases have no score, and why; of very many the first."""
-    unseen = scored.reasons.total()
-    name_unseen(scored.unseen, unseen, out)
+    unseen, failed = scored.reasons.total(), len(scored.failed)
+    name_unseen(scored.unseen, unseen - min(failed, NAMED), out)
     why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
     review = {"review": "a person should look at them", "leave": "they are left out"}
     note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
@@ -166,34 +183,41 @@ def _shown(blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
 
 def _write_scores(
     detector: Detector,
-    blocks: Iterable[Prepared],
+    cohort: Cohort,
+    blocks: Iterator[Prepared],
     add: Callable[[ScoreTable], None],
     not_assessed: NotAssessed,
     pictures: Path | None = None,
+    series: bool = False,
 ) -> _Scored:
     """Fill the score table; draw each sample with its heat map, where there is a folder for it."""
     scored, samples = _Scored(), 0
-    for prepared in blocks:
-        scored.failed += prepared.failed
-        if not len(prepared):
-            continue
-        looks: Iterable[Look] = detector.looks(prepared, heat_maps=pictures is not None)
-        if pictures is not None:
-            looks = list(looks)
-        table = score_table(detector, prepared, looks, not_assessed=not_assessed)
-        if pictures is not None:
-            _write_overlays(detector, prepared, looks, table, pictures, samples)
-        add(table)
-        scored.patient += [case.patient_id for case in prepared.cases]
-        scored.label += table.label.tolist()
-        scored.score += table.score.tolist()
-        scored.cases += len(table)
-        scored.flagged += int(table.flagged.sum())
-        scored.reasons.update(reasons(table))
-        scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
-        scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
-        samples += len(prepared)
-        del prepared, looks, table  # or they would stay while the next block is prepared
+    for cases in cohort.blocks(BLOCK):
+        prepared = next(blocks)
+        failed, table = prepared.failed, None
+        scored.failed += failed
+        if len(prepared):
+            looks: Iterable[Look] = detector.looks(prepared, heat_maps=pictures is not None)
+            if pictures is not None:
+                looks = list(looks)
+            table = score_table(detector, prepared, looks, series=series, not_assessed=not_assessed)
+            if pictures is not None:
+                _write_overlays(detector, prepared, looks, table, pictures, samples)
+            scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
+            scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
+            samples += len(prepared)
+            del looks
+        whole = with_failed(
+            detector, cases, table, failed, series=series, not_assessed=not_assessed
+        )
+        add(whole)
+        scored.patient += whole.patient_id.tolist()
+        scored.label += whole.label.tolist()
+        scored.score += whole.score.tolist()
+        scored.cases += len(whole)
+        scored.flagged += int(whole.flagged.sum())
+        scored.reasons.update(reasons(whole))
+        del prepared, table, whole  # or they would stay while the next block is prepared
     return scored
 
 

@@ -52,5 +52,7 @@ def _run(
             draw(cohort, scratch, phantoms.words_of_phantoms(recipe))
     else:
         cohort = choose(source.cohort("train"), SPARE * n, seed)
-        draw(cohort, options.cache, f"Images of {source.manifest.resolve().parent.name}")
+        place = source.manifest.resolve()
+        place = place if source.is_folder else place.parent
+        draw(cohort, options.cache, f"Images of {place.name}")
     say(f"saved: {out}")

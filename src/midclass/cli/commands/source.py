@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from midclass.cli.commands.folder import refuse_classes, tell_inventory
 from midclass.cli.console import bar, note, notes
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
+from midclass.images.inventory import Wish, inventory
 from midclass.images.manifest import refuse_divided, unused_columns
 from midclass.images.prepare import Prepared, prepare
+from midclass.images.pseudonyms import Pseudonyms
+from midclass.images.series import TOLD_APART
 from midclass.recipe.recipe import Recipe
 
 SAID = 8
@@ -20,12 +25,18 @@ SAID = 8
 
 @dataclass(frozen=True)
 class Source:
-    """Which cases: a manifest, the column of its split, the part, and where its paths start."""
+    """Which cases: a manifest, the column of its split, the part, and where its paths start.
+
+    In place of a manifest stands a folder of images that are all of the given class; ``patients``
+    and ``key`` are of such a folder, see ``inventory``.
+    """
 
     manifest: Path
     split: str | None = None
     part: str | None = None
     root: Path | None = None
+    patients: str = "header"
+    key: Path | None = None
 
     def cohort(self, default_part: str) -> Cohort:
         """The cases of the part; all cases where there are no parts and none is asked for."""
@@ -33,18 +44,40 @@ class Source:
 
     def whole(self) -> Cohort:
         """All cases of the manifest, whatever their part."""
+        if self.is_folder:
+            return self._of_folder
         return Cohort.from_manifest(self.manifest, self.split, root=self.root)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder of images was named in place of a manifest."""
+        return self.manifest.is_dir()
+
+    @cached_property
+    def _of_folder(self) -> Cohort:
+        if self.split or self.root:
+            raise InputError(f"{self.manifest}: is a folder, --split and --root are of a manifest")
+        refuse_classes(self.manifest)
+        with notes():
+            names = Pseudonyms.from_file(self.key)
+        wish = Wish(labels=0, patients=self.patients)
+        with bar("reading headers") as progress:
+            found = inventory(self.manifest, names, wish, progress=progress)
+        tell_inventory(found)
+        return Cohort(found.cases, str(self.manifest))
 
     def part_of(self, whole: Cohort, default_part: str) -> Cohort:
         """Those of the part, of what ``whole`` gives."""
         if self.part is None and not whole.parts:
-            if default_part == "train":
+            if default_part == "train" and not self.is_folder:
                 refuse_divided(self.manifest)
             return whole
         return whole.part(self.part or default_part)
 
     def tell_unused(self) -> None:
         """Say once which columns of the manifest nothing is read from."""
+        if self.is_folder:
+            return
         if names := unused_columns(self.manifest, self.split):
             more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
             note(f"note: columns not used: {', '.join(names[:SAID])}{more}")
@@ -54,6 +87,33 @@ class Source:
         split = ["--split", self.split] if self.split else []
         root = ["--root", str(self.root)] if self.root else []
         return ["--cohort", str(self.manifest), *split, *root]
+
+
+def source_of_normals(
+    folder: Path | None,
+    manifest: Path | None,
+    split: str | None,
+    part: str | None,
+    root: Path | None,
+    patients: str,
+    key: Path | None,
+) -> Source:
+    """What to learn from: a folder of normal images, or a manifest.
+
+    Raises:
+        InputError: neither or both are given, or the folder is none.
+    """
+    if (folder is None) == (manifest is None):
+        raise InputError("give either a FOLDER of normal images or --cohort MANIFEST to learn from")
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; a manifest is named with --cohort")
+    where = manifest if folder is None else folder
+    assert where is not None
+    if not where.is_dir() and (key or patients != "header"):
+        raise InputError("--patients and --key are of a folder; the manifest says who is who")
+    if patients not in TOLD_APART:
+        raise InputError(f"--patients {patients}: expected one of {', '.join(TOLD_APART)}")
+    return Source(where, split, part, root, patients, key)
 
 
 def cases_to_score(

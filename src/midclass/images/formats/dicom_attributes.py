@@ -6,11 +6,14 @@ short numbers, and words that the standard or its users know, are repeated.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import struct
 from collections.abc import Iterable
 from typing import Any, TypeAlias
+
+from midclass.errors import InputError
 
 Dataset: TypeAlias = Any  # pydicom.Dataset; pydicom is imported when the first file is read
 
@@ -80,6 +83,28 @@ def whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     if len(found) != 1 or found[0] != int(found[0]):
         raise Unusable(f"{keyword} is {shown(found) if found else 'missing'}, expected an integer")
     return int(found[0])
+
+
+def keyword_of(text: str) -> str:
+    """The keyword of an attribute as the standard spells it (PS3.6), whatever its case.
+
+    >>> keyword_of("modality")
+    'Modality'
+    >>> keyword_of("Modalty")
+    Traceback (most recent call last):
+    midclass.errors.InputError: 'Modalty' is no attribute of DICOM; did you mean Modality?
+
+    Raises:
+        InputError: there is none.
+    """
+    from pydicom.datadict import keyword_dict
+
+    spelled = {str(keyword).casefold(): str(keyword) for keyword in keyword_dict}
+    if (name := text.strip().casefold()) in spelled:
+        return spelled[name]
+    near = difflib.get_close_matches(name, spelled, 1)
+    meant = f"; did you mean {spelled[near[0]]}?" if near else ", such as Modality or ViewPosition"
+    raise InputError(f"{text.strip()[:80]!r} is no attribute of DICOM{meant}")
 
 
 def code(dataset: Dataset, keyword: str, known: Iterable[str], default: str = "") -> str:

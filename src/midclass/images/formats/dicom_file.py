@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midclass.errors import InputError, NoImage
-from midclass.images.formats.contents import contents
+from midclass.images.formats.contents import contents, state_of
 from midclass.images.formats.dicom_attributes import Dataset, Unusable
 from midclass.images.formats.dicom_layout import PIXELS, check_memory, promised_bytes
 from midclass.images.formats.limits import GZIP, gunzipped_head
@@ -35,6 +35,8 @@ WITHOUT_PIXELS = {
 """Modalities (PS3.3 C.7.3.1.1.1) of objects that hold none."""
 ENDLESS = 0xFFFFFFFF
 """In place of a length: the value goes on to a delimiter."""
+BEGINNING = 2**18
+"""Bytes in which most headers end."""
 MOST_HEADER = 64 * 2**20
 """Bytes of a packed file in which its pixel data must begin."""
 MOST_ATTRIBUTES = 100_000
@@ -77,7 +79,7 @@ def open_header(path: Path) -> Dataset:
         InputError: it is damaged, or an image without pixel data.
     """
     with quiet(), failures(path):
-        return _open(path)[0]
+        return _of_beginning(path) or _open(path)[0]
 
 
 def open_image(path: Path) -> Dataset:
@@ -124,6 +126,21 @@ def failures(path: Path) -> Iterator[None]:
     except Exception as error:  # damaged headers make pydicom fail in unforeseeable ways
         kind = type(error).__name__
         raise InputError(f"{path}: is damaged: its header cannot be read ({kind})") from None
+
+
+def _of_beginning(path: Path) -> Dataset | None:
+    """The header, where the first bytes of a large file hold it whole and as it is."""
+    if state_of(path).size <= BEGINNING:
+        return None
+    with path.open("rb") as file:
+        data = file.read(BEGINNING)
+    if data[:2] == GZIP:
+        return None
+    try:
+        dataset, _, found = _parsed(path, data)
+    except Exception:  # it is cut off, or damaged: the whole file says which
+        return None
+    return dataset if found is not None else None
 
 
 def _open(path: Path) -> tuple[Dataset, bytes, _PixelElement]:

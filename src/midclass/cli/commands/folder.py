@@ -1,0 +1,66 @@
+"""A folder of images in place of a manifest: what is told of it, and when it is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from midclass.cli.console import cases_in_words, note, say
+from midclass.errors import InputError
+from midclass.images.columns import PARTS, plain
+from midclass.images.inventory import Inventory
+from midclass.images.labels import GIVEN
+
+SAID = 6
+"""Reasons, and files, that are told."""
+
+
+def refuse_classes(folder: Path) -> None:
+    """Raise InputError for a folder whose folders are classes or parts of a split.
+
+    All its images would be taken for the given class.
+    """
+    inside = [one.name for one in sorted(folder.iterdir()) if one.is_dir()]
+    normal = [name for name in inside if plain(name).startswith(tuple(GIVEN))]
+    parts = [name for name in inside if plain(name) in PARTS]
+    if (normal and len(inside) > 1) or parts:
+        named = ", ".join(inside[:SAID])
+        way_out = f"name {folder / normal[0]}, or make" if normal else "make"
+        raise InputError(
+            f"{folder}: has the folders {named}, and all images would be taken for the given "
+            f"class; {way_out} a manifest of it: midclass manifest {folder} --labels-by-folder"
+        )
+
+
+def tell_inventory(found: Inventory) -> None:
+    """What of a folder is taken for what, how patients are told apart, and what is left out."""
+    cases = found.cases
+    people = len({case.patient_id for case in cases})
+    say(f"{'given class':<16} {cases_in_words(len(cases))} of {people} patients: all of the folder")
+    tell_apart(found)
+    tell_left_out(found, "")
+
+
+def tell_apart(found: Inventory) -> None:
+    """By what patients are told apart, and what that may miss."""
+    told = ", ".join(f"{by} ({count} files)" for by, count in found.told_apart.most_common())
+    say(f"{'patients':<16} told apart by {told}")
+    if alone := found.told_apart["file"]:
+        note(
+            f"note: {alone} files say of no patient whose they are, so that images of one person "
+            "may fall on both sides; where a person has a folder, --patients folder tells"
+        )
+
+
+def tell_left_out(found: Inventory, where: str) -> None:
+    """What is no case, counted by reason; the first files that failed by name."""
+    if found.left_out:
+        reasons = Counter(one.kind for one in found.left_out).most_common()
+        named = "; ".join(f"{reason} ({count})" for reason, count in reasons[:SAID])
+        more = f"; {len(reasons) - SAID} more reasons" if len(reasons) > SAID else ""
+        say(f"{'left out':<16} {len(found.left_out)}: {named}{more}{where}")
+    failed = [one for one in found.left_out if one.failed]
+    for one in failed[:SAID]:
+        note(f"failed: {one.called}: {one.reason}")
+    if len(failed) > SAID:
+        note(f"failed: {len(failed) - SAID} more{where}")

@@ -1,0 +1,279 @@
+"""The command ``manifest``: a folder of images becomes a table that the other commands take."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from midclass.cli.commands.folder import SAID, tell_apart, tell_left_out
+from midclass.cli.commands.source import prints_with_bar
+from midclass.cli.console import bar, cases_in_words, note, notes, say
+from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed
+from midclass.cli.recognised import no_list_of_cases
+from midclass.errors import InputError
+from midclass.evaluation.cells import as_cell
+from midclass.images.case import without_folder
+from midclass.images.cohort import Cohort
+from midclass.images.division import divided, one_patient, refuse_patients_across
+from midclass.images.duplicates import Duplicate
+from midclass.images.duplicates import duplicates as find_duplicates
+from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
+from midclass.images.labels import LabelTable, names_of_given
+from midclass.images.manifest_file import write_manifest, write_rows
+from midclass.images.pseudonyms import Pseudonyms
+from midclass.images.series import TOLD_APART
+from midclass.images.where import Condition
+
+CHOICES = ("drop", "tell", "skip")
+USUAL = 0.2
+"""Share of the patients without the target class to test with, where there is a target class."""
+LEFT_OUT, ALIKE = ("path", "reason"), ("first", "second", "kind", "correlation")
+"""Columns of the files beside the manifest."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of a manifest; see ``midclass manifest --help``."""
+
+    labels_by_folder: bool = False
+    labels: Path | None = None
+    on: str | None = None
+    label_column: str | None = None
+    given_class: bool = False
+    given: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    patients: str = "header"
+    key: Path | None = None
+    test: float | None = None
+    repeats: int = 1
+    divide: bool = False
+    seed: int = 0
+    duplicates: str = "drop"
+
+    def wish(self) -> Wish:
+        """The same for ``inventory``; raises InputError for what contradicts itself."""
+        ways = [self.labels_by_folder, self.labels is not None, self.given_class]
+        if sum(ways) > 1:
+            raise InputError(
+                "labels come from one place: give --labels-by-folder, --labels or --given-class"
+            )
+        if self.labels is None and (self.on or self.label_column):
+            raise InputError("--on and --label-column belong to --labels FILE.csv; give it too")
+        if self.given and not (self.labels_by_folder or self.labels):
+            raise InputError("--given names a class of --labels-by-folder or --labels; give one")
+        for name, value, choices in (
+            ("--patients", self.patients, TOLD_APART),
+            ("--duplicates", self.duplicates, CHOICES),
+        ):
+            if value not in choices:
+                raise InputError(f"{name} {value}: expected one of {', '.join(choices)}")
+        given = names_of_given(self.given)
+        table = self.labels and LabelTable.read(self.labels, self.on, self.label_column, given)
+        labels = table or ("folder" if self.labels_by_folder else 0 if self.given_class else None)
+        where = tuple(map(Condition.parsed, self.where))
+        return Wish(where, labels, given, self.patients)
+
+
+def run(
+    folder: Path,
+    asked: Asked,
+    options: Options = DEFAULTS,
+    *,
+    out: Path = Path("manifest.csv"),
+) -> bool:
+    """Write the manifest of a folder, and beside it what was left out and what is alike.
+
+    True where nothing failed: no file was damaged, and no label contradicts another.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give one with images")
+    wish = asked.wish()
+    left_out, alike = (
+        out.with_name(f"{out.stem}.{name}.csv") for name in ("left_out", "duplicates")
+    )
+    places = [
+        Place(file, "file", strange=no_list_of_cases(columns))
+        for file, columns in ((out, ("path",)), (left_out, LEFT_OUT), (alike, ALIKE))
+    ]
+
+    def reads() -> Iterator[Path]:
+        yield from (file for file in (asked.labels, asked.key) if file is not None)
+
+    with claimed(*places, reads=reads, overwrite=options.overwrite):
+        with notes():
+            names = Pseudonyms.from_file(asked.key)
+        start = _start(folder, out)
+        with bar("reading headers") as progress:
+            found = inventory(folder, names, wish, start=start or "", progress=progress)
+        _refuse_one_class(found, wish, folder)
+        pairs = list[Duplicate]()
+        if asked.duplicates != "skip":
+            found, pairs = _compared(found, asked, folder, options.cache)
+        found, columns = _divided(found, asked)
+        write_manifest(out, found, columns, start or "", folder)
+        write_rows(left_out, LEFT_OUT, [(one.called, one.reason) for one in found.left_out])
+        write_rows(alike, ALIKE, [_names_of(pair) for pair in pairs])
+        _tell(found, columns, pairs, left_out, alike)
+        _tell_next(found, folder, out, start, columns)
+    return not any(one.failed for one in found.left_out)
+
+
+def _start(folder: Path, out: Path) -> str | None:
+    """What stands before names of files in the manifest; None where it lies elsewhere."""
+    top, here = (os.path.normpath(path.absolute()) for path in (folder, out.parent))
+    if not Path(top).is_relative_to(here):
+        return None
+    name = Path(top).relative_to(here).as_posix()
+    return "" if name == "." else f"{name}/"
+
+
+def _refuse_one_class(found: Inventory, wish: Wish, folder: Path) -> None:
+    """Where labels were named and none is of the given class, a name was perhaps not known."""
+    labels = Counter(case.label for case in found.cases)
+    if wish.labels is not None and not labels[0]:
+        seen = sorted({case.class_name for case in found.cases if case.class_name})[:SAID]
+        said = f"the classes are {', '.join(seen)}" if seen else "there are no labels"
+        raise InputError(
+            f"{folder}: no image of the given class (label 0): {said}; say --given NAME"
+        )
+
+
+def _compared(
+    found: Inventory, asked: Asked, folder: Path, cache: Path | None
+) -> tuple[Inventory, list[Duplicate]]:
+    """Without what cannot be decoded, and without images that are there twice."""
+    known = {case.case_id: case for case in found.cases}
+    called = {one.case.case_id: one.called for one in found.entries}
+    apart = [  # files without a patient have one name where they hold the same
+        replace(one.case, part="", patient_id=" ".join(one.whose)) for one in found.entries
+    ]
+    cohort = Cohort(tuple(apart), str(folder))
+    prints = prints_with_bar(cohort, cache)
+    gone = dict[str, LeftOut]()
+    for row, (case, one) in enumerate(zip(cohort, prints.each, strict=True)):
+        if not one.pixels and (reason := _unreadable(cohort, row)):
+            gone[case.case_id] = LeftOut(called[case.case_id], reason, failed=True)
+    pairs = [
+        replace(pair, first=known[pair.first.case_id], second=known[pair.second.case_id])
+        for pair in find_duplicates(prints)
+    ]
+    if asked.duplicates == "drop":
+        for pair in pairs:
+            if pair.exact:
+                gone |= _too_many(pair, called)
+    same = one_patient(pairs)
+    named = found.without(gone).changed(
+        lambda case: replace(case, patient_id=same.get(case.patient_id, case.patient_id))
+    )
+    if not named.entries:
+        raise InputError(f"{folder}: no image can be read: {next(iter(gone.values())).reason}")
+    return named, pairs
+
+
+def _unreadable(cohort: Cohort, row: int) -> str:
+    """Why an image cannot be decoded, without its path."""
+    case = cohort.cases[row]
+    try:
+        cohort.read(row)
+    except InputError as error:
+        return without_folder(case.path, error)
+    return ""
+
+
+def _too_many(pair: Duplicate, called: Mapping[str, str]) -> dict[str, LeftOut]:
+    """Of two cases with one image the one to leave out; of two classes both."""
+    one, other = pair.first, pair.second
+    if None not in (one.label, other.label) and one.label != other.label:
+        return {
+            case.case_id: LeftOut(
+                called[case.case_id], f"{CONTRADICT}: {called[twin.case_id]}", failed=True
+            )
+            for case, twin in ((one, other), (other, one))
+        }
+    gone, kept = (one, other) if one.label is None and other.label is not None else (other, one)
+    reason = f"another copy of an image: {called[kept.case_id]}"
+    return {gone.case_id: LeftOut(called[gone.case_id], reason)}
+
+
+CONTRADICT = "the same image stands there with another label"
+
+
+def _divided(found: Inventory, asked: Asked) -> tuple[Inventory, dict[str, list[str]]]:
+    """The parts of the cases by the name of their column; none without labels."""
+    cases = found.cases
+    if all(case.label is None for case in cases):
+        return found, {}
+    if any(case.part for case in cases) and not asked.divide:
+        refuse_patients_across(cases)
+        return found, {"split": [case.part for case in cases]}
+    target = any(case.label == 1 for case in cases)
+    test = (USUAL if target else 0) if asked.test is None else asked.test
+    if asked.repeats == 1:
+        return found, {"split": divided(cases, test, asked.seed)}
+    return found, {
+        f"repeat_{number}": divided(cases, test, asked.seed + number)
+        for number in range(asked.repeats)
+    }
+
+
+def _names_of(pair: Duplicate) -> tuple[str, ...]:
+    names = (pair.first.case_id, pair.second.case_id, pair.kind)
+    return (*map(as_cell, names), f"{pair.correlation:.3f}")
+
+
+def _tell(
+    found: Inventory,
+    parts: Mapping[str, Sequence[str]],
+    pairs: Sequence[Duplicate],
+    left_out: Path,
+    alike: Path,
+) -> None:
+    """What is in the manifest, and what is not."""
+    cases, labels = found.cases, Counter(case.label for case in found.cases)
+    people = len({case.patient_id for case in cases})
+    classes = f"{labels[0]} of the given class, {labels[1]} of the target class"
+    unlabelled = f", {labels[None]} without a label" if labels[None] else ""
+    said = f": {classes}{unlabelled}" if labels[0] or labels[1] else ", without labels"
+    say(f"{'cases':<16} {len(cases)} of {people} patients{said}")
+    tell_apart(found)
+    for name, of in list(parts.items())[:1]:
+        counts = Counter(of)
+        people_in = {
+            part: len({c.patient_id for c, one in zip(cases, of, strict=True) if one == part})
+            for part in counts
+        }
+        shown = [
+            f"{part} {counts[part]} of {people_in[part]} patients"
+            for part in sorted(counts)
+            if part
+        ]
+        more = f", and {len(parts) - 1} more divisions" if len(parts) > 1 else ""
+        say(f"{name:<16} {', '.join(reversed(shown))}{more}")
+    tell_left_out(found, f"; all in {left_out}")
+    if pairs:
+        near = sum(not pair.exact for pair in pairs)
+        say(
+            f"{'alike':<16} {len(pairs)} pairs of cases of different patients ({near} as near "
+            f"copies), who are taken for one patient each: {alike}"
+        )
+
+
+def _tell_next(
+    found: Inventory, folder: Path, out: Path, start: str | None, parts: Mapping[str, Sequence[str]]
+) -> None:
+    if found.in_path:
+        note(
+            f"note: the paths of {cases_in_words(found.in_path)} hold the patient's name or "
+            "number; score tables name these by a hash, but the manifest has to name the files: "
+            "rename them, or keep it to yourself"
+        )
+    root = f" --root {folder}" if start is None else ""
+    split = "" if "split" in parts or not parts else " --split repeat_0"
+    labels = {case.label for case in found.cases}
+    command = "fit RECIPE" if 0 in labels else "score DETECTOR"
+    say(f"{'saved':<16} {out}")
+    say(f"{'next':<16} midclass {command} --cohort {out}{split}{root}")

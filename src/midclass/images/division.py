@@ -1,0 +1,78 @@
+"""Division: patients into a part to learn from and a part to test with, never across a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from midclass.errors import InputError
+from midclass.images.case import Case
+from midclass.images.cohort import Cohort
+from midclass.images.duplicates import Duplicate
+
+TRAIN, TEST = "train", "test"
+
+
+def divided(cases: Sequence[Case], test: float, seed: int) -> list[str]:
+    """The part of each case.
+
+    A patient with any case of the target class is tested with, and so is a share of the others,
+    drawn at random. A case without a label is in no part.
+
+    Args:
+        cases: of known and unknown class.
+        test: share of the patients without the target class to test with; 0 for none.
+        seed: of the draw; the order of the cases does not matter.
+
+    Raises:
+        InputError: there are too few patients to divide.
+    """
+    target = {case.patient_id for case in cases if case.label == 1}
+    given = Cohort(
+        tuple(case for case in cases if case.label == 0 and case.patient_id not in target)
+    )
+    tested = target
+    if test and len(given):
+        if len(given.patients) < 2:
+            raise InputError(
+                f"only {len(given.patients)} patient of the given class, who cannot be divided "
+                f"into {TRAIN} and {TEST}; give more images, or --test 0"
+            )
+        parts = given.split_by_patient({TRAIN: 1 - test, TEST: test}, seed)
+        tested = target | set(parts[TEST].patients)
+    return [
+        "" if case.label is None else TEST if case.patient_id in tested else TRAIN for case in cases
+    ]
+
+
+def refuse_patients_across(cases: Iterable[Case]) -> None:
+    """Raise InputError where folders put a patient into two parts."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        known = first.setdefault(case.patient_id, case) if case.part else case
+        if known.part != case.part:
+            raise InputError(
+                f"{known.case_id} is in {known.part} and {case.case_id} in {case.part}, but they "
+                "are of one patient; --divide divides anew, by patient"
+            )
+
+
+def one_patient(found: Iterable[Duplicate]) -> dict[str, str]:
+    """Patients who share an image, exactly or as a near copy: what each is called as one.
+
+    >>> from pathlib import Path
+    >>> a, b, c = (Case(name, Path(name), 0, name) for name in "abc")
+    >>> one_patient([Duplicate(a, b, "near copy"), Duplicate(b, c, "same file")])
+    {'b': 'a', 'c': 'a'}
+    """
+    root: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while name in root:
+            name = root[name]
+        return name
+
+    for pair in found:
+        first, second = sorted((find(pair.first.patient_id), find(pair.second.patient_id)))
+        if first != second:
+            root[second] = first
+    return {name: find(name) for name in root}

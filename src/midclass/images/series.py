@@ -1,0 +1,147 @@
+"""Series: the images of files in the order in which they follow each other in a patient.
+
+Slices stand by their place along the normal of their plane (PS3.3 C.7.6.2.1.1), as far as all of a
+series say it of one plane; else by InstanceNumber; else by the name of their file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from midclass.images.formats.dicom_header import Header
+
+NOBODY = frozenset(
+    (
+        *("anon", "anonymous", "anonymized", "anonymised", "deidentified", "dummy", "na", "nil"),
+        *("none", "null", "patient", "removed", "test", "unknown", "xxx", "xxxx"),
+    )
+)
+"""What stands in PatientID, without case and separators, where it was removed."""
+Whose: TypeAlias = tuple[str, str]
+"""By what a patient is told from others ("PatientID", "study", "folder", "file"), and its value."""
+
+
+STACKS = ("CT", "MR", "PT")
+"""Modalities whose series are slices, also where no position is told. The views of a mammography
+are one series, too, and no neighbours."""
+ONE_PLANE = 0.999
+"""Cosine between the normals of slices that are parallel."""
+
+
+class FoundFile(NamedTuple):
+    """A file with images.
+
+    Attributes:
+        path: where it is.
+        called: what it is called in tables.
+        images: how many frames or slices it has.
+        header: of a DICOM file that could be understood.
+    """
+
+    path: Path
+    called: str
+    images: int
+    header: Header | None = None
+
+
+class PlacedImage(NamedTuple):
+    """One image of a file.
+
+    Attributes:
+        file: which.
+        frame: of a file with several.
+        whose: see ``Whose``.
+        series: SeriesInstanceUID, or what the file with several images is called; "" without.
+        place: among the patient's images, from 0 on; None of what is no slice and no frame.
+    """
+
+    file: FoundFile
+    frame: int | None
+    whose: Whose
+    series: str
+    place: float | None
+
+
+def whose(file: FoundFile) -> Whose:
+    """Whose images a file holds: by PatientID, else by the study, else by the file alone.
+
+    >>> whose(FoundFile(Path("a"), "a", 1, Header("ANONYMOUS", study="1.2.3")))
+    ('study', '1.2.3')
+    """
+    header = file.header or Header()
+    patient = "".join(letter for letter in header.patient.casefold() if letter.isalnum())
+    if patient and patient not in NOBODY and patient.strip("0"):
+        return "PatientID", header.patient
+    return ("study", header.study) if header.study else ("file", file.called)
+
+
+TOLD_APART = ("header", "folder", "file")
+"""By what patients can be told apart."""
+
+
+def telling(patients: str) -> Callable[[FoundFile], Whose]:
+    """What tells patients apart: see ``whose``, or the folder or the file alone.
+
+    Args:
+        patients: one of ``TOLD_APART``.
+    """
+    if patients == "folder":
+        return lambda file: ("folder", Path(file.called).parent.as_posix())
+    if patients == "file":
+        return lambda file: ("file", file.called)
+    return whose
+
+
+def placed(
+    files: Sequence[FoundFile], whose_are: Callable[[FoundFile], Whose] = whose
+) -> list[PlacedImage]:
+    """The images of files, series by series in the order of their first files.
+
+    Args:
+        files: in any order.
+        whose_are: tells the patient of a file.
+    """
+    groups: dict[tuple[Whose, str], list[FoundFile]] = {}
+    for file in files:
+        series = file.header.series if file.header else ""
+        groups.setdefault((whose_are(file), series or file.called), []).append(file)
+    found, taken = list[PlacedImage](), dict[Whose, int]()
+    for (patient, series), members in groups.items():
+        images = _in_order(members)
+        several = len(images) > 1
+        for file, frame in images:
+            number = taken.get(patient, 0)
+            taken[patient] = number + 1
+            named = series if several or (file.header and file.header.series) else ""
+            where = float(number) if _is_slice(file) else None
+            found.append(PlacedImage(file, frame, patient, named, where))
+    return found
+
+
+def _is_slice(file: FoundFile) -> bool:
+    header = file.header or Header()
+    return file.images > 1 or bool(header.places) or header.modality in STACKS
+
+
+def _in_order(files: Sequence[FoundFile]) -> list[tuple[FoundFile, int | None]]:
+    images = [
+        (file, frame if file.images > 1 else None) for file in files for frame in range(file.images)
+    ]
+    headers = [file.header or Header() for file in files]
+    normal = headers[0].plane
+    by_place = bool(normal) and all(
+        len(header.places) == file.images and np.dot(header.plane, normal) > ONE_PLANE
+        for file, header in zip(files, headers, strict=True)
+    )
+
+    def key(image: tuple[FoundFile, int | None]) -> tuple[float, float, int]:
+        file, frame = image
+        header = file.header or Header()
+        place = header.places[frame or 0] if by_place else 0.0
+        return place, header.number or 0.0, frame or 0
+
+    return sorted(images, key=key)  # stable: else as the files are
