@@ -18,8 +18,8 @@ from midclass.evaluation.metrics import auroc
 from midclass.evaluation.report import bounds
 from midclass.images import phantoms
 from midclass.study.file import Study
-from midclass.study.markdown import figure
-from midclass.study.report import _alarms
+from midclass.study.markdown import figure, percent
+from midclass.study.report import alarms
 from midclass.study.results import Results
 from midclass.version import __version__
 
@@ -342,6 +342,6 @@ def test_the_false_alarms_of_one_repeat_have_the_interval_of_their_patients() ->
     names = [f"c{number}" for number in range(40)]
     score = np.r_[np.zeros(38), 1, 1]
     table = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=0.5)
-    assert _alarms({0: table}) == "5.0 % (0.6 to 16.9)"
+    assert percent(*alarms({0: table}), digits=1) == "5.0 % (0.6 to 16.9)"
     none = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=2.0)
-    assert _alarms({0: none, 1: table}) == "2.5 % (0.0 to 5.0)"
+    assert percent(*alarms({0: none, 1: table}), digits=1) == "2.5 % (0.0 to 5.0)"

@@ -1,4 +1,4 @@
-"""Commands on detectors: ``fit``, ``calibrate``, ``score``, ``evaluate``, ``nuisance``, ``view``."""
+"""On detectors: ``fit``, ``calibrate``, ``score``, ``evaluate``, ``view``, ``nuisance``."""
 
 from __future__ import annotations
 

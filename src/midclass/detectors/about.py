@@ -112,10 +112,8 @@ def _said(name: str, value: Any) -> str:
         return value
     words, _, unit = name.rpartition("_")
     words, unit = (words, f" {_UNITS[unit]}") if unit in _UNITS else (name, "")
-    if isinstance(value, list | tuple):
-        said = " to ".join(map(_plain, value))
-    else:
-        said = _plain(value)
+    values = value if isinstance(value, list | tuple) else [value]
+    said = " to ".join(map(_plain, values))
     return f"{words.replace('_', ' ')} {said}{unit}".replace(" °", "°")
 
 

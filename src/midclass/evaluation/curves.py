@@ -1,4 +1,4 @@
-"""Curves with bands: ROC, precision over sensitivity, and the rate of false alarms over the promise.
+"""Curves with bands: ROC, precision over sensitivity, false alarms over what is promised.
 
 Bands resample patients, as intervals do. They are pointwise: at each place of the curve 95 % of the
 resamples lie within.
@@ -111,9 +111,7 @@ def _band(
     return Band(GRID, value, np.minimum(low, value), np.maximum(high, value))
 
 
-def _defined(
-    at_grid: Callable[[Curve], FloatArray], ranked: Ranked, times: IntArray
-) -> FloatArray:
+def _defined(at_grid: Callable[[Curve], FloatArray], ranked: Ranked, times: IntArray) -> FloatArray:
     """Of the resamples with cases of both classes."""
     curve = ranked.roc(times)
     both = (curve.given[:, -1] > 0) & (curve.target[:, -1] > 0)

@@ -61,7 +61,10 @@ def subgroups(table: ScoreTable) -> list[Subgroup]:
 
 def _parts(table: ScoreTable) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     names, given = table.class_name, table.label == 0
-    for by, among, beside in (("finding", ~given, given), ("kind of normal", given, ~given & False)):
+    for by, among, beside in (
+        ("finding", ~given, given),
+        ("kind of normal", given, ~given & False),
+    ):
         found = _words(names[among])
         yield from ((by, one, (among & (names == one)) | beside) for one in found)
     if "assumed_spacing" in table.extra:

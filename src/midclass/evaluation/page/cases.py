@@ -58,9 +58,7 @@ def rows(table: ScoreTable, which: NDArray[np.int64]) -> list[list[Any]]:
     ]
 
 
-def shown(
-    run: Run, which: Which, listed: NDArray[np.int64], seed: int = 0
-) -> dict[int, list[str]]:
+def shown(run: Run, which: Which, listed: NDArray[np.int64], seed: int = 0) -> dict[int, list[str]]:
     """The pictures of cases as data URIs: image, and heat where there is any.
 
     Errors come first, then cases not assessed and the most suspicious, and in turn with these

@@ -6,7 +6,7 @@ is larger than a page's words. Ticks are matplotlib's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 22, 12, 46
 """Margins in pixels: for the figures of the axes and their names."""
+WIDE = 600
+"""Pixels from which on a figure is not made narrower for a small screen; it scrolls."""
+LONGEST = 38
+"""Letters of the name of a row."""
 
 
 @dataclass
@@ -32,6 +36,8 @@ class Chart:
         percent: axes (``x``, ``y``) whose numbers are shares.
         width: in pixels, margins included.
         height: the same.
+        names: of rows 0, 1, ... from above, in place of figures at the left axis.
+        ticks: words at places of the lower axis, in place of figures.
     """
 
     title: str
@@ -42,7 +48,18 @@ class Chart:
     percent: str = "xy"
     width: int = 420
     height: int = 340
+    names: Sequence[str] = ()
+    ticks: Mapping[float, str] = field(default_factory=dict)
     _parts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def rows(
+        cls, title: str, x_name: str, x: tuple[float, float], names: Sequence[str], **more: Any
+    ) -> Chart:
+        """A figure with a row for each name, the first on top."""
+        high = TOP + BOTTOM + 24 * len(names)
+        ends = (len(names) - 0.5, -0.5)
+        return cls(title, x_name, "", x, ends, "", height=high, names=names, **more)
 
     def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, kind: str) -> None:
         """What lies between two curves."""
@@ -101,8 +118,9 @@ class Chart:
 
     def __html__(self) -> str:
         """The figure, for a template."""
+        kind = "chart wide" if self.width > WIDE else "chart"
         return (
-            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{escape(self.title)}"><title>{escape(self.title)}</title>'
             f"{self._axes()}{''.join(self._parts)}</svg>"
         )
@@ -110,16 +128,22 @@ class Chart:
     def _axes(self) -> str:
         parts = []
         (left, bottom), (right, top) = self._place(self.x[0], self.y[0]), self._place(*self._upper)
-        for at in _ticks(self.x):
+        below = self.ticks or {at: _number(at, "x" in self.percent) for at in _ticks(self.x)}
+        beside: Mapping[float, str] = dict(enumerate(map(_cut, self.names))) or {
+            at: _number(at, "y" in self.percent) for at in _ticks(self.y)
+        }
+        for at, said in below.items():
             x, _ = self._place(at, self.y[0])
-            said = _number(at, "x" in self.percent)
             parts.append(f'<path class="grid" d="M{x:.1f} {top:.1f}V{bottom:.1f}"/>')
-            parts.append(f'<text x="{x:.1f}" y="{bottom + 16:.1f}" class="tick mid">{said}</text>')
-        for at in _ticks(self.y):
+            parts.append(
+                f'<text x="{x:.1f}" y="{bottom + 16:.1f}" class="tick mid">{escape(said)}</text>'
+            )
+        for at, said in beside.items():
             _, y = self._place(self.x[0], at)
-            said = _number(at, "y" in self.percent)
             parts.append(f'<path class="grid" d="M{left:.1f} {y:.1f}H{right:.1f}"/>')
-            parts.append(f'<text x="{left - 7:.1f}" y="{y + 4:.1f}" class="tick end">{said}</text>')
+            parts.append(
+                f'<text x="{left - 7:.1f}" y="{y + 4:.1f}" class="tick end">{escape(said)}</text>'
+            )
         parts.append(f'<path class="axis" d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}"/>')
         middle, half = (left + right) / 2, (top + bottom) / 2
         parts.append(
@@ -138,8 +162,9 @@ class Chart:
         """Pixels of values, arrays or not."""
         across = (np.asarray(x, float) - self.x[0]) / (self.x[1] - self.x[0])
         up = (np.asarray(y, float) - self.y[0]) / (self.y[1] - self.y[0])
-        wide, high = self.width - LEFT - RIGHT, self.height - TOP - BOTTOM
-        return LEFT + wide * across, TOP + high * (1 - up)
+        left = max([LEFT, *(14 + 6.6 * len(_cut(name)) for name in self.names)])
+        wide, high = self.width - left - RIGHT, self.height - TOP - BOTTOM
+        return left + wide * across, TOP + high * (1 - up)
 
     def _path(self, x: ArrayLike, y: ArrayLike) -> str:
         """A path through values; what lies on the tenth of a pixel of its neighbour is left out."""
@@ -157,4 +182,8 @@ def _ticks(ends: Sequence[float]) -> list[float]:
 def _number(value: float, percent: bool) -> str:
     if percent:
         return f"{100 * value:.3g} %"
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

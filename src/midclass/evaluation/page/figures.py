@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ BINS = 30
 def roc(run: Run) -> Chart:
     """Sensitivity over false alarms, with its band, and the operating point with its limits."""
     chart = Chart(
-        f"ROC curve: sensitivity over the false-alarm rate; area {run.figures['auroc']['value']:.3f}",
-        "normal images flagged (1 − specificity)",
+        f"ROC curve: sensitivity over false alarms; area {run.figures['auroc']['value']:.3f}",
+        "normal images flagged (1 minus specificity)",
         "images with it that are flagged (sensitivity)",
     )
     chart.line([0, 1], [0, 1], "chance")
@@ -110,9 +110,9 @@ def scores(run: Run) -> Chart:
     return chart
 
 
-def training(history: Mapping[str, Sequence[float]]) -> list[Chart]:
+def training(history: Mapping[str, Any]) -> list[Chart]:
     """Loss, and the figure by which a checkpoint is chosen, over the steps of a training."""
-    names = {"loss": "training loss", "validation": "AUROC, normals against held-out operators"}
+    names = {"loss": "training loss", "validation": "AUROC of held-out operators"}
     step = np.asarray(history["step"], float)
     charts = []
     for name, said in names.items():

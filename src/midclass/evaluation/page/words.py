@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from midclass.evaluation.operating import Share
 from midclass.version import __version__
 
 if TYPE_CHECKING:
     from midclass.evaluation.page.run import Run
+
+Limited: TypeAlias = Mapping[str, float] | Sequence[float]
+"""A figure with its interval: by name, or first of a tuple."""
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -26,7 +28,7 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{said.rstrip('0').rstrip('.') if '.' in said else said} %"
 
 
-def between(figure: Mapping[str, float] | Share, digits: int = 1) -> str:
+def between(figure: Limited, digits: int = 1) -> str:
     """A share with its 95 % interval.
 
     >>> between({"value": 0.87, "low": 0.785, "high": 0.93})
@@ -36,7 +38,7 @@ def between(figure: Mapping[str, float] | Share, digits: int = 1) -> str:
     return f"{percent(value, digits)} ({percent(low, digits)[:-2]} to {percent(high, digits)})"
 
 
-def area(figure: Mapping[str, float] | Share) -> str:
+def area(figure: Limited) -> str:
     """An area under a curve with its 95 % interval.
 
     >>> area({"value": 0.9578, "low": 0.92, "high": 0.98})
@@ -46,10 +48,10 @@ def area(figure: Mapping[str, float] | Share) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _three(figure: Mapping[str, float] | Share) -> tuple[float, float, float]:
-    if isinstance(figure, Share):
-        return figure
-    return figure["value"], figure["low"], figure["high"]
+def _three(figure: Limited) -> tuple[float, float, float]:
+    if isinstance(figure, Mapping):
+        return figure["value"], figure["low"], figure["high"]
+    return figure[0], figure[1], figure[2]
 
 
 def count(number: float, one: str, several: str = "") -> str:
@@ -88,9 +90,9 @@ def limits(run: Run) -> list[str]:
             "where it looks new beside normal images, and may be missed."
         )
     lines.append(
-        f"The promise of at most {percent(figures['max_fpr'])} false alarms holds for normal images "
-        "of the same kind as those that calibrated: another hospital, device or protocol needs "
-        "`midclass calibrate`."
+        f"The promise of at most {percent(figures['max_fpr'])} false alarms holds for normal "
+        "images of the same kind as those that calibrated: another hospital, device or protocol "
+        "needs its own threshold (midclass calibrate)."
     )
     lines.append(
         "Intervals say what chance among the patients of this test could change. They know nothing "
@@ -100,13 +102,13 @@ def limits(run: Run) -> list[str]:
         lines.append(f"{figures['few_patients']}.")
     if near := figures.get("near_copies_of_fitted"):
         lines.append(
-            f"{count(len(near), 'image')} of this test look like images that the detector was fitted "
-            "with: the figures flatter."
+            f"{count(len(near), 'image')} of this test look like images that the detector was "
+            "fitted with: the figures flatter."
         )
     if figures.get("assumed_spacing"):
         lines.append(
-            f"Of {count(figures['assumed_spacing'], 'image')} no pixel spacing is known; the recipe's "
-            "was assumed, and sizes in mm may be wrong there."
+            f"Of {count(figures['assumed_spacing'], 'image')} no pixel spacing is known; the "
+            "recipe's was assumed, and sizes in mm may be wrong there."
         )
     if "guaranteed" in figures["promised"]:
         lines.append(
@@ -136,7 +138,8 @@ def provenance(run: Run) -> list[tuple[str, Any]]:
         ("Threshold", detector.get("threshold")),
         (
             "Threshold set with",
-            calibrated and f"{count(calibrated['cases'], 'normal image')} of "
+            calibrated
+            and f"{count(calibrated['cases'], 'normal image')} of "
             f"{count(calibrated['patients'], 'patient')}",
         ),
         (

@@ -54,33 +54,37 @@ def html(run: Run, which: Which = "some") -> str:
     place = {row: number for number, row in enumerate(listed.tolist())}
     pictures = cases.shown(run, which, listed)
     alarm = summary["false_alarm_rate"]
-    return environment().get_template("page.html.j2").render(
-        run=run,
-        figures=summary,
-        kept=None if alarm is None else words.kept(alarm, summary["max_fpr"]),
-        limits=words.limits(run),
-        provenance=words.provenance(run),
-        roc=figures.roc(run),
-        precision_recall=figures.precision_recall(run),
-        promise=figures.promise(run, 0.25),
-        p_values=figures.promise(run, 1.0),
-        scores=figures.scores(run),
-        training=[chart for one in _histories(run) for chart in figures.training(one)],
-        nuisance=figures.nuisance(run),
-        nuisance_rates=None if run.nuisance is None else false_alarms(run.nuisance),
-        points=_points(run),
-        prevalence=PREVALENCE,
-        subgroups=subgroups(table),
-        errors={
-            name: [place[row] for row in some.tolist() if row in place]
-            for name, some in cases.errors(table).items()
-        },
-        patients=None if run.patients is None else cases.patients(run.patients),
-        rows=cases.rows(table, listed),
-        pictures=pictures,
-        unlisted=len(table) - len(listed),
-        sheet=None if run.sheet is None else cases.uri(SHEET, run.sheet),
-        heat=_heat(run),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            figures=summary,
+            kept=None if alarm is None else words.kept(alarm, summary["max_fpr"]),
+            limits=words.limits(run),
+            provenance=words.provenance(run),
+            roc=figures.roc(run),
+            precision_recall=figures.precision_recall(run),
+            promise=figures.promise(run, 0.25),
+            p_values=figures.promise(run, 1.0),
+            scores=figures.scores(run),
+            training=[chart for one in _histories(run) for chart in figures.training(one)],
+            nuisance=figures.nuisance(run),
+            nuisance_rates=None if run.nuisance is None else false_alarms(run.nuisance),
+            points=_points(run),
+            prevalence=PREVALENCE,
+            subgroups=subgroups(table),
+            errors={
+                name: [place[row] for row in some.tolist() if row in place]
+                for name, some in cases.errors(table).items()
+            },
+            patients=None if run.patients is None else cases.patients(run.patients),
+            rows=cases.rows(table, listed),
+            pictures=pictures,
+            unlisted=len(table) - len(listed),
+            sheet=None if run.sheet is None else cases.uri(SHEET, run.sheet),
+            heat=_heat(run),
+        )
     )
 
 
@@ -97,7 +101,11 @@ def _points(run: Run) -> list[dict[str, Any]]:
         run.table, [*operating.RATES, own], smallest_rate(number) if number else own
     )
     return [
-        {"point": one, "own": one.max_fpr == own, "at": predictive_values(*_shares(one), PREVALENCE)}
+        {
+            "point": one,
+            "own": one.max_fpr == own,
+            "at": predictive_values(*_shares(one), PREVALENCE),
+        }
         for one in found
     ]
 
