@@ -58,4 +58,5 @@ class HeatMaps:
 
     def hottest(self, rows: NDArray[np.int64]) -> int:
         """Of some samples the one with the highest heat; the first where no map was seen."""
-        return max(rows.tolist(), key=lambda row: self._hottest.get(row, -1.0))
+        samples: list[int] = rows.tolist()
+        return max(samples, key=lambda row: self._hottest.get(row, -1.0))

@@ -61,12 +61,10 @@ def subgroups(table: ScoreTable) -> list[Subgroup]:
 
 def _parts(table: ScoreTable) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     names, given = table.class_name, table.label == 0
-    for by, among, beside in (
-        ("finding", ~given, given),
-        ("kind of normal", given, ~given & False),
-    ):
-        found = _words(names[among])
-        yield from ((by, one, (among & (names == one)) | beside) for one in found)
+    for one in _words(names[~given]):
+        yield "finding", one, given | (names == one)
+    for one in _words(names[given]):
+        yield "kind of normal", one, given & (names == one)
     if "assumed_spacing" in table.extra:
         assumed = table.extra["assumed_spacing"] == 1
         if 0 < assumed.sum() < len(assumed):

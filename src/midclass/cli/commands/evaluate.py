@@ -106,9 +106,9 @@ def _run(
         if detector.makes_heat_maps:
             groups = _examples(prepared, maps, table)
             plots.heat_maps(temporary / "heat_maps.png", title, groups, detector.heat_)
-        with new_pictures(temporary) as pictures:
+        with new_pictures(temporary) as kept:
             for case, panel in _pictures(prepared, maps):
-                pictures.add(case, panel, detector.heat_)
+                kept.add(case, panel, detector.heat_)
         if drawn is not None:
             (temporary / SHEET).write_bytes(drawn)
         told = {"detector": about(detector, folder), "evaluation": made_now()}

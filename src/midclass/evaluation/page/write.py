@@ -104,14 +104,10 @@ def _points(run: Run) -> list[dict[str, Any]]:
         {
             "point": one,
             "own": one.max_fpr == own,
-            "at": predictive_values(*_shares(one), PREVALENCE),
+            "at": predictive_values(one.sensitivity.value, one.specificity.value, PREVALENCE),
         }
         for one in found
     ]
-
-
-def _shares(point: operating.OperatingPoint) -> tuple[float, float]:
-    return point.sensitivity.value, point.specificity.value
 
 
 def _heat(run: Run) -> dict[str, Any] | None:
