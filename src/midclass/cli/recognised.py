@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from midclass.evaluation.page.write import MARK
+from midclass.evaluation.page import MARK
 from midclass.evaluation.table import COLUMNS, OUTCOMES
 from midclass.owned import changed
 

@@ -13,7 +13,7 @@ from midclass.cli.console import say
 from midclass.cli.options import Options
 from midclass.cli.outputs import Place, claimed
 from midclass.errors import InputError
-from midclass.evaluation.page.write import PAGE
+from midclass.evaluation.page import PAGE
 from midclass.files import write_text_atomic
 from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe

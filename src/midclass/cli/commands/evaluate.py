@@ -29,9 +29,10 @@ from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
+from midclass.evaluation.page import PAGE
 from midclass.evaluation.page.pictures import new_pictures, small_sheet
 from midclass.evaluation.page.run import ABOUT, SHEET, Run
-from midclass.evaluation.page.write import PAGE, html
+from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel
 from midclass.evaluation.patients import patient_table
 from midclass.evaluation.report import at_threshold, examples, report

@@ -8,7 +8,7 @@ from midclass.cli.console import note, say
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_html_page, no_page, no_picture
 from midclass.evaluation.comparison import Estimate
-from midclass.evaluation.page.write import PAGE
+from midclass.evaluation.page import PAGE
 from midclass.files import write_or_check, write_text_atomic
 from midclass.study import plots
 from midclass.study.file import Study

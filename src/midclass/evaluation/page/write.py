@@ -19,10 +19,7 @@ from midclass.evaluation.report import false_alarms
 from midclass.evaluation.subgroups import subgroups
 from midclass.version import __version__
 
-PAGE = "page.html"
 TEMPLATES = Path(__file__).parent / "templates"
-MARK = b'<meta name="generator" content="midclass '
-"""In the head of each page, by which it is known that midclass wrote it."""
 PREVALENCE = 0.01
 """That a reader finds first, and changes."""
 
