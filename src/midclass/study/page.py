@@ -59,6 +59,7 @@ def _task(results: Results, task: str) -> Part:
         "name": task,
         "title": results.study.task_title(task),
         "few": compared.few,
+        "own": compared.estimate(results.ours),
         "sizes": [
             [int((t.label == label).sum()) for label in (0, 1)]
             for t in results.tables[task][results.ours].values()
