@@ -11,6 +11,7 @@ import numpy as np
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.page.chart import Chart
+from midclass.evaluation.page.words import series
 from midclass.evaluation.page.write import environment
 from midclass.evaluation.ranks import rank_limits
 from midclass.study.markdown import TEMPLATES
@@ -203,7 +204,7 @@ def _curves(title: str, curves: Mapping[str, Mapping[int, Estimate]], numbers: l
         ticks={place[number]: str(number) for number in numbers},
     )
     for row, (name, points) in enumerate(curves.items()):
-        x, kind = [place[number] for number in points], f"series s{row % 7}"
+        x, kind = [place[number] for number in points], series(row)
         low, high = [one.low for one in points.values()], [one.high for one in points.values()]
         chart.band(x, low, high, kind)
         chart.line(x, [one.value for one in points.values()], kind)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from midclass.evaluation.curves import Band, measured_rate, precision_band, roc_band, roc_curve
 from midclass.evaluation.page.chart import Chart
 from midclass.evaluation.page.run import Run
-from midclass.evaluation.page.words import between, percent
+from midclass.evaluation.page.words import between, percent, series
+from midclass.evaluation.page.words import part as named
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import UNKNOWN
 
@@ -151,11 +152,11 @@ def nuisance(run: Run) -> Chart | None:
     )
     chart.line(chart.x, [run.figures["max_fpr"]] * 2, "promised")
     for number, (part, row) in enumerate(rates.items()):
-        kind = f"series s{number % 7}"
+        kind = series(number)
         shown = {s: one for s, one in row.items() if np.isfinite(one["value"])}
         chart.line([0, *shown], [still, *(one["value"] for one in shown.values())], kind)
         for strength, one in shown.items():
-            said = f"{part} at {strength:g}: {between(one)}"
+            said = f"{named(part)} at {strength:g}: {between(one)}"
             chart.point(strength, one["value"], kind, said=said)
     return chart
 

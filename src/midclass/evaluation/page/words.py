@@ -12,6 +12,8 @@ from midclass.version import __version__
 if TYPE_CHECKING:
     from midclass.evaluation.page.run import Run
 
+COLOURS = 7
+"""In which lines are drawn."""
 Limited: TypeAlias = Mapping[str, float] | Sequence[float]
 """A figure with its interval: by name, or first of a tuple."""
 
@@ -61,6 +63,24 @@ def count(number: float, one: str, several: str = "") -> str:
     ('1 image', '1,200 images', '2 cases of it')
     """
     return f"{number:,.0f} {one if number == 1 else several or f'{one}s'}"
+
+
+def part(name: str) -> str:
+    """A part of the nuisance.
+
+    >>> part("rotation_deg"), part("blur_mm"), part("gain")
+    ('rotation', 'blur', 'gain')
+    """
+    return name.removesuffix("_deg").removesuffix("_mm").replace("_", " ")
+
+
+def series(number: int) -> str:
+    """How one of several lines is drawn: in one of seven colours, and broken after these.
+
+    >>> series(1), series(8)
+    ('series s1', 'series s1 second')
+    """
+    return f"series s{number % COLOURS}{' second' if number >= COLOURS else ''}"
 
 
 def kept(rate: Mapping[str, float], max_fpr: float) -> tuple[str, str]:

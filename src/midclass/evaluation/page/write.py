@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,17 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         autoescape=True,
     )
-    for filter_ in (words.percent, words.between, words.area, words.count):
+    for name in ("percent", "between"):
+        made.filters[name] = _unbroken(getattr(words, name))
+    for filter_ in (words.area, words.count, words.part, words.series):
         made.filters[filter_.__name__] = filter_
     made.globals["version"] = __version__
     return made
+
+
+def _unbroken(said: Callable[..., str]) -> Callable[..., str]:
+    """The same, and no line ends before a sign of percent."""
+    return lambda *given: said(*given).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def html(run: Run, which: Which = "some") -> str:
