@@ -16,7 +16,9 @@ import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import colormaps
 
+from makers import typed
 from midclass import InputError, ScoreTable, report
 from midclass.cli.commands import view
 from midclass.evaluation.heat import HeatScale
@@ -24,7 +26,7 @@ from midclass.evaluation.operating import operating_points, predictive_values
 from midclass.evaluation.page.pictures import Pictures, new_pictures
 from midclass.evaluation.page.run import Run
 from midclass.evaluation.page.write import html
-from midclass.evaluation.panel import Panel, coloured, over, rgb
+from midclass.evaluation.panel import Panel, over, rgb
 from midclass.files import digest
 from midclass.owned import foreign
 from page_cases import HOSTILE, about, evaluation, table
@@ -172,8 +174,11 @@ def test_image_and_heat_layer_together_are_the_heat_map_that_others_show(tmp_pat
     kept = Pictures(tmp_path / "pictures.zip")
     image, heat = (PIL.Image.open(io.BytesIO(one)) for one in kept.read(kept.names("a")))
     both = PIL.Image.alpha_composite(image.convert("RGBA"), heat.convert("RGBA")).convert("RGB")
-    expected = over(rgb(panel.pixels), coloured(panel, HeatScale()).heat) * 255
-    assert np.abs(np.asarray(both) - expected).mean() < 6
+    strength = HeatScale()(panel.heat)[..., None]
+    grey, colour = rgb(panel.pixels), colormaps["inferno"](0.25 + 0.7 * strength[..., 0])[..., :3]
+    expected = grey + 0.7 * strength * (colour - grey)
+    assert over(grey, strength[..., 0]) == pytest.approx(expected)
+    assert np.abs(np.asarray(both) - 255 * expected).mean() < 6
 
 
 def test_an_image_without_unusual_heat_has_no_layer(tmp_path: Path) -> None:
@@ -246,3 +251,50 @@ def test_a_page_is_made_of_any_scores(kind: str) -> None:
     text = html(Run(figures, {}, {}, scores))
     shown = re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.S)
     assert not re.search(r"\bnan\b", shown)
+
+
+@pytest.mark.slow
+def test_view_as_typed_says_where_the_page_is_and_refuses_in_one_line(tmp_path: Path) -> None:
+    evaluation(tmp_path / "run", table())
+    done = typed("view run --pictures none --out shown.html", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("page: shown.html (0.")
+    assert (tmp_path / "shown.html").exists()
+    refused = typed("view run --pictures most", tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "error: --pictures is 'most'; give some, all, none\n"
+
+
+def test_what_view_cannot_use_is_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: is no folder; give the folder"):
+        view.run(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no\.csv: is no readable CSV file"):
+        view.run(run, nuisance=tmp_path / "no.csv")
+    other = ScoreTable.of(["a"], ["p"], [0], [1.0], threshold=9.0, extra={"gain +1": [2.0]})
+    other.write(tmp_path / "other.csv")
+    with pytest.raises(InputError, match=r"its threshold is 9, that of the evaluation 1\.5"):
+        view.run(run, nuisance=tmp_path / "other.csv")
+
+
+def test_false_alarms_under_nuisance_are_on_the_page_where_they_were_computed(
+    run: Path, tmp_path: Path, page: str
+) -> None:
+    scores = ScoreTable.of(
+        [*"abcd"],
+        [*"pqrs"],
+        [0] * 4,
+        [0, 1, 1, 1],
+        threshold=1.5,
+        extra={
+            "blur_mm +1": [2, 1, 1, 1],
+            "gain -1": [1, 1, 1, 1],
+            "gain +1": [2, 2, 1, np.nan],
+        },
+    )
+    scores.write(tmp_path / "nuisance.csv")
+    text = html(Run.read(run, tmp_path / "nuisance.csv"))
+    rows = dict(
+        re.findall(r"<tr><td>(blur|gain)</td><td class=\"number\" data-value=\"(.*?)\">", text)
+    )
+    assert {name: float(rate) for name, rate in rows.items()} == {"blur": 0.25, "gain": 2 / 7}
+    assert "nuisance" not in {attributes.get("id") for _, attributes in Parsed(page).elements}
