@@ -16,5 +16,6 @@ def test_two_runs_of_the_demo_give_the_same_bytes_of_scores(tmp_path: Path) -> N
     for run in ("first", "second"):
         demo.run("head", tmp_path / run, 0, max_fpr=0.2, **small)
         tables.append((tmp_path / run / "evaluation" / "scores.csv").read_bytes())
+        assert "demo_head" in (tmp_path / run / "evaluation" / "page.html").read_text()
     assert tables[0] == tables[1]
     assert tables[0].count(b"\n") == 1 + 2 * 6

@@ -24,11 +24,13 @@ WRAPPED = {
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
     "matplotlib": [
+        "evaluation/page/chart.py",
         "evaluation/panel.py",
         "evaluation/plots.py",
         "preview/page.py",
         "study/plots.py",
     ],
+    "jinja2": ["evaluation/page/write.py", "study/markdown.py"],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from midclass import ScoreTable, report
 from midclass.evaluation import plots
+from midclass.evaluation.curves import roc_curve
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.panel import Panel, overlay
 
@@ -54,7 +55,7 @@ def test_a_roc_curve_is_drawn_with_and_without_an_operating_point(
 
 def test_the_curve_goes_from_corner_to_corner_and_leaves_unknown_cases_out() -> None:
     table = ScoreTable.of(list("abcde"), list("abcde"), [0, 0, 1, 1, -1], [0, 1, 1, 2, 9])
-    false_alarms, found = plots._curve(table)
+    false_alarms, found = roc_curve(table)
     assert false_alarms.tolist() == [0, 0, 0.5, 1]
     assert found.tolist() == [0, 0.5, 1, 1]
 
@@ -129,7 +130,7 @@ def test_the_line_of_a_roc_curve_is_the_curve_of_its_table(
     plots.roc(tmp_path / "roc.png", "title", table, report(table, 0.1))
     chance, curve = shown[0].axes[0].lines[:2]
     assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
-    np.testing.assert_allclose(curve.get_xydata().T, plots._curve(table))
+    np.testing.assert_allclose(curve.get_xydata().T, roc_curve(table))
     assert curve.get_linewidth() > chance.get_linewidth()
     assert tuple(shown[0].get_size_inches()) == (5.4, 5.4)
 

@@ -18,8 +18,9 @@ from midclass.evaluation.metrics import auroc
 from midclass.evaluation.report import bounds
 from midclass.images import phantoms
 from midclass.study.file import Study
-from midclass.study.markdown import figure
-from midclass.study.report import _alarms
+from midclass.study.markdown import figure, percent
+from midclass.study.page import html
+from midclass.study.report import alarms, markdown
 from midclass.study.results import Results
 from midclass.version import __version__
 
@@ -104,6 +105,7 @@ def test_the_report_holds_the_figures_of_the_tables_and_notices_when_they_change
     for picture in ("auroc_first.svg", "auroc_second.svg", "positives.svg"):
         assert (folder / picture).stat().st_size > 3000
         assert picture in text
+    (folder / "page.html").unlink()  # no part of what is compared
     assert run(folder / "study.yaml", "--check").returncode == 0
     scores(0.0, "first", 0, "other").write(folder / "scores/first/pca/0.csv")
     changed = run(folder / "study.yaml", "--check")
@@ -342,6 +344,25 @@ def test_the_false_alarms_of_one_repeat_have_the_interval_of_their_patients() ->
     names = [f"c{number}" for number in range(40)]
     score = np.r_[np.zeros(38), 1, 1]
     table = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=0.5)
-    assert _alarms({0: table}) == "5.0 % (0.6 to 16.9)"
+    assert percent(*alarms({0: table}), digits=1) == "5.0 % (0.6 to 16.9)"
     none = ScoreTable.of(names, names, np.zeros(40, np.int64), score, threshold=2.0)
-    assert _alarms({0: none, 1: table}) == "2.5 % (0.0 to 5.0)"
+    assert percent(*alarms({0: none, 1: table}), digits=1) == "2.5 % (0.0 to 5.0)"
+
+
+def test_the_page_has_the_figures_of_the_report_and_escapes_what_is_named(folder: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    study = folder / "study.yaml"
+    study.write_text(STUDY.replace("title: First task", f"title: '{hostile}'"))
+    results = Results.of(Study.load(study), folder, "middle_class", resamples=200)
+    page, text = html(results, folder), markdown(results, folder)
+    assert hostile not in page
+    assert hostile in text
+    for task in results.main:
+        for name in results.ordered(task):
+            found = results.compared[task].estimate(name)
+            assert f">{found.value:.3f}<span" in page
+            assert figure(found.value) in text
+            if name != "middle_class":
+                assert f">{results.differences[task, name].value:+.3f}<span" in page
+    assert page.count("<svg") == 1 + 2 * len(results.main) + 2  # ranks; each task; two curves
+    assert not re.search(r"https?:|url\(", page)

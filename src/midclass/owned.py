@@ -39,6 +39,22 @@ def write_list(folder: Path) -> None:
     (folder / LIST).write_text(text + "\n", encoding="utf-8")
 
 
+def changed(path: Path) -> bool:
+    """Whether a file is no longer what the list of its folder says, where that knows it."""
+    known = _listed(path.parent / LIST) or {}
+    return path.name in known and _facts(path) != known[path.name]
+
+
+def list_anew(path: Path) -> None:
+    """Note in the list of its folder, where there is one, what a file of midclass's now is."""
+    place = path.parent / LIST
+    if (known := _listed(place)) is not None:
+        about = json.loads(place.read_text(encoding="utf-8"))
+        about["files"] = dict(sorted((known | {path.name: _facts(path)}).items()))
+        with open(place, "w", encoding="utf-8") as file:
+            file.write(json.dumps(about, indent=1) + "\n")
+
+
 def foreign(folder: Path) -> str:
     """The first thing in a folder that midclass did not write, in words; "" where there is none.
 

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from midclass.cli.cache import cache
 from midclass.cli.console import note, warn
-from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score
+from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score, view
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.manifest import manifest
 from midclass.cli.options import Seed
@@ -123,6 +123,6 @@ def demo(
 
 for command in (
     *(demo, manifest, show, check, audit, fit, calibrate, score, evaluate),
-    *(nuisance, study, report, cache),
+    *(view, nuisance, study, report, cache),
 ):
     app.command()(command)

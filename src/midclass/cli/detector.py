@@ -1,4 +1,4 @@
-"""Commands on detectors: ``fit``, ``calibrate``, ``score``, ``evaluate``, ``nuisance``."""
+"""On detectors: ``fit``, ``calibrate``, ``score``, ``evaluate``, ``view``, ``nuisance``."""
 
 from __future__ import annotations
 
@@ -181,11 +181,15 @@ def evaluate(
     part: Part = None,
     root: Root = None,
     out: Out = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Contact sheet of the recipe (a PNG of show), for the page."),
+    ] = None,
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure a detector on labelled, unseen images.
+    """Measure a detector on labelled, unseen images; write figures, and a page to look at them.
 
     Patients and images that it was fitted with are refused. Where cases cannot be assessed, they
     are listed at the end, and the exit code is 1.
@@ -194,7 +198,8 @@ def evaluate(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    figures = evaluate.run(detector, source, Options.of(trust, cache, overwrite), out=out)
+    options = Options.of(trust, cache, overwrite)
+    figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
     if any(figures["not_assessed"].values()):
         raise typer.Exit(1)
 
@@ -224,3 +229,29 @@ def nuisance(
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
     if not table.assessed.all():
         raise typer.Exit(1)
+
+
+def view(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder written by evaluate, or that of its detector."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write; by default RUN/page.html.")
+    ] = None,
+    pictures: Annotated[
+        str,
+        typer.Option(
+            metavar="some|all|none",
+            help="Which cases have their picture in it: as many as 5 MB hold, all, or none.",
+        ),
+    ] = "some",
+    nuisance: Annotated[
+        Path | None, typer.Option(help="Table that the command nuisance wrote, to show too.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Make the page of an evaluation anew, from its files; one file that needs no network."""
+    from midclass.cli.commands import view
+
+    view.run(run, out=out, pictures=pictures, nuisance=nuisance, show=open_)

@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from midclass.evaluation.page import MARK
 from midclass.evaluation.table import COLUMNS, OUTCOMES
 from midclass.images.columns import KNOWN, REMARKS
+from midclass.owned import changed
 
 _MORE = (
     *("p_value", "assumed_spacing", "anatomy", "slice", "series_id"),
@@ -90,6 +92,17 @@ def no_page(path: Path) -> str:
         if not text or b"Written by `midclass report` from" in text
         else "was not written by midclass report"
     )
+
+
+def no_html_page(path: Path) -> str:
+    """Why a file is no HTML page of midclass; "" where it is one, or empty.
+
+    One that was changed since is told where the folder's list knows it.
+    """
+    text = path.read_bytes()
+    if text and MARK not in text[:4096]:
+        return "is no page that midclass wrote"
+    return "was changed since midclass wrote it" if changed(path) else ""
 
 
 def no_picture(path: Path) -> str:

@@ -49,7 +49,7 @@ def report(
         bool, typer.Option("--check", help="Write nothing; exit code 1 where RESULTS.md differs.")
     ] = False,
 ) -> None:
-    """Write RESULTS.md and figures of a study, all from its score tables."""
+    """Write RESULTS.md, figures and a page of a study, all from its score tables."""
     from midclass.cli.commands import report
 
     if not report.run(file, out=out, ours=ours, check=check):

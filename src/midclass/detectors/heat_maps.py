@@ -32,6 +32,7 @@ class HeatMaps:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._place: dict[int, int] = {}  # of each sample's map in the file
+        self._hottest: dict[int, float] = {}
         self._spatial: tuple[int, ...] = ()
 
     def keeping(self, looks: Iterable[Look], first: int = 0) -> Iterator[Look]:
@@ -40,8 +41,10 @@ class HeatMaps:
             if look.maps is not None:
                 self._file.seek(0, SEEK_END)
                 self._file.write(look.maps.astype(np.float32).tobytes())
-                for row in look.rows:
-                    self._place[first + int(row)] = len(self._place)
+                highest = look.maps.reshape(len(look.rows), -1).max(1)
+                for row, heat in zip(look.rows.tolist(), highest.tolist(), strict=True):
+                    self._place[first + row] = len(self._place)
+                    self._hottest[first + row] = heat
                 self._spatial = look.maps.shape[1:]
             yield look
 
@@ -52,3 +55,8 @@ class HeatMaps:
         size = 4 * int(np.prod(self._spatial))
         self._file.seek(self._place[row] * size)
         return np.frombuffer(self._file.read(size), np.float32).reshape(self._spatial)
+
+    def hottest(self, rows: NDArray[np.int64]) -> int:
+        """Of some samples the one with the highest heat; the first where no map was seen."""
+        samples: list[int] = rows.tolist()
+        return max(samples, key=lambda row: self._hottest.get(row, -1.0))

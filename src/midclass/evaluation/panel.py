@@ -89,10 +89,16 @@ def rgb(pixels: FloatArray) -> FloatArray:
 
 def over(image: FloatArray, heat: FloatArray | None, opacity: float = 0.7) -> FloatArray:
     """The image with a heat map over it, the more opaque the hotter."""
-    from matplotlib import colormaps
-
     if heat is None:
         return image
+    above = layer(heat, opacity)
+    return np.asarray(image + above[..., 3:] * (above[..., :3] - image))
+
+
+def layer(heat: FloatArray, opacity: float = 0.7) -> FloatArray:
+    """A heat map alone, to lie over its image: ``(h, w, 4)``, red, green, blue and opacity."""
+    from matplotlib import colormaps
+
     strength = np.clip(heat, 0, 1)[..., None]
     colour = colormaps[HEAT](0.25 + 0.7 * strength[..., 0])[..., :3]
-    return np.asarray(image + opacity * strength * (colour - image))
+    return np.concatenate([colour, opacity * strength], axis=-1)

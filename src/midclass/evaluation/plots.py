@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from midclass.evaluation.curves import roc_curve
 from midclass.evaluation.heat import HeatScale
-from midclass.evaluation.panel import FloatArray, Panel, coloured, gradient, meaning, over, rgb
-from midclass.evaluation.ranking import Ranked
+from midclass.evaluation.panel import Panel, coloured, gradient, meaning, over, rgb
 from midclass.files import new_file
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
     """
     figure = Figure((5.4, 5.4), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    false_alarms, found = _curve(table)
+    false_alarms, found = roc_curve(table)
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     axes.plot(false_alarms, found, color="#0072B2", lw=2)
     axes.axvline(figures["max_fpr"], color=GREY, lw=0.8, ls="--")
@@ -199,14 +199,6 @@ def _scale_bar(axes: Axes, shape: tuple[int, ...], spacing_mm: float) -> None:
         va="bottom",
         path_effects=[withStroke(linewidth=2, foreground="black")],
     )
-
-
-def _curve(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
-    """False-alarm rate and sensitivity at every distinct score, from the highest down."""
-    known = (table.label >= 0) & table.assessed
-    ranked = Ranked.of(table.label[known], table.score[known])
-    (false_alarms,), (found,) = ranked.roc(ranked.once).rates()
-    return false_alarms, found
 
 
 def save(figure: Figure, path: Path) -> None:

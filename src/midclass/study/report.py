@@ -34,20 +34,20 @@ Part = dict[str, Any]
 
 def markdown(results: Results, folder: Path) -> str:
     """The whole of RESULTS.md."""
-    log = _log(results, folder)
+    log = log_of(results, folder)
     return filled(
         "results.md.j2",
         study=results.study,
         ours=results.study.title(results.ours),
         missing=results.missing,
         named=NAMED,
-        left_out=_left_out(results),
+        left_out=left_out(results),
         overview=_overview(results),
         corrected=_corrected(results),
         tasks=[_one_task(results, task) for task in results.main],
         positives=_positives(results),
-        spent=_spent(log),
-        versions=_versions(log),
+        spent=spent(log),
+        versions=versions(log),
         version=__version__,
     )
 
@@ -85,7 +85,7 @@ def _one_task(results: Results, task: str) -> Part:
         figures = [_text(compared.estimate(name, one)) for one in comparison.FIGURES]
         spread = compared.estimate(name).spread  # of one repeat there is none
         sd = "" if np.isnan(spread) else figure(spread)
-        alarms = _alarms(results.tables[task][name])
+        alarmed = percent(*alarms(results.tables[task][name]), digits=1)
         against = ["", ""] if several else []
         if name != results.ours:
             found = results.differences[task, name]
@@ -93,7 +93,7 @@ def _one_task(results: Results, task: str) -> Part:
             against = [f"{signed(found.value)} ({low} to {high})", _p(found.corrected)]
         title = _bold(results.study.title(name), name == results.ours)
         out = [] if whole else _unseen(results.unseen(task, name))
-        rows.append([title, *figures, *out, sd, alarms, *against])
+        rows.append([title, *figures, *out, sd, alarmed, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
     head = ["detector", *(TITLES[one] for one in comparison.FIGURES)]
     head += [] if whole else UNSEEN
@@ -159,7 +159,7 @@ def _positives(results: Results) -> list[Part] | None:
     return parts or None
 
 
-def _left_out(results: Results) -> list[Part]:
+def left_out(results: Results) -> list[Part]:
     """The tasks that the study has and the report has not."""
     study = results.study
     lost = [task for task in study.tasks if task not in results.tables]
@@ -169,7 +169,7 @@ def _left_out(results: Results) -> list[Part]:
     ]
 
 
-def _log(results: Results, folder: Path) -> list[Outcome]:
+def log_of(results: Results, folder: Path) -> list[Outcome]:
     """What the study's log says last of each of its cells that has a score table."""
     ended = {one.name: one for one in read_log(folder) if not one.error}
     study = results.study
@@ -177,7 +177,7 @@ def _log(results: Results, folder: Path) -> list[Outcome]:
     return [ended[name] for name in cells if name in ended and name not in results.missing]
 
 
-def _spent(log: list[Outcome]) -> Part | None:
+def spent(log: list[Outcome]) -> Part | None:
     """How long it took, for all and for each detector; None without a log."""
     if not log:
         return None
@@ -192,7 +192,7 @@ def _spent(log: list[Outcome]) -> Part | None:
     }
 
 
-def _versions(log: list[Outcome]) -> list[str]:
+def versions(log: list[Outcome]) -> list[str]:
     """How many score tables each version computed; older logs do not say."""
     names = (
         f"midclass {one.version}" if one.version else "a version not in the log" for one in log
@@ -200,7 +200,7 @@ def _versions(log: list[Outcome]) -> list[str]:
     return [f"{count} by {name}" for name, count in sorted(Counter(names).items())]
 
 
-def _alarms(tables: Mapping[int, ScoreTable]) -> str:
+def alarms(tables: Mapping[int, ScoreTable]) -> tuple[float, float, float]:
     """False-alarm rate of assessed cases at the threshold: mean, least and most of the repeats.
 
     Of a single repeat it is the rate with its 95 % interval over patients.
@@ -211,7 +211,7 @@ def _alarms(tables: Mapping[int, ScoreTable]) -> str:
         (table,) = tables.values()
         given = table.take(table.assessed & (table.label == 0))
         low, high = share_interval(given.flagged, given.patient_id)
-    return percent(float(np.mean(rates)), low, high, digits=1)
+    return float(np.mean(rates)), low, high
 
 
 def _text(found: Estimate) -> str:

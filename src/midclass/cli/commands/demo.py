@@ -13,6 +13,7 @@ from midclass.cli.console import say
 from midclass.cli.options import Options
 from midclass.cli.outputs import Place, claimed
 from midclass.errors import InputError
+from midclass.evaluation.page import PAGE
 from midclass.files import write_text_atomic
 from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe
@@ -65,12 +66,12 @@ def _run(
     say(f"phantoms: {n_train} to learn from, {n_test} normal and {n_test} with a lesion to test on")
     recipe = _recipe(kind, out / f"{kind}.yaml", steps, size)
     cases, options = Source(manifest), Options(cache=out / "cache")
-    show.run(recipe, cases, options, out=out / "sheet.png", seed=seed)
+    sheet = out / "sheet.png"
+    show.run(recipe, cases, options, out=sheet, seed=seed)
     detector = fit.run(recipe, cases, options, out=out / "detector", seed=seed, max_fpr=max_fpr)
-    evaluate.run(detector, cases, options, out=out / "evaluation")
+    evaluate.run(detector, cases, options, out=out / "evaluation", sheet=sheet)
     shutil.rmtree(out / "cache")
-    pictures = ("sheet.png", "evaluation/roc.png", "evaluation/heat_maps.png")
-    say(f"look at: {', '.join(str(out / picture) for picture in pictures)}")
+    say(f"look at: {sheet}, and in a browser {out / 'evaluation' / PAGE}")
 
 
 def _recipe(kind: str, path: Path, steps: int, size: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ from midclass.cli.console import (
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
+from midclass.detectors.about import about, made_now
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
+from midclass.evaluation.page import PAGE
+from midclass.evaluation.page.pictures import new_pictures, small_sheet
+from midclass.evaluation.page.run import ABOUT, SHEET, Run
+from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel
 from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
 from midclass.evaluation.report import at_threshold, examples, report
@@ -40,18 +45,34 @@ from midclass.images.prepare import Prepared
 
 
 def run(
-    folder: Path, source: Source, options: Options = DEFAULTS, *, out: Path | None = None
+    folder: Path,
+    source: Source,
+    options: Options = DEFAULTS,
+    *,
+    out: Path | None = None,
+    sheet: Path | None = None,
 ) -> dict[str, Any]:
-    """Score a labelled cohort, write table, summary and pictures, and print the figures."""
+    """Score a labelled cohort; write table, summary, pictures and page, and print the figures.
+
+    Args:
+        folder: of the detector.
+        source: of the cohort.
+        options: shared ones.
+        out: folder to write; by default ``evaluation`` in that of the detector.
+        sheet: a contact sheet to show on the page.
+    """
     out = out or folder / "evaluation"
+    drawn = None if sheet is None else small_sheet(sheet)
     if not folder.is_dir():  # or a lock would be written there
         load_detector(folder, options.trust)
     reads = read_by(source, folder, *options.trust)
     with claimed(Place(out), reads=reads, overwrite=options.overwrite):
-        return _run(folder, source, options, out)
+        return _run(folder, source, options, out, drawn)
 
 
-def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str, Any]:
+def _run(
+    folder: Path, source: Source, options: Options, out: Path, drawn: bytes | None
+) -> dict[str, Any]:
     detector = load_detector(folder, options.trust)
     cohort = source.cohort("test")
     for label, name in enumerate(("given", "target")):
@@ -95,11 +116,20 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
         if detector.makes_heat_maps:
             groups = _examples(prepared, maps, table)
             plots.heat_maps(temporary / "heat_maps.png", title, groups, detector.heat_)
+        with new_pictures(temporary) as kept:
+            for case, panel in _pictures(prepared, maps):
+                kept.add(case, panel, detector.heat_)
+        if drawn is not None:
+            (temporary / SHEET).write_bytes(drawn)
+        told = {"detector": about(detector, folder), "evaluation": made_now()}
+        (temporary / ABOUT).write_text(json.dumps(told, indent=1), encoding="utf-8")
+        (temporary / PAGE).write_text(html(Run.read(temporary)), encoding="utf-8")
     _tell(figures)
     tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
     tables = "scores.csv, series.csv" if several else "scores.csv"
     say(f"saved: {out} ({tables}, summary.json, {pictures})")
+    say(f"to look at in a browser: {out / PAGE}")
     return figures
 
 
@@ -135,6 +165,16 @@ def _examples(prepared: Prepared, maps: HeatMaps, table: ScoreTable) -> dict[str
             pixels, anatomy = prepared.images([row])[0] / 65535, prepared.masks([row])[0, 0]
             groups[name].append(Panel(pixels, anatomy, maps.get(row), text))
     return groups
+
+
+def _pictures(prepared: Prepared, maps: HeatMaps) -> Iterator[tuple[str, Panel]]:
+    """Each case by that sample of it which has the highest heat."""
+    order = np.argsort(prepared.case_index, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(prepared.case_index[order])) + 1):
+        row = maps.hottest(rows)
+        pixels = prepared.images([row])[0] / np.float32(65535)
+        case = prepared.cases.cases[prepared.case_index[row]]
+        yield case.case_id, Panel(pixels, heat=maps.get(row))
 
 
 def _short(case_id: str, length: int = 22) -> str:

@@ -1,4 +1,4 @@
-"""The command ``report``: RESULTS.md and the figures of a study."""
+"""The command ``report``: RESULTS.md, the figures and the page of a study."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from pathlib import Path
 
 from midclass.cli.console import note, say
 from midclass.cli.outputs import Place, claimed
-from midclass.cli.recognised import no_page, no_picture
+from midclass.cli.recognised import no_html_page, no_page, no_picture
 from midclass.evaluation.comparison import Estimate
-from midclass.files import write_or_check
+from midclass.evaluation.page import PAGE
+from midclass.files import write_or_check, write_text_atomic
 from midclass.study import plots
 from midclass.study.file import Study
+from midclass.study.page import html
 from midclass.study.report import markdown
 from midclass.study.results import Results
 
@@ -18,7 +20,9 @@ from midclass.study.results import Results
 def run(
     file: Path, *, out: Path | None = None, ours: str = "middle_class", check: bool = False
 ) -> bool:
-    """Write ``RESULTS.md`` and its figures; with ``check`` only compare, False where it differs.
+    """Write ``RESULTS.md``, its figures and ``page.html``.
+
+    With ``check`` only ``RESULTS.md`` is compared; False where it differs.
 
     Args:
         file: the study file.
@@ -36,10 +40,13 @@ def run(
         return same
     names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg"]
     pictures = [Place(folder / name, "file", strange=no_picture, unasked=True) for name in names]
-    with claimed(Place(path, "file", strange=no_page, unasked=True), *pictures):
+    shown = Place(folder / PAGE, "file", strange=no_html_page, unasked=True)
+    with claimed(Place(path, "file", strange=no_page, unasked=True), shown, *pictures):
         _draw(results, folder)
+        write_text_atomic(shown.path, html(results, folder))
         write_or_check(path, text, check=False)
         say(f"saved: {path}")
+        say(f"to look at in a browser: {shown.path}")
     return True
 
 

@@ -1,0 +1,35 @@
+// Uses a page as a reader does, and writes what was found into it; see test_page_in_browser.py.
+const found = {};
+const texts = (column) => [...document.querySelectorAll("#rows tr")].map((row) => row.cells[column].firstChild.textContent);
+const press = (name) => document.querySelector(`th[data-by=${name}] [role=button]`).click();
+const choose = (value) => { const filter = document.getElementById("filter"); filter.value = value; filter.dispatchEvent(new Event("input")); };
+const key = (name) => document.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+found.first = texts(1).slice(0, 3);
+press("score"); found.up = texts(3);
+press("score"); found.down = texts(3);
+press("id"); document.querySelector("th[data-by=id] [role=button]").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+found.names = texts(1);
+choose("alarms"); found.alarms = texts(1);
+choose("unseen"); found.unseen = [texts(1), texts(4)];
+choose("all"); press("score"); press("score");
+document.querySelector("#rows button.picture").click();
+key("a"); key("ArrowRight"); key("d"); key("ArrowRight"); key("u"); key("h");
+found.viewer = [document.getElementById("viewer").open, document.getElementById("heat").value, document.getElementById("where").textContent];
+let saved;
+URL.createObjectURL = (blob) => { saved = blob; return "data:,"; };
+document.getElementById("save").click();
+const patients = document.querySelector("#patients table");
+patients.tHead.rows[0].cells[2].firstChild.click();
+found.patients = [...patients.tBodies[0].rows].map((row) => row.cells[2].textContent);
+const prevalence = document.getElementById("prevalence");
+prevalence.value = "10"; prevalence.dispatchEvent(new Event("input"));
+found.positive = document.querySelector("tr.own .positive").firstChild.textContent;
+found.tiles = document.querySelectorAll(".tile .picture img").length;
+found.alts = [...document.images].every((image) => image.hasAttribute("alt"));
+saved.text().then((text) => {
+  found.csv = text;
+  const place = document.createElement("pre");
+  place.id = "found";
+  place.textContent = JSON.stringify(found);
+  document.body.append(place);
+});
