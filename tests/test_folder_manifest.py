@@ -368,6 +368,21 @@ def test_a_name_in_place_of_a_word_of_the_standard_is_not_repeated() -> None:
     assert "DOE" not in Path("manifest.csv").read_text()
 
 
+def test_a_picture_without_a_patient_is_known_by_what_it_shows_wherever_it_lies() -> None:
+    """Else an evaluation would refuse another picture that has the same name."""
+    for folder, seeds in (("one", {"a": 1, "b": 2}), ("two", {"a": 2, "b": 3})):
+        Path(folder).mkdir()
+        for name, seed in seeds.items():
+            pixels = np.random.default_rng(seed).integers(0, 255, (40, 40), np.uint8)
+            Image.fromarray(pixels).save(Path(folder) / f"{name}.png")
+        made(f"{folder} --key key --duplicates skip --out {folder}.csv")
+    one, two = (
+        {row["path"][4:]: row["patient_id"] for row in rows(f"{n}.csv")} for n in ("one", "two")
+    )
+    assert one["b.png"] == two["a.png"]
+    assert len({*one.values(), *two.values()}) == 3
+
+
 def test_names_that_a_table_would_spoil_are_kept_or_named() -> None:
     for seed, name in enumerate(("=1+2.png", "-a.png", " b.png", "c .png", "Ü ß.png")):
         pixels = np.random.default_rng(seed).integers(0, 255, (40, 40), np.uint8)
