@@ -64,6 +64,7 @@ def about(**recipe: Any) -> dict[str, Any]:
         "calibrated": {"cases": 100, "patients": 100},
         "heat": {"begins": 0.5, "rate": 0.05},
         "folds": 0,
+        "makes_heat_maps": True,
         "histories": [{"step": [1, 2], "loss": [2.0, 1.5], "validation": [0.6, 0.7], "best": 1}],
         "recipe": told | recipe,
     }

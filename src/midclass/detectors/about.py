@@ -32,8 +32,9 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
     Returns:
         The fields of ``detector.json`` that are short (version, kind, cases and patients of each
         part, promised rate, threshold, seed and date where they are there), and ``id`` (SHA-256 of
-        that file), ``name`` of the folder, ``calibrated`` (cases, patients), ``histories`` (of each
-        network that was trained) and ``recipe``, see ``in_words``.
+        that file), ``name`` of the folder, ``folds`` (how many), ``calibrated`` (cases, patients),
+        ``makes_heat_maps``, ``histories`` (of each network that was trained) and ``recipe``, see
+        ``in_words``.
     """
     fields = json.loads((folder / ABOUT).read_bytes())
     states = [fields, *(fields.get("folds") or [])]
@@ -47,6 +48,7 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
             "cases": len(detector.calibration_),
             "patients": len(detector.patient_calibration_),
         },
+        "makes_heat_maps": detector.makes_heat_maps,
         "histories": [one for one in told if isinstance(one, Mapping) and "step" in one],
         "recipe": in_words(detector.recipe),
     }
