@@ -20,6 +20,7 @@ from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.options import Seed
 from midclass.cli.study import report, study
+from midclass.cli.watch import doctor, monitor, recipes
 from midclass.errors import InputError
 from midclass.version import __version__
 
@@ -122,6 +123,6 @@ def demo(
 
 for command in (
     *(demo, show, check, audit, fit, calibrate, score, evaluate),
-    *(nuisance, study, report, cache),
+    *(nuisance, monitor, study, report, recipes, cache, doctor),
 ):
     app.command()(command)

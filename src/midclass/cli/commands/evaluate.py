@@ -25,6 +25,7 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.provenance import write_provenance
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
@@ -75,8 +76,12 @@ def _run(folder: Path, source: Source, options: Options, out: Path) -> dict[str,
             by_patient = patient_table(table, detector.patient_calibration_, detector.max_fpr_)
             by_patient.write(temporary / "patients.csv")
             figures["patients_at_threshold"] = at_threshold(by_patient)
+        several = (temporary / "patients.csv",) if "patients_at_threshold" in figures else ()
+        name = folder.resolve().name
+        made = write_provenance(detector, name, temporary / "scores.csv", several)
         promised = detector.promise()
-        figures |= {"detector": folder.resolve().name, "cohort": cohort.title, "promised": promised}
+        figures |= {"detector": name, "cohort": cohort.title, "promised": promised}
+        figures["provenance"] = made
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
         text = json.dumps(figures, indent=1)

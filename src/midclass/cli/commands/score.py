@@ -28,6 +28,7 @@ from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.look import Look
+from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -55,7 +56,7 @@ def run(
     max_fpr: float | None = None,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
-    outputs = [Place.table(out)]
+    outputs = [Place.table(out), Place.provenance(out)]
     if of_patients := _of_patients(cohort, out):
         outputs.append(Place.table(of_patients))
     if heat_maps is not None:
@@ -95,6 +96,8 @@ def _run(
                 pictures = stack.enter_context(made)
             scored = _write_scores(detector, blocks, add, not_assessed, pictures)
             by_patient = _write_patients(detector, scored, of_patients)
+            tables = [] if by_patient is None or of_patients is None else [of_patients]
+            write_provenance(detector, folder.resolve().name, out, tables)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
