@@ -90,6 +90,7 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
     ):
         assert expected in result.stdout
     assert {path.name for path in (folder / "told").iterdir()} == {
+        "MODEL_CARD.md",
         "detector.json",
         "weights.safetensors",
         "cohort.json",

@@ -16,7 +16,13 @@ from torch import Tensor
 from midclass.detectors.estimator import Estimator, Images
 from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Hottest, Look, case_scores, filled_up
-from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
+from midclass.detectors.parts import (
+    HELD_OUT,
+    may_calibrate,
+    only_given_class,
+    only_target_class,
+    parted,
+)
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.provenance import Origin, today, versions
 from midclass.detectors.saved import files_of, id_of
@@ -140,7 +146,7 @@ class Detector(Estimator):
             self._begin_heat(self.folds_.hottest)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
-            conformal.refuse_too_few(calibrating, self.max_fpr_)  # not after hours of training
+            conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
             self.folds_ = None
             self.learn(lesson)
             self.calibrate(prepared["calibrate"])

@@ -20,6 +20,7 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
+from midclass.detectors.image_scores import USABLE
 from midclass.detectors.workplace import Workplace
 from midclass.recipe.recipe import Recipe
 
@@ -136,10 +137,16 @@ def _tell_checkpoint(detector: Detector) -> None:
     history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]
+        chosen = f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}"
+        if "scores" in history and max(figures) <= USABLE:  # the method, which then keeps the last
+            say(
+                f"{chosen}: no better than chance on held-out middle classes, by which nothing was "
+                "chosen: last checkpoint and all scores kept"
+            )
+            return
         say(
-            f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}, chosen "
-            f"without labels: AUROC {figures[best]:.3f} on held-out middle classes "
-            f"(last step: {figures[-1]:.3f})"
+            f"{chosen}, chosen without labels: AUROC {figures[best]:.3f} on held-out middle "
+            f"classes (last step: {figures[-1]:.3f})"
         )
         alone = {name: area for name, area in history.get("scores", {}).items() if "+" not in name}
         if alone:

@@ -122,7 +122,7 @@ def _text(value: object) -> str:
 
 def _tell(rows: Sequence[Period]) -> None:
     shown = new_table()
-    for name in ("", "cases", "patients", "flagged", "not assessed", "p of scores", ""):
+    for name in ("", "cases", "patients", "flagged", "not assessed", "p of scores"):
         shown.add_column(name, justify="left" if not name else "right")
     for row in rows:
         shown.add_row(
@@ -132,9 +132,10 @@ def _tell(rows: Sequence[Period]) -> None:
             _share(row.rate, row.low, row.high),
             _share(row.share_not_assessed, row.not_assessed_low, row.not_assessed_high),
             "" if row.p_scores is None else f"{row.p_scores:.2g}",
-            row.verdict,
         )
     show_table(shown)
+    for row in rows:
+        say(f"{row.period}: {row.verdict}")
     asked = sum(
         one is not None for row in rows for one in (row.p_flagged, row.p_scores, row.p_not_assessed)
     )
