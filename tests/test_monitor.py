@@ -160,12 +160,12 @@ def test_the_csv_says_what_was_found_and_is_not_lost(folder: Path, tmp_path: Pat
         rows = list(csv.DictReader(file))
     assert [row["period"] for row in rows] == ["usual.csv", "other.csv"]
     assert rows[0]["verdict"] == "no sign of drift at n=60"
-    assert rows[1]["verdict"].startswith("differs: more flagged than promised")
+    assert rows[1]["verdict"].startswith("differs: scores are spread otherwise")
     assert float(rows[1]["low"]) < float(rows[1]["rate"]) <= float(rows[1]["high"])
     with pytest.raises(InputError, match="is there already"):
         monitor.run(tables[:1], folder / "d", out=out)
     assert monitor.run(tables[:1], folder / "d", Options(overwrite=True), out=out)
-    with pytest.raises(InputError, match="none.csv: is no readable CSV file"):
+    with pytest.raises(InputError, match=r"none\.csv: is no readable CSV file"):
         monitor.run([tmp_path / "none.csv"], folder / "d", out=tmp_path / "n.csv")
     with pytest.raises(InputError, match="is read by this command"):
         monitor.run(tables, folder / "d", Options(overwrite=True), out=tables[0])
@@ -190,5 +190,5 @@ def test_the_command_ends_with_1_where_something_differs(folder: Path) -> None:
     done = typed("monitor usual.csv other.csv --detector d --out b.csv", folder)
     assert done.returncode == 1, done.stderr
     assert "usual.csv: no sign of drift at n=60" in done.stdout
-    assert "other.csv: differs: more flagged than promised" in done.stdout
+    assert "other.csv: differs: scores are spread otherwise" in done.stdout
     assert "midclass calibrate" in done.stderr
