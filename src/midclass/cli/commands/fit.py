@@ -118,7 +118,7 @@ def _tell(detector: Detector, seconds: float) -> None:
         how = f"each in that of {len(folds)} folds which did not learn from it"
         say(f"{'calibrated with':<16} {len(detector.calibration_)} of these, {how}")
     for learned in (detector,) if folds is None else folds.members:
-        _tell_checkpoint(learned)
+        tell_checkpoint(learned)
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
@@ -132,7 +132,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     say(f"{'the same bytes':<16} come with {same}")
 
 
-def _tell_checkpoint(detector: Detector) -> None:
+def tell_checkpoint(detector: Detector) -> None:
     """Which checkpoint a training chose; a baseline without checkpoints says nothing."""
     history = getattr(detector, "history_", None)
     if history is not None:
