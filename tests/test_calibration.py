@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from midclass import InputError
-from midclass.evaluation.conformal import conformal_p_values, conformal_threshold, promised_range
+from midclass.evaluation.conformal import (
+    conformal_p_values,
+    conformal_threshold,
+    promised_range,
+    refuse_too_few,
+)
 
 few_values = st.integers(-3, 3).map(float) | st.just(-np.inf)  # ties are the rule
 any_value = st.floats(allow_nan=False, max_value=1e300)
@@ -90,6 +95,10 @@ def test_the_range_is_the_beta_distribution_for_independent_cases():
 def test_too_few_cases_name_the_number_and_the_way_out():
     with pytest.raises(InputError, match=r"with 10 calibration cases.* 0\.0909; hold out 19 given"):
         conformal_threshold(np.arange(10.0), 0.05)
+    with pytest.raises(InputError, match=r"19 given-class cases or raise max_fpr to 0\.091$"):
+        refuse_too_few(10, 0.05)
+    with pytest.raises(InputError, match=r"cases .about 95 in all. or raise max_fpr to 0\.112$"):
+        refuse_too_few(8, 0.05, share=0.2)
 
 
 @pytest.mark.parametrize(

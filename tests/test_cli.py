@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ import midclass
 from makers import phantom_folder, tiny_phantoms
 from midclass import ScoreTable
 from midclass.cli.app import app
+from midclass.cli.commands.fit import tell_checkpoint
 from midclass.images import phantoms
 
 RECIPE = tiny_phantoms()
@@ -59,6 +61,7 @@ def test_help_and_version_need_no_heavy_library() -> None:
     code = """
 import sys
 from midclass.cli.app import app
+from midclass.cli.commands.fit import tell_checkpoint
 for arguments in (["--help"], ["fit", "--help"], ["--version"]):
     try:
         app(arguments)
@@ -81,21 +84,39 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
     for expected in (
         "learned from     42 cases of 21 patients",
         "calibrated with  12 cases of 6 patients",
-        "checkpoint       step",
-        "scores alone     log odds",
-        "last step",
+        "checkpoint       step 8 of 8: no better than chance on held-out middle classes",
         "at most 10.0% false alarms",
         f"saved            {folder}/told",
         f"midclass evaluate {folder}/told --cohort {folder}/manifest.csv",
     ):
         assert expected in result.stdout
     assert {path.name for path in (folder / "told").iterdir()} == {
+        "MODEL_CARD.md",
         "detector.json",
         "weights.safetensors",
         "cohort.json",
         "midclass.json",
     }
     assert not (folder / "told.part").exists()
+
+
+def test_an_auroc_is_said_where_something_was_chosen_by_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = []
+    for best in (0.55, 0.551):
+        history = {
+            "step": [4, 8],
+            "validation": [0.5, best],
+            "best": 1,
+            "scores": {"log_odds": best},
+        }
+        tell_checkpoint(SimpleNamespace(history_=history))
+        said.append(capsys.readouterr().out)
+    assert "last checkpoint and all scores kept" in said[0]
+    assert "AUROC" not in said[0]
+    assert "step 8 of 8, chosen without labels: AUROC 0.551 on held-out middle classes" in said[1]
+    assert "scores alone     log odds 0.551" in said[1]
 
 
 @pytest.mark.slow

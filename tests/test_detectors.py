@@ -93,11 +93,22 @@ class TestEveryDetector:
         loaded = load_detector(tmp_path / "saved")
         assert loaded.score_samples(unseen).tobytes() == fitted.score_samples(unseen).tobytes()
         assert loaded.threshold_ == fitted.threshold_
+        assert loaded.origin_ == fitted.origin_
+        loaded.save(tmp_path / "again")
+        for file in (tmp_path / "saved").iterdir():
+            assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
         assert {f.name for f in (tmp_path / "saved").iterdir()} == {
+            "MODEL_CARD.md",
             "detector.json",
             "midclass.json",
             "weights.safetensors",
         }
+
+    def test_scores_an_array_as_prepared_images(
+        self, kind: type[Detector], fitted: Detector, unseen: Prepared
+    ) -> None:
+        array = discs(10, seed=1, square=0.2)
+        assert fitted.score_samples(array).tobytes() == fitted.score_samples(unseen).tobytes()
 
     def test_scores_an_image_alone_as_in_a_batch(
         self, kind: type[Detector], fitted: Detector, unseen: Prepared

@@ -23,6 +23,7 @@ WRAPPED = {
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
+    "pandas": ["evaluation/table.py"],
     "matplotlib": [
         "evaluation/page/chart.py",
         "evaluation/panel.py",

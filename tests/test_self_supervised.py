@@ -301,8 +301,7 @@ def test_a_reconstruction_is_judged_inside_the_anatomy() -> None:
 class TestSupervised:
     def of(self, kind: type[Supervised], natural: float) -> Supervised:
         """With images of 0 for the given class and of 1 for the positives, and no nuisance."""
-        detector = kind(small())
-        detector.nuisance = None
+        detector = kind(small().model_copy(update={"nuisance": None}))
         detector._natural = natural
         detector._positives = ImageBatch.of(torch.ones(3, 1, 32, 32))
         return detector

@@ -21,6 +21,7 @@ from midclass.cli.knowledge import audit, check, show
 from midclass.cli.manifest import manifest
 from midclass.cli.options import Seed
 from midclass.cli.study import report, study
+from midclass.cli.watch import doctor, monitor, recipes
 from midclass.errors import InputError
 from midclass.version import __version__
 
@@ -123,6 +124,6 @@ def demo(
 
 for command in (
     *(demo, manifest, show, check, audit, fit, calibrate, score, evaluate),
-    *(view, nuisance, study, report, cache),
+    *(view, nuisance, monitor, study, report, recipes, cache, doctor),
 ):
     app.command()(command)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from midclass.cli import locks
-from midclass.cli.recognised import anything, no_table
+from midclass.cli.recognised import anything, no_provenance, no_table
+from midclass.detectors.provenance import beside
 from midclass.errors import InputError
 from midclass.files import CannotWriteError, hidden_name, remove_leftovers
 from midclass.images import keys
@@ -56,6 +57,11 @@ class Place:
     def table(cls, path: Path) -> Place:
         """A score table."""
         return cls(path, "file", strange=no_table)
+
+    @classmethod
+    def provenance(cls, table: Path) -> Place:
+        """What a score table comes from, beside it."""
+        return cls(beside(table), "file", strange=no_provenance, unasked=True)
 
     @property
     def real(self) -> Path:

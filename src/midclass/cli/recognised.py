@@ -84,6 +84,16 @@ def no_audit(path: Path) -> str:
     return "" if ours else "was not written by midclass audit"
 
 
+def no_provenance(path: Path) -> str:
+    """Why a file does not say where a score table comes from; "" where it does, or is empty."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8") or '{"scored": "", "tables": []}')
+    except (ValueError, RecursionError):
+        about = None
+    ours = isinstance(about, dict) and {"scored", "tables"} <= set(about)
+    return "" if ours else "was not written by midclass"
+
+
 def no_page(path: Path) -> str:
     """Why a file is no RESULTS.md of ``midclass report``; "" where it is one, or empty."""
     text = path.read_bytes()

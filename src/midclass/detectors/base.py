@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from midclass.detectors.estimator import Estimator, Images
 from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Hottest, Look, case_scores, filled_up
-from midclass.detectors.parts import may_calibrate, only_given_class, only_target_class, parted
+from midclass.detectors.parts import (
+    HELD_OUT,
+    may_calibrate,
+    only_given_class,
+    only_target_class,
+    parted,
+)
 from midclass.detectors.plausible import Plausible
-from midclass.detectors.saved import files_of
+from midclass.detectors.provenance import Origin, today, versions
+from midclass.detectors.saved import files_of, id_of
 from midclass.errors import InputError
 from midclass.evaluation import conformal
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.ranking import FloatArray
-from midclass.evaluation.table import UNKNOWN, NotAssessed
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
-from midclass.recipe.recipe import Recipe
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
 
 
-class Detector(ABC):
+class Detector(Estimator):
     """Learns from given-class cases; a higher score is more abnormal.
 
     ``decision_function = score_samples - threshold_`` and ``predict`` is 1 exactly where it is
@@ -45,23 +52,18 @@ class Detector(ABC):
     ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
     so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too).
 
-    Args:
-        recipe: geometry, anatomy and intensity of the images, and what is known of the disease.
+    All take prepared images or arrays; for the parameters see ``Estimator``.
     """
 
     makes_heat_maps: ClassVar[bool] = True
     takes_positives: ClassVar[bool] = False
-    needs_positives: ClassVar[bool] = False
     folds_: Folds | None = None
     plausible_: Plausible = Plausible()
     threads_: int | None = None
     parent_: dict[str, Any] | None = None
+    origin_: Origin = Origin()
     heat_: HeatScale = HeatScale()
     patient_calibration_: FloatArray = np.empty(0)
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @abstractmethod
     def learn(self, lesson: Lesson) -> None:
@@ -84,11 +86,13 @@ class Detector(ABC):
 
     def fit(
         self,
-        given: Prepared,
+        given: Images,
+        y: ArrayLike | None = None,
         *,
-        positives: Prepared | None = None,
-        seed: int = 0,
-        max_fpr: float = 0.05,
+        groups: ArrayLike | None = None,
+        positives: Images | None = None,
+        seed: int | None = None,
+        max_fpr: float | None = None,
         folds: int | None = None,
         workdir: Path | None = None,
         progress: Progress | None = None,
@@ -99,12 +103,15 @@ class Detector(ABC):
         held out of one of them (see ``midclass.evaluation.cross_conformal``).
 
         Args:
-            given: cases of the given class only.
+            given: cases of the given class; of an array see ``Estimator.to_learn``.
+            y: labels of an array; rows with 1 are left out.
+            groups: patients of an array.
             positives: the few known cases of the target class, to learn from; the threshold is set
                 without them, and without the given-class cases of their patients.
             seed: the same seed, machine and number of threads give the same scores to the bit.
             max_fpr: promised false-alarm rate.
-            folds: None takes them where the cases held out would be too few; 0 takes none.
+            folds: None takes them where the cases held out would be too few; 0 takes none. These
+                three are by default the detector's own parameters.
             workdir: an interrupted training goes on from here.
             progress: called with (step, steps, text).
 
@@ -112,6 +119,10 @@ class Detector(ABC):
             InputError: when a case is of the wrong class, there are too few for ``max_fpr``, or the
                 detector cannot use positives, or cannot do without.
         """
+        given, positives = self.to_learn(given, y, groups, positives)
+        seed = self.seed if seed is None else seed
+        max_fpr = self.max_fpr if max_fpr is None else max_fpr
+        folds = self.folds if folds is None else folds
         only_given_class(given)
         self.check_number_of_positives(0 if positives is None else len(positives))
         known = only_target_class(positives)
@@ -135,13 +146,14 @@ class Detector(ABC):
             self._begin_heat(self.folds_.hottest)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
-            conformal.refuse_too_few(calibrating, self.max_fpr_)  # not after hours of training
+            conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
             self.folds_ = None
             self.learn(lesson)
             self.calibrate(prepared["calibrate"])
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
+        self.origin_ = Origin(id_of(self), seed, today(), versions())
         return self
 
     def calibrate(self, given: Prepared) -> FloatArray:
@@ -183,11 +195,15 @@ class Detector(ABC):
                     maps = shown.squeeze(1).cpu().numpy()
             yield Look(some, batch, values.double().cpu().numpy(), maps)
 
-    def score_samples(self, prepared: Prepared) -> FloatArray:
+    def score_samples(self, images: Images) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed.
 
         With as many threads it is the same to the last bit, alone or among any others.
+
+        Raises:
+            NotFittedError: there is no threshold yet.
         """
+        prepared = self.prepared(images)
         return self.scores_of(self.looks(prepared), prepared)
 
     def scores_of(
@@ -199,23 +215,6 @@ class Detector(ABC):
         """
         scores = case_scores(looks, prepared, strict=strict)
         return scores if self.folds_ is None else self.folds_.scores(scores)
-
-    def decision_function(self, prepared: Prepared) -> FloatArray:
-        """Score above the threshold ``(n_cases,)``; NaN for a case that cannot be assessed."""
-        return self.score_samples(prepared) - self.threshold_
-
-    def predict(
-        self, prepared: Prepared, not_assessed: NotAssessed = "review"
-    ) -> NDArray[np.int64]:
-        """1 for abnormal, 0 for given class: ``(n_cases,)``.
-
-        A case that cannot be assessed is 1, so that a person looks at it; with "leave" it is -1.
-        """
-        if not_assessed not in get_args(NotAssessed):
-            raise InputError(f"not_assessed is {not_assessed!r}; give 'review' or 'leave'")
-        decision = self.decision_function(prepared)
-        unseen = 1 if not_assessed == "review" else UNKNOWN
-        return np.where(np.isnan(decision), unseen, decision > 0).astype(np.int64)
 
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
@@ -236,7 +235,7 @@ class Detector(ABC):
             found[assessed] = conformal.conformal_p_values(self.calibration_, scores[assessed])
         return found
 
-    def heat_maps(self, prepared: Prepared) -> FloatArray:
+    def heat_maps(self, images: Images) -> FloatArray:
         """Where the images look abnormal: ``(n_samples, *spatial)`` in [0, 1].
 
         ``heat_`` says from where on heat is unusual. All over a sample that cannot be assessed it
@@ -244,6 +243,7 @@ class Detector(ABC):
         """
         if not self.makes_heat_maps:
             raise InputError(f"{type(self).__name__} makes no heat maps")
+        prepared = self.prepared(images)
         maps = np.full((len(prepared), *prepared.shape[2:]), np.nan)
         for look in self.looks(prepared, heat_maps=True):
             maps[look.rows] = look.maps
@@ -293,7 +293,8 @@ class Detector(ABC):
             raise InputError(f"{name} learns from the given class only; leave out positives")
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
-        """Write ``detector.json`` and ``weights.safetensors``; no code, no pickle."""
+        """Write ``detector.json``, ``weights.safetensors`` and a model card; no code, no pickle."""
+        check_is_fitted(self)
         with new_folder(Path(folder), overwrite=overwrite) as temporary:
             for name, content in files_of(self).items():
                 (temporary / name).write_bytes(content)

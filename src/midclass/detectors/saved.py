@@ -1,4 +1,4 @@
-"""Saved: the two files of a saved detector, read within bounds and with nothing taken on trust.
+"""Saved: the files of a saved detector, read within bounds and with nothing taken on trust.
 
 ``detector.json`` and ``weights.safetensors`` may come from a stranger, or from half a copy. Here
 they are read, and every number that all detectors have is checked; nothing that they name is
@@ -21,6 +21,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor
 
+from midclass.detectors.card import CARD, model_card
+from midclass.detectors.provenance import identity
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.cross_conformal import steps
@@ -92,6 +94,11 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
+    id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
+    seed: Count | None = None
+    fitted: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
+    versions: dict[str, str] = {}
+    spacing_mm: Annotated[list[float], Field(min_length=2, max_length=2)] | float | None = None
     plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
@@ -114,8 +121,8 @@ class About(_Strict):
         return self
 
 
-def files_of(detector: Detector) -> dict[str, bytes]:
-    """The files of a fitted detector by name."""
+def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is said of a fitted detector in ``detector.json``, and its tensors."""
     tensors, facts = (detector.folds_ or detector).state()
     about = {
         "midclass": __version__,
@@ -131,10 +138,24 @@ def files_of(detector: Detector) -> dict[str, bytes]:
         "threads": detector.threads_,
         "heat": asdict(detector.heat_),
         "patient_calibration": detector.patient_calibration_.tolist(),
+        **asdict(detector.origin_),
+        **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),
         **({} if detector.parent_ is None else {"parent": detector.parent_}),
         "state" if detector.folds_ is None else "folds": facts,
     }
-    return text_and_weights(about, tensors)
+    return about, tensors
+
+
+def id_of(detector: Detector) -> str:
+    """The id of a fitted detector, see ``identity``."""
+    about, tensors = facts_of(detector)
+    return identity(json.loads(json.dumps(about)), _bytes_of(tensors))
+
+
+def files_of(detector: Detector) -> dict[str, bytes]:
+    """The files of a fitted detector by name."""
+    about, tensors = facts_of(detector)
+    return text_and_weights(about, tensors) | {CARD: model_card(detector, about).encode()}
 
 
 def text_and_weights(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
@@ -144,12 +165,16 @@ def text_and_weights(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
         about: what JSON can hold.
         tensors: by name.
     """
-    from safetensors.torch import save
-
-    weights = save({name: value.contiguous() for name, value in tensors.items()})
+    weights = _bytes_of(tensors)
     plain = json.loads(json.dumps(about))
     sums = {WEIGHTS: sha256(weights).hexdigest(), ABOUT: _checksum(plain)}
     return {WEIGHTS: weights, ABOUT: json.dumps(plain | {CHECKSUMS: sums}, indent=1).encode()}
+
+
+def _bytes_of(tensors: Mapping[str, Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    return bytes(save({name: value.contiguous() for name, value in tensors.items()}))
 
 
 def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
@@ -168,6 +193,7 @@ def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
         ):
             if not isinstance(sums, dict) or sums.get(name) != found:
                 raise damaged(folder, f"{name} was changed after it was saved")
+    fields["id"] = fields.get("id") or identity(fields, raw[WEIGHTS])
     try:
         about = About.model_validate(fields)
     except ValidationError as error:

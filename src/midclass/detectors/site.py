@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from midclass.detectors.base import Detector
 from midclass.detectors.parts import only_given_class
-from midclass.detectors.saved import ABOUT
+from midclass.detectors.saved import ABOUT, id_of
 from midclass.evaluation import conformal
 from midclass.evaluation.metrics import checked_fpr, share_interval
 from midclass.evaluation.ranking import FloatArray
@@ -101,6 +101,7 @@ def set_threshold(
     detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}
     detector.patients_ = detector.patients_ | {"calibrate": len(local.cases.patients)}
     detector.not_assessed_ = detector.not_assessed_ | {"calibrate": len(scores) - len(there)}
+    detector.origin_ = replace(detector.origin_, id=id_of(detector))
     return Shift.between(before, scores[there], patients)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from midclass.detectors.base import Detector
 from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
+from midclass.detectors.provenance import Origin
 from midclass.detectors.saved import ABOUT, About, damaged, read_saved
 from midclass.errors import InputError
 from midclass.evaluation.heat import HeatScale
@@ -56,6 +57,11 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.cases_, detector.patients_ = about.cases, about.patients
         detector.not_assessed_ = about.not_assessed
         detector.threads_ = about.threads
+        detector.origin_ = Origin(about.id, about.seed, about.fitted, about.versions)
+        detector.max_fpr = about.max_fpr
+        detector.seed = 0 if about.seed is None else about.seed
+        spacing = about.spacing_mm
+        detector.spacing_mm = (spacing[0], spacing[1]) if isinstance(spacing, list) else spacing
         detector.heat_ = HeatScale(about.heat.begins, about.heat.rate)
         detector.parent_ = None if about.parent is None else about.parent.model_dump()
         with warnings.catch_warnings():

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation import bootstrap
+from midclass.evaluation import bootstrap, exact
 from midclass.evaluation.exact import FEW, auroc_limits, binomial_limits, p_of_reach, too_few
 from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import ScoreTable
@@ -174,12 +174,11 @@ def holm(differences: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, s
     >>> [round(one.corrected, 3) for one in holm(found).values()]
     [0.02, 0.04]
     """
-    order = sorted(differences, key=lambda name: differences[name].p_value)
-    corrected, least = {}, 0.0
-    for place, name in enumerate(order):
-        least = max(least, min(1.0, (len(order) - place) * differences[name].p_value))
-        corrected[name] = differences[name]._replace(corrected=least)
-    return {name: corrected[name] for name in differences}
+    corrected = exact.holm_corrected([one.p_value for one in differences.values()])
+    return {
+        name: one._replace(corrected=p)
+        for (name, one), p in zip(differences.items(), corrected, strict=True)
+    }
 
 
 def mean_ranks(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

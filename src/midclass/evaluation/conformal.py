@@ -65,16 +65,23 @@ def smallest_rate(cases: int) -> float:
     return 1 / (1 + cases)
 
 
-def refuse_too_few(cases: int, max_fpr: float) -> None:
+def refuse_too_few(cases: int, max_fpr: float, share: float | None = None) -> None:
     """Raise InputError where so many calibration cases cannot promise ``max_fpr``.
+
+    Args:
+        cases: that calibrate.
+        max_fpr: to promise.
+        share: of all given-class cases, which these are.
 
     >>> refuse_too_few(19, max_fpr=0.05)
     """
     if smallest_rate(cases) > max_fpr:
+        need = math.ceil(round(1 / max_fpr - 1, 6))
+        in_all = "" if share is None else f" (about {math.ceil(round(need / share, 6))} in all)"
         raise InputError(
             f"max_fpr {max_fpr:g} cannot be promised with {cases} calibration cases: the smallest "
-            f"rate is {smallest_rate(cases):.3g}; hold out {math.ceil(round(1 / max_fpr - 1, 6))} "
-            "given-class cases or raise max_fpr"
+            f"rate is {smallest_rate(cases):.3g}; hold out {need} given-class cases{in_all} or "
+            f"raise max_fpr to {math.ceil(1000 * smallest_rate(cases)) / 1000:g}"
         )
 
 

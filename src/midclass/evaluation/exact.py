@@ -8,6 +8,7 @@ come from how many patients there are.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -105,6 +106,19 @@ def p_of_reach(difference: float, reach: float) -> float:
 
     z = float(norm.ppf((1 + LEVEL) / 2))
     return 1.0 if difference == 0 else float(2 * norm.sf(z * abs(difference) / max(reach, 1e-12)))
+
+
+def holm_corrected(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm, Scand J Stat 6:65, 1979).
+
+    >>> [round(p, 3) for p in holm_corrected([0.04, 0.01])]
+    [0.04, 0.02]
+    """
+    corrected, least = [1.0] * len(p_values), 0.0
+    for place, row in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[row]))
+        corrected[row] = least
+    return corrected
 
 
 def patients_of(label: IntArray, unit: IntArray) -> tuple[int, int]:

@@ -29,11 +29,11 @@ OUTLINE, ACCENT, GREY = "#56B4E9", "#D55E00", "#666666"  # Okabe and Ito, safe f
 DPI = 100
 
 
-def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> None:
+def roc(path: Path | None, title: str, table: ScoreTable, figures: Mapping[str, Any]) -> Figure:
     """The ROC curve of assessed cases, the operating point with its intervals, the promised rate.
 
     Args:
-        path: of the PNG.
+        path: of the PNG; None only returns the figure.
         title: above the curve.
         table: scores of both classes.
         figures: what ``report`` says of the table.
@@ -84,16 +84,16 @@ def roc(path: Path, title: str, table: ScoreTable, figures: Mapping[str, Any]) -
     )
     axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
-    save(figure, path)
+    return save(figure, path)
 
 
 def heat_maps(
-    path: Path, title: str, groups: Mapping[str, Sequence[Panel]], scale: HeatScale
-) -> None:
+    path: Path | None, title: str, groups: Mapping[str, Sequence[Panel]], scale: HeatScale
+) -> Figure:
     """Examples in named groups, one group a row: each image with outline, and its heat map.
 
     Args:
-        path: of the PNG.
+        path: of the PNG; None only returns the figure.
         title: above them; beside it are the colours and what they mean.
         groups: by name.
         scale: of the detector.
@@ -125,7 +125,7 @@ def heat_maps(
                 row[2 * i].set_title(panel.text, fontsize=8, loc="left", pad=3, parse_math=False)
             show_panel(row[2 * i + 1], panel and coloured(panel, scale))
     _colours(figure, size, scale)
-    save(figure, path)
+    return save(figure, path)
 
 
 def _colours(figure: Figure, size: tuple[float, float], scale: HeatScale) -> None:
@@ -201,12 +201,15 @@ def _scale_bar(axes: Axes, shape: tuple[int, ...], spacing_mm: float) -> None:
     )
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure, in the format that the file's name ends in; the same bytes every time.
+def save(figure: Figure, path: Path | None) -> Figure:
+    """Write a figure and return it; without a path only return it.
 
-    It appears whole or not at all, and says that midclass drew it, so that it may be drawn anew.
+    The format is the one that the file's name ends in; the same bytes every time. The file appears
+    whole or not at all, and says that midclass drew it, so that it may be drawn anew.
     """
     FigureCanvasAgg(figure)
+    if path is None:
+        return figure
     kind = path.suffix.lower().removeprefix(".")
     said = {
         "png": ("Software", None),
@@ -217,3 +220,4 @@ def save(figure: Figure, path: Path) -> None:
     metadata = {name: "midclass"} | ({dated: None} if dated else {})
     with mpl.rc_context({"svg.hashsalt": "midclass"}), new_file(path) as file:
         figure.savefig(file, format=kind, metadata=metadata)
+    return figure

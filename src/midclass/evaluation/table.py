@@ -172,6 +172,21 @@ class ScoreTable:
     def __len__(self) -> int:
         return len(self.case_id)
 
+    def to_frame(self) -> Any:
+        """The table as a ``pandas.DataFrame``: its columns, the outcomes as true or false.
+
+        Raises:
+            InputError: pandas is not installed; midclass does not need it.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError(
+                "to_frame: pandas is not installed; pip install pandas, or take columns()"
+            ) from None
+        outcomes = {name: getattr(self, name) for name in OUTCOMES}
+        return pandas.DataFrame(self.columns() | outcomes)
+
     def write(self, path: str | Path) -> None:
         """Write the CSV, whole or not at all; every float is read back exactly."""
         with table_file(path) as add:

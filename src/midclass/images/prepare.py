@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,28 +90,33 @@ def _counting(progress: Progress | None, before: int, total: int) -> Progress | 
 
 
 def prepare_array(
-    pixels: ArrayLike, recipe: Recipe, spacing_mm: float | ArrayLike | None = None
+    pixels: ArrayLike,
+    recipe: Recipe,
+    spacing_mm: float | ArrayLike | None = None,
+    *,
+    case_id: ArrayLike | None = None,
+    patients: ArrayLike | None = None,
+    label: int | None = None,
 ) -> Prepared:
     """Bring images in memory onto the recipe's grid, by the same path as files.
 
     Args:
-        pixels: ``(n, c, h, w)`` in [0, 1], array or tensor.
+        pixels: ``(n, c, h, w)``, or ``(n, h, w)`` of one channel, array or tensor: uint8 or uint16,
+            of which the largest value becomes 1, or numbers in [0, 1].
         recipe: geometry, anatomy and intensity; its window and orient are for files and are not
             used. View roi takes the square in the middle of each image.
         spacing_mm: one number, ``(2,)`` or ``(n, 2)``; by default what the recipe assumes.
+        case_id: names ``(n,)``, each different; by default ``array[0]`` and so on.
+        patients: names ``(n,)``; by default each image is of a patient of its own.
+        label: of all of them.
 
     Raises:
         InputError: wrong shape or values, or an image that cannot be prepared.
     """
-    images = np.asarray(pixels, np.float32)
-    if images.ndim != 4 or not len(images):
-        raise InputError(f"pixels of shape {images.shape}, expected (n, c, h, w) with n above 0")
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
-        raise InputError(
-            f"pixels from {images.min():g} to {images.max():g}, expected numbers in [0, 1]; "
-            "divide by the largest possible value"
-        )
-    cohort, rules = _array_cohort(images, spacing_mm), Rules(recipe)
+    images = _unit_range(np.asarray(pixels))
+    names = [f"array[{i}]" for i in range(len(images))] if case_id is None else case_id
+    about = (np.asarray(names).astype(str), np.asarray(names if patients is None else patients))
+    cohort, rules = _array_cohort(images, spacing_mm, *about, label), Rules(recipe)
     shape = rules.shape(len(cohort))
     attempts = (
         (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
@@ -123,7 +128,32 @@ def prepare_array(
     return prepared
 
 
-def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohort:
+def _unit_range(pixels: NDArray[Any]) -> Pixels:
+    """Float32 ``(n, c, h, w)`` in [0, 1]."""
+    images: NDArray[Any] = pixels[:, None] if pixels.ndim == 3 else pixels
+    if images.ndim != 4 or not len(images):
+        raise InputError(
+            f"pixels of shape {pixels.shape}, expected (n, h, w) or (n, c, h, w) with n above 0"
+        )
+    largest = {"uint8": 255, "uint16": 65535}.get(images.dtype.name)
+    images = images.astype(np.float32)
+    if largest is not None:
+        return np.asarray(images / np.float32(largest))
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        raise InputError(
+            f"pixels of {pixels.dtype} from {images.min():g} to {images.max():g}, expected uint8, "
+            "uint16 or numbers in [0, 1]; divide by the largest possible value"
+        )
+    return images
+
+
+def _array_cohort(
+    images: Pixels,
+    spacing_mm: float | ArrayLike | None,
+    names: NDArray[np.str_],
+    patients: NDArray[np.generic],
+    label: int | None,
+) -> Cohort:
     """Cases that stand for the images of an array, left to themselves and centred."""
     n, _, height, width = images.shape
     spacing: NDArray[np.float64] | None = None
@@ -137,13 +167,12 @@ def _array_cohort(images: Pixels, spacing_mm: float | ArrayLike | None) -> Cohor
         if not (np.isfinite(spacing).all() and spacing.min() > 0):
             raise InputError("spacing_mm must be finite numbers above 0")
     cases = []
-    for i in range(n):
-        name = f"array[{i}]"
+    for i, (name, patient) in enumerate(zip(names.tolist(), patients.tolist(), strict=True)):
         case = Case(
             name,
             Path(name),
-            None,
-            name,
+            label,
+            str(patient),
             spacing_mm=None if spacing is None else (float(spacing[i, 0]), float(spacing[i, 1])),
             centre=((width - 1) / 2, (height - 1) / 2),
             laterality="L",

@@ -76,7 +76,7 @@ def check_format(path: Path, option: str = "--out") -> None:
         )
 
 
-def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block]) -> None:
+def contact_sheet(path: Path | None, title: str, summary: str, blocks: Sequence[Block]) -> Figure:
     """Draw blocks below each other.
 
     A strip is two rows: what was made of the images, untouched by any drawing; and the given-class
@@ -93,7 +93,7 @@ def contact_sheet(path: Path, title: str, summary: str, blocks: Sequence[Block])
             before = zip(block.given, strip.panels, strict=True)
             page.row([Panel(given.pixels, heat=made.heat) for given, made in before])
         page.top += 2 * BETWEEN
-    save(page.figure, path)
+    return save(page.figure, path)
 
 
 def _size_of(blocks: Sequence[Block]) -> tuple[tuple[float, float], float]:
@@ -190,11 +190,11 @@ class _Page:
         return axes
 
 
-def outline_sheet(path: Path, title: str, summary: str, panels: Sequence[Panel]) -> None:
+def outline_sheet(path: Path | None, title: str, summary: str, panels: Sequence[Panel]) -> Figure:
     """Draw images with the outline of their anatomy, four in a row, and their text below.
 
     Args:
-        path: one of ``FORMATS``.
+        path: one of ``FORMATS``; None only returns the figure.
         title: of the page.
         summary: below it.
         panels: in the order in which they stand.
@@ -214,4 +214,4 @@ def outline_sheet(path: Path, title: str, summary: str, panels: Sequence[Panel])
         page.text(left, 0.05, name[-36:], fontsize=8)
         for line, part in enumerate(textwrap.wrap(reason, 36)[:2], start=1):
             page.text(left, 0.05 + 0.16 * line, part, fontsize=8, color=ACCENT)
-    save(page.figure, path)
+    return save(page.figure, path)

@@ -171,6 +171,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
 
     from midclass.detectors.catalogue import detector_class
     from midclass.detectors.cohort_scores import score_table
+    from midclass.detectors.provenance import write_provenance
     from midclass.images.prepare import prepare
     from midclass.recipe.recipe import Recipe
 
@@ -193,7 +194,9 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
             f"all {len(assessed)} test cases that can be assessed have the score {assessed[0]:g}, "
             "which tells nothing; look at what the detector computes, or give it more steps"
         )
-    table.write(table_of(folder, cell.name))
+    out = table_of(folder, cell.name)
+    write_provenance(detector, cell.name, out)
+    table.write(out)  # last, for with it the cell is done
     remove_work(work.parent)  # also what other settings left
 
 

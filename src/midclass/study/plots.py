@@ -16,16 +16,16 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def areas(
-    path: Path,
+    path: Path | None,
     title: str,
     found: Mapping[str, Estimate],
     ours: str,
     limits: Mapping[str, tuple[float, ...]] | None = None,
-) -> None:
+) -> Figure:
     """AUROC of each detector with its interval, the first on top, ours in colour.
 
     Args:
-        path: of the picture.
+        path: of the picture; None only returns the figure.
         title: above it.
         found: detector -> AUROC of the cases that it assessed.
         ours: the detector in colour.
@@ -44,10 +44,10 @@ def areas(
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    save(figure, path)
+    return save(figure, path)
 
 
-def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]) -> None:
+def curves(path: Path | None, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]) -> Figure:
     """AUROC over the number of positives: one panel a task, one line a kind of detector."""
     figure = Figure((4.2 * len(found) + 2.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
@@ -71,4 +71,4 @@ def curves(path: Path, found: Mapping[str, Mapping[str, Mapping[int, Estimate]]]
     panels[0].set_ylabel("AUROC")
     shown = {line.get_label(): line for axes in panels for line in axes.get_lines()}
     figure.legend(shown.values(), shown, loc="outside right center", frameon=False)
-    save(figure, path)
+    return save(figure, path)

@@ -14,7 +14,7 @@ from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
-from midclass.study.markdown import figure, filled, percent, signed, with_limits
+from midclass.study.markdown import TEMPLATES, figure, filled, percent, signed, with_limits
 from midclass.study.results import Results, Unseen
 from midclass.version import __version__
 
@@ -37,6 +37,7 @@ def markdown(results: Results, folder: Path) -> str:
     log = log_of(results, folder)
     return filled(
         "results.md.j2",
+        TEMPLATES,
         study=results.study,
         ours=results.study.title(results.ours),
         missing=results.missing,

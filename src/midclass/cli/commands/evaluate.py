@@ -26,6 +26,7 @@ from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.about import about, made_now
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.provenance import write_provenance
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation import plots
@@ -99,14 +100,20 @@ def _run(
             by_patient = patient_table(table, detector.patient_calibration_, detector.max_fpr_)
             by_patient.write(temporary / "patients.csv")
             figures["patients_at_threshold"] = at_threshold(by_patient)
+        beside = ["patients.csv"] if "patients_at_threshold" in figures else []
         if several:
             series = series_of(table.patient_id.tolist(), named)
             by_series = series_table(
                 table, series, detector.patient_calibration_, detector.max_fpr_
             )
             by_series.write(temporary / "series.csv")
+            beside.append("series.csv")
+        name = folder.resolve().name
+        more = [temporary / one for one in beside]
+        made = write_provenance(detector, name, temporary / "scores.csv", more)
         promised = detector.promise()
-        figures |= {"detector": folder.resolve().name, "cohort": cohort.title, "promised": promised}
+        figures |= {"detector": name, "cohort": cohort.title, "promised": promised}
+        figures["provenance"] = made
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
         text = json.dumps(figures, indent=1)

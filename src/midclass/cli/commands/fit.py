@@ -20,6 +20,7 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
+from midclass.detectors.image_scores import USABLE
 from midclass.detectors.workplace import Workplace
 from midclass.recipe.recipe import Recipe
 
@@ -119,7 +120,7 @@ def _tell(detector: Detector, seconds: float) -> None:
         how = f"each in that of {len(folds)} folds which did not learn from it"
         say(f"{'calibrated with':<16} {len(detector.calibration_)} of these, {how}")
     for learned in (detector,) if folds is None else folds.members:
-        _tell_checkpoint(learned)
+        tell_checkpoint(learned)
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
@@ -133,15 +134,21 @@ def _tell(detector: Detector, seconds: float) -> None:
     say(f"{'the same bytes':<16} come with {same}")
 
 
-def _tell_checkpoint(detector: Detector) -> None:
+def tell_checkpoint(detector: Detector) -> None:
     """Which checkpoint a training chose; a baseline without checkpoints says nothing."""
     history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]
+        chosen = f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}"
+        if "scores" in history and max(figures) <= USABLE:  # the method, which then keeps the last
+            say(
+                f"{chosen}: no better than chance on held-out middle classes, by which nothing was "
+                "chosen: last checkpoint and all scores kept"
+            )
+            return
         say(
-            f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}, chosen "
-            f"without labels: AUROC {figures[best]:.3f} on held-out middle classes "
-            f"(last step: {figures[-1]:.3f})"
+            f"{chosen}, chosen without labels: AUROC {figures[best]:.3f} on held-out middle "
+            f"classes (last step: {figures[-1]:.3f})"
         )
         alone = {name: area for name, area in history.get("scores", {}).items() if "+" not in name}
         if alone:

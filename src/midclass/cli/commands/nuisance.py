@@ -10,6 +10,7 @@ from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.cohort_scores import nuisance_scores
+from midclass.detectors.provenance import write_provenance
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.report import false_alarms
@@ -29,7 +30,7 @@ def run(
 ) -> ScoreTable:
     """Score at most n given-class test cases, of as many patients as possible; write the table."""
     reads = read_by(source, folder, *options.trust)
-    with claimed(Place.table(out), reads=reads, overwrite=options.overwrite):
+    with claimed(Place.table(out), Place.provenance(out), reads=reads, overwrite=options.overwrite):
         return _run(folder, source, options, out, n, seed)
 
 
@@ -45,6 +46,7 @@ def _run(
     refuse_seen(folder, cohort, prepared.contents)
     with bar("scoring") as progress:
         table = nuisance_scores(detector, prepared, seed, progress)
+    write_provenance(detector, folder.resolve().name, out)
     table.write(out)
     _tell(table, detector.max_fpr_)
     tell_unseen(table)

@@ -29,6 +29,7 @@ from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.look import Look
+from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -57,7 +58,8 @@ def run(
     max_fpr: float | None = None,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed."""
-    outputs = [Place.table(out), *map(Place.table, _further_tables(cohort, out).values())]
+    further = _further_tables(cohort, out).values()
+    outputs = [Place.table(out), Place.provenance(out), *map(Place.table, further)]
     if heat_maps is not None:
         outputs.append(Place(heat_maps, option="--heat-maps"))
 
@@ -96,6 +98,8 @@ def _run(
             several = "series" in further
             scored = _write_scores(detector, cohort, blocks, add, not_assessed, pictures, several)
             tables = _write_further(detector, cohort, scored, further)
+            made_of = [further[name] for name in tables]
+            write_provenance(detector, folder.resolve().name, out, made_of)
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
 from midclass.knowledge.acquisition import acquired
+from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.budget import Budget
-from midclass.recipe.recipe import Recipe
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import precision
@@ -41,9 +41,10 @@ class SelfSupervised(Detector):
     makes_heat_maps = False
     copies: int = 1
 
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe)
-        self.nuisance = recipe.nuisance_operator()
+    @property
+    def nuisance(self) -> Nuisance | None:
+        """The recipe's."""
+        return self.recipe.nuisance_operator()
 
     @abstractmethod
     def outputs(self) -> int:

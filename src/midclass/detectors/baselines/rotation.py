@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.detectors.baselines._self_supervised import SelfSupervised, forward
-from midclass.recipe.recipe import Recipe
 from midclass.types import ImageBatch
 
 Move: TypeAlias = tuple[int, bool]
@@ -28,12 +27,17 @@ class Rotation(SelfSupervised):
     network, augmentation and budget. Images that look the same from every side teach it little.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe)
-        height, width = recipe.geometry.size
-        mirrored = self.nuisance is not None and self.nuisance.mirrored
-        self.moves = moves(square=height == width, mirrored=mirrored)
-        self.copies = len(self.moves)
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """The transformations that mean something on images of the recipe."""
+        height, width = self.recipe.geometry.size
+        nuisance = self.nuisance
+        return moves(square=height == width, mirrored=nuisance is not None and nuisance.mirrored)
+
+    @property
+    def copies(self) -> int:  # type: ignore[override]
+        """One for each transformation."""
+        return len(self.moves)
 
     def outputs(self) -> int:
         """One logit for each transformation."""

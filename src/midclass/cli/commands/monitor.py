@@ -1,0 +1,160 @@
+"""The command ``monitor``: does what arrives still look like what a threshold was set with?"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from midclass.cli.console import cell, new_table, note, say, show_table
+from midclass.cli.options import DEFAULTS, Options
+from midclass.cli.outputs import Place, claimed
+from midclass.cli.recognised import no_list
+from midclass.detectors.base import Detector
+from midclass.detectors.provenance import beside
+from midclass.detectors.storage import load_detector
+from midclass.errors import InputError
+from midclass.evaluation.cells import LineEnds, as_cell
+from midclass.evaluation.drift import Baseline, Period, by_week, drift, refuse_other
+from midclass.evaluation.table import ScoreTable
+from midclass.files import new_text
+
+DATES = "date"
+"""The column of dates that is looked for where none is named."""
+COLUMNS = [one.name for one in fields(Period)]
+
+
+def run(
+    tables: Sequence[Path],
+    folder: Path,
+    options: Options = DEFAULTS,
+    *,
+    out: Path = Path("monitor.csv"),
+    dates: str | None = None,
+) -> bool:
+    """Compare score tables with what a detector was calibrated with; True without sign of drift.
+
+    Args:
+        tables: of ``midclass score`` with this detector.
+        folder: of the detector.
+        options: of the command line.
+        out: CSV with a row for each table, or week.
+        dates: column of dates; where there is none by that name, each table is a row.
+    """
+    place = Place(out, "file", strange=_strange)
+    with claimed(place, reads=lambda: (*tables, folder), overwrite=options.overwrite):
+        detector = load_detector(folder, options.trust)
+        baseline = baseline_of(detector)
+        found = {str(path): _table(path, detector, baseline) for path in tables}
+        if len(found) < len(tables):
+            raise InputError("a table is named twice; give each once")
+        weekly = dates or (DATES if all(DATES in one.extra for one in found.values()) else None)
+        periods = by_week(found, weekly) if weekly else _by_table(found)
+        rows = drift(periods, baseline)
+        _write(out, rows)
+        _tell(rows)
+        say(f"saved: {out}")
+    return not any(row.differs for row in rows)
+
+
+def baseline_of(detector: Detector) -> Baseline:
+    """What its threshold was set with."""
+    part = "calibrate" if "calibrate" in detector.cases_ else "given"
+    return Baseline(
+        detector.calibration_,
+        detector.threshold_,
+        detector.max_fpr_,
+        detector.cases_.get(part, 0),
+        detector.not_assessed_.get(part, 0),
+    )
+
+
+def _table(path: Path, detector: Detector, baseline: Baseline) -> ScoreTable:
+    table = ScoreTable.read(path)
+    made = _provenance(path).get("detector")
+    made_by = made.get("id") if isinstance(made, dict) else None
+    if made_by and made_by != detector.origin_.id:
+        raise InputError(
+            f"{path}: was made by the detector {made_by}, and this is {detector.origin_.id}; give "
+            "the one that made it, or score the cases anew"
+        )
+    refuse_other(table, baseline, path)
+    return table
+
+
+def _provenance(path: Path) -> dict[str, object]:
+    """What stands beside a table; nothing where nothing readable does."""
+    try:
+        said = json.loads(beside(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _by_table(found: dict[str, ScoreTable]) -> dict[str, ScoreTable]:
+    """The tables by their names; with folders where names alone are not enough."""
+    short = {name: Path(name).name for name in found}
+    once = len(set(short.values())) == len(short)
+    return {short[name] if once else name: table for name, table in found.items()}
+
+
+def _strange(path: Path) -> str:
+    return "was not written by midclass monitor" if no_list(path, (*COLUMNS, "verdict")) else ""
+
+
+def _write(out: Path, rows: Sequence[Period]) -> None:
+    with new_text(out) as text:
+        writer = csv.writer(LineEnds(text))
+        writer.writerow((*COLUMNS, "verdict"))
+        for row in rows:
+            values = [getattr(row, name) for name in COLUMNS]
+            writer.writerow([as_cell(_text(value)) for value in (*values, row.verdict)])
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _tell(rows: Sequence[Period]) -> None:
+    shown = new_table()
+    for name in ("", "cases", "patients", "flagged", "not assessed", "p of scores"):
+        shown.add_column(name, justify="left" if not name else "right")
+    for row in rows:
+        shown.add_row(
+            cell(row.period),
+            str(row.cases),
+            str(row.patients),
+            _share(row.rate, row.low, row.high),
+            _share(row.share_not_assessed, row.not_assessed_low, row.not_assessed_high),
+            "" if row.p_scores is None else f"{row.p_scores:.2g}",
+        )
+    show_table(shown)
+    for row in rows:
+        say(f"{row.period}: {row.verdict}")
+    asked = sum(
+        one is not None for row in rows for one in (row.p_flagged, row.p_scores, row.p_not_assessed)
+    )
+    promised = rows[0].promised
+    say(
+        f"promised at most {promised:.1%} of normal cases flagged; p-values are corrected for the "
+        f"{asked} questions of this call, one case of each patient (95 % intervals: all cases)"
+    )
+    if any(row.differs for row in rows):
+        note(
+            "what arrives is not what the threshold was set with, or more of it is diseased: look "
+            "at flagged cases, then set the threshold anew with local normals (midclass calibrate)"
+        )
+    else:
+        note(
+            "no sign is no proof: the intervals say what could still be; give all tables so far "
+            "each time, so that every look is counted"
+        )
+
+
+def _share(value: float, low: float, high: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.1%} ({low:.1%} to {high:.1%})"

@@ -1,0 +1,25 @@
+"""The command ``recipes``: the recipes that come with midclass, by the names that commands take."""
+
+from __future__ import annotations
+
+from midclass.cli.console import cell, new_table, say, show_table
+from midclass.recipe.file import shipped
+from midclass.recipe.recipe import Recipe
+
+CONTROL = "_control"
+
+
+def run() -> None:
+    """Print a line for each recipe, and how many controls there are."""
+    names = shipped()
+    table = new_table()
+    for column in ("recipe", "given class", "target class"):
+        table.add_column(column, no_wrap=column == "recipe")
+    for name in names:
+        if not name.endswith(CONTROL):
+            one = Recipe.load(name)
+            table.add_row(name, cell(one.given_class), cell(one.target_class))
+    show_table(table)
+    controls = [name for name in names if name.endswith(CONTROL)]
+    say(f"and {len(controls)} controls without knowledge, such as {controls[0]}")
+    say("one of your own: copy blank, then name your file: midclass show mine.yaml")

@@ -1,0 +1,185 @@
+"""Estimator: what scikit-learn expects of a classifier, in its words, for arrays too.
+
+A detector is a classifier of two classes, 0 (given) and 1 (target), and no outlier detector in
+scikit-learn's sense: there ``predict`` gives -1 for an outlier, and a higher score is more normal.
+Here the target class is the positive one, so that ``roc_auc_score(y, decision_function(X))``,
+``cross_val_score(..., scoring="roc_auc")`` and saved score tables all need no minus.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from midclass.errors import InputError
+from midclass.evaluation.ranking import FloatArray
+from midclass.evaluation.table import UNKNOWN, NotAssessed
+from midclass.images.prepare import Prepared, prepare_array
+from midclass.recipe.recipe import Recipe
+
+Images: TypeAlias = Prepared | ArrayLike
+"""Prepared images, or an array of them: ``(n, h, w)`` or ``(n, c, h, w)``, uint8, uint16, or
+numbers in [0, 1]."""
+
+
+class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """The manners of scikit-learn: parameters, ``clone``, what is fitted, arrays, decisions.
+
+    Args:
+        recipe: geometry, anatomy and intensity of the images, and what is known of the disease; or
+            its name, or its ``.yaml`` file.
+        max_fpr: false-alarm rate that ``fit`` promises.
+        seed: of ``fit``.
+        folds: of ``fit``.
+        spacing_mm: of arrays, one number or ``(rows, cols)``; by default what the recipe assumes.
+    """
+
+    classes_: ClassVar[NDArray[np.int64]] = np.array([0, 1])
+    needs_positives: ClassVar[bool] = False
+    threshold_: float
+
+    def __init__(
+        self,
+        recipe: Recipe | str | Path,
+        *,
+        max_fpr: float = 0.05,
+        seed: int = 0,
+        folds: int | None = None,
+        spacing_mm: float | tuple[float, float] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.max_fpr, self.seed, self.folds = max_fpr, seed, folds
+        self.spacing_mm = spacing_mm
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe; one that is set by its name is read at once."""
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe | str | Path) -> None:
+        self._recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "threshold_")
+
+    @abstractmethod
+    def score_samples(self, images: Images) -> FloatArray:
+        """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed."""
+
+    def decision_function(self, images: Images) -> FloatArray:
+        """Score above the threshold ``(n_cases,)``; NaN for a case that cannot be assessed.
+
+        Raises:
+            NotFittedError: there is no threshold yet.
+        """
+        return self.score_samples(images) - self.threshold_
+
+    def predict(self, images: Images, not_assessed: NotAssessed = "review") -> NDArray[np.int64]:
+        """1 for abnormal, 0 for given class: ``(n_cases,)``.
+
+        A case that cannot be assessed is 1, so that a person looks at it; with "leave" it is -1.
+
+        Raises:
+            NotFittedError: there is no threshold yet.
+        """
+        if not_assessed not in get_args(NotAssessed):
+            raise InputError(f"not_assessed is {not_assessed!r}; give 'review' or 'leave'")
+        decision = self.decision_function(images)
+        unseen = 1 if not_assessed == "review" else UNKNOWN
+        return np.where(np.isnan(decision), unseen, decision > 0).astype(np.int64)
+
+    def prepared(self, images: Images) -> Prepared:
+        """The images on the recipe's grid; what was prepared stays as it is.
+
+        Raises:
+            NotFittedError: there is no threshold yet.
+            InputError: an array of another kind, see ``prepare_array``.
+        """
+        check_is_fitted(self)
+        if isinstance(images, Prepared):
+            return images
+        return prepare_array(images, self.recipe, self.spacing_mm)
+
+    def to_learn(
+        self,
+        images: Images,
+        y: ArrayLike | None,
+        groups: ArrayLike | None,
+        positives: Images | None,
+    ) -> tuple[Prepared, Prepared | None]:
+        """The given class to learn from, and the positives.
+
+        Args:
+            images: prepared, or an array.
+            y: labels of an array: rows with 1 are left out, unless the detector cannot do without
+                positives; then they are these.
+            groups: patients of an array; without them each row is a patient of its own.
+            positives: prepared, or an array, each row of a patient of its own.
+
+        Raises:
+            InputError: labels or patients that are not those of an array.
+        """
+        if isinstance(images, Prepared):
+            if y is not None or groups is not None:
+                raise InputError(
+                    "prepared images know their labels and patients; leave out y and groups"
+                )
+            return images, self._known(positives)
+        pixels, label = np.asarray(images), _labels(y, len(np.asarray(images)))
+        patients = None if groups is None else np.asarray(groups)
+        if patients is not None and patients.shape != label.shape:
+            raise InputError(
+                f"groups of shape {patients.shape}, expected a patient for each of {len(label)} "
+                "images"
+            )
+        given, target = np.flatnonzero(label != 1), np.flatnonzero(label == 1)
+        if len(target) and positives is None and self.needs_positives:
+            positives = self._of_array(pixels, target, 1, patients)
+        if not len(given):
+            raise InputError("y has no 0: there is no case of the given class to learn from")
+        return self._of_array(pixels, given, 0, patients), self._known(positives)
+
+    def _known(self, positives: Images | None) -> Prepared | None:
+        if positives is None or isinstance(positives, Prepared):
+            return positives
+        pixels = np.asarray(positives)
+        return self._of_array(pixels, np.arange(len(pixels)), 1, None)
+
+    def _of_array(
+        self,
+        pixels: NDArray[Any],
+        rows: NDArray[np.intp],
+        label: int,
+        patients: NDArray[Any] | None,
+    ) -> Prepared:
+        names = [f"{('array', 'positives')[label]}[{row}]" for row in rows]
+        groups = None if patients is None else patients[rows]
+        return prepare_array(
+            pixels[rows],
+            self.recipe,
+            self.spacing_mm,
+            case_id=names,
+            patients=names if groups is None else groups,
+            label=label,
+        )
+
+
+def _labels(y: ArrayLike | None, n: int) -> NDArray[np.int64]:
+    """Labels ``(n,)``, all 0 where none are given."""
+    if y is None:
+        return np.zeros(n, np.int64)
+    label = np.asarray(y)
+    if label.shape != (n,) or not np.isin(label, (0, 1)).all():
+        raise InputError(
+            f"y of shape {label.shape}, expected {n} labels: 0 (given class) or 1 (target class)"
+        )
+    return label.astype(np.int64)

@@ -1,0 +1,119 @@
+"""Provenance: which detector made a score table, from which seed, when, and with what.
+
+It stands beside a score table, in ``NAME.provenance.json``, and not in it: the same detector gives
+the same table to the byte, on whatever day.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midclass.files import write_text_atomic
+from midclass.version import __version__
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
+
+DECIDES = (
+    *("detector", "recipe", "max_fpr", "threshold", "calibration", "patient_calibration"),
+    *("plausible", "heat", "spacing_mm", "state", "folds"),
+)
+"""What a detector's id is made of, with its tensors: all on which scores, flags and maps depend."""
+
+
+def today() -> str:
+    """The date in UTC, ``YYYY-MM-DD``; that of ``$SOURCE_DATE_EPOCH`` where it is set.
+
+    See https://reproducible-builds.org/specs/source-date-epoch.
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = int(seconds) if seconds.isdigit() else None
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
+def versions() -> dict[str, str]:
+    """Of midclass, torch, numpy and Python."""
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return {"midclass": __version__, **packages, "python": platform.python_version()}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a detector comes from; of one of earlier versions nothing is known.
+
+    Attributes:
+        id: see ``identity``.
+        seed: of the fit.
+        fitted: the date, see ``today``.
+        versions: of the fit.
+    """
+
+    id: str = ""
+    seed: int | None = None
+    fitted: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def identity(about: Mapping[str, Any], weights: bytes) -> str:
+    """The id of a detector: 16 digits of a SHA-256 of its tensors and of what decides a score.
+
+    Two detectors have one id where they give every case the same score, p-value and flag. The date,
+    versions, and numbers of cases are no part of it.
+
+    Args:
+        about: the fields of ``detector.json``.
+        weights: the bytes of ``weights.safetensors``.
+
+    >>> identity({"heat": {}, "fitted": "2026-01-01"}, b"") == identity({"heat": {}}, b"")
+    True
+    """
+    facts = {name: about[name] for name in DECIDES if about.get(name) not in (None, [])}
+    text = json.dumps([facts, sha256(weights).hexdigest()], sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def beside(table: Path) -> Path:
+    """Where the provenance of a score table is.
+
+    >>> beside(Path("a/scores.csv")).name
+    'scores.provenance.json'
+    """
+    return table.with_name(f"{table.stem}.provenance.json")
+
+
+def write_provenance(
+    detector: Detector, name: str, table: Path, more: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Write and return what a score table comes from.
+
+    Args:
+        detector: that made it.
+        name: of its folder.
+        table: the score table.
+        more: tables that belong to it, such as that of patients.
+    """
+    said = {
+        "written_by": f"midclass {__version__}",
+        "scored": today(),
+        "versions": versions(),
+        "detector": {
+            "name": name,
+            "recipe": detector.recipe.name,
+            **asdict(detector.origin_),
+            "max_fpr": detector.max_fpr_,
+            "threshold": detector.threshold_,
+            "threads": detector.threads_,
+        },
+        "tables": [one.name for one in (table, *more)],
+    }
+    write_text_atomic(beside(table), json.dumps(said, indent=1) + "\n")
+    return said

@@ -1,0 +1,194 @@
+"""Monitor: drift is found where it is, seldom where it is not, and never by another's table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from makers import discs, recipe, typed
+from midclass import InputError, ScoreTable, load_detector, prepare_array
+from midclass.cli.commands import monitor
+from midclass.cli.options import Options
+from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.provenance import beside, write_provenance
+from midclass.evaluation.conformal import conformal_p_values, conformal_threshold
+from midclass.evaluation.drift import Baseline, by_week, drift, refuse_other
+from midclass.evaluation.exact import binomial_limits
+
+RECIPE = recipe(budget={"standardise": False})
+
+
+def baseline(m: int = 99, seed: int = 0, not_assessed: int = 1) -> Baseline:
+    calibration = np.sort(np.random.default_rng(seed).normal(size=m))
+    threshold = conformal_threshold(calibration, 0.05)
+    return Baseline(calibration, threshold, 0.05, m + not_assessed, not_assessed)
+
+
+def table(
+    scores: np.ndarray, unseen: int = 0, each: int = 1, start: int = 0, of: Baseline | None = None
+) -> ScoreTable:
+    """Cases with these scores, so many of a patient, and some that were not assessed."""
+    found = np.concatenate([scores, np.full(unseen, np.nan)])
+    numbers = np.arange(start, start + len(found))
+    extra = {}
+    if of is not None:
+        p_value = np.full(len(found), np.nan)
+        p_value[: len(scores)] = conformal_p_values(of.calibration, scores)
+        extra = {"p_value": p_value}
+    return ScoreTable.of(
+        numbers.astype(str), (numbers // each).astype(str), np.full(len(found), -1), found,
+        extra=extra,
+        reason=np.where(np.isnan(found), "no anatomy found", ""),
+    )  # fmt: skip
+
+
+def test_where_nothing_differs_a_call_of_many_looks_seldom_says_so() -> None:
+    said = 0
+    for seed in range(60):
+        rng = np.random.default_rng(1000 + seed)
+        weeks = {str(week): table(rng.normal(size=25)) for week in range(8)}
+        said += any(row.differs for row in drift(weeks, baseline(seed=seed)))
+    assert said <= 6  # 5 % at most; 8 weeks x 3 questions without correction would be most
+
+
+@pytest.mark.parametrize(
+    ("scores", "unseen", "said"),
+    [
+        ((1.5, 1.0), 0, "more flagged than promised"),
+        ((0.0, 0.1), 0, "scores are spread otherwise"),
+        ((0.0, 1.0), 20, "more not assessed"),
+    ],
+)
+def test_what_differs_is_named(scores: tuple[float, float], unseen: int, said: str) -> None:
+    rng = np.random.default_rng(5)
+    usual, other = rng.normal(size=60), rng.normal(*scores, size=60)
+    first, second = drift({"a": table(usual), "b": table(other, unseen)}, baseline())
+    assert first.verdict == "no sign of drift at n=60"
+    assert said in second.differs
+    assert second.verdict.startswith("differs: ")
+
+
+def test_slices_of_one_patient_are_not_many_looks() -> None:
+    """Forty slices of each of five patients, all slices of a patient being the same."""
+    value = np.array([-0.4, 0.2, 0.9, 1.3, 2.5])
+    (row,) = drift({"a": table(np.repeat(value, 40), each=40)}, baseline())
+    assert (row.cases, row.patients, row.flagged) == (200, 5, 40)
+    assert row.verdict == "no sign of drift at n=5"
+    assert row.high - row.low > 0.5
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 60), st.integers(0, 40), st.integers(0, 99))
+def test_rates_have_exact_intervals(n: int, unseen: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(0.5, size=n)
+    (row,) = drift({"a": table(scores, unseen)}, baseline())
+    assert row.assessed == n
+    assert row.flagged == (scores > baseline().threshold).sum()
+    assert (row.low, row.high) == pytest.approx(binomial_limits(row.flagged / n, n))
+    share = unseen / (n + unseen)
+    expected = binomial_limits(share, n + unseen)
+    assert (row.not_assessed_low, row.not_assessed_high) == pytest.approx(expected)
+    assert all(0 <= p <= 1 for p in (row.p_flagged, row.p_scores, row.p_not_assessed))
+
+
+def test_known_disease_is_left_out_and_a_table_of_it_alone_says_nothing() -> None:
+    usual = np.random.default_rng(3).normal(size=60)
+    mixed = table(np.append(usual, np.full(40, 9.0)))
+    mixed = replace(mixed, label=np.repeat([0, 1], [60, 40]))
+    first, second, nothing = drift(
+        {"all": mixed, "given": table(usual), "target": replace(mixed, label=mixed.label * 0 + 1)},
+        baseline(),
+    )
+    assert (first.flagged, first.verdict) == (second.flagged, "no sign of drift at n=60")
+    assert nothing.verdict == "no case"
+    (unseen,) = drift({"a": table(np.empty(0), 3)}, baseline())
+    assert (unseen.p_flagged, unseen.p_scores) == (None, None)
+
+
+def test_weeks_are_those_of_iso_and_of_both_ways_to_write_a_date() -> None:
+    one = table(np.arange(3.0))
+    dated = replace(one, extra={"date": np.array(["2026-01-04", "2026-01-05", "2025-12-29"])})
+    other = replace(one, extra={"date": np.array([20260105.0, 20260111.0, 20260112.0])})
+    weeks = by_week({"a": dated, "b": other}, "date")
+    assert {week: len(found) for week, found in weeks.items()} == {
+        "2026-W01": 2,
+        "2026-W02": 3,
+        "2026-W03": 1,
+    }
+    wrong = replace(one, extra={"date": np.array(["2026-01-04", "", "5 May"])})
+    with pytest.raises(InputError, match="c: row 3, column date: found ''; give YYYY-MM-DD"):
+        by_week({"c": wrong}, "date")
+
+
+def test_a_table_of_another_detector_is_refused() -> None:
+    of = baseline()
+    one = table(np.arange(3.0), of=of)
+    refuse_other(one, of, "a.csv")
+    with pytest.raises(InputError, match=r"a.csv: was not made by this detector .row 2 says"):
+        refuse_other(one, baseline(seed=4), "a.csv")
+    with pytest.raises(InputError, match="no column p_value"):
+        refuse_other(table(np.arange(3.0)), of, "a.csv")
+    with pytest.raises(InputError, match="table of patients"):
+        refuse_other(replace(one, extra={**one.extra, "cases": np.ones(3)}), of, "a.csv")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector, and tables of cases like those it learned from, and of others."""
+    folder = tmp_path_factory.mktemp("monitor")
+    detector = PCA(RECIPE, max_fpr=0.1).fit(discs(300, seed=0))
+    detector.save(folder / "d")
+    noise = np.random.default_rng(0).normal(0, 0.02, (60, 1, 32, 32))
+    for name, images in (("usual", discs(60, 1)), ("other", (discs(60, 2) + noise).clip(0, 1))):
+        write_provenance(detector, "d", folder / f"{name}.csv")
+        score_table(detector, prepare_array(images, RECIPE)).write(folder / f"{name}.csv")
+    return folder
+
+
+def test_the_csv_says_what_was_found_and_is_not_lost(folder: Path, tmp_path: Path) -> None:
+    tables, out = [folder / "usual.csv", folder / "other.csv"], tmp_path / "m.csv"
+    assert not monitor.run(tables, folder / "d", out=out)
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["period"] for row in rows] == ["usual.csv", "other.csv"]
+    assert rows[0]["verdict"] == "no sign of drift at n=60"
+    assert rows[1]["verdict"].startswith("differs: scores are spread otherwise")
+    assert float(rows[1]["low"]) < float(rows[1]["rate"]) <= float(rows[1]["high"])
+    with pytest.raises(InputError, match="is there already"):
+        monitor.run(tables[:1], folder / "d", out=out)
+    assert monitor.run(tables[:1], folder / "d", Options(overwrite=True), out=out)
+    with pytest.raises(InputError, match=r"none\.csv: is no readable CSV file"):
+        monitor.run([tmp_path / "none.csv"], folder / "d", out=tmp_path / "n.csv")
+    with pytest.raises(InputError, match="is read by this command"):
+        monitor.run(tables, folder / "d", Options(overwrite=True), out=tables[0])
+    with pytest.raises(InputError, match="named twice"):
+        monitor.run([tables[0]] * 2, folder / "d", out=tmp_path / "n.csv")
+
+
+def test_what_stands_beside_a_table_names_the_detector_that_made_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    ScoreTable.read(folder / "usual.csv").write(tmp_path / "usual.csv")
+    said = json.loads(beside(folder / "usual.csv").read_text())
+    assert said["detector"]["id"] == load_detector(folder / "d").origin_.id
+    said["detector"]["id"] = "0123456789abcdef"
+    beside(tmp_path / "usual.csv").write_text(json.dumps(said))
+    with pytest.raises(InputError, match="was made by the detector 0123456789abcdef, and this is"):
+        monitor.run([tmp_path / "usual.csv"], folder / "d", out=tmp_path / "m.csv")
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_1_where_something_differs(folder: Path) -> None:
+    done = typed("monitor usual.csv other.csv --detector d --out b.csv", folder)
+    assert done.returncode == 1, done.stderr
+    assert "usual.csv: no sign of drift at n=60" in done.stdout
+    assert "other.csv: differs: scores are spread otherwise" in done.stdout
+    assert "midclass calibrate" in done.stderr
