@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from midclass.cli.cache import cache
 from midclass.cli.console import note, warn
+from midclass.cli.deployment import export, serve
 from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.options import Seed
@@ -122,6 +123,6 @@ def demo(
 
 for command in (
     *(demo, show, check, audit, fit, calibrate, score, evaluate),
-    *(nuisance, study, report, cache),
+    *(nuisance, export, serve, study, report, cache),
 ):
     app.command()(command)

@@ -41,6 +41,16 @@ def top_change(change: Tensor, anatomy: Tensor, share: float = 0.002) -> Tensor:
     return top_mean(only_inside(change, anatomy), share)
 
 
+def asinh(x: Tensor) -> Tensor:
+    """The inverse hyperbolic sine by a logarithm: ONNX has it in single precision alone.
+
+    >>> round(float(asinh(torch.tensor(-2.0, dtype=torch.float64)) - np.arcsinh(-2.0)), 12)
+    0.0
+    """
+    size = x.abs()
+    return x.sign() * (size + (size.square() + 1).sqrt()).log()
+
+
 @dataclass(frozen=True)
 class GivenClass:
     """Where the features of the given class lie: their mean and inverse covariance.
@@ -114,11 +124,22 @@ class Combination:
     def __call__(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(n, k)`` scores to ``(n,)``."""
         relative = np.arcsinh((raw - np.array(self.centre)) / np.array(self.spread))
+        means = [relative[:, those].mean(1) for those in self._witnesses]
+        combined: NDArray[np.float64] = np.logaddexp.reduce(means)
+        return combined
+
+    def traced(self, raw: Tensor) -> Tensor:
+        """The same of float64 tensors, as an exporter can follow it."""
+        relative = asinh((raw - raw.new_tensor(self.centre)) / raw.new_tensor(self.spread))
+        means = [relative[:, those].mean(1) for those in self._witnesses]
+        return torch.stack(means).logsumexp(0)
+
+    @property
+    def _witnesses(self) -> list[list[int]]:
+        """Columns of the scores of each witness."""
         columns = {name: self.names.index(name) for name in self.chosen}
         witnesses = [
             [column for name, column in columns.items() if (name in BY_HEADS) == by_heads]
             for by_heads in (False, True)
         ]
-        means = [relative[:, those].mean(1) for those in witnesses if those]
-        combined: NDArray[np.float64] = np.logaddexp.reduce(means)
-        return combined
+        return [those for those in witnesses if those]

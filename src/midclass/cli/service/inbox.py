@@ -1,0 +1,276 @@
+"""Inbox: a folder that is watched; what arrives is scored once, with a line each in a table.
+
+Nothing in the folder is moved, changed or removed. The table alone remembers what was scored, so
+that a service that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from midclass.cli.console import note
+from midclass.cli.service.scorer import Scored, Scorer
+from midclass.cli.service.worker import Worker
+from midclass.errors import InputError, in_one_line
+from midclass.evaluation.cells import LineEnds, from_cell
+from midclass.evaluation.table import ScoreTable, cells_of
+from midclass.training.lesson import FORWARD_BATCH
+
+COLUMNS = (
+    *("case_id", "patient_id", "label", "class_name", "score", "threshold", "assessed", "reason"),
+    *("flagged", "review", "p_value", "assumed_spacing"),
+    *("scored_at", "detector_id", "max_fpr", "file", "bytes", "modified_ns", "rows"),
+)
+"""Those of a score table, and what tells one arrival from another."""
+SETTLED_S = 2.0
+"""A file that was changed since may still be on its way."""
+PARTIAL = (".part", ".partial", ".tmp", ".crdownload")
+"""Ends of the names of files that somebody is still writing."""
+
+
+class Arrival(NamedTuple):
+    """A file as it lies there; one that was replaced is another.
+
+    Attributes:
+        file: relative to the watched folder.
+        bytes: its length.
+        modified_ns: when it was changed.
+    """
+
+    file: str
+    bytes: int
+    modified_ns: int
+
+
+class Inbox:
+    """A watched folder and the table of what arrived.
+
+    Args:
+        folder: to watch, with its subfolders.
+        table: CSV to which lines are added.
+        scorer: of which detector the scores are.
+        worker: that scores.
+
+    Raises:
+        InputError: the table is not of this command, or of another detector.
+    """
+
+    def __init__(self, folder: Path, table: Path, scorer: Scorer, worker: Worker) -> None:
+        self.folder, self.table = folder, table
+        self._scorer, self._worker = scorer, worker
+        self._known = _opened(table, scorer)
+        self._names = {arrival.file for arrival in self._known}
+        self._seen: dict[str, Arrival] = {}
+        self._ending = threading.Event()
+
+    def run(self, every_s: float) -> None:
+        """Look, score what is new, and wait, until ``end``."""
+        while not self._ending.is_set():
+            try:
+                self.look()
+            except OSError as error:
+                note(f"{self.folder}: {in_one_line(error)}; looking again")
+            self._ending.wait(every_s)
+
+    def end(self) -> None:
+        """Ask ``run`` to return."""
+        self._ending.set()
+
+    def look(self) -> int:
+        """Score what has arrived and is whole; how many files."""
+        new = [one for one in self._settled() if one not in self._known]
+        done = 0
+        for start in range(0, len(new), FORWARD_BATCH):
+            futures = []
+            for one in new[start : start + FORWARD_BATCH]:
+                while not self._worker.reserve(0.5):
+                    if self._ending.is_set():
+                        return done
+                future = self._worker.submit(one.file, self.folder / one.file)
+                future.add_done_callback(lambda _: self._worker.release())
+                futures.append((one, future))
+            for one, future in futures:
+                if future.cancelled():
+                    return done
+                self._write(one, future.result())
+                done += 1
+        return done
+
+    def _settled(self) -> Iterator[Arrival]:
+        """Files that have not changed since the last look, nor in the last seconds."""
+        last, self._seen = self._seen, {}
+        now = time.time_ns()
+        for path in _files(self.folder):
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # gone again
+            name = path.relative_to(self.folder).as_posix()
+            name = name.encode("utf-8", "backslashreplace").decode()
+            one = Arrival(name, status.st_size, status.st_mtime_ns)
+            self._seen[name] = one
+            quiet = now - one.modified_ns > SETTLED_S * 1e9 or one.modified_ns > now
+            if quiet and last.get(name) == one:
+                yield one
+
+    def _write(self, one: Arrival, scored: Scored) -> None:
+        """Add the lines of a file at once; they are on the disk when this returns."""
+        self._known.add(one)
+        if scored.no_image:
+            note(f"passed over: {next(iter(scored.failed.values()))}")
+            return
+        for reason in scored.failed.values():
+            note(f"failed: {reason}")
+        lines = _lines(_table(scored), one, self._scorer, again=one.file in self._names)
+        self._names.add(one.file)
+        with open(self.table, "ab") as file:
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files that are not hidden, in order, nor named as those that are being written."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for name in sorted(names):
+            path = Path(where, name)
+            if not name.startswith(".") and not name.lower().endswith(PARTIAL) and path.is_file():
+                yield path
+
+
+def _table(scored: Scored) -> ScoreTable:
+    """The rows of a file; of an image that could not be read there is the reason."""
+    failed = [(name, f"failed: {reason}") for name, reason in scored.failed.items()]
+    there = scored.table
+    if there is None or failed:
+        names, reasons = zip(*failed, strict=True)
+        nothing = np.full(len(failed), np.nan)
+        extra = {"p_value": nothing, "assumed_spacing": np.zeros(len(failed), np.int64)}
+        parents = [name.partition("#")[0] if there is not None else name for name in names]
+        missing = ScoreTable.of(
+            names, parents, [-1] * len(names), nothing, extra=extra, reason=reasons
+        )
+        if there is None:
+            return missing
+        return _joined(there, missing)
+    return there
+
+
+def _joined(one: ScoreTable, other: ScoreTable) -> ScoreTable:
+    def both(name: str) -> list[object]:
+        return [*one.columns()[name], *other.columns()[name]]
+
+    plain = ("case_id", "patient_id", "label", "score", "threshold", "class_name", "reason")
+    extra = {name: np.array(both(name)) for name in ("p_value", "assumed_spacing")}
+    return ScoreTable.of(**{name: both(name) for name in plain}, extra=extra)
+
+
+def _lines(table: ScoreTable, one: Arrival, scorer: Scorer, *, again: bool) -> str:
+    """The lines of a file's images."""
+    size = len(table)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if again:  # a file that was replaced is another case
+        suffix = f"@{one.modified_ns}"
+        table = ScoreTable.of(
+            [f"{name}{suffix}" for name in table.case_id],
+            table.patient_id,
+            table.label,
+            table.score,
+            threshold=table.threshold,
+            class_name=table.class_name,
+            extra=table.extra,
+            reason=table.reason,
+        )
+    more = {
+        "scored_at": np.repeat(now, size),
+        "detector_id": np.repeat(scorer.detector_id, size),
+        "max_fpr": np.repeat(scorer.detector.max_fpr_, size),
+        "file": np.repeat(one.file, size),
+        "bytes": np.repeat(one.bytes, size),
+        "modified_ns": np.repeat(one.modified_ns, size),
+        "rows": np.repeat(size, size),
+    }
+    cells = cells_of(table) | {
+        name: column for name, column in cells_of(_with(table, more)).items() if name in more
+    }
+    text = io.StringIO(newline="")
+    writer = csv.writer(LineEnds(text))
+    writer.writerows(zip(*(cells[name] for name in COLUMNS), strict=True))
+    return text.getvalue()
+
+
+def _with(table: ScoreTable, more: dict[str, np.ndarray]) -> ScoreTable:
+    from dataclasses import replace
+
+    return replace(table, extra={**table.extra, **more})
+
+
+def no_inbox(path: Path) -> str:
+    """Why a file is no table of a watched folder; "" where it is one, or empty."""
+    with open(path, "rb") as file:
+        line = file.readline(1 << 16)
+    ours = f"{','.join(COLUMNS)}\n".encode()
+    return "" if not line or line == ours else "is no table of a watched folder"
+
+
+def _opened(table: Path, scorer: Scorer) -> set[Arrival]:
+    """What was scored already; lines of a file that was half written are cut off."""
+    if not table.exists() or not table.stat().st_size:
+        with open(table, "wb") as file:
+            file.write(f"{','.join(COLUMNS)}\n".encode())
+        return set()
+    rows, whole = _whole_rows(table.read_bytes())
+    if whole < table.stat().st_size:
+        os.truncate(table, whole)
+    known = set()
+    for row in rows:
+        cell = dict(zip(COLUMNS, row, strict=True))
+        if cell["detector_id"] != scorer.detector_id:
+            raise InputError(
+                f"{table}: holds scores of another detector ({cell['detector_id'][:12]}...); give "
+                "another --out, so that its files are scored by this one too"
+            )
+        known.add(Arrival(from_cell(cell["file"]), int(cell["bytes"]), int(cell["modified_ns"])))
+    return known
+
+
+def _whole_rows(content: bytes) -> tuple[list[list[str]], int]:
+    """Rows of files that are there with all of theirs, and how many bytes they take."""
+    header, *lines = _records(content)
+    rows, whole, at, pending = list[list[str]](), len(header[1]), len(header[1]), list[list[str]]()
+    for cells, raw in lines:
+        at += len(raw)
+        if len(cells) != len(COLUMNS) or not raw.endswith(b"\n"):
+            break
+        pending.append(cells)
+        if len(pending) == int(cells[-1]):
+            rows += pending
+            whole, pending = at, []
+    return rows, whole
+
+
+def _records(content: bytes) -> Sequence[tuple[list[str], bytes]]:
+    """The records of a CSV file and their bytes; a cell may hold an end of line."""
+    taken: list[bytes] = []
+
+    def fed() -> Iterator[str]:
+        for line in content.splitlines(keepends=True):
+            taken.append(line)
+            yield line.decode("utf-8", "replace")
+
+    found = []
+    for cells in csv.reader(fed()):
+        found.append((cells, b"".join(taken)))
+        taken.clear()
+    return found
