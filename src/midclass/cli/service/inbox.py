@@ -16,14 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from midclass.cli.console import note
 from midclass.cli.service.scorer import Scored, Scorer
 from midclass.cli.service.worker import Worker
 from midclass.errors import InputError, in_one_line
-from midclass.evaluation.cells import LineEnds, from_cell
-from midclass.evaluation.table import ScoreTable, cells_of
+from midclass.evaluation.cells import LineEnds, as_cell, from_cell
+from midclass.evaluation.table import cells_of
 from midclass.training.lesson import FORWARD_BATCH
 
 COLUMNS = (
@@ -131,7 +129,7 @@ class Inbox:
             return
         for reason in scored.failed.values():
             note(f"failed: {reason}")
-        lines = _lines(_table(scored), one, self._scorer, again=one.file in self._names)
+        lines = _lines(scored, one, self._scorer, again=one.file in self._names)
         self._names.add(one.file)
         with open(self.table, "ab") as file:
             file.write(lines.encode())
@@ -149,71 +147,31 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _table(scored: Scored) -> ScoreTable:
-    """The rows of a file; of an image that could not be read there is the reason."""
-    failed = [(name, f"failed: {reason}") for name, reason in scored.failed.items()]
-    there = scored.table
-    if there is None or failed:
-        names, reasons = zip(*failed, strict=True)
-        nothing = np.full(len(failed), np.nan)
-        extra = {"p_value": nothing, "assumed_spacing": np.zeros(len(failed), np.int64)}
-        parents = [name.partition("#")[0] if there is not None else name for name in names]
-        missing = ScoreTable.of(
-            names, parents, [-1] * len(names), nothing, extra=extra, reason=reasons
-        )
-        if there is None:
-            return missing
-        return _joined(there, missing)
-    return there
-
-
-def _joined(one: ScoreTable, other: ScoreTable) -> ScoreTable:
-    def both(name: str) -> list[object]:
-        return [*one.columns()[name], *other.columns()[name]]
-
-    plain = ("case_id", "patient_id", "label", "score", "threshold", "class_name", "reason")
-    extra = {name: np.array(both(name)) for name in ("p_value", "assumed_spacing")}
-    return ScoreTable.of(**{name: both(name) for name in plain}, extra=extra)
-
-
-def _lines(table: ScoreTable, one: Arrival, scorer: Scorer, *, again: bool) -> str:
-    """The lines of a file's images."""
-    size = len(table)
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    if again:  # a file that was replaced is another case
-        suffix = f"@{one.modified_ns}"
-        table = ScoreTable.of(
-            [f"{name}{suffix}" for name in table.case_id],
-            table.patient_id,
-            table.label,
-            table.score,
-            threshold=table.threshold,
-            class_name=table.class_name,
-            extra=table.extra,
-            reason=table.reason,
-        )
+def _lines(scored: Scored, one: Arrival, scorer: Scorer, *, again: bool) -> str:
+    """The lines of a file's images; one that could not be read has its reason."""
+    rows = list[dict[str, str]]()
+    if scored.table is not None:
+        cells = cells_of(scored.table)
+        rows += [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    for name, reason in scored.failed.items():
+        failed = {"case_id": as_cell(name), "patient_id": as_cell(one.file), "assessed": "0"}
+        rows.append({**failed, "review": "1", "reason": as_cell(f"failed: {reason}")})
     more = {
-        "scored_at": np.repeat(now, size),
-        "detector_id": np.repeat(scorer.detector_id, size),
-        "max_fpr": np.repeat(scorer.detector.max_fpr_, size),
-        "file": np.repeat(one.file, size),
-        "bytes": np.repeat(one.bytes, size),
-        "modified_ns": np.repeat(one.modified_ns, size),
-        "rows": np.repeat(size, size),
-    }
-    cells = cells_of(table) | {
-        name: column for name, column in cells_of(_with(table, more)).items() if name in more
+        "scored_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "detector_id": scorer.detector_id,
+        "max_fpr": repr(scorer.detector.max_fpr_),
+        "file": as_cell(one.file),
+        "bytes": str(one.bytes),
+        "modified_ns": str(one.modified_ns),
+        "rows": str(len(rows)),
     }
     text = io.StringIO(newline="")
-    writer = csv.writer(LineEnds(text))
-    writer.writerows(zip(*(cells[name] for name in COLUMNS), strict=True))
+    writer = csv.DictWriter(LineEnds(text), COLUMNS, restval="", extrasaction="ignore")
+    for row in rows:
+        if again:  # a file that was replaced is another case
+            row["case_id"] += f"@{one.modified_ns}"
+        writer.writerow(row | more)
     return text.getvalue()
-
-
-def _with(table: ScoreTable, more: dict[str, np.ndarray]) -> ScoreTable:
-    from dataclasses import replace
-
-    return replace(table, extra={**table.extra, **more})
 
 
 def no_inbox(path: Path) -> str:
