@@ -23,6 +23,11 @@ WRAPPED = {
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
+    "onnxruntime": ["detectors/export.py"],
+    "onnxscript": ["detectors/export.py"],
+    "fastapi": ["cli/service/web.py"],
+    "starlette": ["cli/service/web.py"],
+    "uvicorn": ["cli/commands/serve.py"],
     "matplotlib": [
         "evaluation/panel.py",
         "evaluation/plots.py",

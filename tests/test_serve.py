@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,7 +39,7 @@ from midclass.images.private import unwritten
 
 pytest.importorskip("fastapi", reason="extra [serve]")
 testclient = pytest.importorskip("fastapi.testclient", reason="needs httpx")
-from midclass.cli.service.web import Limits, service  # noqa: E402
+from midclass.cli.service.web import Terms, service  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,8 @@ def client(scorer: Scorer, worker: Worker) -> testclient.TestClient:
     return client_of(scorer, worker)
 
 
-def client_of(scorer: Scorer, worker: Worker, **limits: object) -> testclient.TestClient:
-    app = service(scorer, worker, Limits(**limits))  # type: ignore[arg-type]
+def client_of(scorer: Scorer, worker: Worker, **terms: object) -> testclient.TestClient:
+    app = service(scorer, worker, Terms(**terms))  # type: ignore[arg-type]
     return testclient.TestClient(app, base_url="http://127.0.0.1:8000")
 
 
@@ -165,6 +166,24 @@ def test_a_bad_file_is_no_failure_of_those_beside_it(
         assert one.score.tolist() == other.score.tolist()
 
 
+def test_frames_of_a_file_are_cases_and_one_patient(
+    home: Path, client: testclient.TestClient, tmp_path: Path
+) -> None:
+    volume = np.stack([one[0] for one in makers.discs(4, 3, square=0.2)], 2)
+    file = tmp_path / "volume.nii"
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), file)
+    options = Options(cache=tmp_path / "cache")
+    cohort = Cohort.from_files([file])
+    score_command.run(home / "det", cohort, options, out=tmp_path / "scores.csv")
+    table = ScoreTable.read(tmp_path / "scores.csv")
+    patients = ScoreTable.read(tmp_path / "scores_patients.csv")
+    answer = client.post("/score", content=file.read_bytes()).json()
+    assert [one["case"] for one in answer["cases"]] == [f"file#{frame}" for frame in range(4)]
+    assert [one["score"] for one in answer["cases"]] == table.score.tolist()
+    assert answer["together"]["score"] == patients.score[0]
+    assert answer["together"]["p_value"] == patients.extra["p_value"][0]
+
+
 def test_a_file_too_large_is_refused_whether_its_length_is_told_or_not(
     home: Path, scorer: Scorer, worker: Worker
 ) -> None:
@@ -189,6 +208,7 @@ def test_a_page_elsewhere_cannot_reach_the_service_under_its_own_name(
     client: testclient.TestClient,
 ) -> None:
     assert client.get("/about", headers={"host": "attacker.example"}).status_code == 400
+    assert client.get("/about", headers={"host": "localhost:8000"}).status_code == 200
 
 
 def test_more_than_there_is_room_for_is_told_to_come_again(

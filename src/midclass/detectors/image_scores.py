@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +42,10 @@ def top_change(change: Tensor, anatomy: Tensor, share: float = 0.002) -> Tensor:
     return top_mean(only_inside(change, anatomy), share)
 
 
+LARGE = 1e9
+"""From here on the inverse hyperbolic sine is the logarithm of the double, to the last digit."""
+
+
 def asinh(x: Tensor) -> Tensor:
     """The inverse hyperbolic sine by a logarithm: ONNX has it in single precision alone.
 
@@ -48,7 +53,9 @@ def asinh(x: Tensor) -> Tensor:
     0.0
     """
     size = x.abs()
-    return x.sign() * (size + (size.square() + 1).sqrt()).log()
+    near = size.clamp_max(LARGE)  # its square must be a number
+    root = (near + (near.square() + 1).sqrt()).log()
+    return x.sign() * torch.where(size > LARGE, size.log() + math.log(2), root)
 
 
 @dataclass(frozen=True)

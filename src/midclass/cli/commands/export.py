@@ -12,6 +12,7 @@ from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_export
 from midclass.detectors.export import Equality, exported, refuse_unable
 from midclass.detectors.storage import load_detector
+from midclass.errors import InputError
 from midclass.files import new_file
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 
@@ -35,9 +36,14 @@ def run(
         refuse_unable(detector)
         recipe = detector.recipe
         if source is None:
+            kind = phantom_of(recipe)
+            if kind is None or recipe.geometry.channels != 1:
+                raise InputError(
+                    f"{recipe.name}: no generated phantoms look like its images; name cases to "
+                    "compare on with --cohort"
+                )
             cohort = stack.enter_context(phantom_cohort(recipe, PHANTOMS, seed))
             of, recipe = "generated phantoms", for_phantoms(recipe)
-            kind = phantom_of(recipe) or "breast"
             note(
                 f"note: compared on {kind} phantoms, which are no images of patients; name real "
                 "ones, such as those of the calibration, with --cohort"

@@ -22,7 +22,7 @@ from midclass.cli.service.worker import Worker
 from midclass.errors import InputError
 
 if TYPE_CHECKING:
-    from midclass.cli.service.web import Limits
+    from midclass.cli.service.web import Terms
 
 SHORTEST_TOKEN = 16
 """Characters; fewer can be guessed."""
@@ -61,7 +61,7 @@ def run(
     max_fpr: float | None = None,
 ) -> None:
     """Serve until the process is asked to end."""
-    limits = _limits(serving)
+    terms = _terms(serving)
     _refuse_watch(serving)
     with ExitStack() as stack:
         if serving.out is not None:
@@ -83,10 +83,10 @@ def run(
             stack.callback(inbox.end)
             say(f"{'watching':<16} {serving.watch}, a line a case in {serving.out}")
         tell_promise(scorer.detector.promise())
-        _serve(scorer, worker, limits, listening)
+        _serve(scorer, worker, terms, listening)
 
 
-def _serve(scorer: Scorer, worker: Worker, limits: Limits, listening: socket.socket) -> None:
+def _serve(scorer: Scorer, worker: Worker, terms: Terms, listening: socket.socket) -> None:
     import uvicorn
 
     from midclass.cli.service.web import service
@@ -95,7 +95,7 @@ def _serve(scorer: Scorer, worker: Worker, limits: Limits, listening: socket.soc
     shown = f"[{host}]" if ":" in host else host
     say(f"{'listening':<16} http://{shown}:{port}; research only; Ctrl-C ends it")
     config = uvicorn.Config(
-        service(scorer, worker, limits),
+        service(scorer, worker, terms),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -106,10 +106,12 @@ def _serve(scorer: Scorer, worker: Worker, limits: Limits, listening: socket.soc
     note("ended; nothing of what was sent was kept")
 
 
-def _limits(serving: Serving) -> Limits:
+def _terms(serving: Serving) -> Terms:
     """What is taken, and from whom; refused where others could reach it without a token."""
     try:
-        from midclass.cli.service.web import LOOPBACK, Limits
+        import uvicorn  # noqa: F401
+
+        from midclass.cli.service.web import LOOPBACK, Terms
     except ImportError as error:
         raise InputError(
             f"midclass serve needs {error.name}: pip install 'midclass[serve]'"
@@ -121,8 +123,9 @@ def _limits(serving: Serving) -> Limits:
             f"--host {serving.host}: others could reach it; give --token-file FILE, whose token "
             "each request must carry, or leave out --host"
         )
-    hosts = (*LOOPBACK, serving.host) if local else None
-    return Limits(serving.max_mb * 2**20, token, hosts)
+    named = f"[{serving.host}]" if ":" in serving.host else serving.host
+    hosts = (*LOOPBACK, named) if local else None
+    return Terms(serving.max_mb * 2**20, token, hosts)
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -76,8 +77,8 @@ class Inbox:
         while not self._ending.is_set():
             try:
                 self.look()
-            except OSError as error:
-                note(f"{self.folder}: {in_one_line(error)}; looking again")
+            except Exception as error:  # a full disk, a share that went away: the next look may do
+                note(f"{self.folder}: {in_one_line(error)}; looking again in {every_s:g} s")
             self._ending.wait(every_s)
 
     def end(self) -> None:
@@ -89,6 +90,8 @@ class Inbox:
         new = [one for one in self._settled() if one not in self._known]
         done = 0
         for start in range(0, len(new), FORWARD_BATCH):
+            if self._ending.is_set():
+                return done
             futures = []
             for one in new[start : start + FORWARD_BATCH]:
                 while not self._worker.reserve(0.5):
@@ -100,7 +103,7 @@ class Inbox:
             for one, future in futures:
                 if future.cancelled():
                     return done
-                self._write(one, future.result())
+                self._write(one, _result(one, future))
                 done += 1
         return done
 
@@ -123,18 +126,32 @@ class Inbox:
 
     def _write(self, one: Arrival, scored: Scored) -> None:
         """Add the lines of a file at once; they are on the disk when this returns."""
-        self._known.add(one)
         if scored.no_image:
+            self._known.add(one)
             note(f"passed over: {next(iter(scored.failed.values()))}")
             return
         for reason in scored.failed.values():
             note(f"failed: {reason}")
         lines = _lines(scored, one, self._scorer, again=one.file in self._names)
+        size = self.table.stat().st_size
+        try:
+            with open(self.table, "ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            os.truncate(self.table, size)  # half a line would spoil the next
+            raise
         self._names.add(one.file)
-        with open(self.table, "ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        self._known.add(one)
+
+
+def _result(one: Arrival, future: Future[Scored]) -> Scored:
+    """What became of a file, also where nobody foresaw it: it is not tried again and again."""
+    try:
+        return future.result()
+    except Exception as error:
+        return Scored(None, {one.file: in_one_line(error)})
 
 
 def _files(folder: Path) -> Iterator[Path]:

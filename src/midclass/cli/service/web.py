@@ -25,7 +25,7 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class Terms:
     """What is taken, and from whom.
 
     Attributes:
@@ -40,23 +40,23 @@ class Limits:
     hosts: tuple[str, ...] | None = LOOPBACK
 
 
-def service(scorer: Scorer, worker: Worker, limits: Limits) -> FastAPI:
+def service(scorer: Scorer, worker: Worker, terms: Terms) -> FastAPI:
     """The application.
 
     Args:
         scorer: of the answers.
         worker: that scores.
-        limits: what is taken.
+        terms: what is taken.
     """
     # No pages that a browser would fetch from elsewhere; the schema is at /openapi.json.
     app = FastAPI(title="midclass", version=__version__, docs_url=None, redoc_url=None)
-    if limits.hosts is not None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(limits.hosts))
+    if terms.hosts is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(terms.hosts))
 
     async def known(request: Request) -> None:
         given = request.headers.get("authorization", "")
-        if limits.token and not hmac.compare_digest(
-            given.encode("utf-8", "replace"), f"Bearer {limits.token}".encode()
+        if terms.token and not hmac.compare_digest(
+            given.encode("utf-8", "replace"), f"Bearer {terms.token}".encode()
         ):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
 
@@ -78,7 +78,7 @@ def service(scorer: Scorer, worker: Worker, limits: Limits) -> FastAPI:
                 503, "as many files wait as there is room for; try again", {"Retry-After": "5"}
             )
         try:
-            data = await asyncio.wait_for(_body(request, limits.bytes), PATIENCE_S)
+            data = await asyncio.wait_for(_body(request, terms.bytes), PATIENCE_S)
             scored = await asyncio.wrap_future(worker.submit(NAME, data))
         except asyncio.TimeoutError:
             raise HTTPException(408, f"no whole file within {PATIENCE_S:g} s") from None
