@@ -30,7 +30,9 @@ from midclass.detectors.catalogue import detector_class, detector_names
 from midclass.detectors.export import HEAT, Equality, refuse_unable
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
-from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, asinh
+from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
+from midclass.detectors.middle_class import MiddleClassDetector
+from midclass.detectors.novelty import Novelty
 from midclass.evaluation.cross_conformal import cross_conformal_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -200,24 +202,46 @@ def test_a_detector_is_traced_or_refused_by_name(name: str) -> None:
             refuse_unable(kind(makers.trained_recipe()))
 
 
+def assert_alike(detector: Detector, images: Prepared) -> None:
+    """The graph says of images what the detector says, within what a tie is."""
+    graph, batch = DetectorGraph(detector).eval(), images.batch(slice(None))
+    with torch.no_grad():
+        said = dict(zip(graph.names, graph(batch.pixels, batch.anatomy), strict=True))
+    scores = detector.score_samples(images)
+    np.testing.assert_allclose(said["score"], scores, rtol=1e-5, atol=1e-5)
+    assert said["flag"].tolist() == detector.predict(images).tolist()
+    if detector.makes_heat_maps:
+        np.testing.assert_allclose(said["heat_map"], detector.heat_maps(images), atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore"])
 def test_a_graph_says_of_images_what_the_detector_says(
     name: str, learned: Callable[[str], Detector]
 ) -> None:
-    detector, images = learned(name), given_class(6, seed=5)
-    graph = DetectorGraph(detector).eval()
-    with torch.no_grad():
-        said = dict(
-            zip(
-                graph.names,
-                graph(images.batch([*range(6)]).pixels, images.batch([*range(6)]).anatomy),
-                strict=True,
-            )
-        )
-    scores = detector.score_samples(images)
-    np.testing.assert_allclose(said["score"], scores, rtol=1e-5, atol=graph.tie)
-    if detector.makes_heat_maps:
-        np.testing.assert_allclose(said["heat_map"], detector.heat_maps(images), atol=1e-4)
+    assert_alike(learned(name), given_class(6, seed=5))
+
+
+def test_a_graph_of_folds_says_what_the_detector_says() -> None:
+    detector = detector_class("pca")(makers.trained_recipe())
+    detector.fit(given_class(40), folds=3, max_fpr=0.2)
+    assert_alike(detector, given_class(6, seed=5))
+
+
+@pytest.mark.slow
+def test_the_method_is_traced_with_all_its_witnesses() -> None:
+    detector = MiddleClassDetector(makers.trained_recipe(pretrained="imagenet"))
+    given, rng = given_class(16), np.random.default_rng(0)
+    detector.networks_ = detector._new_networks(given.shape, 2, seed=0).eval()
+    detector.given_ = GivenClass.of(torch.from_numpy(rng.normal(0, 1, (80, 64))))
+    detector.combination_ = Combination.of(rng.normal(0, 1, (30, 5)), ALL)
+    held_out = given_class(8, seed=1).batch(slice(None))
+    pretrained = detector.networks_.pretrained
+    assert pretrained is not None
+    learning = detector.images(given)
+    detector.novelty_ = Novelty.of(pretrained, learning, [held_out], makers.seeded())
+    detector.calibration_ = np.linspace(0, 3, 20)
+    detector.max_fpr_, detector.threshold_ = 0.1, 2.5
+    assert_alike(detector, given_class(6, seed=5))
 
 
 @pytest.mark.parametrize(
