@@ -24,6 +24,11 @@ WRAPPED = {
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py"],
     "pandas": ["evaluation/table.py"],
+    "onnxruntime": ["detectors/export.py"],
+    "onnxscript": ["detectors/export.py"],
+    "fastapi": ["cli/service/web.py"],
+    "starlette": ["cli/service/web.py"],
+    "uvicorn": ["cli/commands/serve.py"],
     "matplotlib": [
         "evaluation/page/chart.py",
         "evaluation/panel.py",

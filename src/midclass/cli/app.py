@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from midclass.cli.cache import cache
 from midclass.cli.console import note, warn
+from midclass.cli.deployment import export, serve
 from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score, view
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.manifest import manifest
@@ -124,6 +125,6 @@ def demo(
 
 for command in (
     *(demo, manifest, show, check, audit, fit, calibrate, score, evaluate),
-    *(view, nuisance, monitor, study, report, recipes, cache, doctor),
+    *(view, nuisance, monitor, export, serve, study, report, recipes, cache, doctor),
 ):
     app.command()(command)

@@ -94,6 +94,13 @@ def no_provenance(path: Path) -> str:
     return "" if ours else "was not written by midclass"
 
 
+def no_export(path: Path) -> str:
+    """Why a file is no ONNX file of ``midclass export``; "" where it is one, or empty."""
+    whole = path.read_bytes()
+    ours = b"midclass.detector_sha256" in whole
+    return "" if ours or not whole else "was not written by midclass export"
+
+
 def no_page(path: Path) -> str:
     """Why a file is no RESULTS.md of ``midclass report``; "" where it is one, or empty."""
     text = path.read_bytes()

@@ -117,6 +117,18 @@ class MiddleClassDetector(Detector):
             heat = torch.maximum(heat, where.to(heat.device))
         return torch.from_numpy(scores), heat
 
+    def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """``score`` as an exporter can follow it; see ``graph.Traced``."""
+        maps = self.networks_.maps(images)
+        outputs = self.networks_(images, maps)
+        columns = [one.double() for one in raw_columns(outputs, images, self.given_)]
+        scores = self.combination_.traced(torch.stack(columns, 1))
+        heat = torch.stack([output.change for output in outputs]).amax(0).sigmoid()
+        if self.novelty_ is not None:
+            unusual, where = self.novelty_.traced(images, maps[1:])
+            scores, heat = torch.logaddexp(scores, unusual), torch.maximum(heat, where)
+        return scores, heat
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Network weights, the given class in feature space, and how scores combine."""
         own, heads = self.networks_.own, self.networks_.heads
@@ -250,11 +262,18 @@ def look(
 
 def raw_scores(outputs: Sequence[Output], batch: ImageBatch, given: GivenClass) -> FloatArray:
     """``(n, 3)``, columns as ``image_scores.NAMES``; with heads ``(n, 5)``, then ``BY_HEADS``."""
+    columns = raw_columns(outputs, batch, given)
+    return np.stack([column.double().cpu().numpy() for column in columns], 1)
+
+
+def raw_columns(
+    outputs: Sequence[Output], batch: ImageBatch, given: GivenClass
+) -> Sequence[Tensor]:
+    """The columns of ``raw_scores``, ``(n,)`` each."""
     own, *others = [
         [log_odds(output.logits), top_change(output.change, batch.anatomy)] for output in outputs
     ]
-    columns = [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
-    return np.stack([column.double().cpu().numpy() for column in columns], 1)
+    return [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
 
 
 def _scores_of(networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:

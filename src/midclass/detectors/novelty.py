@@ -17,7 +17,7 @@ from midclass.detectors.baselines._features import (
     pooled_features,
 )
 from midclass.detectors.baselines._patches import PatchMemory
-from midclass.detectors.baselines.nearest_neighbour import nearest
+from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
 from midclass.detectors.image_scores import Combination
 from midclass.evaluation.ranking import FloatArray
 from midclass.training.lesson import LearningImages
@@ -99,6 +99,13 @@ class Novelty:
         """Scores ``(n,)`` in units of the given class, and heat maps ``(n, 1, *spatial)``."""
         raw, cells = self.raw(images, stages)
         return self.units(raw), self.patches.heat(cells, images.spatial)
+
+    def traced(self, images: ImageBatch, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The same as an exporter can follow it; scores are a tensor."""
+        features = self.scale(pooled_features(stages, images)).float()
+        scores, cells = self.patches.traced(stages, images)
+        both = [nearest_traced(features, self.memory), scores.double()]
+        return self.units.traced(torch.stack(both, 1)), self.patches.heat(cells, images.spatial)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors by name, and JSON; see ``restored``."""

@@ -82,12 +82,18 @@ def in_units(calibrations: Sequence[FloatArray], scores: FloatArray) -> FloatArr
     each = []
     for values, column in zip(calibrations, scores.T, strict=True):
         if len(values):
-            apart = np.abs(values - np.median(values))
-            spread = 1.4826 * np.median(apart) or apart.mean() or 1.0
+            middle, spread = units_of(values)
             with np.errstate(over="ignore"):  # a spread of next to nothing is no reason for a NaN
-                away = np.clip((column - np.median(values)) / spread, -FAR, FAR)
+                away = np.clip((column - middle) / spread, -FAR, FAR)
             each.append(np.arcsinh(away))
     return np.asarray(np.mean(each, axis=0))
+
+
+def units_of(values: FloatArray) -> tuple[float, float]:
+    """Median and spread of a fold's calibration scores, see ``in_units``."""
+    middle = np.median(values)
+    apart = np.abs(values - middle)
+    return float(middle), float(1.4826 * np.median(apart) or apart.mean() or 1.0)
 
 
 def cross_conformal_scores(calibrations: Sequence[FloatArray], scores: FloatArray) -> FloatArray:

@@ -225,13 +225,18 @@ def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
         header: list[str] = []
 
         def add(table: ScoreTable) -> None:
-            columns = {name: _as_cells(name, values) for name, values in table.columns().items()}
+            columns = cells_of(table)
             if not header:
                 header.extend(columns)
                 writer.writerow(header)
             writer.writerows(zip(*(columns[name] for name in header), strict=True))
 
         yield add
+
+
+def cells_of(table: ScoreTable) -> dict[str, list[str]]:
+    """The columns of a table as they stand in a file; every float is read back exactly."""
+    return {name: _as_cells(name, values) for name, values in table.columns().items()}
 
 
 def _as_cells(name: str, values: NDArray[Any]) -> list[str]:

@@ -82,6 +82,17 @@ def prepare_blocks(
         del prepared  # or it would stay while the next block is prepared
 
 
+def prepare_unkept(cohort: Cohort, rules: Rules) -> Prepared:
+    """Prepare some cases and keep nothing of them on disk; those that fail are in ``failed``.
+
+    Args:
+        cohort: the cases; their samples are all in memory.
+        rules: of the recipe, made once for many calls.
+    """
+    attempts = _from_files(cohort, rules, list(range(len(cohort))))
+    return _of_store(cohort, in_memory(rules.shape(len(cohort)), rules.each, attempts), rules)
+
+
 def _counting(progress: Progress | None, before: int, total: int) -> Progress | None:
     """Progress of a part as that of the whole."""
     if progress is None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +18,33 @@ from midclass.errors import InputError
 
 CHECKED = hasattr(os, "geteuid")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@contextmanager
+def unwritten(data: bytes) -> Iterator[Path]:
+    """A path at which these bytes can be read while the block lasts.
+
+    On Linux it is a file in memory without a name (``memfd_create``), of which nothing is on any
+    disk and which ends with the process, however that ends. Elsewhere it is a temporary file that
+    this user alone can read, removed at the end of the block, also after an error.
+
+    >>> with unwritten(b"abc") as path:
+    ...     path.read_bytes()
+    b'abc'
+    """
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("midclass")
+        try:
+            with open(number, "wb", closefd=False) as file:
+                file.write(data)
+            yield Path(f"/proc/self/fd/{number}")
+        finally:
+            os.close(number)
+        return
+    with tempfile.TemporaryDirectory(prefix="midclass-") as folder:  # of this user alone
+        path = Path(folder, "image")
+        path.write_bytes(data)
+        yield path
 
 
 def private_folder(folder: Path) -> Path:

@@ -101,7 +101,10 @@ class PretrainedNetwork(nn.Module):
             size = [round(factor * side) for side in x.shape[2:]]
             x = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
         rgb = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        parts = torch.split(rgb.contiguous(memory_format=self.layout), TOGETHER)
+        rgb = rgb.contiguous(memory_format=self.layout)
+        if torch.compiler.is_compiling():  # an exported network takes batches of any size
+            return self.maps(rgb)
+        parts = torch.split(rgb, TOGETHER)
         return [torch.cat(stage) for stage in zip(*map(self.maps, parts), strict=True)]
 
     def _take(self, weights: Mapping[str, Tensor]) -> str:

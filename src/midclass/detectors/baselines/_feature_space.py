@@ -54,6 +54,15 @@ class FeatureSpace(Detector):
         """Distances from the given class."""
         return self.distance(self.scale_(network_features(self.network_, images).cpu())), None
 
+    def traced(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """``score`` as an exporter can follow it; see ``graph.Traced``."""
+        features = self.scale_(network_features(self.network_, images))
+        return self.distance_traced(features), None
+
+    def distance_traced(self, features: Tensor) -> Tensor:
+        """``distance`` likewise."""
+        return self.distance(features)
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights, the units of the features, and what is known of the given class."""
         tensors = weights_of(self.network_)

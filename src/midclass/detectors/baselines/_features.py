@@ -110,6 +110,15 @@ def network_maps(network: Network | PretrainedNetwork, batch: ImageBatch) -> lis
     return network.stages(pixels.contiguous(memory_format=network.layout))
 
 
+def euclidean(some: Tensor, others: Tensor) -> Tensor:
+    """Distances ``(..., n, m)`` of vectors ``(..., n, f)`` and ``(m, f)`` by a matrix product.
+
+    For exporters, which do not know ``torch.cdist``.
+    """
+    squares = some.square().sum(-1, keepdim=True) + others.square().sum(-1)
+    return (squares - 2 * (some @ others.T)).clamp_min(0).sqrt()
+
+
 def network_features(network: Network | PretrainedNetwork, batch: ImageBatch) -> Tensor:
     """Mean and spread inside the anatomy of the maps of three stages: float64 ``(n, f)``."""
     return pooled_features(network_maps(network, batch), batch)

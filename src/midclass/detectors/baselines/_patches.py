@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.detectors.baselines._features import Scale, network_maps
+from midclass.detectors.baselines._features import Scale, euclidean, network_maps
 from midclass.training.networks import Network, under
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
@@ -88,6 +88,19 @@ class PatchMemory:
             scores.append(most.values.mean())
             maps.append(apart)
         return torch.stack(scores), torch.stack(maps)
+
+    def traced(self, stages: Sequence[Tensor], batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """``distances`` as an exporter can follow it: all cells are compared, some then count."""
+        values, share = patches_of(stages, batch)
+        near = euclidean(self.scale(values.flatten(1, -2)), self.patches)  # (n, cells, m)
+        mean = near.topk(min(NEAREST, len(self.patches)), largest=False).values.mean(2)
+        within = share.flatten(1) > 0.5
+        apart = torch.where(within, mean, 0)
+        most = (TOP * within.sum(1, keepdim=True).double()).round().clamp_min(1)
+        ranked = apart.sort(1, descending=True).values
+        counts = torch.arange(ranked.shape[1], device=ranked.device) < most
+        scores = torch.where(counts, ranked, 0).sum(1) / most[:, 0].to(ranked.dtype)
+        return scores, apart.view(share.shape)
 
     def in_units_of(self, held_out: Sequence[Tensor]) -> PatchMemory:
         """The same memory, knowing what is usual in images of the given class held out of it.

@@ -55,6 +55,8 @@ class Reconstruction(Detector):
         errors = self.errors(self.network_, images)
         return mean_inside(errors, images.anatomy), error_map(errors)
 
+    traced = score
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights, and how training went."""
         return weights_of(self.network_), {"shape": self.shape_, "training": self.training_}

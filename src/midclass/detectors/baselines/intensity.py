@@ -34,6 +34,8 @@ class MeanAndSpread(Detector):
         """Distances from the given class."""
         return self.given_.distance(self._numbers(images).cpu()), None
 
+    traced = score
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The Gaussian."""
         return {"mean": self.given_.mean, "inverse": self.given_.inverse}, {}

@@ -51,6 +51,8 @@ class OneClassSVM(Detector):
         inside: Tensor = (-self.gamma_ * apart).exp() @ self.weights_ + self.offset_
         return -inside, None
 
+    traced = score
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Components, support vectors and their weights; width of the kernel and offset."""
         tensors = {

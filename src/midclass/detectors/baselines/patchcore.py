@@ -43,6 +43,11 @@ class PatchCore(Detector):
         scores, maps = self._distances(self.memory_, images)
         return scores, self.memory_.heat(maps, images.spatial)
 
+    def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """``score`` as an exporter can follow it; see ``graph.Traced``."""
+        scores, maps = self.memory_.traced(network_maps(self.network_, images), images)
+        return scores, self.memory_.heat(maps, images.spatial)
+
     @torch.inference_mode()
     def _distances(self, memory: PatchMemory, images: ImageBatch) -> tuple[Tensor, Tensor]:
         return memory.distances(network_maps(self.network_, images), images)

@@ -46,10 +46,21 @@ class PCA(Detector):
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         """Mean squared errors, and the squared errors enlarged to the image."""
+        errors, share = self._squared_errors(images)
+        large = functional.interpolate(errors, size=images.spatial, mode="nearest")
+        return mean_inside(errors, share), error_map(large)
+
+    def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """The same as an exporter can follow it: ONNX Runtime enlarges no double precision."""
+        errors, share = self._squared_errors(images)
+        large = functional.interpolate(errors.float(), size=images.spatial, mode="nearest")
+        return mean_inside(errors, share), error_map(large)
+
+    def _squared_errors(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Of each cell ``(n, c, *cells)``, and the share of it that is anatomy."""
         grid, share = (each.cpu() for each in pixel_grid(images, self._standardise))
         rest = self.components_.rest(grid.flatten(1).double()).view_as(grid)
-        large = functional.interpolate(rest.square(), size=images.spatial, mode="nearest")
-        return mean_inside(rest.square(), share), error_map(large)
+        return rest.square(), share
 
     @property
     def _standardise(self) -> bool:

@@ -1,0 +1,306 @@
+"""A detector that leaves midclass says the same there, or does not leave."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import makers
+from midclass import Cohort, Detector, ImageBatch, InputError, Prepared, prepare_array
+from midclass.cli.commands import export
+from midclass.cli.options import Options
+from midclass.detectors.base import conformal
+from midclass.detectors.baselines._features import Scale
+from midclass.detectors.baselines._patches import PatchMemory
+from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
+from midclass.detectors.catalogue import detector_class, detector_names
+from midclass.detectors.export import HEAT, Equality, refuse_unable
+from midclass.detectors.folds import Folds
+from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
+from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
+from midclass.detectors.middle_class import MiddleClassDetector
+from midclass.detectors.novelty import Novelty
+from midclass.evaluation.cross_conformal import cross_conformal_scores
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+ALL = (*NAMES, *BY_HEADS)
+NUMBERS = st.floats(-1e4, 1e4, allow_subnormal=False)
+SPREADS = st.floats(1e-6, 1e3)
+EXPORTED = {
+    *("middle_class", "patchcore", "mahalanobis", "nearest_neighbour", "pca"),
+    *("one_class_svm", "intensity", "autoencoder", "denoising_autoencoder"),
+}
+
+
+class Traceable(makers.Brightness):
+    """Scores the mean of an image, and exporters can follow."""
+
+    traced = makers.Brightness.score
+    makes_heat_maps = False
+
+
+def calibrated(scores: NDArray[np.float64], max_fpr: float = 0.1) -> Detector:
+    """A detector of known scores with these calibration scores."""
+    detector = Traceable(makers.recipe())
+    detector.calibration_ = np.sort(scores)
+    detector.max_fpr_ = max_fpr
+    detector.threshold_ = conformal.conformal_threshold(scores, max_fpr)
+    return detector
+
+
+def grey(values: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """Images of these values, and their anatomy, which is everywhere."""
+    pixels = torch.tensor(values, dtype=torch.float32)[:, None, None, None].expand(-1, 1, 8, 8)
+    return pixels, torch.ones(len(values), 1, 8, 8, dtype=torch.bool)
+
+
+def given_class(n: int, seed: int = 0) -> Prepared:
+    prepared = prepare_array(makers.discs(n, seed), makers.trained_recipe())
+    cases = tuple(replace(case, label=0) for case in prepared.cases)
+    return replace(prepared, cases=Cohort(cases))
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1))
+@settings(deadline=None)
+def test_asinh_by_a_logarithm_is_asinh(values: list[float]) -> None:
+    found = asinh(torch.tensor(values, dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(found, np.arcsinh(values), rtol=1e-9, atol=1e-15)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_scores_combine_in_torch_as_they_do_in_numpy(data: st.DataObject) -> None:
+    names = ALL[: data.draw(st.sampled_from([3, 5]))]
+    chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    size = st.lists(NUMBERS, min_size=len(names), max_size=len(names))
+    centre = data.draw(size)
+    spread = data.draw(st.lists(SPREADS, min_size=len(names), max_size=len(names)))
+    raw = np.array(data.draw(st.lists(size, min_size=1, max_size=5)))
+    combination = Combination(tuple(chosen), tuple(centre), tuple(spread), names)
+    found = combination.traced(torch.from_numpy(raw)).numpy()
+    np.testing.assert_allclose(found, combination(raw), rtol=1e-9, atol=1e-12)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_folds_score_in_torch_as_they_do_in_numpy(data: st.DataObject) -> None:
+    folds = data.draw(st.integers(2, 4))
+    values = st.lists(NUMBERS, min_size=0, max_size=6)
+    calibrations = tuple(np.sort(np.array(data.draw(values), float)) for _ in range(folds))
+    if not any(map(len, calibrations)):
+        return
+    rows = st.lists(NUMBERS, min_size=folds, max_size=folds)
+    scores = np.array(data.draw(st.lists(rows, min_size=1, max_size=4)))
+    apart = [
+        abs(column[:, None] - known).min(initial=np.inf) > 2 * TIE * known.std() + 1e-9
+        for known, column in zip(calibrations, scores.T, strict=True)
+        if len(known)
+    ]
+    if not all(apart):  # nearer to a calibration score it counts as equal
+        return
+    found = of_folds(Folds((), calibrations), torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(found, cross_conformal_scores(calibrations, scores), rtol=1e-9)
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=10, max_size=40), st.data())
+@settings(deadline=None)
+def test_p_values_and_flags_of_a_graph_are_those_of_the_detector(
+    calibration: list[float], data: st.DataObject
+) -> None:
+    scores = np.array(data.draw(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=9)))
+    detector = calibrated(np.array(calibration))
+    graph = DetectorGraph(detector)
+    score, p_value, flag = (one.numpy() for one in graph(*grey(scores)))
+    near = detector.calibration_[None] + graph.tie
+    clear = ((scores[:, None] < detector.calibration_) | (scores[:, None] > near + 1e-6)).all(1)
+    np.testing.assert_allclose(score, scores, atol=1e-6)
+    np.testing.assert_array_equal(p_value[clear], detector.p_values(scores[clear]))
+    np.testing.assert_array_equal(flag[clear], (scores > detector.threshold_)[clear])
+
+
+def test_a_score_a_hair_above_the_threshold_is_a_tie_and_no_flag() -> None:
+    detector = calibrated(np.linspace(0.1, 0.9, 19))
+    graph = DetectorGraph(detector)
+    hair = np.array([1e-6, 3 * graph.tie]) + detector.threshold_
+    _, p_value, flag = (one.tolist() for one in graph(*grey(hair)))
+    assert flag == [0, 1]
+    assert p_value == [0.15, 0.1]
+    assert p_value[0] > detector.p_values(hair)[0]  # never smaller than it should be
+
+
+def test_an_image_without_anatomy_has_no_score_and_is_not_normal() -> None:
+    pixels, anatomy = grey(np.array([0.2, 0.2]))
+    anatomy[1] = False
+    score, p_value, flag = (
+        one.tolist() for one in DetectorGraph(calibrated(np.arange(9.0)))(pixels, anatomy)
+    )
+    assert np.isfinite(score[0])
+    assert np.isnan([score[1], p_value[1]]).all()
+    assert flag == [0, -1]
+
+
+@given(st.integers(0, 2**16))
+@settings(max_examples=20, deadline=None)
+def test_patches_are_compared_together_as_one_by_one(seed: int) -> None:
+    rng = makers.seeded(seed)
+    stages = [torch.rand(3, c, side, side, generator=rng) for c, side in ((4, 8), (6, 4), (2, 2))]
+    anatomy = torch.rand(3, 1, 4, 4, generator=rng) > torch.tensor([0.3, 0.7, 1.0]).view(3, 1, 1, 1)
+    anatomy = anatomy.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    batch = ImageBatch.of(torch.rand(3, 1, 32, 32, generator=rng), anatomy)
+    known = torch.rand(50, 10, generator=rng)
+    memory = PatchMemory(Scale.of(known), Scale.of(known)(known))
+    scores, maps = memory.distances(stages, batch)
+    traced, cells = memory.traced(stages, batch)
+    torch.testing.assert_close(traced, scores, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cells, maps, atol=1e-4, rtol=1e-4)
+
+
+@given(st.integers(0, 2**16), st.integers(1, 9))
+@settings(max_examples=20, deadline=None)
+def test_nearest_images_are_the_same_by_a_matrix_product(seed: int, remembered: int) -> None:
+    rng = makers.seeded(seed)
+    features, memory = (torch.randn(n, 30, generator=rng) for n in (4, remembered))
+    found = nearest_traced(features, memory)
+    torch.testing.assert_close(found.float(), nearest(features, memory), atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def learned() -> Callable[[str], Detector]:
+    """Baselines by name, each fitted once."""
+    known: dict[str, Detector] = {}
+
+    def get(name: str) -> Detector:
+        if name not in known:
+            kind = detector_class(name)
+            known[name] = kind(makers.trained_recipe(steps=1)).fit(given_class(40), max_fpr=0.2)
+        return known[name]
+
+    return get
+
+
+@pytest.mark.parametrize(
+    "name", [*sorted({*detector_names()} - {"supervised"}), "supervised.Weighted"]
+)
+def test_a_detector_is_traced_or_refused_by_name(name: str) -> None:
+    kind = detector_class(name)
+    assert issubclass(kind, Traced) == (name in EXPORTED)  # type: ignore[misc]
+    if name not in EXPORTED:
+        with pytest.raises(InputError, match=f"{kind.__name__} cannot be exported"):
+            refuse_unable(kind(makers.trained_recipe()))
+
+
+def assert_alike(detector: Detector, images: Prepared) -> None:
+    """The graph says of images what the detector says, within what a tie is."""
+    graph, batch = DetectorGraph(detector).eval(), images.batch(slice(None))
+    with torch.no_grad():
+        said = dict(zip(graph.names, graph(batch.pixels, batch.anatomy), strict=True))
+    scores = detector.score_samples(images)
+    np.testing.assert_allclose(said["score"], scores, rtol=1e-5, atol=1e-5)
+    assert said["flag"].tolist() == detector.predict(images).tolist()
+    if detector.makes_heat_maps:
+        np.testing.assert_allclose(said["heat_map"], detector.heat_maps(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore"])
+def test_a_graph_says_of_images_what_the_detector_says(
+    name: str, learned: Callable[[str], Detector]
+) -> None:
+    assert_alike(learned(name), given_class(6, seed=5))
+
+
+def test_a_graph_of_folds_says_what_the_detector_says() -> None:
+    detector = detector_class("pca")(makers.trained_recipe())
+    detector.fit(given_class(40), folds=3, max_fpr=0.2)
+    assert_alike(detector, given_class(6, seed=5))
+
+
+@pytest.mark.slow
+def test_the_method_is_traced_with_all_its_witnesses() -> None:
+    detector = MiddleClassDetector(makers.trained_recipe(pretrained="imagenet"))
+    given, rng = given_class(16), np.random.default_rng(0)
+    detector.networks_ = detector._new_networks(given.shape, 2, seed=0).eval()
+    detector.given_ = GivenClass.of(torch.from_numpy(rng.normal(0, 1, (80, 64))))
+    detector.combination_ = Combination.of(rng.normal(0, 1, (30, 5)), ALL)
+    held_out = given_class(8, seed=1).batch(slice(None))
+    pretrained = detector.networks_.pretrained
+    assert pretrained is not None
+    learning = detector.images(given)
+    detector.novelty_ = Novelty.of(pretrained, learning, [held_out], makers.seeded())
+    detector.calibration_ = np.linspace(0, 3, 20)
+    detector.max_fpr_, detector.threshold_ = 0.1, 2.5
+    assert_alike(detector, given_class(6, seed=5))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"flags": ("a", "b")}, "a and 1 more of 9 images are flagged .* alone"),
+        ({"score": 0.2}, "differ by 0.2, where 0.1 is allowed"),
+        ({"score": float("nan")}, "differ by nan"),
+        ({"heat_map": 2 * HEAT}, "heat maps .* differ by 0.02"),
+    ],
+)
+def test_what_differs_is_not_written(wrong: dict[str, Any], said: str) -> None:
+    same = Equality(9, "cases", score=0.1, tolerance=0.1, heat_map=HEAT)
+    same.refuse()
+    with pytest.raises(InputError, match=said):
+        replace(same, **wrong).refuse()
+
+
+def folder_of(detector: Detector, folder: Path, n: int = 24) -> Path:
+    """The saved detector, and discs as files with their manifest."""
+    detector.save(folder / "det")
+    (folder / "images").mkdir()
+    with (folder / "cases.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "patient_id"))
+        for number, disc in enumerate(makers.discs(n, seed=7, square=0.3)):
+            Image.fromarray((disc[0] * 255).astype(np.uint8)).save(folder / f"images/{number}.png")
+            rows.writerow((f"images/{number}.png", 0, f"p{number}"))
+    return folder
+
+
+@pytest.mark.slow
+def test_an_exported_detector_says_the_same_in_onnx_runtime(
+    learned: Callable[[str], Detector], tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    detector = learned("pca")
+    folder_of(detector, tmp_path)
+    done = makers.typed("export det --onnx out.onnx --cohort cases.csv", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "flags of 24 cases of cases.csv" in done.stdout
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
+    about = session.get_modelmeta().custom_metadata_map
+    assert "Research only" in about["midclass.use"]
+    assert json.loads(about["midclass.promise"])["max_fpr"] == 0.2
+    assert float(about["midclass.threshold"]) == detector.threshold_
+    assert str(tmp_path) not in json.dumps(about)
+    images = given_class(5, seed=9)
+    batch = images.batch([*range(5)])
+    whole = session.run(None, {"pixels": batch.pixels.numpy(), "anatomy": batch.anatomy.numpy()})
+    alone = session.run(
+        None, {"pixels": batch.pixels[3:4].numpy(), "anatomy": batch.anatomy[3:4].numpy()}
+    )
+    np.testing.assert_allclose(whole[0], detector.score_samples(images), rtol=1e-5)
+    np.testing.assert_allclose(alone[0], whole[0][3:4], rtol=1e-5)
+    own = tmp_path / "own.onnx"
+    own.write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        export.run(tmp_path / "det", None, onnx=tmp_path / "out.onnx")
+    with pytest.raises(InputError, match="was not written by midclass export"):
+        export.run(tmp_path / "det", None, Options(overwrite=True), onnx=own)
+    assert own.read_text() == "mine"
