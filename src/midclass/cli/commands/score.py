@@ -28,6 +28,7 @@ from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.look import Look
+from midclass.detectors.on_source import view
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -216,9 +217,9 @@ def _write_overlays(
         name, heat = _file_name(prepared.cases.cases[case].case_id), maps.get(row)
         unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
         picture = folder / f"{first + row:05d}_{name}{unseen}.png"
-        pixels = prepared.images([row])[0] / np.float32(65535)
         said = _said(table, int(case), heat is not None and bool(detector.heat_(heat).any()))
-        overlay(picture, Panel(pixels, heat=heat, text=said), detector.heat_)
+        shown = view(prepared, row, detector.recipe, heat)
+        overlay(picture, Panel(shown.pixels, heat=shown.heat, text=said), detector.heat_)
 
 
 def _said(table: ScoreTable, case: int, warm: bool) -> str:
