@@ -52,7 +52,7 @@ def view(prepared: Prepared, row: int, recipe: Recipe, heat: NDArray[Any] | None
         raise InputError(f"{case.path}: was changed while it was scored; score it again")
     image = prepared.cases.read(number, recipe.intensity.window)
     pixels = with_channels(image.pixels, recipe.geometry.channels)
-    shape = picture_shape(placement)
+    shape = picture_shape(placement, recipe.geometry.size)
     small = [Image.fromarray(channel).resize(shape[::-1], BILINEAR) for channel in pixels]
     values = np.stack([np.asarray(channel) for channel in small])
     mask = prepared.masks([row])[0, 0]
@@ -68,12 +68,12 @@ def view(prepared: Prepared, row: int, recipe: Recipe, heat: NDArray[Any] | None
 BILINEAR = Image.Resampling.BILINEAR
 
 
-def picture_shape(placement: Placement) -> tuple[int, int]:
-    """Rows and columns of a picture of the source with square pixels.
+def picture_shape(placement: Placement, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a picture, with square pixels, of the source of a sample of this size.
 
-    >>> picture_shape(Placement((0, 0, 2000, 1000), (2000, 1000)))
-    (1000, 1000)
+    >>> picture_shape(Placement((0, 0, 2000, 1000), (2000, 1000)), (64, 32))
+    (1024, 512)
     """
-    tall, wide = placement.shape[0] * placement.aspect, float(placement.shape[1])
+    tall, wide = placement.shape[0] * placement.aspect(size), float(placement.shape[1])
     scale = min(1.0, LONGEST / max(tall, wide))
     return max(1, round(tall * scale)), max(1, round(wide * scale))

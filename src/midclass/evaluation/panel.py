@@ -52,8 +52,8 @@ def overlay_picture(panel: Panel, scale: HeatScale, remark: str = "") -> NDArray
     """One image and its heat map side by side, and what they mean below: ``(rows, columns, 3)``.
 
     Args:
-        panel: image, heat, and the text that stands below; what is smaller than 384 pixels both
-            ways is enlarged.
+        panel: image, heat, and the text that stands below; what is less than 384 pixels high is
+            enlarged.
         scale: of the detector.
         remark: stands below all.
     """
@@ -63,7 +63,7 @@ def overlay_picture(panel: Panel, scale: HeatScale, remark: str = "") -> NDArray
 
     image, font = rgb(panel.pixels), PIL.ImageFont.load_default(13)
     both = np.concatenate([image, over(image, coloured(panel, scale).heat)], axis=1)
-    times = -(-384 // max(image.shape[:2]))
+    times = max(1, min(-(-384 // len(image)), 1024 // max(image.shape[:2])))
     small = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
     width, height = small.width * times, small.height * times
     lines = [(6, panel.text), (CAPTION * 3 + 14, meaning(scale)), *([(6, remark)] if remark else [])]

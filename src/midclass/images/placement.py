@@ -28,15 +28,15 @@ class Placement:
     shape: tuple[int, int]
     mirrored: bool = False
 
-    @property
-    def aspect(self) -> float:
-        """Height of a pixel of the image over its width; pixels of samples are square."""
-        return (self.box[3] - self.box[1]) / (self.box[2] - self.box[0])
-
     def sizes(self, size: tuple[int, int]) -> tuple[float, float]:
         """Height and width of a pixel of a sample of this size, in pixels of the image."""
         top, left, bottom, right = self.box
         return (bottom - top) / size[0], (right - left) / size[1]
+
+    def aspect(self, size: tuple[int, int]) -> float:
+        """Height of a pixel of the image over its width; those of a sample are square."""
+        high, wide = self.sizes(size)
+        return wide / high
 
     def on_source(
         self,
