@@ -47,9 +47,7 @@ def view(prepared: Prepared, row: int, recipe: Recipe, heat: NDArray[Any] | None
         InputError: the file cannot be read, or is no longer the one that was prepared.
     """
     number, placement = int(prepared.case_index[row]), prepared.placement(row)
-    case = prepared.cases.cases[number]
-    if content_if_readable(case).encode() != prepared.store.contents[prepared.rows[row]]:
-        raise InputError(f"{case.path}: was changed while it was scored; score it again")
+    refuse_changed(prepared, row)
     image = prepared.cases.read(number, recipe.intensity.window)
     pixels = with_channels(image.pixels, recipe.geometry.channels)
     shape = picture_shape(placement, recipe.geometry.size)
@@ -63,6 +61,13 @@ def view(prepared: Prepared, row: int, recipe: Recipe, heat: NDArray[Any] | None
         values = values.clip(0, 1)
     heat = None if heat is None else placement.on_source(heat, shape, smooth=True)
     return View(values, heat)
+
+
+def refuse_changed(prepared: Prepared, row: int) -> None:
+    """Raise InputError where the file of a sample is no longer the one that was prepared."""
+    case = prepared.cases.cases[int(prepared.case_index[row])]
+    if content_if_readable(case).encode() != prepared.store.contents[prepared.rows[row]]:
+        raise InputError(f"{case.path}: was changed while it was scored; score it again")
 
 
 BILINEAR = Image.Resampling.BILINEAR

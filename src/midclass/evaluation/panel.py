@@ -66,7 +66,11 @@ def overlay_picture(panel: Panel, scale: HeatScale, remark: str = "") -> NDArray
     times = max(1, min(-(-384 // len(image)), 1024 // max(image.shape[:2])))
     small = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
     width, height = small.width * times, small.height * times
-    lines = [(6, panel.text), (CAPTION * 3 + 14, meaning(scale)), *([(6, remark)] if remark else [])]
+    lines = [
+        (6, panel.text),
+        (CAPTION * 3 + 14, meaning(scale)),
+        *([(6, remark)] if remark else []),
+    ]
     widest = max(start + math.ceil(font.getlength(text)) + 6 for start, text in lines)
     picture = PIL.Image.new("RGB", (max(width, widest), height + CAPTION * len(lines)))
     picture.paste(small.resize((width, height), PIL.Image.Resampling.BILINEAR))

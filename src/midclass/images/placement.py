@@ -93,7 +93,7 @@ def _along(
     else:
         found = values[np.floor(middle).astype(int).clip(0, samples - 1)]
     found[~inside] = 0
-    return found
+    return np.asarray(found)
 
 
 EDGE = 1e-6

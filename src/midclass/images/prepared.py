@@ -120,9 +120,7 @@ class Prepared:
         at = self.rows[row]
         top, left, bottom, right = self.store.box[at].tolist()
         rows, columns = self.store.source[at].tolist()
-        return Placement(
-            (top, left, bottom, right), (rows, columns), bool(self.store.mirrored[at])
-        )
+        return Placement((top, left, bottom, right), (rows, columns), bool(self.store.mirrored[at]))
 
     def at(self, rows: NDArray[np.int64]) -> Prepared:
         """Some of the samples, as those of the same cases."""

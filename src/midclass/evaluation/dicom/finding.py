@@ -36,7 +36,13 @@ OF_IMAGE = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "FrameOfReferenceUID", "PositionReferenceIndicator"),
     *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"),
-    *("SpacingBetweenSlices", "PatientOrientation", "Laterality", "BurnedInAnnotation", "ImageType"),
+    *(
+        "SpacingBetweenSlices",
+        "PatientOrientation",
+        "Laterality",
+        "BurnedInAnnotation",
+        "ImageType",
+    ),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("DimensionOrganizationSequence", "DimensionIndexSequence"),
@@ -147,10 +153,14 @@ def header_of(about: Any) -> Any:
     for name in (*PATIENT_AND_STUDY, *OF_IMAGE):
         if name in about:
             header[name] = about[name]
-        elif name in PATIENT_AND_STUDY and name not in ("SpecificCharacterSet", "IssuerOfPatientID"):
+        elif name in PATIENT_AND_STUDY and name not in (
+            "SpecificCharacterSet",
+            "IssuerOfPatientID",
+        ):
             setattr(header, name, "")
     for name, form in _FORMS.items():
         if not re.fullmatch(form, str(header[name].value or "")):
+            del header[name]  # the element is the file's, too
             setattr(header, name, "")
     return header
 

@@ -20,6 +20,7 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
+from highdicom.sr.coding import CodedConcept
 from pydicom.sr.codedict import codes
 
 from midclass.evaluation.dicom.finding import MAKER, RESEARCH, Finding, concept
@@ -48,7 +49,9 @@ def report(finding: Finding) -> Any:
         algorithm_id=algorithm,
         measurements=_measurements(finding),
         qualitative_evaluations=[
-            QualitativeEvaluation(concept("result", "Result of one-class classification"), _flag(finding))
+            QualitativeEvaluation(
+                concept("result", "Result of one-class classification"), _flag(finding)
+            )
         ],
         source_images=[
             SourceImageForMeasurementGroup(about.SOPClassUID, about.SOPInstanceUID, frames)
@@ -60,9 +63,7 @@ def report(finding: Finding) -> Any:
     )
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.LN.CTUnspecifiedBodyRegion
-        if about.get("Modality") == "CT"
-        else concept("imaging", "Imaging procedure"),
+        procedure_reported=CodedConcept("363679005", "SCT", "Imaging"),
         imaging_measurements=[group],
     )
     made = EnhancedSR(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription, Segmentation
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -79,12 +79,10 @@ def _one_frame(about: Any, frame: int | None) -> Any:
     known = all(one.get(name) for name in GEOMETRY)
     if not known or (frame is not None and GROUPS[1] not in about):
         for name in ("FrameOfReferenceUID", *GEOMETRY):
-            if name in one:
-                del one[name]
-    if "NumberOfFrames" in one:
-        del one.NumberOfFrames
-    if frame is not None or "FrameOfReferenceUID" not in one:
+            one.pop(name, None)
+    if "NumberOfFrames" in one or "FrameOfReferenceUID" not in one:
         one.SOPClassUID = SecondaryCaptureImageStorage
+    one.pop("NumberOfFrames", None)
     return one
 
 
