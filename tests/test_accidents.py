@@ -28,7 +28,7 @@ from torch import nn
 import midclass
 from makers import phantom_folder, tiny_phantoms, trained
 from midclass import InputError
-from midclass.cli.commands import fit, score, shown
+from midclass.cli.commands import fit, shown
 from midclass.cli.commands.source import Source
 from midclass.cli.console import printable
 from midclass.cli.options import Options

@@ -47,6 +47,8 @@ OF_IMAGE = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("DimensionOrganizationSequence", "DimensionIndexSequence"),
 )
+DATED = (("InstanceCreation", ""), ("Content", ""), ("", "OfSecondaryCapture"))
+"""What stands before and after Date and Time in the names of attributes."""
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
@@ -116,10 +118,12 @@ class Finding:
 
     def dated(self, made: Any) -> Any:
         """The object with this finding's date in place of the clock's."""
-        for name in ("InstanceCreation", "Content"):
-            if f"{name}Date" in made:
-                setattr(made, f"{name}Date", self.made.strftime("%Y%m%d"))
-                setattr(made, f"{name}Time", self.made.strftime("%H%M%S"))
+        for name in DATED:
+            if f"{name[0]}Date{name[1]}" in made:
+                setattr(made, f"{name[0]}Date{name[1]}", self.made.strftime("%Y%m%d"))
+                setattr(made, f"{name[0]}Time{name[1]}", self.made.strftime("%H%M%S"))
+        for item in made.get("ContributingEquipmentSequence") or ():
+            item.ContributionDateTime = self.made.strftime("%Y%m%d%H%M%S")
         return made
 
     def algorithm(self) -> AlgorithmIdentificationSequence:
