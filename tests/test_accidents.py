@@ -28,7 +28,7 @@ from torch import nn
 import midclass
 from makers import phantom_folder, tiny_phantoms, trained
 from midclass import InputError
-from midclass.cli.commands import fit, score
+from midclass.cli.commands import fit, shown
 from midclass.cli.commands.source import Source
 from midclass.cli.console import printable
 from midclass.cli.options import Options
@@ -86,7 +86,7 @@ def test_score_interrupted_while_it_draws_leaves_nothing_and_works_when_typed_ag
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(score, "overlay", interrupt)
+        patch.setattr(shown, "overlay", interrupt)
         stopped = CliRunner().invoke(app, scored)
     assert stopped.exit_code == 130
     assert stopped.stderr == "interrupted: nothing was written; type the same command again\n"
@@ -342,7 +342,7 @@ def test_the_next_command_is_what_a_shell_takes_for_the_same_words(out, manifest
 
 @pytest.mark.parametrize("name", ["東" * 200 + ".png", "a/b\\c:d*", "\udcff.png", "x" * 300, ".."])
 def test_the_picture_of_any_case_has_a_name_that_file_systems_take(tmp_path, name):
-    path = tmp_path / f"00000_{score._file_name(name)}_not_assessed.png"
+    path = tmp_path / f"00000_{shown._file_name(name)}_not_assessed.png"
     path.write_bytes(b"")
     assert len(os.fsencode(path.name)) < 200
 

@@ -15,14 +15,18 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 import midclass
 
 SOURCE = Path(midclass.__file__).parent
+DICOM_OUT = [
+    f"evaluation/dicom/{part}.py" for part in ("capture", "finding", "report", "segmentation")
+]
 WRAPPED = {
     "pydicom": [
         *(f"images/formats/dicom_{part}.py" for part in ("attributes", "file", "frames", "pixels")),
         "images/formats/holding.py",
+        *DICOM_OUT,
     ],
     "gdcm": ["images/formats/jpeg_extended.py"],
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
-    "highdicom": ["images/formats/seg.py"],
+    "highdicom": ["images/formats/seg.py", "detectors/dicom_out.py", *DICOM_OUT],
     "pandas": ["evaluation/table.py"],
     "onnxruntime": ["detectors/export.py"],
     "onnxscript": ["detectors/export.py"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -136,6 +137,16 @@ def score(
     heat_maps: Annotated[
         Path | None, typer.Option(help="Folder for a picture of each image with its heat map.")
     ] = None,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for DICOM objects (report, segmentation, picture) about each DICOM image."
+        ),
+    ] = None,
+    date: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Date of the DICOM objects; by default now."),
+    ] = None,
     max_fpr: Annotated[
         float | None,
         typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
@@ -169,6 +180,8 @@ def score(
         heat_maps=heat_maps,
         not_assessed="leave" if leave_not_assessed else "review",
         max_fpr=max_fpr,
+        dicom=dicom,
+        date=date,
     )
     if not done:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,31 +40,46 @@ class Panel:
 
 
 def overlay(path: Path, panel: Panel, scale: HeatScale) -> None:
-    """One image and its heat map side by side, at least 384 pixels high, and what they mean below.
+    """Write ``overlay_picture`` as a PNG."""
+    import PIL.Image
+
+    picture = PIL.Image.fromarray(overlay_picture(panel, scale))
+    with new_file(path, synced=False) as file:
+        picture.save(file, "png")
+
+
+def overlay_picture(panel: Panel, scale: HeatScale, remark: str = "") -> NDArray[np.uint8]:
+    """One image and its heat map side by side, and what they mean below: ``(rows, columns, 3)``.
 
     Args:
-        path: of the PNG.
-        panel: image, heat, and the text that stands below.
+        panel: image, heat, and the text that stands below; what is less than 384 pixels high is
+            enlarged.
         scale: of the detector.
+        remark: stands below all.
     """
     import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
 
-    image = rgb(panel.pixels)
+    image, font = rgb(panel.pixels), PIL.ImageFont.load_default(13)
     both = np.concatenate([image, over(image, coloured(panel, scale).heat)], axis=1)
-    times = -(-384 // image.shape[0])
+    times = max(1, min(-(-384 // len(image)), 1024 // max(image.shape[:2])))
     small = PIL.Image.fromarray((both * 255).round().astype(np.uint8))
     width, height = small.width * times, small.height * times
-    picture = PIL.Image.new("RGB", (width, height + 2 * CAPTION))
+    lines = [
+        (6, panel.text),
+        (CAPTION * 3 + 14, meaning(scale)),
+        *([(6, remark)] if remark else []),
+    ]
+    widest = max(start + math.ceil(font.getlength(text)) + 6 for start, text in lines)
+    picture = PIL.Image.new("RGB", (max(width, widest), height + CAPTION * len(lines)))
     picture.paste(small.resize((width, height), PIL.Image.Resampling.BILINEAR))
     bar = PIL.Image.fromarray((gradient() * 255).round().astype(np.uint8))
     picture.paste(bar.resize((CAPTION * 3, CAPTION // 2)), (6, height + CAPTION + CAPTION // 4))
-    draw, font = PIL.ImageDraw.Draw(picture), PIL.ImageFont.load_default(13)
-    draw.text((6, height + 3), panel.text, "white", font)
-    draw.text((CAPTION * 3 + 14, height + CAPTION + 3), meaning(scale), "white", font)
-    with new_file(path, synced=False) as file:
-        picture.save(file, "png")
+    draw = PIL.ImageDraw.Draw(picture)
+    for number, (start, text) in enumerate(lines):
+        draw.text((start, height + number * CAPTION + 3), text, "white", font)
+    return np.asarray(picture)
 
 
 def coloured(panel: Panel, scale: HeatScale) -> Panel:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from midclass.errors import InputError
 from midclass.images.case import Case
 from midclass.images.cohort import Cohort
+from midclass.images.placement import Placement
 from midclass.images.sample import OF_USER
 from midclass.images.store import LARGEST, NOTHING, Store
 from midclass.images.traits import TRAITS, traits_of
@@ -114,6 +115,13 @@ class Prepared:
         """``(n, t)``, see ``traits.TRAITS``."""
         return self.store.traits[self.rows]
 
+    def placement(self, row: int) -> Placement:
+        """Where one of the samples lies in its source image."""
+        at = self.rows[row]
+        top, left, bottom, right = self.store.box[at].tolist()
+        rows, columns = self.store.source[at].tolist()
+        return Placement((top, left, bottom, right), (rows, columns), bool(self.store.mirrored[at]))
+
     def at(self, rows: NDArray[np.int64]) -> Prepared:
         """Some of the samples, as those of the same cases."""
         return replace(self, rows=self.rows[rows], case_index=self.case_index[rows])
@@ -181,6 +189,9 @@ class Prepared:
             contents=self.store.contents[self.rows],
             link=self.link,
             traits=traits,
+            box=self.store.box[self.rows],
+            source=self.store.source[self.rows],
+            mirrored=self.store.mirrored[self.rows],
             failed={},
             each=1,
         )

@@ -138,7 +138,7 @@ class Rules:
                 made = make_sample(
                     source.pixels, mask, source.spacing_mm, box, self.geometry, self.intensity
                 )
-                samples.append(replace(made, link=link))
+                samples.append(replace(made, link=link, mirrored=self._mirrors(case)))
             except InputError as error:
                 failed.append(error)
         if not samples:

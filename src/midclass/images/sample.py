@@ -44,6 +44,9 @@ class Sample:
         spacing_mm: ``(rows, cols)``; both are the same.
         traits: see ``images.traits``.
         link: which of the recipe's anatomies found it, from 0 on; ``OF_USER`` a mask of the user's.
+        box: which part of the image it shows.
+        source: ``(rows, columns)`` of the image.
+        mirrored: the image was mirrored before.
     """
 
     pixels: Pixels
@@ -51,6 +54,9 @@ class Sample:
     spacing_mm: tuple[float, float]
     traits: Traits
     link: int = 0
+    box: Box = (0.0, 0.0, 1.0, 1.0)
+    source: tuple[int, int] = (1, 1)
+    mirrored: bool = False
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -161,7 +167,7 @@ def make_sample(
     shown = _shown(mask, step_mm, geometry.outside) * inside
     spacing, pixels = (step_mm, step_mm), values * shown
     traits = traits_of(pixels, mask, spacing, inside, before=values)
-    return Sample(pixels, mask, spacing, traits)
+    return Sample(pixels, mask, spacing, traits, box=box, source=shape)
 
 
 FADE_MM = 10.0

@@ -56,6 +56,9 @@ class Store:
         contents: bytes ``(n,)``: see ``identity.content_of``.
         link: int8 ``(n,)``: by which anatomy, see ``Sample``; ``NOTHING`` where there is no sample.
         traits: float32 ``(n, t)``, see ``traits.TRAITS``.
+        box: float64 ``(n, 4)``: which part of its image each shows, see ``placement``.
+        source: int32 ``(n, 2)``: rows and columns of the image.
+        mirrored: bool ``(n,)``: the image was mirrored before.
         failed: number of the case -> reason; such rows hold zeros.
         each: rows of each case.
     """
@@ -68,6 +71,9 @@ class Store:
     contents: NDArray[np.bytes_]
     link: NDArray[np.int8]
     traits: NDArray[np.float32]
+    box: NDArray[np.float64]
+    source: NDArray[np.int32]
+    mirrored: NDArray[np.bool_]
     failed: dict[int, str]
     each: int = 1
 
@@ -84,6 +90,9 @@ class Store:
             "contents": ("S64", (n,)),
             "link": (np.int8, (n,)),
             "traits": (np.float32, (n, len(TRAITS))),
+            "box": (np.float64, (n, 4)),
+            "source": (np.int32, (n, 2)),
+            "mirrored": (bool, (n,)),
         }
 
     @classmethod
@@ -124,6 +133,9 @@ class Store:
         self.covered[row] = sample.anatomy.sum()
         self.link[row] = sample.link
         self.traits[row] = sample.traits
+        self.box[row] = sample.box
+        self.source[row] = sample.source
+        self.mirrored[row] = sample.mirrored
 
 
 def in_memory(shape: tuple[int, ...], each: int, attempts: Iterable[tuple[int, Attempt]]) -> Store:

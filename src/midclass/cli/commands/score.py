@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import sys
+import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midclass.cli.commands.shown import Shown
 from midclass.cli.console import (
     NAMED,
     bar,
@@ -28,12 +28,12 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
+from midclass.detectors.dicom_out import DicomOut, refuse_none
 from midclass.detectors.look import Look
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.evaluation.panel import Panel, overlay
 from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
@@ -56,19 +56,29 @@ def run(
     heat_maps: Path | None = None,
     not_assessed: NotAssessed = "review",
     max_fpr: float | None = None,
+    dicom: Path | None = None,
+    date: datetime.datetime | None = None,
 ) -> bool:
-    """Score cases of known or unknown class; True where all could be read and assessed."""
+    """Score cases of known or unknown class; True where all could be read and assessed.
+
+    ``date`` is that of the objects in the folder ``dicom``, by default now.
+    """
+    if date is not None and dicom is None:
+        raise InputError("--date is that of what --dicom writes; give both, or none")
     further = _further_tables(cohort, out).values()
     outputs = [Place.table(out), Place.provenance(out), *map(Place.table, further)]
     if heat_maps is not None:
         outputs.append(Place(heat_maps, option="--heat-maps"))
+    if dicom is not None:
+        refuse_none(cohort)
+        outputs.append(Place(dicom, option="--dicom"))
 
     def reads() -> Iterator[Path]:
         yield from (folder, *options.trust)
         yield from files_of(cohort)
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
-        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr)
+        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date)
 
 
 def _run(
@@ -79,24 +89,32 @@ def _run(
     heat_maps: Path | None,
     not_assessed: NotAssessed,
     max_fpr: float | None,
+    dicom: Path | None,
+    date: datetime.datetime | None,
 ) -> bool:
     detector, further = load_detector(folder, options.trust), _further_tables(cohort, out)
     if max_fpr is not None:
         promise(detector, max_fpr)
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
+    made = date or datetime.datetime.now()
+    objects = None if dicom is None else DicomOut(detector, folder, made)
     with bar("scoring") as progress:
         raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
         known = list[str]()
         blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
         with ExitStack() as stack:
             add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
-            pictures = None
-            if heat_maps is not None:
-                made = new_folder(heat_maps, overwrite=options.overwrite, synced=False)
-                pictures = stack.enter_context(made)
-            several = "series" in further
-            scored = _write_scores(detector, cohort, blocks, add, not_assessed, pictures, several)
+            places = [
+                None
+                if place is None
+                else stack.enter_context(
+                    new_folder(place, overwrite=options.overwrite, synced=False)
+                )
+                for place in (heat_maps, dicom)
+            ]
+            shown, several = Shown(places[0], places[1], objects), "series" in further
+            scored = _write_scores(detector, cohort, blocks, add, not_assessed, shown, several)
             tables = _write_further(detector, cohort, scored, further)
             made_of = [further[name] for name in tables]
             write_provenance(detector, folder.resolve().name, out, made_of)
@@ -116,11 +134,26 @@ def _run(
     tell_anatomies(scored.anatomies)
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
+    if objects is not None:
+        _tell_objects(objects, dicom)
     for case, reason in scored.failed[:NAMED]:
         note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
     if unseen > len(scored.failed) or len(scored.failed) > NAMED:
         _tell_unseen(scored, out, not_assessed)
-    return not unseen
+    written = objects is None or not (objects.failed or objects.others)
+    return written and not unseen
+
+
+def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
+    """Of which images DICOM was written, and of which it was not."""
+    say(f"DICOM objects about {objects.written} images: {dicom}")
+    if objects.others:
+        note(
+            f"{cases_in_words(objects.others)} of images that are not DICOM: there is no study to "
+            "write into, nothing was written about them"
+        )
+    for case, reason in objects.failed:
+        note(f"no DICOM objects about {case.case_id}: {reason}")
 
 
 def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
@@ -191,22 +224,22 @@ def _write_scores(
     blocks: Iterator[Prepared],
     add: Callable[[ScoreTable], None],
     not_assessed: NotAssessed,
-    pictures: Path | None = None,
+    shown: Shown,
     series: bool = False,
 ) -> _Scored:
-    """Fill the score table; draw each sample with its heat map, where there is a folder for it."""
+    """Fill the score table; show each sample with its heat map, where there is a place for it."""
     scored, samples = _Scored(), 0
     for cases in cohort.blocks(BLOCK):
         prepared = next(blocks)
         failed, table = prepared.failed, None
         scored.failed += failed
         if len(prepared):
-            looks: Iterable[Look] = detector.looks(prepared, heat_maps=pictures is not None)
-            if pictures is not None:
+            looks: Iterable[Look] = detector.looks(prepared, heat_maps=bool(shown))
+            if shown:
                 looks = list(looks)
             table = score_table(detector, prepared, looks, series=series, not_assessed=not_assessed)
-            if pictures is not None:
-                _write_overlays(detector, prepared, looks, table, pictures, samples)
+            if shown:
+                shown.write(detector, prepared, looks, table, samples)
             scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
             scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
             samples += len(prepared)
@@ -223,44 +256,3 @@ def _write_scores(
         scored.reasons.update(reasons(whole))
         del prepared, table, whole  # or they would stay while the next block is prepared
     return scored
-
-
-def _write_overlays(
-    detector: Detector,
-    prepared: Prepared,
-    looks: Iterable[Look],
-    table: ScoreTable,
-    folder: Path,
-    first: int,
-) -> None:
-    """One picture a sample, numbered from ``first``."""
-    maps = {
-        int(row): heat
-        for look in looks
-        if look.maps is not None
-        for row, heat in zip(look.rows, look.maps, strict=True)
-    }
-    for row, case in enumerate(prepared.case_index):
-        name, heat = _file_name(prepared.cases.cases[case].case_id), maps.get(row)
-        unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
-        picture = folder / f"{first + row:05d}_{name}{unseen}.png"
-        pixels = prepared.images([row])[0] / np.float32(65535)
-        said = _said(table, int(case), heat is not None and bool(detector.heat_(heat).any()))
-        overlay(picture, Panel(pixels, heat=heat, text=said), detector.heat_)
-
-
-def _said(table: ScoreTable, case: int, warm: bool) -> str:
-    """What stands below a picture."""
-    if not table.assessed[case]:
-        return f"not assessed: {table.reason[case]}"
-    flag = "flagged" if table.flagged[case] else "not flagged"
-    place = ", by no single place" if table.flagged[case] and not warm else ""
-    p_value = table.extra["p_value"][case]
-    return f"{flag}{place}: score {table.score[case]:.2f}, p {p_value:.3g}"
-
-
-def _file_name(case_id: str) -> str:
-    """The end of a case's name, as every file system takes it: 120 bytes of letters and digits."""
-    name = re.sub(r"[^\w.-]+", "_", case_id).removesuffix(".png")
-    code = sys.getfilesystemencoding()
-    return name.encode(code, "ignore")[-120:].decode(code, "ignore")

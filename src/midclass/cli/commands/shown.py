@@ -1,0 +1,87 @@
+"""Shown: pictures of scored images with their heat maps, and DICOM objects about them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from midclass.detectors.base import Detector
+from midclass.detectors.dicom_out import DicomOut
+from midclass.detectors.look import Look
+from midclass.detectors.on_source import view
+from midclass.evaluation.panel import Panel, overlay, overlay_picture
+from midclass.evaluation.table import ScoreTable
+from midclass.images.prepare import Prepared
+from midclass.version import __version__
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where what is shown of each sample goes.
+
+    Attributes:
+        pictures: folder of the pictures; None for none.
+        objects: folder of the DICOM objects; likewise.
+        dicom: what writes them.
+    """
+
+    pictures: Path | None = None
+    objects: Path | None = None
+    dicom: DicomOut | None = None
+
+    def __bool__(self) -> bool:
+        return self.pictures is not None or self.dicom is not None
+
+    def write(
+        self,
+        detector: Detector,
+        prepared: Prepared,
+        looks: Iterable[Look],
+        table: ScoreTable,
+        first: int,
+    ) -> None:
+        """Show each sample, numbered from ``first``."""
+        maps = {
+            int(row): heat
+            for look in looks
+            if look.maps is not None
+            for row, heat in zip(look.rows, look.maps, strict=True)
+        }
+        for row, index in enumerate(prepared.case_index):
+            case, heat = int(index), maps.get(row)
+            name = f"{first + row:05d}_{_file_name(prepared.cases.cases[case].case_id)}"
+            panel = None
+            if detector.makes_heat_maps:
+                shown = view(prepared, row, detector.recipe, heat)
+                warm = heat is not None and bool(detector.heat_(heat).any())
+                panel = Panel(shown.pixels, heat=shown.heat, text=_said(table, case, warm))
+            if self.pictures is not None and panel is not None:
+                unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
+                overlay(self.pictures / f"{name}{unseen}.png", panel, detector.heat_)
+            if self.dicom is not None and self.objects is not None:
+                remark = (
+                    f"Research only: not for diagnosis. midclass {__version__}, "
+                    f"{detector.recipe.name}, detector {self.dicom.id[:12]}"
+                )
+                picture = None if panel is None else overlay_picture(panel, detector.heat_, remark)
+                self.dicom.write(self.objects, name, prepared, row, table, heat, picture)
+
+
+def _said(table: ScoreTable, case: int, warm: bool) -> str:
+    """What stands below a picture."""
+    if not table.assessed[case]:
+        return f"not assessed: {table.reason[case]}"
+    flag = "flagged" if table.flagged[case] else "not flagged"
+    place = ", by no single place" if table.flagged[case] and not warm else ""
+    p_value = table.extra["p_value"][case]
+    return f"{flag}{place}: score {table.score[case]:.2f}, p {p_value:.3g}"
+
+
+def _file_name(case_id: str) -> str:
+    """The end of a case's name, as every file system takes it: 120 bytes of letters and digits."""
+    name = re.sub(r"[^\w.-]+", "_", case_id).removesuffix(".png")
+    code = sys.getfilesystemencoding()
+    return name.encode(code, "ignore")[-120:].decode(code, "ignore")

@@ -1,0 +1,155 @@
+"""DICOM out: what a detector says of a DICOM image, as objects in the image's study."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midclass.detectors.base import Detector
+from midclass.detectors.on_source import refuse_changed
+from midclass.detectors.saved import ABOUT
+from midclass.errors import InputError
+from midclass.evaluation.table import ScoreTable
+from midclass.files import new_file
+from midclass.images.case import Case
+from midclass.images.formats.dicom_file import open_header
+from midclass.images.formats.read import file_format
+from midclass.images.identity import hash_of_file
+from midclass.images.prepared import Prepared
+
+
+class DicomOut:
+    """Writes, for each DICOM image, a report, a segmentation and a secondary capture.
+
+    A segmentation is written only where heat is above the beginning of its scale anywhere.
+
+    Args:
+        detector: fitted.
+        saved: the folder from which it was loaded, by which it is identified.
+        made: date and time that the objects bear.
+
+    Raises:
+        InputError: highdicom is not installed.
+    """
+
+    def __init__(self, detector: Detector, saved: Path, made: datetime.datetime) -> None:
+        try:
+            import highdicom  # noqa: F401  # or it would be missed only after the work
+        except ImportError as error:
+            raise InputError(
+                "writing DICOM needs highdicom: pip install 'midclass[seg]', or leave out --dicom"
+            ) from error
+        self.detector, self.made = detector, made
+        self.id = hash_of_file(saved / ABOUT)
+        self.written = 0
+        self.others = 0
+        self.failed: list[tuple[Case, str]] = []
+
+    def write(
+        self,
+        folder: Path,
+        name: str,
+        prepared: Prepared,
+        row: int,
+        table: ScoreTable,
+        heat: NDArray[Any] | None,
+        picture: NDArray[np.uint8] | None,
+    ) -> None:
+        """The objects of one sample; what cannot be written is noted in ``failed``.
+
+        Args:
+            folder: where the files go.
+            name: with which theirs begin.
+            prepared: the samples.
+            row: which of them.
+            table: of all cases of ``prepared``.
+            heat: of the sample; None where there is none.
+            picture: for the secondary capture, ``(rows, columns, 3)``; None for none.
+        """
+        number = int(prepared.case_index[row])
+        case = prepared.cases.cases[number]
+        if not is_dicom_file(case):
+            self.others += 1
+            return
+        try:
+            refuse_changed(prepared, row)
+            objects = self._objects(prepared, row, table, heat, picture)
+        except InputError as error:
+            self.failed.append((case, str(error)))
+            return
+        for kind, made in objects.items():
+            with new_file(folder / f"{name}_{kind}.dcm", synced=False) as file:
+                made.save_as(file, enforce_file_format=True)
+        self.written += 1
+
+    def _objects(
+        self,
+        prepared: Prepared,
+        row: int,
+        table: ScoreTable,
+        heat: NDArray[Any] | None,
+        picture: NDArray[np.uint8] | None,
+    ) -> dict[str, Any]:
+        from midclass.evaluation.dicom.capture import capture
+        from midclass.evaluation.dicom.finding import Finding, header_of
+        from midclass.evaluation.dicom.report import report
+        from midclass.evaluation.dicom.segmentation import segmentation
+
+        number, detector = int(prepared.case_index[row]), self.detector
+        case, placement = prepared.cases.cases[number], prepared.placement(row)
+        warm = None if heat is None else detector.heat_(heat) > 0
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they may quote the header
+                source = header_of(open_header(case.path))
+                several = int(source.get("NumberOfFrames") or 1) > 1
+                finding = Finding(
+                    source,
+                    detector=self.id,
+                    recipe=detector.recipe.name,
+                    threshold=detector.threshold_,
+                    max_fpr=detector.max_fpr_,
+                    made=self.made,
+                    score=float(table.score[number]),
+                    p_value=float(table.extra["p_value"][number]),
+                    flagged=bool(table.flagged[number]),
+                    reason=table.reason[number],
+                    frame=(case.frame or 0) + 1 if several else None,
+                )
+                objects = {"report": report(finding)}
+                if warm is not None and warm.any():
+                    lies = placement.on_source(warm)
+                    objects["segmentation"] = segmentation(finding, lies)
+                if picture is not None:
+                    objects["capture"] = capture(finding, picture)
+                return objects
+        except InputError:
+            raise
+        except Exception as error:  # the words of a library may quote the header
+            kind = type(error).__name__
+            raise InputError(
+                f"its header does not allow an object about it to be written ({kind})"
+            ) from error
+
+
+def is_dicom_file(case: Case) -> bool:
+    """Whether the case is of a DICOM file; one that cannot be read is none."""
+    try:
+        return file_format(case.path) == "DICOM"
+    except InputError:
+        return False
+
+
+def refuse_none(cases: Iterable[Case], is_one: Callable[[Case], bool] = is_dicom_file) -> None:
+    """Raise InputError where no case is of a DICOM file."""
+    if not any(map(is_one, cases)):
+        raise InputError(
+            "none of the images is DICOM, so there is no study for --dicom to write into; "
+            "leave it out, or score DICOM files"
+        )
