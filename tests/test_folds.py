@@ -136,7 +136,9 @@ def test_flag_decision_and_p_value_say_the_same_of_every_case(
     p_values = detector.p_values(detector.score_samples(unseen))
     np.testing.assert_array_equal(flags == 1, decision > 0)
     np.testing.assert_array_equal(flags == 1, p_values <= 0.05)
-    by_fold = np.stack([member.score_samples(unseen) for member in detector.folds_.members], 1)
+    by_fold = np.stack(
+        [member.scores_of(member.looks(unseen), unseen) for member in detector.folds_.members], 1
+    )
     np.testing.assert_array_equal(
         p_values, cross_conformal_p(detector.folds_.calibrations, by_fold)
     )
@@ -150,7 +152,9 @@ def test_a_case_of_several_samples_counts_by_its_most_abnormal_one_in_each_fold(
     detector = MeanAndSpread(trained_recipe()).fit(prepared(60))
     assert detector.folds_ is not None
     several = with_samples(unseen, each=4)
-    by_fold = np.stack([member.score_samples(unseen) for member in detector.folds_.members], 1)
+    by_fold = np.stack(
+        [member.scores_of(member.looks(unseen), unseen) for member in detector.folds_.members], 1
+    )
     highest = by_fold.reshape(-1, 4, 5).max(1)
     p_values = detector.p_values(detector.score_samples(several))
     np.testing.assert_array_equal(
