@@ -87,17 +87,19 @@ class Equality:
 def refuse_unable(detector: Detector) -> None:
     """Raise InputError, before any work, where a detector cannot be exported here."""
     try:
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise InputError("the export needs onnxruntime: pip install 'midclass[onnx]'") from None
-    try:
         DetectorGraph(detector)
     except TypeError as error:
         raise InputError(
             f"{error} cannot be exported: its score is no graph of torch; middle_class, patchcore, "
             "mahalanobis, nearest_neighbour, pca, one_class_svm, intensity and the autoencoders can"
         ) from None
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise InputError("the export needs onnxruntime: pip install 'midclass[onnx]'") from None
+    if not hasattr(torch.compiler, "is_exporting"):
+        raise InputError(f"the export needs torch 2.7 or newer, there is {torch.__version__}")
     if detector.device.type != "cpu":
         raise InputError(
             f"the export is made on the processor, the detector is on {detector.device}; set "
@@ -127,9 +129,7 @@ def exported(
     model = _model(detector, known.shape)
     try:
         session = _session(model.SerializeToString())
-    except (
-        Exception
-    ) as error:  # what the runtime lacks shows when it is asked, in a kind of its own
+    except Exception as error:  # of the runtime's own kind: an operator that it lacks
         raise InputError(
             f"{type(detector).__name__} cannot be exported: {in_one_line(error)}"
         ) from error
