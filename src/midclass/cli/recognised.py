@@ -97,7 +97,7 @@ def no_provenance(path: Path) -> str:
 def no_export(path: Path) -> str:
     """Why a file is no ONNX file of ``midclass export``; "" where it is one, or empty."""
     whole = path.read_bytes()
-    ours = b"midclass.detector_sha256" in whole
+    ours = b"midclass.detector_id" in whole
     return "" if ours or not whole else "was not written by midclass export"
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from midclass.detectors.base import Detector
-from midclass.detectors.saved import ABOUT, CHECKSUMS, REMARKS
-from midclass.images.identity import hash_of_file
+from midclass.detectors.saved import ABOUT, CHECKSUMS, REMARKS, known_id
 from midclass.recipe.entry import Entry
 from midclass.recipe.recipe import Recipe
 from midclass.version import __version__
@@ -31,8 +30,8 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
 
     Returns:
         The fields of ``detector.json`` that are short (version, kind, cases and patients of each
-        part, promised rate, threshold, seed and date where they are there), and ``id`` (SHA-256 of
-        that file), ``name`` of the folder, ``folds`` (how many), ``calibrated`` (cases, patients),
+        part, promised rate, threshold, seed and date where they are there), and ``id`` (see
+        ``provenance.identity``), ``name`` of the folder, ``folds`` (how many), ``calibrated`` (cases, patients),
         ``makes_heat_maps``, ``histories`` (of each network that was trained) and ``recipe``, see
         ``in_words``.
     """
@@ -41,7 +40,7 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
     facts = [state["state"] for state in states if state.get("state")]
     told = [fact[name] for fact in facts for name in REMARKS if name in fact]
     return {name: value for name, value in fields.items() if name not in _KNOWN} | {
-        "id": hash_of_file(folder / ABOUT),
+        "id": known_id(detector),
         "name": folder.resolve().name,
         "folds": len(fields.get("folds") or []),
         "calibrated": {

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from midclass.detectors.base import Detector
 from midclass.detectors.on_source import refuse_changed
-from midclass.detectors.saved import ABOUT
+from midclass.detectors.saved import known_id
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_file
 from midclass.images.case import Case
 from midclass.images.formats.dicom_file import open_header
 from midclass.images.formats.read import file_format
-from midclass.images.identity import hash_of_file
 from midclass.images.prepared import Prepared
 
 
@@ -31,14 +30,13 @@ class DicomOut:
 
     Args:
         detector: fitted.
-        saved: the folder from which it was loaded, by which it is identified.
         made: date and time that the objects bear.
 
     Raises:
         InputError: highdicom is not installed.
     """
 
-    def __init__(self, detector: Detector, saved: Path, made: datetime.datetime) -> None:
+    def __init__(self, detector: Detector, made: datetime.datetime) -> None:
         try:
             import highdicom  # noqa: F401  # or it would be missed only after the work
         except ImportError as error:
@@ -46,7 +44,7 @@ class DicomOut:
                 "writing DICOM needs highdicom: pip install 'midclass[seg]', or leave out --dicom"
             ) from error
         self.detector, self.made = detector, made
-        self.id = hash_of_file(saved / ABOUT)
+        self.id = known_id(detector)
         self.written = 0
         self.others = 0
         self.failed: list[tuple[Case, str]] = []

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from midclass.detectors.graph import NAMES, NOT_ASSESSED, DetectorGraph, tie_of
+from midclass.detectors.saved import known_id
 from midclass.errors import InputError, in_one_line
-from midclass.images.identity import hash_of_file
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
@@ -148,7 +148,7 @@ def about(detector: Detector, folder: Path, found: Equality) -> dict[str, Any]:
         "version": __version__,
         "use": USE,
         "detector": reference_to(type(detector)),
-        "detector_sha256": hash_of_file(folder / "detector.json"),
+        "detector_id": known_id(detector),
         "recipe_name": recipe.name,
         "recipe": without_folders(recipe.to_dict()),
         "geometry": recipe.geometry.model_dump(mode="json"),

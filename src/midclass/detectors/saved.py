@@ -152,6 +152,11 @@ def id_of(detector: Detector) -> str:
     return identity(json.loads(json.dumps(about)), _bytes_of(tensors))
 
 
+def known_id(detector: Detector) -> str:
+    """The id that a detector was saved with; of one of earlier versions it is made now."""
+    return detector.origin_.id or id_of(detector)
+
+
 def files_of(detector: Detector) -> dict[str, bytes]:
     """The files of a fitted detector by name."""
     about, tensors = facts_of(detector)

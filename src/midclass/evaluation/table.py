@@ -184,8 +184,7 @@ class ScoreTable:
             raise InputError(
                 "to_frame: pandas is not installed; pip install pandas, or take columns()"
             ) from None
-        outcomes = {name: getattr(self, name) for name in OUTCOMES}
-        return pandas.DataFrame(self.columns() | outcomes)
+        return pandas.DataFrame(self.columns() | {name: getattr(self, name) for name in OUTCOMES})
 
     def write(self, path: str | Path) -> None:
         """Write the CSV, whole or not at all; every float is read back exactly."""

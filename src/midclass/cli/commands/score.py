@@ -98,7 +98,7 @@ def _run(
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     made = date or datetime.datetime.now()
-    objects = None if dicom is None else DicomOut(detector, folder, made)
+    objects = None if dicom is None else DicomOut(detector, made)
     with bar("scoring") as progress:
         raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
         known = list[str]()

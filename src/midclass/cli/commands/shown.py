@@ -64,7 +64,7 @@ class Shown:
             if self.dicom is not None and self.objects is not None:
                 remark = (
                     f"Research only: not for diagnosis. midclass {__version__}, "
-                    f"{detector.recipe.name}, detector {self.dicom.id[:12]}"
+                    f"{detector.recipe.name}, detector {self.dicom.id}"
                 )
                 picture = None if panel is None else overlay_picture(panel, detector.heat_, remark)
                 self.dicom.write(self.objects, name, prepared, row, table, heat, picture)

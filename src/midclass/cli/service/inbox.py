@@ -213,7 +213,7 @@ def _opened(table: Path, scorer: Scorer) -> set[Arrival]:
         cell = dict(zip(COLUMNS, row, strict=True))
         if cell["detector_id"] != scorer.detector_id:
             raise InputError(
-                f"{table}: holds scores of another detector ({cell['detector_id'][:12]}...); give "
+                f"{table}: holds scores of another detector ({cell['detector_id']}); give "
                 "another --out, so that its files are scored by this one too"
             )
         known.add(Arrival(from_cell(cell["file"]), int(cell["bytes"]), int(cell["modified_ns"])))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.saved import ABOUT
+from midclass.detectors.saved import known_id
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -19,7 +19,6 @@ from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
 from midclass.images.cohort import Cohort
 from midclass.images.formats.holding import images_in
-from midclass.images.identity import hash_of_file
 from midclass.images.prepare import prepare_unkept
 from midclass.images.rules import Rules
 from midclass.version import __version__
@@ -74,7 +73,7 @@ class Scorer:
         self.detector = load_detector(folder, trust)
         if max_fpr is not None:
             promise(self.detector, max_fpr)
-        self.detector_id = hash_of_file(folder / ABOUT)
+        self.detector_id = known_id(self.detector)
         self._rules = Rules(self.detector.recipe)
 
     def score(self, files: Sequence[Arrived]) -> list[Scored]:
