@@ -1,9 +1,8 @@
 """Saved: the files of a saved detector, read within bounds and with nothing taken on trust.
 
-``detector.json`` and ``weights.safetensors`` may come from a stranger, or from half a copy. Here
-they are read, and every number that all detectors have is checked; nothing that they name is
-imported. The checksums of both tell an accident, down to a single bit; who means harm can write
-them anew, so that everything else is checked without them, too. Earlier versions wrote none.
+``detector.json`` and ``weights.safetensors`` may come from a stranger, or from half a copy. Every
+number that all detectors have is checked, and nothing that they name is imported. The checksums
+of both tell an accident; who means harm can write them anew. Earlier versions wrote none.
 """
 
 from __future__ import annotations

@@ -163,9 +163,7 @@ class ScoreTable:
         """The rows of several tables with the same extra columns, one after the other."""
         first = tables[0]
         names = [one.name for one in fields(first) if one.name not in ("extra", "not_assessed")]
-        columns: dict[str, Any] = {
-            n: np.concatenate([getattr(one, n) for one in tables]) for n in names
-        }
+        columns: Any = {n: np.concatenate([getattr(one, n) for one in tables]) for n in names}
         extra = {n: np.concatenate([one.extra[n] for one in tables]) for n in first.extra}
         return replace(first, extra=extra, **columns)
 

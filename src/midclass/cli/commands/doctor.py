@@ -30,11 +30,13 @@ from midclass.version import __version__
 
 EXTRAS = {
     "ray": "studies on a cluster (midclass study --engine ray)",
-    "seg": "masks from DICOM segmentations",
+    "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
+    "onnx": "midclass export: a detector as ONNX",
+    "serve": "midclass serve: a detector as a service",
     "gpl-decoders": "JPEG-LS of 6 or 7 bits (a decoder under GPL-3.0)",
 }
 """What an extra of ``pyproject.toml`` gives to its user."""
-OF_DEVELOPERS = ("dev", "mutants")
+OF_DEVELOPERS = ("dev", "docs", "mutants")
 LEAST_ROOM = 2 * 2**30
 """Bytes that should be free where prepared images are kept."""
 TINY = {
