@@ -32,8 +32,8 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
         The fields of ``detector.json`` that are short (version, kind, cases and patients of each
         part, promised rate, threshold, seed and date where they are there), and ``id`` (see
         ``provenance.identity``), ``name`` of the folder, ``folds`` (how many), ``calibrated``
-        (cases, patients), ``makes_heat_maps``, ``histories`` (of each network that was trained) and ``recipe``, see
-        ``in_words``.
+        (cases, patients), ``makes_heat_maps``, ``histories`` (of each network that was trained)
+        and ``recipe``, see ``in_words``.
     """
     fields = json.loads((folder / ABOUT).read_bytes())
     states = [fields, *(fields.get("folds") or [])]
