@@ -24,7 +24,7 @@ from midclass.cli.commands import export
 from midclass.cli.options import Options
 from midclass.detectors.base import conformal
 from midclass.detectors.baselines._features import Scale
-from midclass.detectors.baselines._patches import PatchMemory
+from midclass.detectors.baselines._patches import PatchMemory, patches_of
 from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
 from midclass.detectors.catalogue import detector_class, detector_names
 from midclass.detectors.export import HEAT, Equality, refuse_unable
@@ -304,3 +304,25 @@ def test_an_exported_detector_says_the_same_in_onnx_runtime(
     with pytest.raises(InputError, match="was not written by midclass export"):
         export.run(tmp_path / "det", None, Options(overwrite=True), onnx=own)
     assert own.read_text() == "mine"
+
+
+def test_a_cell_of_which_exactly_half_is_anatomy_counts_alike_however_it_is_summed() -> None:
+    stages = [torch.rand(1, 4, 8, 8), torch.rand(1, 6, 4, 4), torch.rand(1, 2, 2, 2)]
+    anatomy = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    anatomy[..., ::2] = True  # half of each cell
+    anatomy[..., :16, :] = True
+    batch = ImageBatch.of(torch.rand(1, 1, 32, 32), anatomy)
+    known = torch.rand(50, 10)
+    memory = PatchMemory(Scale.of(known), known)
+    exact = memory.traced(stages, batch)[1]
+    for off in (-1e-6, 1e-6):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "midclass.detectors.baselines._patches.patches_of",
+                lambda stages, batch, off=off: (
+                    patches_of(stages, batch)[0],
+                    patches_of(stages, batch)[1] + off,
+                ),
+            )
+            torch.testing.assert_close(memory.traced(stages, batch)[1], exact)
+    torch.testing.assert_close(memory.distances(stages, batch)[1], exact, atol=1e-4, rtol=1e-4)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.training.networks import (
+    ROUNDED,
     Network,
     Output,
     brought_together,
@@ -70,7 +71,7 @@ class Heads(nn.Module):
         stages = [norm(stage) for norm, stage in zip(self.norms, maps, strict=True)]
         small = self.change_head(brought_together(self.lateral, stages))
         share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
-        logits = only_inside(small.float(), share >= 0.5)
+        logits = only_inside(small.float(), share >= 0.5 - ROUNDED)
         tops = [top_mean(logits, top) for top in TOPS]
         pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
         features = self.hidden(torch.cat([part for both in pooled for part in both], 1))

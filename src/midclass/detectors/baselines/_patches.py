@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.detectors.baselines._features import Scale, euclidean, network_maps
-from midclass.training.networks import Network, under
+from midclass.training.networks import ROUNDED, Network, under
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.types import ImageBatch
 
@@ -94,7 +94,7 @@ class PatchMemory:
         values, share = patches_of(stages, batch)
         near = euclidean(self.scale(values.flatten(1, -2)), self.patches)  # (n, cells, m)
         mean = near.topk(min(NEAREST, len(self.patches)), largest=False).values.mean(2)
-        within = share.flatten(1) > 0.5
+        within = share.flatten(1) > 0.5 + ROUNDED
         apart = torch.where(within, mean, 0)
         most = (TOP * within.sum(1, keepdim=True).double()).round().clamp_min(1)
         ranked = apart.sort(1, descending=True).values
