@@ -32,7 +32,7 @@ from midclass.cli.app import app
 from midclass.detectors.baselines.pca import PCA
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
-from midclass.evaluation.dicom.finding import RESEARCH, Finding, header_of
+from midclass.evaluation.dicom.assessment import RESEARCH, Assessment, header_of
 from midclass.evaluation.dicom.segmentation import segmentation
 
 MARK = (10, 16)
@@ -371,7 +371,7 @@ def test_about_real_files_too(tmp_path: Path) -> None:
         if not path.exists():
             continue
         header = header_of(open_header(path))
-        finding = Finding(
+        assessment = Assessment(
             header,
             "a" * 64,
             "x",
@@ -386,7 +386,7 @@ def test_about_real_files_too(tmp_path: Path) -> None:
         warm = np.zeros((header.Rows, header.Columns), bool)
         warm[3:9, 5] = True
         picture = np.zeros((20, 30, 3), np.uint8)
-        made = report(finding), segmentation(finding, warm), capture(finding, picture)
+        made = report(assessment), segmentation(assessment, warm), capture(assessment, picture)
         for number, one in enumerate(made):
             files.append(tmp_path / f"{path.stem}{number}.dcm")
             one.save_as(files[-1], enforce_file_format=True)

@@ -16,7 +16,7 @@ import midclass
 
 SOURCE = Path(midclass.__file__).parent
 DICOM_OUT = [
-    f"evaluation/dicom/{part}.py" for part in ("capture", "finding", "report", "segmentation")
+    f"evaluation/dicom/{part}.py" for part in ("assessment", "capture", "report", "segmentation")
 ]
 WRAPPED = {
     "pydicom": [

@@ -94,8 +94,8 @@ class DicomOut:
         heat: NDArray[Any] | None,
         picture: NDArray[np.uint8] | None,
     ) -> dict[str, Any]:
+        from midclass.evaluation.dicom.assessment import Assessment, header_of
         from midclass.evaluation.dicom.capture import capture
-        from midclass.evaluation.dicom.finding import Finding, header_of
         from midclass.evaluation.dicom.report import report
         from midclass.evaluation.dicom.segmentation import segmentation
 
@@ -107,7 +107,7 @@ class DicomOut:
                 warnings.simplefilter("ignore")  # they may quote the header
                 source = header_of(open_header(case.path))
                 several = int(source.get("NumberOfFrames") or 1) > 1
-                finding = Finding(
+                assessment = Assessment(
                     source,
                     detector=self.id,
                     recipe=detector.recipe.name,
@@ -120,12 +120,12 @@ class DicomOut:
                     reason=table.reason[number],
                     frame=(case.frame or 0) + 1 if several else None,
                 )
-                objects = {"report": report(finding)}
+                objects = {"report": report(assessment)}
                 if warm is not None and warm.any():
                     lies = placement.on_source(warm)
-                    objects["segmentation"] = segmentation(finding, lies)
+                    objects["segmentation"] = segmentation(assessment, lies)
                 if picture is not None:
-                    objects["capture"] = capture(finding, picture)
+                    objects["capture"] = capture(assessment, picture)
                 return objects
         except InputError:
             raise

@@ -10,16 +10,16 @@ from highdicom.sc import ConversionTypeValues, SCImage
 from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian
 
-from midclass.evaluation.dicom.finding import RESEARCH, Finding
+from midclass.evaluation.dicom.assessment import RESEARCH, Assessment
 
 SERIES = 9803
 
 
-def capture(finding: Finding, picture: NDArray[np.uint8]) -> Any:
+def capture(assessment: Assessment, picture: NDArray[np.uint8]) -> Any:
     """A picture ``(rows, columns, 3)`` in the study of its source."""
-    about = finding.source
-    said = finding.equipment("capture", SERIES)
-    said["sop_instance_uid"] = finding.uid("capture", picture.tobytes())
+    about = assessment.source
+    said = assessment.equipment("capture", SERIES)
+    said["sop_instance_uid"] = assessment.uid("capture", picture.tobytes())
     made = SCImage.from_ref_dataset(
         about,
         pixel_array=picture,
@@ -40,7 +40,7 @@ def capture(finding: Finding, picture: NDArray[np.uint8]) -> Any:
     item = pydicom.Dataset()
     item.ReferencedSOPClassUID = about.SOPClassUID
     item.ReferencedSOPInstanceUID = about.SOPInstanceUID
-    if finding.frame is not None:
-        item.ReferencedFrameNumber = finding.frame
+    if assessment.frame is not None:
+        item.ReferencedFrameNumber = assessment.frame
     made.SourceImageSequence = [item]
-    return finding.dated(made)
+    return assessment.dated(made)

@@ -23,41 +23,48 @@ from highdicom.sr import (
 from highdicom.sr.coding import CodedConcept
 from pydicom.sr.codedict import codes
 
-from midclass.evaluation.dicom.finding import MAKER, RESEARCH, Finding, concept
+from midclass.evaluation.dicom.assessment import MAKER, RESEARCH, Assessment, concept
 from midclass.version import __version__
 
 SERIES = 9801
 
 
-def report(finding: Finding) -> Any:
+def report(assessment: Assessment) -> Any:
     """The score, p-value, threshold, promise and flag of an image, or why there are none."""
-    about = finding.source
+    about = assessment.source
     observer = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-            uid=finding.uid("observer"), name=MAKER, manufacturer_name=MAKER, model_name="midclass"
+            uid=assessment.uid("observer"),
+            name=MAKER,
+            manufacturer_name=MAKER,
+            model_name="midclass",
         ),
     )
     algorithm = AlgorithmIdentification(
-        name=f"midclass {finding.recipe}"[:64],
+        name=f"midclass {assessment.recipe}"[:64],
         version=__version__,
-        parameters=[f"detector sha256 {finding.detector}", f"recipe {finding.recipe}", RESEARCH],
+        parameters=[
+            f"detector sha256 {assessment.detector}",
+            f"recipe {assessment.recipe}",
+            RESEARCH,
+        ],
     )
-    frames = None if finding.frame is None else [finding.frame]
+    frames = None if assessment.frame is None else [assessment.frame]
     group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(finding.uid("tracking"), "midclass score"),
+        tracking_identifier=TrackingIdentifier(assessment.uid("tracking"), "midclass score"),
         algorithm_id=algorithm,
-        measurements=_measurements(finding),
+        measurements=_measurements(assessment),
         qualitative_evaluations=[
             QualitativeEvaluation(
-                concept("result", "Result of one-class classification"), _flag(finding)
+                concept("result", "Result of one-class classification"), _flag(assessment)
             )
         ],
         source_images=[
             SourceImageForMeasurementGroup(about.SOPClassUID, about.SOPInstanceUID, frames)
         ],
     )
-    remark = RESEARCH if not finding.reason else f"{RESEARCH}. Not assessed: {finding.reason}"
+    remark = RESEARCH if not assessment.reason else f"{RESEARCH}. Not assessed: {assessment.reason}"
     group[0].ContentSequence.append(
         TextContentItem(codes.DCM.Comment, remark, RelationshipTypeValues.CONTAINS)
     )
@@ -70,17 +77,17 @@ def report(finding: Finding) -> Any:
         evidence=[about],
         content=content[0],
         is_complete=True,
-        **finding.equipment("report", SERIES),
+        **assessment.equipment("report", SERIES),
     )
-    return finding.dated(made)
+    return assessment.dated(made)
 
 
-def _measurements(finding: Finding) -> list[Measurement]:
+def _measurements(assessment: Assessment) -> list[Measurement]:
     numbers = {
-        "score": ("Score, the higher the more abnormal", finding.score),
-        "p_value": ("p-value among normal cases", finding.p_value),
-        "threshold": ("Threshold of the score", finding.threshold),
-        "max_fpr": ("Promised false-alarm rate at the threshold", finding.max_fpr),
+        "score": ("Score, the higher the more abnormal", assessment.score),
+        "p_value": ("p-value among normal cases", assessment.p_value),
+        "threshold": ("Threshold of the score", assessment.threshold),
+        "max_fpr": ("Promised false-alarm rate at the threshold", assessment.max_fpr),
     }
     return [
         Measurement(concept(code, meaning), value, codes.UCUM.NoUnits)
@@ -89,9 +96,9 @@ def _measurements(finding: Finding) -> list[Measurement]:
     ]
 
 
-def _flag(finding: Finding) -> Any:
-    if finding.reason:
+def _flag(assessment: Assessment) -> Any:
+    if assessment.reason:
         return concept("not_assessed", "Not assessed")
-    if finding.flagged:
+    if assessment.flagged:
         return concept("flagged", "Flagged: unlike normal cases")
     return concept("not_flagged", "Not flagged")

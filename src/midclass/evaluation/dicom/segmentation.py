@@ -13,31 +13,31 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from midclass.evaluation.dicom.finding import Finding, concept
+from midclass.evaluation.dicom.assessment import Assessment, concept
 
 SERIES = 9802
 
 
-def segmentation(finding: Finding, warm: NDArray[np.bool_]) -> Any:
+def segmentation(assessment: Assessment, warm: NDArray[np.bool_]) -> Any:
     """A binary segmentation on the pixels, and in the frame of reference, of the source.
 
     Args:
-        finding: of the image.
+        assessment: of the image.
         warm: ``(rows, columns)`` of the source; somewhere True.
     """
-    about = _one_frame(finding.source, finding.frame)
+    about = _one_frame(assessment.source, assessment.frame)
     description = SegmentDescription(
         segment_number=1,
         segment_label="Unlike normal cases",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=concept("unlike_normal", "Unlike normal cases"),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=finding.algorithm(),
-        tracking_uid=finding.uid("tracking"),
+        algorithm_identification=assessment.algorithm(),
+        tracking_uid=assessment.uid("tracking"),
         tracking_id="midclass score",
     )
-    said = finding.equipment("segmentation", SERIES)
-    said["sop_instance_uid"] = finding.uid("segmentation", warm.tobytes())
+    said = assessment.equipment("segmentation", SERIES)
+    said["sop_instance_uid"] = assessment.uid("segmentation", warm.tobytes())
     made = Segmentation(
         source_images=[about],
         pixel_array=warm.astype(np.uint8),
@@ -48,16 +48,16 @@ def segmentation(finding: Finding, warm: NDArray[np.bool_]) -> Any:
         omit_empty_frames=True,
         **said,
     )
-    organization = finding.uid("dimensions")  # made at random by the library
+    organization = assessment.uid("dimensions")  # made at random by the library
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
     if "FrameOfReferenceUID" not in about:
         made.PatientOrientation = about.get("PatientOrientation") or None  # type 2C
     for source in _references(made):
-        source.ReferencedSOPClassUID = finding.source.SOPClassUID
-        if finding.frame is not None:
-            source.ReferencedFrameNumber = finding.frame
-    return finding.dated(made)
+        source.ReferencedSOPClassUID = assessment.source.SOPClassUID
+        if assessment.frame is not None:
+            source.ReferencedFrameNumber = assessment.frame
+    return assessment.dated(made)
 
 
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")

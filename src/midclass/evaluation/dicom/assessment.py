@@ -1,4 +1,4 @@
-"""Finding: what a detector says of one DICOM image, and what its objects have in common.
+"""Assessment: what a detector says of one DICOM image, and what its objects have in common.
 
 UIDs are made of UUIDs (PS3.5 annex B.2), and these of what is written: the same detector that says
 the same of the same image writes the same instances, whenever it does.
@@ -53,7 +53,7 @@ NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUI
 
 
 @dataclass(frozen=True)
-class Finding:
+class Assessment:
     """What a detector says of one image, or of one frame of it.
 
     Attributes:
@@ -83,7 +83,7 @@ class Finding:
     frame: int | None = None
 
     def uid(self, kind: str, *more: object) -> str:
-        """Of an instance, or of another thing that is of this finding alone."""
+        """Of an instance, or of another thing that is of this assessment alone."""
         said = (self.score, self.p_value, self.flagged, self.reason, self.threshold, self.max_fpr)
         return _uid(kind, self._of_series, self.source.SOPInstanceUID, self.frame, *said, *more)
 
@@ -117,7 +117,7 @@ class Finding:
         }
 
     def dated(self, made: Any) -> Any:
-        """The object with this finding's date in place of the clock's."""
+        """The object with this assessment's date in place of the clock's."""
         for name in DATED:
             if f"{name[0]}Date{name[1]}" in made:
                 setattr(made, f"{name[0]}Date{name[1]}", self.made.strftime("%Y%m%d"))
