@@ -61,7 +61,6 @@ def test_help_and_version_need_no_heavy_library() -> None:
     code = """
 import sys
 from midclass.cli.app import app
-from midclass.cli.commands.fit import tell_checkpoint
 for arguments in (["--help"], ["fit", "--help"], ["--version"]):
     try:
         app(arguments)

@@ -40,7 +40,7 @@ WRAPPED = {
         "preview/page.py",
         "study/plots.py",
     ],
-    "jinja2": ["evaluation/page/write.py", "study/markdown.py"],
+    "jinja2": ["evaluation/page/write.py", "evaluation/markdown.py"],
     "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
 }
 FILES = sorted(SOURCE.rglob("*.py"))

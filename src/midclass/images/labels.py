@@ -73,18 +73,18 @@ def names_of_given(names: Iterable[str]) -> frozenset[str]:
     return frozenset(map(plain, names)) or GIVEN
 
 
-class Placement(NamedTuple):
+class OfFolders(NamedTuple):
     """What the folders above an image say."""
 
     part: str
     word: str
 
 
-def by_folder(called: str) -> Placement:
+def by_folder(called: str) -> OfFolders:
     """The part of a split, where the first folder is called train, test or validation; the class.
 
     >>> by_folder("chest/train/NORMAL/a.png".removeprefix("chest/")), by_folder("flu/p1/a.dcm")
-    (Placement(part='train', word='NORMAL'), Placement(part='', word='flu'))
+    (OfFolders(part='train', word='NORMAL'), OfFolders(part='', word='flu'))
     """
     folders = Path(called).parts[:-1]
     part = ""
@@ -92,7 +92,7 @@ def by_folder(called: str) -> Placement:
         name = plain(folders[0])
         part = "train" if name in TRAIN else "test" if name in TEST else "validation"
         folders = folders[1:]
-    return Placement(part, folders[0] if folders else "")
+    return OfFolders(part, folders[0] if folders else "")
 
 
 @dataclass(frozen=True)
