@@ -128,3 +128,21 @@ def test_samples_of_arrays_and_of_images_in_memory_know_where_they_lie() -> None
     assert prepared.placement(1) == Placement((-10, 0, 30, 40), (20, 40))
     again = prepared.showing(prepared.batch([0, 1]))
     assert again.placement(1) == prepared.placement(1)
+
+
+@given(
+    box=st.tuples(*[st.floats(-5, 5)] * 2, *[st.floats(35, 50)] * 2),
+    slope=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+)
+def test_between_the_middles_of_pixels_smooth_heat_goes_over_in_a_straight_line(
+    box: tuple[float, float, float, float], slope: tuple[float, float]
+) -> None:
+    placement = Placement(box, (40, 44))
+    high, wide = placement.sizes((9, 8))
+    y, x = np.mgrid[:9, :8] + 0.5
+    heat = slope[0] * (box[0] + y * high) + slope[1] * (box[1] + x * wide)
+    back = placement.on_source(heat, smooth=True)
+    y, x = np.mgrid[:40, :44] + 0.5
+    between = (y > box[0] + high / 2) & (y < box[2] - high / 2)
+    between &= (x > box[1] + wide / 2) & (x < box[3] - wide / 2)
+    assert np.abs(back - slope[0] * y - slope[1] * x)[between].max() < 1e-4
