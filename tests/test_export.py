@@ -326,3 +326,37 @@ def test_a_cell_of_which_exactly_half_is_anatomy_counts_alike_however_it_is_summ
             )
             torch.testing.assert_close(memory.traced(stages, batch)[1], exact)
     torch.testing.assert_close(memory.distances(stages, batch)[1], exact, atol=1e-4, rtol=1e-4)
+
+
+class _Patches(torch.nn.Module):
+    """How unusual patches are, as it is part of a graph."""
+
+    def __init__(self, memory: PatchMemory) -> None:
+        super().__init__()
+        self.memory = memory
+
+    def forward(self, fine: Tensor, coarse: Tensor, anatomy: Tensor) -> Tensor:
+        batch = ImageBatch.of(anatomy.float(), anatomy)
+        return self.memory.traced([fine, coarse, coarse], batch)[0]
+
+
+@pytest.mark.slow
+def test_as_many_patches_count_in_onnx_runtime_whatever_their_number() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    rng = makers.seeded()
+    known = torch.rand(50, 10, generator=rng)
+    memory = PatchMemory(Scale.of(known), Scale.of(known)(known))
+    cells = torch.arange(64)[None] < torch.arange(65)[:, None]  # 0 to 64 of them inside
+    anatomy = cells.view(65, 1, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    fine, coarse = (torch.rand(65, c, n, n, generator=rng) for c, n in ((4, 8), (6, 4)))
+    batch = {0: torch.export.Dim("batch", min=1)}
+    program = torch.onnx.export(
+        _Patches(memory), (fine, coarse, anatomy), dynamo=True, dynamic_shapes=(batch,) * 3
+    )
+    assert program is not None
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    inputs = [one.name for one in session.get_inputs()]
+    values = [one.numpy() for one in (fine, coarse, anatomy)]
+    (found,) = session.run(None, dict(zip(inputs, values, strict=True)))
+    exact = memory.distances([fine, coarse, coarse], ImageBatch.of(anatomy.float(), anatomy))[0]
+    np.testing.assert_allclose(found, exact, atol=1e-5)

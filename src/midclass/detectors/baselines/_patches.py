@@ -96,7 +96,9 @@ class PatchMemory:
         mean = near.topk(min(NEAREST, len(self.patches)), largest=False).values.mean(2)
         within = share.flatten(1) > 0.5 + ROUNDED
         apart = torch.where(within, mean, 0)
-        most = (TOP * within.sum(1, keepdim=True).double()).round().clamp_min(1)
+        # Read from a list: half of a patch would be rounded by the runtime's own precision.
+        tops = torch.tensor([max(1, round(TOP * count)) for count in range(within.shape[1] + 1)])
+        most = tops.to(within.device)[within.sum(1, keepdim=True)]
         ranked = apart.sort(1, descending=True).values
         counts = torch.arange(ranked.shape[1], device=ranked.device) < most
         scores = torch.where(counts, ranked, 0).sum(1) / most[:, 0].to(ranked.dtype)
