@@ -18,7 +18,7 @@ THREE = STUDIES / "three_tasks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses"]
+    "study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses", "shipped"]
 )
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
     command = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
@@ -54,7 +54,7 @@ def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, wors
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["three_tasks", "transfer"])
+@pytest.mark.parametrize("study", ["three_tasks", "transfer", "shipped"])
 def test_a_report_says_what_the_score_tables_say(study: str) -> None:
     file = str(STUDIES / study / "study.yaml")
     command = [sys.executable, "-m", "midclass", "report", file, "--check"]
