@@ -92,7 +92,7 @@ def test_score_interrupted_while_it_draws_leaves_nothing_and_works_when_typed_ag
     assert stopped.stderr == "interrupted: nothing was written; type the same command again\n"
     assert not out.exists()
     assert CliRunner().invoke(app, scored).exit_code == 0
-    assert sorted(os.listdir(out)) == ["maps", "s.csv"]
+    assert sorted(os.listdir(out)) == ["maps", "s.csv", "s.provenance.json"]
 
 
 WAIT = """
