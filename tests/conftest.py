@@ -25,6 +25,13 @@ LONG = (
     "test_baselines.py",
     "test_one_look.py",
     "test_novelty.py",
+    "test_patients.py",
+    "test_site.py",
+    "test_heads.py",
+    "test_export.py",
+    "test_identity.py",
+    "test_own_detector.py",
+    "test_demo.py",
 )
 """Files of a minute or more; at the end one process would wait for them alone."""
 

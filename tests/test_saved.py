@@ -27,10 +27,13 @@ from midclass.detectors.catalogue import detector_class, detector_names
 from midclass.detectors.saved import ABOUT, CHECKSUMS, WEIGHTS
 
 KINDS = ["middle_class", "pca", "intensity", "one_class_svm", "autoencoder", "deep_svdd"]
-LEFT_OUT = ["plausible", "midclass", "not_assessed", "threads", "heat", "patient_calibration"]
+ORIGIN = ["id", "seed", "fitted", "versions"]
+LEFT_OUT = [*ORIGIN, "plausible", "midclass", "not_assessed", "threads", "heat"]
+LEFT_OUT += ["patient_calibration"]
 """What a detector of an earlier version may lack."""
 KINDS += ["rotation", "nearest_neighbour", "ganomaly"]
 REMARKS = {"midclass", CHECKSUMS, "cases", "patients", "not_assessed", "history", "training"}
+REMARKS |= {*ORIGIN}
 """Keys on which no score depends."""
 WRONG: list[Any] = [None, True, -1, 0, 1e300, 10**30, float("nan"), float("inf"), "x", [], {}, [[]]]
 SHOWN = prepare_array(discs(6, 5), trained_recipe(), spacing_mm=1.0)

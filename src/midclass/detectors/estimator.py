@@ -81,6 +81,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         Raises:
             NotFittedError: there is no threshold yet.
         """
+        check_is_fitted(self)
         return self.score_samples(images) - self.threshold_
 
     def predict(self, images: Images, not_assessed: NotAssessed = "review") -> NDArray[np.int64]:
@@ -100,13 +101,15 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def prepared(self, images: Images) -> Prepared:
         """The images on the recipe's grid; what was prepared stays as it is.
 
+        What was prepared may be scored by a detector that has learned, and has no threshold yet.
+
         Raises:
-            NotFittedError: there is no threshold yet.
+            NotFittedError: an array, and there is no threshold yet.
             InputError: an array of another kind, see ``prepare_array``.
         """
-        check_is_fitted(self)
         if isinstance(images, Prepared):
             return images
+        check_is_fitted(self)
         return prepare_array(images, self.recipe, self.spacing_mm)
 
     def to_learn(
