@@ -76,22 +76,22 @@ def no_list_of_cases(columns: Sequence[str]) -> Callable[[Path], str]:
 
 def no_audit(path: Path) -> str:
     """Why a file is no JSON of ``midclass audit``; "" where it is one, or empty."""
-    try:
-        about = json.loads(path.read_text(encoding="utf-8") or '{"classes": 0, "advice": 0}')
-    except (ValueError, RecursionError):
-        about = None
-    ours = isinstance(about, dict) and {"classes", "advice"} <= set(about)
-    return "" if ours else "was not written by midclass audit"
+    return _no_json(path, {"classes", "advice"}, "midclass audit")
 
 
 def no_provenance(path: Path) -> str:
     """Why a file does not say where a score table comes from; "" where it does, or is empty."""
+    return _no_json(path, {"scored", "tables"}, "midclass")
+
+
+def _no_json(path: Path, fields: set[str], by: str) -> str:
+    """Why a file is no JSON with these fields; "" where it is, or is empty."""
     try:
-        about = json.loads(path.read_text(encoding="utf-8") or '{"scored": "", "tables": []}')
+        text = path.read_text(encoding="utf-8")
+        about = json.loads(text) if text else dict.fromkeys(fields)
     except (ValueError, RecursionError):
         about = None
-    ours = isinstance(about, dict) and {"scored", "tables"} <= set(about)
-    return "" if ours else "was not written by midclass"
+    return "" if isinstance(about, dict) and fields <= set(about) else f"was not written by {by}"
 
 
 def no_export(path: Path) -> str:

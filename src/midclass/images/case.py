@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,15 @@ class Case:
     slice: float | None = None
     series_id: str = ""
     row: int = 0
+
+
+def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
+    """Cases in another part than the first case of their patient that is in any, each after it."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        known = first.setdefault(case.patient_id, case) if case.part else case
+        if known.part != case.part:
+            yield known, case
 
 
 class Folder(str):

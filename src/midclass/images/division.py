@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from midclass.errors import InputError
-from midclass.images.case import Case
+from midclass.images.case import Case, across_parts
 from midclass.images.cohort import Cohort
 from midclass.images.duplicates import Duplicate
 
@@ -46,14 +46,11 @@ def divided(cases: Sequence[Case], test: float, seed: int) -> list[str]:
 
 def refuse_patients_across(cases: Iterable[Case]) -> None:
     """Raise InputError where folders put a patient into two parts."""
-    first: dict[str, Case] = {}
-    for case in cases:
-        known = first.setdefault(case.patient_id, case) if case.part else case
-        if known.part != case.part:
-            raise InputError(
-                f"{known.case_id} is in {known.part} and {case.case_id} in {case.part}, but they "
-                "are of one patient; --divide divides anew, by patient"
-            )
+    for known, case in across_parts(cases):
+        raise InputError(
+            f"{known.case_id} is in {known.part} and {case.case_id} in {case.part}, but they "
+            "are of one patient; --divide divides anew, by patient"
+        )
 
 
 def one_patient(found: Iterable[Duplicate]) -> dict[str, str]:

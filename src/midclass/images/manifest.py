@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from midclass.errors import InputError
-from midclass.images.case import Case, Folder
+from midclass.images.case import Case, Folder, across_parts
 from midclass.images.columns import (
     SPLIT,
     Divided,
@@ -179,11 +179,8 @@ def _check_unique(path: Path, cases: Sequence[Case]) -> None:
 
 
 def _check_sides(path: Path, cases: Sequence[Case]) -> None:
-    first: dict[str, Case] = {}
-    for case in cases:
-        known = first.setdefault(case.patient_id, case) if case.part else case
-        if known.part != case.part:
-            raise InputError(
-                f"{path}: patient {case.patient_id} is in {known.part} (row {known.row}) and in "
-                f"{case.part} (row {case.row}); keep all rows of a patient in one part"
-            )
+    for known, case in across_parts(cases):
+        raise InputError(
+            f"{path}: patient {case.patient_id} is in {known.part} (row {known.row}) and in "
+            f"{case.part} (row {case.row}); keep all rows of a patient in one part"
+        )
