@@ -1,10 +1,11 @@
-"""The law of anatomies on real images: what middle classes and nuisance do to each recipe's anatomy.
+"""The law of anatomies on real images: what middle classes and nuisance do to an anatomy.
 
-    python tools/anatomy/law.py ../shared/data [--images 100] [--only transfer/fundus] [--page docs/anatomy.md]
+    python tools/anatomy/law.py ../shared/data --page docs/anatomy.md
+    python tools/anatomy/law.py ../shared/data --images 20 --only transfer/fundus
 
-For each collection images of the given class are drawn with a fixed seed, every middle class of the
-recipe is put in, and every part of the nuisance goes to either end of its range. The table gives the
-lowest mean Dice overlap of each kind, where the law asks for .95 and .90. Half an hour on one core.
+For each collection images of the given class are drawn with a fixed seed, every middle class of
+the recipe is put in, and every part of the nuisance goes to either end of its range. The table
+gives the lowest mean Dice overlap of each kind; the law asks for .95 and .90.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _WHITE = 0.97
 _RIM = 0.02
 """Of an image's width: at its border this much shows how dark the surroundings are."""
 _FAINT = 0.016
-"""Of the range: the least that the retina is brighter than its surroundings; four steps of 8 bit."""
+"""Of the range: the retina is brighter than its surroundings by this, four steps of 8 bit."""
 _GLOW = 0.1
 """Of how much brighter most of the field is: what a bright field sheds on its surroundings."""
 _TAB = 0.03
