@@ -187,8 +187,12 @@ def test_what_stands_beside_a_table_names_the_detector_that_made_it(
 
 @pytest.mark.slow
 def test_the_command_ends_with_1_where_something_differs(folder: Path) -> None:
-    done = typed("monitor usual.csv other.csv --detector d --out b.csv", folder)
+    done = typed("monitor usual.csv other.csv --detector d --out b.csv --json", folder)
     assert done.returncode == 1, done.stderr
-    assert "usual.csv: no sign of drift at n=60" in done.stdout
-    assert "other.csv: differs: scores are spread otherwise" in done.stdout
+    assert "usual.csv: no sign of drift at n=60" in done.stderr
+    assert "other.csv: differs: scores are spread otherwise" in done.stderr
+    said = json.loads(done.stdout)
+    assert [one["period"] for one in said["periods"]] == ["usual.csv", "other.csv"]
+    assert said["periods"][1]["verdict"].startswith("differs: scores are spread otherwise")
+    assert said["exit_code"] == 1
     assert "midclass calibrate" in done.stderr

@@ -23,6 +23,7 @@ from midclass.cli.console import (
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.voice import answer
 from midclass.detectors.about import about, made_now
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
@@ -137,6 +138,7 @@ def _run(
     tables = "scores.csv, series.csv" if several else "scores.csv"
     say(f"saved: {out} ({tables}, summary.json, {pictures})")
     say(f"to look at in a browser: {out / PAGE}")
+    answer({"folder": out, "page": out / PAGE}, **figures)
     return figures
 
 

@@ -13,6 +13,7 @@ from midclass.cli.console import cell, new_table, note, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_list
+from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.provenance import beside
 from midclass.detectors.storage import load_detector
@@ -57,6 +58,7 @@ def run(
         _write(out, rows)
         _tell(rows)
         say(f"saved: {out}")
+        answer({"periods": out}, detector=detector.origin_.id, periods=list(map(_row, rows)))
     return not any(row.differs for row in rows)
 
 
@@ -105,13 +107,16 @@ def _strange(path: Path) -> str:
     return "was not written by midclass monitor" if no_list(path, (*COLUMNS, "verdict")) else ""
 
 
+def _row(row: Period) -> dict[str, object]:
+    return {name: getattr(row, name) for name in COLUMNS} | {"verdict": row.verdict}
+
+
 def _write(out: Path, rows: Sequence[Period]) -> None:
     with new_text(out) as text:
         writer = csv.writer(LineEnds(text))
         writer.writerow((*COLUMNS, "verdict"))
         for row in rows:
-            values = [getattr(row, name) for name in COLUMNS]
-            writer.writerow([as_cell(_text(value)) for value in (*values, row.verdict)])
+            writer.writerow([as_cell(_text(value)) for value in _row(row).values()])
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,7 @@ from midclass.cli.console import (
     NAMED,
     bar,
     cases_in_words,
+    fault,
     name_unseen,
     note,
     say,
@@ -26,6 +27,7 @@ from midclass.cli.console import (
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
+from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.dicom_out import DicomOut, refuse_none
@@ -137,9 +139,21 @@ def _run(
     if objects is not None:
         _tell_objects(objects, dicom)
     for case, reason in scored.failed[:NAMED]:
-        note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
+        fault(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
     if unseen > len(scored.failed) or len(scored.failed) > NAMED:
         _tell_unseen(scored, out, not_assessed)
+    answer(
+        {"scores": out, "heat_maps": heat_maps, "dicom": dicom}
+        | {name: further[name] for name in tables},
+        detector=detector.origin_.id,
+        cases=scored.cases,
+        flagged=scored.flagged,
+        not_assessed=unseen,
+        reasons=scored.reasons,
+        flagged_of={name: int(table.flagged.sum()) for name, table in tables.items()},
+        fitted_with=fitted,
+        dicom_images=None if objects is None else objects.written,
+    )
     written = objects is None or not (objects.failed or objects.others)
     return written and not unseen
 
@@ -148,12 +162,12 @@ def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
     """Of which images DICOM was written, and of which it was not."""
     say(f"DICOM objects about {objects.written} images: {dicom}")
     if objects.others:
-        note(
+        fault(
             f"{cases_in_words(objects.others)} of images that are not DICOM: there is no study to "
             "write into, nothing was written about them"
         )
     for case, reason in objects.failed:
-        note(f"no DICOM objects about {case.case_id}: {reason}")
+        fault(f"no DICOM objects about {case.case_id}: {reason}")
 
 
 def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
@@ -193,7 +207,7 @@ def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
     name_unseen(scored.unseen, unseen - min(failed, NAMED), out)
     why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
     review = {"review": "a person should look at them", "leave": "they are left out"}
-    note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
+    fault(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
 
 
 @dataclass
