@@ -216,8 +216,8 @@ def evaluate(
 ) -> None:
     """Measure a detector on labelled, unseen images; write figures, and a page to look at them.
 
-    Patients and images that it was fitted with are refused. Where cases cannot be assessed, they
-    are listed at the end, and the exit code is 1.
+    Patients and images that it was fitted with are refused. Files that cannot be read, and cases
+    that cannot be assessed, are listed at the end, and the exit code is then 1.
     """
     from midclass.cli.commands import evaluate
     from midclass.cli.commands.source import Source
@@ -225,7 +225,7 @@ def evaluate(
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite)
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
-    if any(figures["not_assessed"].values()):
+    if figures["reasons"]:
         raise typer.Exit(1)
 
 
