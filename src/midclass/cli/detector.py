@@ -161,6 +161,14 @@ def score(
         float | None,
         typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
     ] = None,
+    equipment: Annotated[
+        bool,
+        typer.Option(
+            "--equipment",
+            help="Add week, device and spacing from DICOM headers, for monitor; dates are told by "
+            "their week alone.",
+        ),
+    ] = False,
     leave_not_assessed: Annotated[
         bool,
         typer.Option(
@@ -192,6 +200,7 @@ def score(
         max_fpr=max_fpr,
         dicom=dicom,
         date=date,
+        equipment=equipment,
     )
     if not done:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,7 +19,15 @@ from midclass.detectors.provenance import beside
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.cells import LineEnds, as_cell
-from midclass.evaluation.drift import Baseline, Period, by_week, drift, refuse_other
+from midclass.evaluation.drift import (
+    WEEK,
+    Baseline,
+    Period,
+    by_week,
+    drift,
+    refuse_other,
+)
+from midclass.evaluation.equipment import first_seen
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_text
 
@@ -52,14 +60,25 @@ def run(
         found = {str(path): _table(path, detector, baseline) for path in tables}
         if len(found) < len(tables):
             raise InputError("a table is named twice; give each once")
-        weekly = dates or (DATES if all(DATES in one.extra for one in found.values()) else None)
+        weekly = dates or _weekly(found)
         periods = by_week(found, weekly) if weekly else _by_table(found)
         rows = drift(periods, baseline)
         _write(out, rows)
         _tell(rows)
+        _tell_equipment(rows, first_seen(periods))
         say(f"saved: {out}")
         answer({"periods": out}, detector=detector.origin_.id, periods=list(map(_row, rows)))
     return not any(row.differs for row in rows)
+
+
+def _weekly(tables: Mapping[str, ScoreTable]) -> str | None:
+    """The column of dates, or of weeks of which any is told; None where each table is a row."""
+    columns = [one.extra for one in tables.values()]
+    if all(DATES in one for one in columns):
+        return DATES
+    told = all(WEEK in one for one in columns)
+    told = told and any(one[WEEK].dtype.kind == "U" for one in columns)
+    return WEEK if told else None
 
 
 def baseline_of(detector: Detector) -> Baseline:
@@ -159,6 +178,18 @@ def _tell(rows: Sequence[Period]) -> None:
             "no sign is no proof: the intervals say what could still be; give all tables so far "
             "each time, so that every look is counted"
         )
+
+
+def _tell_equipment(rows: Sequence[Period], new: Mapping[str, str]) -> None:
+    """Devices and spacing by period, where tables say so, and which devices are new."""
+    for row in rows:
+        if row.devices:
+            say(f"{row.period}: taken by {row.devices}")
+        if row.spacing_mm is not None:
+            spread = f"{row.spacing_low:g} to {row.spacing_high:g}"
+            say(f"{row.period}: spacing {row.spacing_mm:g} mm ({spread})")
+    for device, period in new.items():
+        note(f"{period}: the first images of {device}; nothing before says how it is scored")
 
 
 def _share(value: float, low: float, high: float) -> str:

@@ -31,6 +31,7 @@ from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.dicom_out import DicomOut, refuse_none
+from midclass.detectors.equipment import with_equipment
 from midclass.detectors.look import Look
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
@@ -60,10 +61,12 @@ def run(
     max_fpr: float | None = None,
     dicom: Path | None = None,
     date: datetime.datetime | None = None,
+    equipment: bool = False,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed.
 
-    ``date`` is that of the objects in the folder ``dicom``, by default now.
+    ``date`` is that of the objects in the folder ``dicom``, by default now; ``equipment`` adds the
+    columns of ``with_equipment``.
     """
     if date is not None and dicom is None:
         raise InputError("--date is that of what --dicom writes; give both, or none")
@@ -80,7 +83,9 @@ def run(
         yield from files_of(cohort)
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
-        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date)
+        return _run(
+            folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date, equipment
+        )
 
 
 def _run(
@@ -93,6 +98,7 @@ def _run(
     max_fpr: float | None,
     dicom: Path | None,
     date: datetime.datetime | None,
+    equipment: bool,
 ) -> bool:
     detector, further = load_detector(folder, options.trust), _further_tables(cohort, out)
     if max_fpr is not None:
@@ -116,7 +122,9 @@ def _run(
                 for place in (heat_maps, dicom)
             ]
             shown, several = Shown(places[0], places[1], objects), "series" in further
-            scored = _write_scores(detector, cohort, blocks, add, not_assessed, shown, several)
+            scored = _write_scores(
+                detector, cohort, blocks, add, not_assessed, shown, several, equipment
+            )
             tables = _write_further(detector, cohort, scored, further)
             made_of = [further[name] for name in tables]
             write_provenance(detector, folder.resolve().name, out, made_of)
@@ -240,6 +248,7 @@ def _write_scores(
     not_assessed: NotAssessed,
     shown: Shown,
     series: bool = False,
+    equipment: bool = False,
 ) -> _Scored:
     """Fill the score table; show each sample with its heat map, where there is a place for it."""
     scored, samples = _Scored(), 0
@@ -261,7 +270,7 @@ def _write_scores(
         whole = with_failed(
             detector, cases, table, failed, series=series, not_assessed=not_assessed
         )
-        add(whole)
+        add(with_equipment(whole, cases, prepared) if equipment else whole)
         scored.patient += whole.patient_id.tolist()
         scored.label += whole.label.tolist()
         scored.score += whole.score.tolist()
