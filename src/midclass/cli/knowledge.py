@@ -11,6 +11,7 @@ from midclass.cli.options import (
     Cache,
     GivenImages,
     Options,
+    Overwrite,
     Part,
     RecipeName,
     Root,
@@ -24,9 +25,6 @@ from midclass.cli.options import (
 
 def show(
     recipe: RecipeName,
-    manifest: Annotated[
-        Path | None, typer.Argument(metavar="[MANIFEST]", help="The same as --cohort.")
-    ] = None,
     cohort: GivenImages = None,
     split: Split = None,
     part: Part = None,
@@ -36,14 +34,14 @@ def show(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw what a recipe makes of given-class images."""
     from midclass.cli.commands import show
     from midclass.cli.commands.source import Source
 
-    where = cohort or manifest
-    source = None if where is None else Source(where, split, part, root)
-    show.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)
+    source = None if cohort is None else Source(cohort, split, part, root)
+    show.run(recipe, source, Options.of(trust, cache, overwrite), out=out, n=n, seed=seed)
 
 
 def check(
@@ -84,10 +82,12 @@ def audit(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Ask before training whether a recipe's knowledge is usable."""
     from midclass.cli.commands import audit
     from midclass.cli.commands.source import Source
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    audit.run(recipe, source, Options.of(trust, cache), out=out, outlines=outlines, n=n, seed=seed)
+    options = Options.of(trust, cache, overwrite)
+    audit.run(recipe, source, options, out=out, outlines=outlines, n=n, seed=seed)

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+KINDS = ("head", "chest", "breast")
+"""Phantoms that ``demo`` knows."""
+DETECTORS = (
+    *("middle_class", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
+    *("denoising_autoencoder", "ganomaly", "intensity", "mahalanobis", "nearest_neighbour"),
+    *("nsa", "one_class_svm", "patchcore", "pca", "perturbation", "rotation", "supervised"),
+)
+"""The method, and the baselines; named here, since to list them would import torch."""
+
+
+def one_of(*names: str) -> Callable[[str], list[str]]:
+    """What a shell completes to, of some names."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def _recipes(incomplete: str) -> list[str]:
+    from midclass.recipe.file import shipped
+
+    return one_of(*shipped())(incomplete)
+
+
 RecipeName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A shipped recipe by name, or a .yaml file.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A shipped recipe by name (midclass recipes lists them), or a .yaml file.",
+        autocompletion=_recipes,
+    ),
 ]
 DetectorFolder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DETECTOR", help="Folder written by fit.")
@@ -23,15 +49,18 @@ GivenImages: TypeAlias = Annotated[
 ]
 Split: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="Column with the parts of a split, or FILE.csv:COLUMN beside the manifest."),
+    typer.Option(
+        help="Column with the parts of a split, by default split, or FILE.csv:COLUMN beside the "
+        "manifest."
+    ),
 ]
 Part: TypeAlias = Annotated[
     str | None, typer.Option(help="Part of the split; by default train to fit, test to evaluate.")
 ]
 Root: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder to which the manifest's paths are relative.")
+    Path | None,
+    typer.Option(help="Folder to which the manifest's paths are relative; by default its own."),
 ]
-Out: TypeAlias = Annotated[Path | None, typer.Option(help="Folder to write.")]
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Cache: TypeAlias = Annotated[
     Path | None,
@@ -48,6 +77,7 @@ Patients: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="header|folder|file",
+        autocompletion=one_of("header", "folder", "file"),
         help="By what patients are told apart: PatientID (else the study, else the file), or the "
         "folder or file alone.",
     ),

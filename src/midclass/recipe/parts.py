@@ -77,10 +77,17 @@ MODALITIES = frozenset(
 Others (OT, SC, what is in no list) say nothing, and are not repeated: it may be a name."""
 
 
+PROJECTIONS = frozenset(("CR", "DG", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA", "XR"))
+"""Modalities whose images are no slices."""
+VOLUME = "slice of a volume"
+"""In place of the modality of a file without one, such as NIfTI, that holds a stack of slices."""
+
+
 class Accepts(Part):
     """Which DICOM files belong to the task, by their headers; the fields are in blank.yaml.
 
-    A file that does not say is accepted, and so is every other format.
+    A file that does not say is accepted, and so is every other format; but a slice of a volume is
+    no projection.
 
     >>> chest = Accepts(modality=("CR", "DX"), body_part=("CHEST",))
     >>> chest.refuse("CR", "CHEST_TO_PELVIS")
@@ -107,7 +114,7 @@ change accepts
         """Refuse an image of another kind than the recipe is for.
 
         Args:
-            modality: Modality.
+            modality: Modality, or ``VOLUME``.
             body_part: BodyPartExamined (PS3.16 annex L), in which a name of the recipe may be
                 part of a longer one.
 
@@ -115,6 +122,9 @@ change accepts
             InputError: names the attribute.
         """
         way_out = "take another recipe, or change accepts"
+        if modality == VOLUME and self.modality and PROJECTIONS.issuperset(self.modality):
+            accepted = ", ".join(self.modality)
+            raise InputError(f"is a slice of a volume, the recipe accepts {accepted}; {way_out}")
         if self.modality and modality in MODALITIES and modality not in self.modality:
             accepted = ", ".join(self.modality)
             raise InputError(f"Modality is {modality}, the recipe accepts {accepted}; {way_out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from midclass.cli.commands.source import (
@@ -14,6 +15,7 @@ from midclass.cli.commands.source import (
 from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.voice import answer
 from midclass.detectors.site import Shift, set_threshold
 from midclass.detectors.storage import load_detector
 from midclass.detectors.workplace import save_knowing
@@ -50,6 +52,16 @@ def run(
         if unseen := detector.not_assessed_["calibrate"]:
             note(f"note: {cases_in_words(unseen)} of {len(given)} cannot be assessed")
         say(f"{'saved':<16} {out}")
+        answer(
+            {"detector": out},
+            id=detector.origin_.id,
+            cases=len(given),
+            not_assessed=unseen,
+            local_normals=asdict(shift) | {"differ": shift.differs},
+            threshold=detector.threshold_,
+            threshold_before=before,
+            promised=detector.promise(),
+        )
     return out
 
 

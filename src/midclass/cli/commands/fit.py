@@ -18,6 +18,7 @@ from midclass.cli.commands.source import (
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.image_scores import USABLE
@@ -53,7 +54,9 @@ def run(
         model = _fit(
             recipe, source, options, out, seed, max_fpr, folds, detector, positives, duplicates
         )
-        _tell(model, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _tell(model, seconds)
+        _answer(model, out, seconds)
         say(f"{'saved':<16} {out}")
         say(f"{'next':<16} {_next(out, source, options)}")
     return out
@@ -132,6 +135,23 @@ def _tell(detector: Detector, seconds: float) -> None:
     say(f"{'time':<16} {_duration(seconds)}")
     same = f"this seed, this machine and this number of threads ({detector.threads_})"
     say(f"{'the same bytes':<16} come with {same}")
+
+
+def _answer(detector: Detector, out: Path, seconds: float) -> None:
+    """The same for ``--json``."""
+    answer(
+        {"detector": out},
+        recipe=detector.recipe.name,
+        id=detector.origin_.id,
+        cases=detector.cases_,
+        patients=detector.patients_,
+        not_assessed=detector.not_assessed_,
+        folds=None if detector.folds_ is None else len(detector.folds_),
+        threshold=detector.threshold_,
+        promised=detector.promise(),
+        history=getattr(detector, "history_", None),
+        seconds=round(seconds, 1),
+    )
 
 
 def tell_checkpoint(detector: Detector) -> None:

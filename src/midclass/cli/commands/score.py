@@ -16,6 +16,7 @@ from midclass.cli.console import (
     NAMED,
     bar,
     cases_in_words,
+    fault,
     name_unseen,
     note,
     say,
@@ -26,9 +27,11 @@ from midclass.cli.console import (
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
+from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.dicom_out import DicomOut, refuse_none
+from midclass.detectors.equipment import with_equipment
 from midclass.detectors.look import Look
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
@@ -58,10 +61,12 @@ def run(
     max_fpr: float | None = None,
     dicom: Path | None = None,
     date: datetime.datetime | None = None,
+    equipment: bool = False,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed.
 
-    ``date`` is that of the objects in the folder ``dicom``, by default now.
+    ``date`` is that of the objects in the folder ``dicom``, by default now; ``equipment`` adds the
+    columns of ``with_equipment``.
     """
     if date is not None and dicom is None:
         raise InputError("--date is that of what --dicom writes; give both, or none")
@@ -78,7 +83,9 @@ def run(
         yield from files_of(cohort)
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
-        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date)
+        return _run(
+            folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date, equipment
+        )
 
 
 def _run(
@@ -91,6 +98,7 @@ def _run(
     max_fpr: float | None,
     dicom: Path | None,
     date: datetime.datetime | None,
+    equipment: bool,
 ) -> bool:
     detector, further = load_detector(folder, options.trust), _further_tables(cohort, out)
     if max_fpr is not None:
@@ -114,7 +122,9 @@ def _run(
                 for place in (heat_maps, dicom)
             ]
             shown, several = Shown(places[0], places[1], objects), "series" in further
-            scored = _write_scores(detector, cohort, blocks, add, not_assessed, shown, several)
+            scored = _write_scores(
+                detector, cohort, blocks, add, not_assessed, shown, several, equipment
+            )
             tables = _write_further(detector, cohort, scored, further)
             made_of = [further[name] for name in tables]
             write_provenance(detector, folder.resolve().name, out, made_of)
@@ -137,9 +147,21 @@ def _run(
     if objects is not None:
         _tell_objects(objects, dicom)
     for case, reason in scored.failed[:NAMED]:
-        note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
+        fault(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
     if unseen > len(scored.failed) or len(scored.failed) > NAMED:
         _tell_unseen(scored, out, not_assessed)
+    answer(
+        {"scores": out, "heat_maps": heat_maps, "dicom": dicom}
+        | {name: further[name] for name in tables},
+        detector=detector.origin_.id,
+        cases=scored.cases,
+        flagged=scored.flagged,
+        not_assessed=unseen,
+        reasons=scored.reasons,
+        flagged_of={name: int(table.flagged.sum()) for name, table in tables.items()},
+        fitted_with=fitted,
+        dicom_images=None if objects is None else objects.written,
+    )
     written = objects is None or not (objects.failed or objects.others)
     return written and not unseen
 
@@ -148,12 +170,12 @@ def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
     """Of which images DICOM was written, and of which it was not."""
     say(f"DICOM objects about {objects.written} images: {dicom}")
     if objects.others:
-        note(
+        fault(
             f"{cases_in_words(objects.others)} of images that are not DICOM: there is no study to "
             "write into, nothing was written about them"
         )
     for case, reason in objects.failed:
-        note(f"no DICOM objects about {case.case_id}: {reason}")
+        fault(f"no DICOM objects about {case.case_id}: {reason}")
 
 
 def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
@@ -193,7 +215,7 @@ def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
     name_unseen(scored.unseen, unseen - min(failed, NAMED), out)
     why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
     review = {"review": "a person should look at them", "leave": "they are left out"}
-    note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
+    fault(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
 
 
 @dataclass
@@ -226,6 +248,7 @@ def _write_scores(
     not_assessed: NotAssessed,
     shown: Shown,
     series: bool = False,
+    equipment: bool = False,
 ) -> _Scored:
     """Fill the score table; show each sample with its heat map, where there is a place for it."""
     scored, samples = _Scored(), 0
@@ -247,7 +270,7 @@ def _write_scores(
         whole = with_failed(
             detector, cases, table, failed, series=series, not_assessed=not_assessed
         )
-        add(whole)
+        add(with_equipment(whole, cases, prepared) if equipment else whole)
         scored.patient += whole.patient_id.tolist()
         scored.label += whole.label.tolist()
         scored.score += whole.score.tolist()

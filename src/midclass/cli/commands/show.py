@@ -28,8 +28,9 @@ def run(
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
     page.check_format(out)
-    output = Place(out, "file", strange=no_picture, unasked=True)
-    with claimed(output, reads=read_by(source, recipe_name, *options.trust)):
+    output = Place(out, "file", strange=no_picture)
+    reads = read_by(source, recipe_name, *options.trust)
+    with claimed(output, reads=reads, overwrite=options.overwrite):
         _run(recipe_name, source, options, out, n, seed)
 
 
