@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from makers import Brightness, recipe
-from midclass import Cohort, ImageBatch, InputError, Lesson, MiddleClassDetector, Prepared, prepare
+from makers import Brightness, manifest, recipe
+from midclass import Cohort, ImageBatch, InputError, Lesson, MiddleClassDetector, prepare
+from midclass.cli.commands import evaluate, fit, score
+from midclass.cli.commands.source import Source
+from midclass.cli.options import Options
 from midclass.detectors import on_source, sliding
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.export import refuse_unable
 from midclass.detectors.eye import taught
 from midclass.detectors.storage import load_detector
+from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
 from midclass.images.prepare import prepare_array
 from midclass.images.tiles import Tiles, over_anatomy, planned, to_learn_from
@@ -57,6 +61,26 @@ def bodies(n: int, seed: int = 0, shape: tuple[int, int] = (60, 50)) -> np.ndarr
     body = 0.4 * (np.hypot(x, y) < rng.uniform(0.6, 0.95, (n, 1, 1)))
     images = body + rng.normal(0, 0.03, (n, *shape)) + 0.1
     return images.clip(0, 1)[:, None].astype(np.float32)
+
+
+SPOTS = '''
+from midclass import Detector
+
+class Spots(Detector):
+    """Scores the brightest pixel of an image; heat is its brightness."""
+
+    def learn(self, lesson):
+        """Nothing."""
+
+    def score(self, images):
+        return (images.pixels * images.anatomy).amax((1, 2, 3)), images.pixels.clone()
+
+    def state(self):
+        return {}, {}
+
+    def restore(self, tensors, facts):
+        """Nothing."""
+'''
 
 
 class Spots(Brightness):
@@ -161,23 +185,44 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
 def test_the_order_of_tiles_changes_neither_score_nor_map(order: list[int]) -> None:
     rng = np.random.default_rng(0)
     corners = np.array([(y, x) for y in (0, 4, 8) for x in (0, 3, 8)])
-    scores, heat = rng.normal(size=9), rng.uniform(size=(9, 8, 8))
-    assert sliding.case_score(scores[order]) == sliding.case_score(scores) == scores.max()
-    found = sliding.blended(corners, heat, (16, 16))
-    again = sliding.blended(corners[order], heat[order], (16, 16))
-    assert np.abs(found - again).max() < 1e-6
+    scores, heat = rng.normal(size=(9, 2)), rng.uniform(size=(9, 8, 8))
+    mask = rng.uniform(size=(16, 16)) < 0.5
+    found = sliding.case_score(corners, scores, mask, 8)
+    again = sliding.case_score(corners[order], scores[order], mask, 8)
+    assert np.abs(found - again).max() < 1e-12
+    assert found.shape == (2,)
+    by_column = [sliding.case_score(corners, column, mask, 8) for column in scores.T]
+    assert found.tolist() == [float(one) for one in by_column]
+    one = sliding.heat_map(corners, heat, mask)
+    assert np.abs(one - sliding.heat_map(corners[order], heat[order], mask)).max() < 1e-6
+
+
+def test_what_several_tiles_show_outweighs_one_and_one_with_little_anatomy_counts_less() -> None:
+    corners = np.array([(0, x) for x in (0, 4, 8, 12, 16)])
+    mask = np.ones((8, 24), bool)
+    lone, all_see = np.array([0, 0, 5.0, 0, 0]), np.array([0, 4.5, 4.5, 4.5, 0])
+    scores = [float(sliding.case_score(corners, one, mask, 8)) for one in (lone, all_see)]
+    assert scores[0] < scores[1] <= 4.5
+    assert scores[0] > 3  # one tile alone counts in its middle all the same
+    edge = np.array([5.0, 0, 0, 0, 0])
+    whole = float(sliding.case_score(corners, edge, mask, 8))
+    mask[:, :6] = False  # of the first tile two of eight columns are anatomy
+    assert float(sliding.case_score(corners, edge, mask, 8)) < 0.1 * whole
 
 
 def test_where_tiles_agree_so_does_the_map_and_no_border_shows() -> None:
     corners = np.array([(y, x) for y in (0, 4, 8) for x in (0, 4, 8)])
-    flat = sliding.blended(corners, np.full((9, 8, 8), 0.3), (17, 16))
+    mask = np.ones((17, 16), bool)
+    flat = sliding.heat_map(corners, np.full((9, 8, 8), 0.3), mask)
     assert np.allclose(flat[:16], 0.3)
     assert (flat[16] == 0).all()  # no tile lies there
     steps = np.zeros((9, 8, 8))
     steps[4] = 1  # one tile sees what its neighbours do not
-    found = sliding.blended(corners, steps, (16, 16))
+    found = sliding.heat_map(corners, steps, mask)
     assert found[7:9, 7:9].min() > 0.7
     assert max(np.abs(np.diff(found, axis=axis)).max() for axis in (0, 1)) < 0.3
+    mask[3:9] = False
+    assert (sliding.heat_map(corners, steps, mask)[3:9] == 0).all()
 
 
 @pytest.mark.parametrize("side", ["L", "R"])
@@ -200,7 +245,6 @@ def test_heat_lies_on_the_source_within_a_sample(tmp_path: Path, side: str) -> N
     rows, columns = np.argwhere(look.maps[0] == look.maps[0].max()).mean(0)
     place = prepared.placement(0).in_source([rows], [columns], mine.geometry.grid)
     assert np.abs(place - (15.5, 40.5)).max() <= 1.25 / 0.8
-    assert look.scores[0] == np.float32(prepared.images().max() / 65535)
 
 
 def test_what_is_not_assessed_and_by_which_anatomy(tmp_path: Path) -> None:
@@ -271,7 +315,7 @@ def test_a_sheet_shows_tiles() -> None:
     ("fields", "said"),
     [
         ({"canvas_mm": None}, "view tiles needs canvas_mm"),
-        ({"roi_mm": None}, "view roi and view tiles need roi_mm"),
+        ({"roi_mm": None}, "view roi needs roi_mm, the side of the square, as view tiles does"),
         ({"size": [16, 18]}, r"view tiles is of squares"),
         ({"canvas_mm": [64, 12]}, "canvas_mm must be at least roi_mm, 16, on both sides"),
         ({"canvas_mm": [5000, 64]}, "takes 5000 x 64 samples as fine as a tile, 4096 a side"),
@@ -281,3 +325,40 @@ def test_a_sheet_shows_tiles() -> None:
 def test_a_geometry_that_makes_no_sense_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         tiled(geometry=fields)
+
+
+def test_the_commands_write_one_row_and_one_picture_of_an_image_and_say_what_is_hit(
+    tmp_path: Path,
+) -> None:
+    lines = ["path,label,patient_id,split,x,y,radius"]
+    images = (bodies(36, shape=(60, 50))[:, 0] * 255).astype(np.uint8)
+    for number, image in enumerate(images):
+        place = ""
+        if number >= 33:
+            image[26:32, 20:26] = 255
+            place = "22.5,28.5,6"
+        PIL.Image.fromarray(image).save(tmp_path / f"{number}.png")
+        part, label = ("train" if number < 30 else "test"), int(bool(place))
+        lines.append(f"{number}.png,{label},p{number},{part},{place or ',,'}")
+    cases = Source(manifest(tmp_path, *lines))
+    (tmp_path / "spots.py").write_text(SPOTS)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiled().to_dict()))
+    options = Options(cache=tmp_path / "cache", trust=(tmp_path / "spots.py",))
+    out, mine = tmp_path / "detector", str(tmp_path / "mine.yaml")
+    asked = {"out": out, "max_fpr": 0.3, "detector": str(tmp_path / "spots.py:Spots")}
+    with pytest.raises(InputError, match="positives cannot be learned from with view tiles"):
+        fit.run(mine, cases, options, out=out, positives=2)
+    fit.run(mine, cases, options, **asked)
+    figures = evaluate.run(out, cases, options)
+    found = figures["localisation"]
+    assert (found["lesions"], found["given"], found["not_assessed"]) == (3, 3, 0)
+    assert found["apart_mm"] == 8
+    assert {rate: one["value"] for rate, one in found["hit"].items()} == dict.fromkeys(
+        ("0.1", "0.3", "1"), 1.0
+    )
+    cohort = Cohort.from_manifest(cases.manifest).part("test")
+    score.run(out, cohort, options, out=tmp_path / "s.csv", heat_maps=tmp_path / "maps")
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 6
+    assert ScoreTable.read(tmp_path / "s.csv").score.tolist() == (
+        ScoreTable.read(out / "evaluation" / "scores.csv").score.tolist()
+    )

@@ -88,4 +88,4 @@ def refuse_with_tiles(geometry: Geometry, what: str) -> None:
         what: as the beginning of a sentence.
     """
     if geometry.view == "tiles":
-        raise InputError(f"{what} with view tiles; leave it out, or use view whole or roi")
+        raise InputError(f"{what} with view tiles; use view whole or roi for that")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from midclass.errors import InputError
 
@@ -44,7 +51,8 @@ class Geometry(Part):
         squares = self.view in ("roi", "tiles")
         if squares != (self.roi_mm is not None):
             raise ValueError(
-                "view roi and view tiles need roi_mm, the side of a square, and only they have it"
+                "view roi needs roi_mm, the side of the square, as view tiles does, and no other "
+                "view has it"
             )
         if squares and self.size[0] != self.size[1]:
             raise ValueError(f"view {self.view} is of squares: size must be [n, n]")
@@ -54,6 +62,12 @@ class Geometry(Part):
             raise ValueError("give spacing_mm or field_of_view_mm, not both")
         self._check_canvas()
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_tiles(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a canvas that is none: recipes without it keep their digests."""
+        found: dict[str, Any] = fields(self)
+        return {name: one for name, one in found.items() if (name, one) != ("canvas_mm", None)}
 
     def _check_canvas(self) -> None:
         if (self.view == "tiles") != (self.canvas_mm is not None):
