@@ -29,6 +29,7 @@ from midclass.images.case import Case
 from midclass.images.prepare import prepare_array
 from midclass.images.tiles import Tiles, over_anatomy, planned, to_learn_from
 from midclass.preview import sheet
+from midclass.preview.audit import audit
 from midclass.recipe.recipe import Recipe
 
 GEOMETRY = {
@@ -309,6 +310,16 @@ def test_a_sheet_shows_tiles() -> None:
     mine = tiled()
     block = sheet.block(prepare_array(bodies(4), mine, label=0), mine, 3, 0, "Phantoms")
     assert [panel.pixels.shape for panel in block.given] == [(1, 16, 16)] * 3
+
+
+def test_an_audit_tries_tiles_and_tells_the_anatomy_of_whole_images() -> None:
+    mine = tiled()
+    prepared = prepare_array(bodies(6), mine, label=0)
+    figures = audit(prepared, mine)
+    assert (figures["images"], figures["patients"]) == (6 * 16, 6)
+    assert figures["anatomy"]["images"] == 6
+    assert figures["anatomy"]["area_mm2"]["low"] > 16 * 16
+    assert figures["classes"]["ball"]["draws"] == 6 * 16
 
 
 @pytest.mark.parametrize(
