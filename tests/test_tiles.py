@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,13 @@ class Spots(Brightness):
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         inside = images.pixels * images.anatomy
         return inside.amax((1, 2, 3)), images.pixels.clone()
+
+
+class CountsItsBatch(Spots):
+    """Scores the number of images that are seen together."""
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
+        return torch.full((len(images),), float(len(images))), images.pixels.clone()
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +188,9 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
         assert (fitted.heat_maps(alone)[0] == maps[row]).all()
     assert (maps[~prepared.masks()[:, 0]] == 0).all()
     assert fitted.calibration_.shape == (fitted.cases_["calibrate"],)  # by case, not by tile
+    together = CountsItsBatch(fitted.recipe)
+    sizes = {float(score) for look in together.looks(prepared) for score in look.scores}
+    assert sizes == {64.0}  # kernels round by the size of a batch, which must always be the same
 
 
 @given(st.permutations(range(9)))
@@ -271,6 +282,8 @@ def test_what_is_not_assessed_and_by_which_anatomy(tmp_path: Path) -> None:
     assert table.reason[1].startswith("empty mask")
     assert table.extra["anatomy"][2:].tolist() == ["mask", "anatomy.foreground"]
     assert (over_anatomy(prepared, [2], chain.geometry).corners[:, 0] >= 30 - 2 - 8).all()
+    by_second = to_learn_from(prepared.by_link()[1].at(np.array([3])), chain.geometry, 0)
+    assert (detector.by_plausible_anatomy(by_second).rows == by_second.rows).all()
     lesson = Lesson(prepared, prepared)
     taught(detector, lesson)  # of those that are assessed alone
     with pytest.raises(InputError, match="none of 0 samples to learn from shows more than 100"):
