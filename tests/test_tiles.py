@@ -311,7 +311,14 @@ def test_saved_and_loaded_it_says_the_same(fitted: MiddleClassDetector, tmp_path
 
 
 def test_in_folds_every_case_calibrates_by_its_tiles() -> None:
-    detector = Spots(tiled(), max_fpr=0.3, folds=3).fit(bodies(12))
+    learned_from = []
+
+    class Pupil(Spots):
+        def learn(self, lesson: Lesson) -> None:
+            learned_from.append((lesson.train.shape[2:], lesson.select.shape[2:]))
+
+    detector = Pupil(tiled(), max_fpr=0.3, folds=3).fit(bodies(12))
+    assert learned_from == [((16, 16), (16, 16))] * 3
     assert len(detector.calibration_) == 12
     highest = bodies(2, seed=4)
     highest[0, :, 28:32, 24:28] = 1
@@ -357,13 +364,13 @@ def test_the_commands_write_one_row_and_one_picture_of_an_image_and_say_what_is_
     lines = ["path,label,patient_id,split,x,y,radius"]
     images = (bodies(36, shape=(60, 50))[:, 0] * 255).astype(np.uint8)
     for number, image in enumerate(images):
-        place = ""
+        place = "22.5,28.5,6" if number == 30 else ",,"  # a place in a normal image is no lesion
         if number >= 33:
             image[26:32, 20:26] = 255
             place = "22.5,28.5,6"
         PIL.Image.fromarray(image).save(tmp_path / f"{number}.png")
-        part, label = ("train" if number < 30 else "test"), int(bool(place))
-        lines.append(f"{number}.png,{label},p{number},{part},{place or ',,'}")
+        part, label = ("train" if number < 30 else "test"), int(number >= 33)
+        lines.append(f"{number}.png,{label},p{number},{part},{place}")
     cases = Source(manifest(tmp_path, *lines))
     (tmp_path / "spots.py").write_text(SPOTS)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiled().to_dict()))
