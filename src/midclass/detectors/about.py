@@ -78,7 +78,12 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
     """
     groups = (("middle class", recipe.middle_classes), ("held out", recipe.held_out))
     high, wide = recipe.geometry.size
-    views = {"whole": "the whole image", "roi": f"a square of {recipe.geometry.roi_mm} mm"}
+    side = f"{recipe.geometry.roi_mm} mm"
+    views = {
+        "whole": "the whole image",
+        "roi": f"a square of {side}",
+        "tiles": f"squares of {side} all over the anatomy, each",
+    }
     spacing, field = recipe.geometry.spacing_mm, recipe.geometry.field_of_view_mm
     grid = f", {spacing:g} mm apart" if spacing else f" over {field:g} mm" if field else ""
     parts = (", ".join(recipe.accepts.modality), _or(recipe.accepts.body_part))

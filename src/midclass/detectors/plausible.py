@@ -8,6 +8,7 @@ anatomy are no reason, and the limits are wide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,8 +41,8 @@ TOGETHER = 2.5
 """Sum of the squares of all distances from the medians (1: at a limit) that is too much."""
 SLACK = 0.25
 """How much farther than nuisance led the samples that were tried a limit lies at least."""
-MOVED = 200
-"""Samples that are looked at under the recipe's nuisance."""
+MOVED, MOVED_SAMPLES = 200, 2**25
+"""Images that are looked at under the recipe's nuisance, and points of their grids in all."""
 
 
 class Rule(NamedTuple):
@@ -257,7 +258,9 @@ def _limits(
     within = np.flatnonzero([not reason for reason in alike.reasons(some)])
     if not len(within):
         return found
-    some = some.at(within[np.linspace(0, len(within) - 1, min(MOVED, len(within))).astype(int)])
+    fewer = max(1, MOVED_SAMPLES // math.prod(given.shape[2:]))
+    count = min(MOVED, len(within), fewer)
+    some = some.at(within[np.linspace(0, len(within) - 1, count).astype(int)])
     rng = torch.Generator().manual_seed(0)
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
     for name, known_limits in list(found.items()):

@@ -27,6 +27,7 @@ from midclass.cli.voice import answer
 from midclass.detectors.about import about, made_now
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.marks import localised
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -118,6 +119,8 @@ def _run(
         figures["provenance"] = made
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
+        if found := localised(prepared, maps, detector.recipe.geometry):
+            figures["localisation"] = found
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
@@ -222,12 +225,20 @@ def _tell(figures: Mapping[str, Any]) -> None:
         table.add_row("false-alarm rate, proven", f"{promised['guaranteed']:.3f}", "")
     for name, area in sorted(figures["auroc_per_class"].items()):
         table.add_row(f"AUROC of {cell(name)}", f"{area:.3f}", "")
+    places = figures.get("localisation", {"hit": {}})
+    for rate, figure in places["hit"].items():
+        row(f"lesions hit at {rate} false marks an image", figure)
     show_table(table)
     cases, patients = figures["cases"], figures["patients"]
     say(
         f"{cases['given']} given-class and {cases['target']} target-class cases "
         f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
     )
+    if places["hit"]:
+        say(
+            f"{places['lesions']} lesions of which place and radius are known; false marks are "
+            "those in given-class images"
+        )
     _tell_unseen(figures)
     tell_anatomies(figures["anatomies"])
     if figures["assumed_spacing"]:

@@ -21,6 +21,7 @@ from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.catalogue import detector_class
+from midclass.detectors.eye import refuse_with_tiles
 from midclass.detectors.image_scores import USABLE
 from midclass.detectors.workplace import Workplace
 from midclass.recipe.recipe import Recipe
@@ -88,6 +89,8 @@ def _fit(
     given = given_class_of(cohort, "to learn from")
     model = detector_class(detector, options.trust)(recipe)
     model.check_number_of_positives(positives)
+    if positives:
+        refuse_with_tiles(recipe.geometry, "positives cannot be learned from")
     few = cohort.some_of_target_class(positives, seed)
     tell_set_aside(cohort, len(given) + len(few))
     prepared = prepared_with_bar(given, recipe, options.cache)

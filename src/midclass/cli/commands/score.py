@@ -46,8 +46,9 @@ from midclass.images.cohort import Case, Cohort
 from midclass.images.identity import seen_by
 from midclass.images.prepare import Prepared, prepare_blocks
 
-BLOCK = 512
-"""Cases that are prepared and scored together; an archive does not fit into memory."""
+BLOCK, BLOCK_OF_TILES = 512, 64
+"""Cases that are prepared and scored together; an archive does not fit into memory, and those of
+view tiles are large."""
 
 
 def run(
@@ -107,8 +108,9 @@ def _run(
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     made = date or datetime.datetime.now()
     objects = None if dicom is None else DicomOut(detector, made)
+    size = _block(detector)
     with bar("scoring") as progress:
-        raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
+        raw = prepare_blocks(cohort, detector.recipe, size, cache=options.cache, progress=progress)
         known = list[str]()
         blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
         with ExitStack() as stack:
@@ -164,6 +166,10 @@ def _run(
     )
     written = objects is None or not (objects.failed or objects.others)
     return written and not unseen
+
+
+def _block(detector: Detector) -> int:
+    return min(BLOCK, BLOCK_OF_TILES) if detector.recipe.geometry.view == "tiles" else BLOCK
 
 
 def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
@@ -252,7 +258,7 @@ def _write_scores(
 ) -> _Scored:
     """Fill the score table; show each sample with its heat map, where there is a place for it."""
     scored, samples = _Scored(), 0
-    for cases in cohort.blocks(BLOCK):
+    for cases in cohort.blocks(_block(detector)):
         prepared = next(blocks)
         failed, table = prepared.failed, None
         scored.failed += failed
