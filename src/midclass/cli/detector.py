@@ -11,6 +11,7 @@ import typer
 from midclass.cli.options import (
     Cache,
     DetectorFolder,
+    Jobs,
     Key,
     Manifest,
     Options,
@@ -68,6 +69,7 @@ def fit(
     key: Key = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn from given-class images; save a detector.
@@ -82,7 +84,7 @@ def fit(
     fit.run(
         recipe,
         source_of_normals(folder, cohort, split, part, root, patients, key),
-        Options.of(trust, cache, overwrite),
+        Options.of(trust, cache, overwrite, jobs),
         out=out,
         seed=seed,
         max_fpr=max_fpr,
@@ -107,6 +109,7 @@ def calibrate(
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Set a detector's threshold anew, with normals of another hospital.
@@ -118,7 +121,7 @@ def calibrate(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     calibrate.run(detector, source, options, out=out, max_fpr=max_fpr)
 
 
@@ -160,6 +163,7 @@ def score(
     ] = False,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score images of unknown class.
@@ -171,7 +175,7 @@ def score(
     from midclass.cli.commands.source import cases_to_score
 
     cases = cases_to_score(files or (), cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     done = score.run(
         detector,
         cases,
@@ -200,6 +204,7 @@ def evaluate(
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a detector on labelled, unseen images; write figures, and a page to look at them.
@@ -211,7 +216,7 @@ def evaluate(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
     if any(figures["not_assessed"].values()):
         raise typer.Exit(1)
@@ -228,6 +233,7 @@ def nuisance(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Count a detector's false alarms under each single nuisance.
@@ -238,7 +244,7 @@ def nuisance(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
     if not table.assessed.all():
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 from midclass.cli.options import (
     Cache,
     GivenImages,
+    Jobs,
     Options,
     Part,
     RecipeName,
@@ -84,10 +85,12 @@ def audit(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
 ) -> None:
     """Ask before training whether a recipe's knowledge is usable."""
     from midclass.cli.commands import audit
     from midclass.cli.commands.source import Source
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    audit.run(recipe, source, Options.of(trust, cache), out=out, outlines=outlines, n=n, seed=seed)
+    options = Options.of(trust, cache, jobs=jobs)
+    audit.run(recipe, source, options, out=out, outlines=outlines, n=n, seed=seed)

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from midclass.images.entries import ABOUT, UNFINISHED, tidy
 from midclass.images.identity import content_if_readable, mask_content
 from midclass.images.keys import files_of, key_of, likeness_of, state_of_cohort
 from midclass.images.private import open_new, open_own
-from midclass.images.store import Attempt, Attempts, Store
+from midclass.images.store import DIED, Attempt, Attempts, Store
 
 if TYPE_CHECKING:
     from midclass.types import Progress
@@ -62,7 +62,7 @@ def fetch(
     for entry in _candidates(root, cohort, rules, state):
         store = _load(entry, shape, each)
         if store is not None:
-            again = dict(attempts(sorted(store.failed))) if store.failed else {}
+            again = _tried_again(store.failed, attempts)
             if not any(attempt.samples for attempt in again.values()):
                 # A copy's reasons name its own files.
                 store.failed.update({row: attempt.reason for row, attempt in again.items()})
@@ -86,6 +86,13 @@ def fetch(
         )
     store.failed.update(failed)
     return store
+
+
+def _tried_again(failed: Mapping[int, str], attempts: Attempts) -> dict[int, Attempt]:
+    """Failed cases, tried again; those at which a process died not in this one."""
+    deadly = [row for row, reason in sorted(failed.items()) if DIED in reason]
+    rows = sorted(failed.keys() - set(deadly))
+    return dict(attempts(rows)) | dict(attempts(deadly, apart=True))
 
 
 def _candidates(root: Path, cohort: Cohort, rules: str, state: str) -> list[Path]:

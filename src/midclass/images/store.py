@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,8 +39,16 @@ class Attempt(NamedTuple):
     mask: str = ""
 
 
-Attempts: TypeAlias = Callable[[list[int]], Iterable[tuple[int, Attempt]]]
-"""Rows -> their attempts, in any order."""
+DIED = "the process that prepared it died"
+"""In the reason of a case at which a process died twice."""
+
+
+class Attempts(Protocol):
+    """Rows -> their attempts, in any order; where possible ``apart`` from this process."""
+
+    def __call__(  # noqa: D102
+        self, rows: list[int], *, apart: bool = False
+    ) -> Iterable[tuple[int, Attempt]]: ...
 
 
 @dataclass(frozen=True)

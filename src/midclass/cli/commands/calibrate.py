@@ -37,7 +37,7 @@ def run(
         given = given_class_of(cohort, "to calibrate with")
         tell_set_aside(cohort, len(given))
         refuse_seen(folder, given)
-        prepared = prepared_with_bar(given, detector.recipe, options.cache)
+        prepared = prepared_with_bar(given, detector.recipe, options)
         refuse_seen(folder, given, prepared.contents)
         prints = prints_with_bar(given, options.cache)
         before = detector.threshold_

@@ -80,7 +80,7 @@ def _run(
         if label not in cohort.labels:
             raise InputError(f"{cohort.name}: no case of the {name} class (label {label})")
     refuse_seen(folder, cohort)
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    prepared = prepared_with_bar(cohort, detector.recipe, options)
     refuse_seen(folder, cohort, prepared.contents)
     near = _near_copies(folder, cohort, options.cache)
     prepared = detector.by_plausible_anatomy(prepared)

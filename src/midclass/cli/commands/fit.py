@@ -87,8 +87,8 @@ def _fit(
     model.check_number_of_positives(positives)
     few = cohort.some_of_target_class(positives, seed)
     tell_set_aside(cohort, len(given) + len(few))
-    prepared = prepared_with_bar(given, recipe, options.cache)
-    known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
+    prepared = prepared_with_bar(given, recipe, options)
+    known = prepared_with_bar(few, recipe, options) if len(few) else None
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(
         out, recipe, prepared, seed, detector, options.trust, known, prints.each, folds

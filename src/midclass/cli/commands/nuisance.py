@@ -42,7 +42,7 @@ def _run(
     if not len(cohort):
         raise InputError(f"{source.manifest}: no case of the given class (label 0) to score")
     refuse_seen(folder, cohort)
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    prepared = prepared_with_bar(cohort, detector.recipe, options)
     refuse_seen(folder, cohort, prepared.contents)
     with bar("scoring") as progress:
         table = nuisance_scores(detector, prepared, seed, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,10 +99,17 @@ def _run(
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     made = date or datetime.datetime.now()
     objects = None if dicom is None else DicomOut(detector, made)
-    with bar("scoring") as progress:
-        raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
+    with bar("scoring", "images") as progress, ExitStack() as stack:
+        raw = prepare_blocks(
+            cohort,
+            detector.recipe,
+            BLOCK,
+            cache=options.cache,
+            progress=progress,
+            jobs=options.jobs,
+        )
         known = list[str]()
-        blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
+        blocks = _shown(detector, stack.enter_context(closing(raw)), known)
         with ExitStack() as stack:
             add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
             places = [
@@ -211,10 +218,10 @@ class _Scored:
     anatomies: Counter[str] = field(default_factory=Counter)
 
 
-def _shown(blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
+def _shown(detector: Detector, blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
     for block in blocks:
         known += block.contents if len(block) else []
-        yield block
+        yield detector.by_plausible_anatomy(block)
         del block  # or it would stay while the next is prepared
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from midclass.cli.commands.folder import refuse_classes, tell_inventory
 from midclass.cli.console import bar, note, notes
+from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
 from midclass.images.fingerprint import Fingerprints, fingerprints
@@ -161,13 +162,24 @@ def tell_set_aside(cohort: Cohort, used: int) -> None:
 
 def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
     """``fingerprints`` with a progress bar."""
-    with bar("looking for duplicates") as progress:
+    with bar("looking for duplicates", "images") as progress:
         return fingerprints(cohort, cache=cache, progress=progress)
 
 
 def prepared_with_bar(
-    cohort: Cohort, recipe: Recipe, cache: Path | None = None, *, keep_going: bool = False
+    cohort: Cohort,
+    recipe: Recipe,
+    options: Options = DEFAULTS,
+    *,
+    keep_going: bool = False,
 ) -> Prepared:
     """``prepare`` with a progress bar."""
-    with bar("preparing images") as progress:
-        return prepare(cohort, recipe, cache=cache, progress=progress, keep_going=keep_going)
+    with bar("preparing images", "images") as progress:
+        return prepare(
+            cohort,
+            recipe,
+            cache=options.cache,
+            progress=progress,
+            keep_going=keep_going,
+            jobs=options.jobs,
+        )
