@@ -121,9 +121,21 @@ class Store:
         arrays["traits"][:] = np.nan
         return cls(**large, **arrays, failed={}, each=each)
 
-    def fill(self, attempts: Iterable[tuple[int, Attempt]], progress: Progress | None) -> None:
-        """Write attempts into the rows of their cases."""
-        for done, (case, attempt) in enumerate(attempts, start=1):
+    def take(self, case: int, other: Store, there: int) -> None:
+        """The samples of a case from another store with as many rows of each."""
+        for name in self.layout((0,)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            for row in range(self.each):
+                mine[case * self.each + row] = theirs[there * self.each + row]
+
+    def fill(
+        self,
+        attempts: Iterable[tuple[int, Attempt]],
+        progress: Progress | None,
+        before: int = 0,
+    ) -> None:
+        """Write attempts into the rows of their cases; so many cases were done before."""
+        for done, (case, attempt) in enumerate(attempts, start=before + 1):
             first = case * self.each
             self.contents[first : first + self.each] = attempt.content
             self.assumed[first : first + self.each] = attempt.assumed
