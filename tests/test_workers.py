@@ -258,6 +258,6 @@ def test_what_is_prepared_with_a_bar_is_prepared_by_so_many(
     def prepared(*_: Any, **given: Any) -> Any:
         return given["jobs"], given["cache"]
 
-    monkeypatch.setattr(source, "prepare", prepared)
+    monkeypatch.setattr(preparation, "prepare", prepared)
     asked = options.Options(jobs=3, cache=Path("kept"))
     assert source.prepared_with_bar(Cohort(()), recipe(), asked) == (3, Path("kept"))

@@ -212,11 +212,15 @@ def evaluate(
     Patients and images that it was fitted with are refused. Where cases cannot be assessed, they
     are listed at the end, and the exit code is 1.
     """
-    from midclass.cli.commands import evaluate
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_detector, check_folder
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
+    check_detector(detector, source)
+    check_folder(out or detector / "evaluation", source, options, detector)
+    from midclass.cli.commands import evaluate
+
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
     if any(figures["not_assessed"].values()):
         raise typer.Exit(1)

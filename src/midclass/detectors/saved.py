@@ -16,9 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from torch import Tensor
 
 from midclass.detectors.card import CARD, model_card
 from midclass.detectors.provenance import identity
@@ -30,6 +28,8 @@ from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from midclass.detectors.base import Detector
 
 ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
@@ -181,12 +181,22 @@ def _bytes_of(tensors: Mapping[str, Tensor]) -> bytes:
     return bytes(save({name: value.contiguous() for name, value in tensors.items()}))
 
 
-def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
-    """What a saved detector's folder says, and its tensors.
+def check_saved(folder: Path) -> None:
+    """Look at all that can be told without torch.
 
     Raises:
         InputError: there is no detector, or the first thing that is wrong with it.
     """
+    _read(folder)
+
+
+def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
+    """What a saved detector's folder says, and its tensors; raises as ``check_saved`` does."""
+    about, weights = _read(folder)
+    return about, _tensors(folder, weights)
+
+
+def _read(folder: Path) -> tuple[About, bytes]:
     raw = {name: _bytes(folder, name) for name in (ABOUT, WEIGHTS)}
     fields = _json(folder, raw[ABOUT])
     sums = fields.pop(CHECKSUMS, None)
@@ -202,7 +212,7 @@ def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
         about = About.model_validate(fields)
     except ValidationError as error:
         raise damaged(folder, _first(error), fields) from None
-    return about, _tensors(folder, raw[WEIGHTS])
+    return about, raw[WEIGHTS]
 
 
 def damaged(folder: Path, what: str, fields: Mapping[str, Any] | None = None) -> InputError:
@@ -284,6 +294,7 @@ def _refuse_unsorted(calibration: list[float]) -> None:
 
 
 def _tensors(folder: Path, raw: bytes) -> dict[str, Tensor]:
+    import torch
     from safetensors.torch import load
 
     try:

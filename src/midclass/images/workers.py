@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Task: TypeAlias = list[tuple[int, Case]]
 """Cases of one file, with their rows: who reads it once does them all."""
 
-ENOUGH_S = 4.0
+ENOUGH_S = 6.0
 """Work of one process from which on it pays to start others: a start takes one to two seconds."""
 LONGEST_TASK = 32
 """Cases of one file that one process does; a file of thousands of frames is for all."""

@@ -6,6 +6,7 @@ import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.duplicates import cohort_to_learn_from
 from midclass.cli.commands.source import (
@@ -18,11 +19,13 @@ from midclass.cli.commands.source import (
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
-from midclass.detectors.base import Detector
-from midclass.detectors.catalogue import detector_class
-from midclass.detectors.image_scores import USABLE
-from midclass.detectors.workplace import Workplace
+from midclass.detectors.catalogue import check_name, detector_class
 from midclass.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
+
+# What needs torch is imported when all that can be refused without it was looked at.
 
 
 def run(
@@ -46,6 +49,7 @@ def run(
     """
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
+    check_name(detector)
     out = out or Path("runs") / recipe.name
     output = Place(out, beside=(".part", ".duplicates.csv"))
     reads = read_by(source, recipe_name, *options.trust)
@@ -80,6 +84,9 @@ def _fit(
     positives: int,
     duplicates: str,
 ) -> Detector:
+    given_class_of(source.cohort("train"), "to learn from")
+    from midclass.detectors.workplace import Workplace
+
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
     given = given_class_of(cohort, "to learn from")
@@ -136,6 +143,8 @@ def _tell(detector: Detector, seconds: float) -> None:
 
 def tell_checkpoint(detector: Detector) -> None:
     """Which checkpoint a training chose; a baseline without checkpoints says nothing."""
+    from midclass.detectors.image_scores import USABLE
+
     history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]
