@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from midclass.detectors.bounded import bounded_fields
 from midclass.detectors.card import CARD, model_card
 from midclass.detectors.provenance import identity
 from midclass.errors import InputError
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
 ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
 LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
 """Bytes."""
-REMARKS = ("history", "training")
-"""What a training tells of itself; no score depends on it, and some of it may be no number."""
-DEEPEST = 32
-"""Lists and mappings inside each other."""
+
 
 Count = Annotated[int, Field(ge=0)]
 Calibration = Annotated[list[FiniteFloat], Field(max_length=10_000_000)]
@@ -246,35 +244,9 @@ def _bytes(folder: Path, name: str) -> bytes:
 
 def _json(folder: Path, raw: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
-        if not isinstance(fields, dict):
-            raise ValueError(f"a {type(fields).__name__} and no fields")
-        _refuse_beyond(fields)
+        return bounded_fields(raw)
     except (ValueError, RecursionError) as error:
         raise damaged(folder, f"{ABOUT}: {error}") from None
-    return fields
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _refuse_beyond(value: Any, depth: int = 0) -> None:
-    """No number that is none, and no depth without end."""
-    if depth > DEEPEST:
-        raise ValueError(f"more than {DEEPEST} lists and fields inside each other")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name not in REMARKS:
-                _refuse_beyond(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _refuse_beyond(inner, depth + 1)
 
 
 def _checksum(fields: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from queue import SimpleQueue
@@ -55,6 +56,7 @@ def attempts_here(
 def main() -> None:
     """Take a recipe and cases from stdin, answer with the rules' digest and attempts on stdout."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    warnings.formatwarning = _one_line
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a user's anatomy prints is no answer
     asked: SimpleQueue[Any] = SimpleQueue()
@@ -68,6 +70,11 @@ def main() -> None:
             return
         except STOPS as stop:
             _answer(answers, stop)
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning of a user's anatomy without the place in a library."""
+    return f"note: {' '.join(str(message).split())}\n"
 
 
 def _answer(answers: IO[bytes], what: object) -> None:
