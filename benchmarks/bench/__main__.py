@@ -86,7 +86,7 @@ def main() -> None:
                     f"{row.limit} |",
                     flush=True,
                 )
-        keep(group, rows, where)
+                keep(group, rows, where)  # an interrupted run keeps what it measured
     print(machine())
 
 

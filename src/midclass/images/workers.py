@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 Task: TypeAlias = list[tuple[int, Case]]
 """Cases of one file, with their rows: who reads it once does them all."""
 
-ENOUGH_S = 6.0
-"""Work of one process from which on it pays to start others: a start takes one to two seconds."""
+ENOUGH_S = 12.0
+"""Seconds of work of one process from which on it pays to start others: two starts on two cores
+take as long as three seconds of work; where an anatomy needs torch, ten."""
 LONGEST_TASK = 32
 """Cases of one file that one process does; a file of thousands of frames is for all."""
 AHEAD = 4
