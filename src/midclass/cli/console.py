@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from midclass.cli.voice import voice
 from midclass.errors import escaped
@@ -70,12 +79,18 @@ def show_table(table: Table) -> None:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar with the time left, where stderr is a terminal: call it (done, all, text)."""
+def bar(what: str, of: str = "") -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar with the time left, where stderr is a terminal: call it (done, all, text).
+
+    Args:
+        what: is done.
+        of: what is counted, such as ``"images"``, of which it shows how many a second.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *((_Speed(of),) if of else ()),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
@@ -85,6 +100,17 @@ def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, text: progress.update(
             task, completed=done, total=total, note=escape(printable(text))
         )
+
+
+class _Speed(ProgressColumn):
+    """``12 images/s``, over the last half minute."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__()
+        self._of = of
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.3g} {self._of}/s" if task.speed else "")
 
 
 @contextmanager

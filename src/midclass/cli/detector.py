@@ -12,6 +12,7 @@ from midclass.cli.options import (
     DETECTORS,
     Cache,
     DetectorFolder,
+    Jobs,
     Key,
     Manifest,
     Options,
@@ -78,6 +79,7 @@ def fit(
     key: Key = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn from given-class images; save a detector.
@@ -92,7 +94,7 @@ def fit(
     fit.run(
         recipe,
         source_of_normals(folder, cohort, split, part, root, patients, key),
-        Options.of(trust, cache, overwrite),
+        Options.of(trust, cache, overwrite, jobs),
         out=out,
         seed=seed,
         max_fpr=max_fpr,
@@ -117,6 +119,7 @@ def calibrate(
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Set a detector's threshold anew, with normals of another hospital.
@@ -128,7 +131,7 @@ def calibrate(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     calibrate.run(detector, source, options, out=out, max_fpr=max_fpr)
 
 
@@ -178,6 +181,7 @@ def score(
     ] = False,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score images of unknown class.
@@ -189,7 +193,7 @@ def score(
     from midclass.cli.commands.source import cases_to_score
 
     cases = cases_to_score(files or (), cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     done = score.run(
         detector,
         cases,
@@ -221,6 +225,7 @@ def evaluate(
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a detector on labelled, unseen images; write figures, and a page to look at them.
@@ -228,11 +233,15 @@ def evaluate(
     Patients and images that it was fitted with are refused. Files that cannot be read, and cases
     that cannot be assessed, are listed at the end, and the exit code is then 1.
     """
-    from midclass.cli.commands import evaluate
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_detector, check_folder
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
+    check_detector(detector, source)
+    check_folder(out or detector / "evaluation", source, options, detector)
+    from midclass.cli.commands import evaluate
+
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
     if figures["reasons"]:
         raise typer.Exit(1)
@@ -249,6 +258,7 @@ def nuisance(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Count a detector's false alarms under each single nuisance.
@@ -259,7 +269,7 @@ def nuisance(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
     if not table.assessed.all():
         raise typer.Exit(1)

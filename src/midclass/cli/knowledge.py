@@ -10,6 +10,7 @@ import typer
 from midclass.cli.options import (
     Cache,
     GivenImages,
+    Jobs,
     Options,
     Overwrite,
     Part,
@@ -57,11 +58,15 @@ def check(
 
     Prints tables, and a line for each broken promise; the exit code is then 1.
     """
-    from midclass.cli.commands import check
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    if not check.run(recipe, source, Options.of(trust), seed=seed):
+    options = Options.of(trust)
+    check_recipe(recipe, source, options)
+    from midclass.cli.commands import check
+
+    if not check.run(recipe, source, options, seed=seed):
         raise typer.Exit(1)
 
 
@@ -83,11 +88,15 @@ def audit(
     trust: Trust = None,
     cache: Cache = None,
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
 ) -> None:
     """Ask before training whether a recipe's knowledge is usable."""
-    from midclass.cli.commands import audit
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs=jobs)
+    check_recipe(recipe, source, options)
+    from midclass.cli.commands import audit
+
     audit.run(recipe, source, options, out=out, outlines=outlines, n=n, seed=seed)

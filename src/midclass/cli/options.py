@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,17 @@ Key: TypeAlias = Annotated[
         "By default one in your folder of settings."
     ),
 ]
+Jobs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes that read and prepare images; by default one for each core."
+    ),
+]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what midclass wrote there.")
 ]
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -102,18 +111,38 @@ class Options:
         trust: files of the user's, and names of packages, that may run.
         cache: folder of prepared images; None is the default one.
         overwrite: replace what is there.
+        jobs: processes that read and prepare images.
     """
 
     trust: tuple[Path, ...] = ()
     cache: Path | None = None
     overwrite: bool = False
+    jobs: int = 1
 
     @classmethod
     def of(
-        cls, trust: Sequence[Path] | None, cache: Path | None = None, overwrite: bool = False
+        cls,
+        trust: Sequence[Path] | None,
+        cache: Path | None = None,
+        overwrite: bool = False,
+        jobs: int | None = 1,
     ) -> Options:
         """Of the command line, where an option that was not given is None."""
-        return cls(tuple(trust or ()), cache, overwrite)
+        return cls(tuple(trust or ()), cache, overwrite, jobs or cores())
+
+
+def cores() -> int:
+    """The cores that this process may use: by its affinity, and by the quota of a container."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    try:  # "150000 100000": the time it may use of all cores in a period, both in microseconds
+        quota, period = QUOTA.read_text(encoding="ascii").split()
+        allowed = min(allowed, -(-int(quota) // int(period)))
+    except (OSError, ValueError):  # not Linux, not limited ("max"), or an older kernel
+        return allowed
+    return max(1, allowed)
 
 
 DEFAULTS = Options()

@@ -55,6 +55,9 @@ def report(
     ] = False,
 ) -> None:
     """Write RESULTS.md, figures and a page of a study, all from its score tables."""
+    from midclass.study.file import Study
+
+    Study.load(file)  # matplotlib takes its time
     from midclass.cli.commands import report
 
     if not report.run(file, out=out, ours=ours, check=check):

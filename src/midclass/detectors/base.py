@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from midclass.detectors.estimator import Estimator, Images
-from midclass.detectors.eye import Eye, refuse_with_tiles, taught
+from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import Hottest, Look, case_scores
 from midclass.detectors.parts import (
@@ -127,7 +127,7 @@ class Detector(Estimator):
         only_given_class(given)
         self.check_number_of_positives(0 if positives is None else len(positives))
         if positives is not None:
-            refuse_with_tiles(self.recipe.geometry, "positives cannot be learned from")
+            self.recipe.geometry.refuse_tiles("positives cannot be learned from")
         known = only_target_class(positives)
         given = given.subset(given.cases.by_case_id())  # the order of rows must not matter
         positives = None if positives is None else positives.subset(known.by_case_id())

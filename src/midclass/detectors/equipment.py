@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from midclass.evaluation.table import ScoreTable
+from midclass.images.acquired import taken_of
 from midclass.images.cohort import Cohort
 from midclass.images.prepared import Prepared
-from midclass.images.taken import taken_of
 
 
 def with_equipment(table: ScoreTable, cohort: Cohort, prepared: Prepared) -> ScoreTable:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from midclass.detectors.eye import refuse_with_tiles
 from midclass.detectors.graph import NAMES, NOT_ASSESSED, DetectorGraph, tie_of
 from midclass.detectors.saved import known_id
 from midclass.errors import InputError, in_one_line
@@ -87,7 +86,7 @@ class Equality:
 
 def refuse_unable(detector: Detector) -> None:
     """Raise InputError, before any work, where a detector cannot be exported here."""
-    refuse_with_tiles(detector.recipe.geometry, "an export is not possible")
+    detector.recipe.geometry.refuse_tiles("an export is not possible")
     try:
         DetectorGraph(detector)
     except TypeError as error:

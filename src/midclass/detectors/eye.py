@@ -13,7 +13,6 @@ from torch import Tensor
 
 from midclass.detectors.look import Look, filled_up
 from midclass.detectors.sliding import looked_over
-from midclass.errors import InputError
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import CHOSEN_WITH, LEARNED, Tiles, in_groups, to_learn_from
 from midclass.recipe.parts import Geometry
@@ -78,14 +77,3 @@ def taught(detector: Detector, lesson: Lesson) -> None:
 
     train, select = squares(lesson.train, LEARNED), squares(lesson.select, CHOSEN_WITH)
     detector.learn(replace(lesson, train=train, select=select))
-
-
-def refuse_with_tiles(geometry: Geometry, what: str) -> None:
-    """Raise InputError where the recipe's view is tiles, with which something cannot be done yet.
-
-    Args:
-        geometry: the recipe's.
-        what: as the beginning of a sentence.
-    """
-    if geometry.view == "tiles":
-        raise InputError(f"{what} with view tiles; use view whole or roi for that")

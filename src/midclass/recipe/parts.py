@@ -100,6 +100,14 @@ class Geometry(Part):
         )
         return high, wide
 
+    def refuse_tiles(self, what: str) -> None:
+        """Raise InputError where the view is tiles, with which something cannot be done yet.
+
+        ``what`` is the beginning of a sentence.
+        """
+        if self.view == "tiles":
+            raise InputError(f"{what} with view tiles; use view whole or roi for that")
+
 
 class Intensity(Part):
     """Which values become 0 and 1; the fields are explained in blank.yaml."""

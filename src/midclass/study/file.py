@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from midclass.detectors.catalogue import detector_class
-from midclass.detectors.eye import refuse_with_tiles
 from midclass.errors import InputError
 from midclass.recipe.file import find, parse_yaml, with_files
 from midclass.recipe.parts import Part
@@ -225,7 +224,7 @@ class Study(Part):
         for (_, name), (recipe, _) in made.items():
             if self.detectors[name].positives:
                 what = f"{self._source}: detectors.{name}: positives cannot be learned from"
-                refuse_with_tiles(recipe.geometry, what)
+                recipe.geometry.refuse_tiles(what)
         return [
             Cell(
                 task=task,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,11 @@ def _run(
     if source is None:
         recipe = for_phantoms(recipe)
         with phantom_cohort(recipe, n, seed) as cohort:
-            cache = cohort.cases[0].path.parent / "cache"
-            figures = _figures(recipe, cohort, seed, cache, outlines)
+            scratch = replace(options, cache=cohort.cases[0].path.parent / "cache")
+            figures = _figures(recipe, cohort, seed, scratch, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
-        figures = _figures(recipe, cohort, seed, options.cache, outlines)
+        figures = _figures(recipe, cohort, seed, options, outlines)
         source.tell_unused()
     figures["cohort"] = "phantoms" if source is None else cohort.title
     _tell(figures)
@@ -92,17 +93,17 @@ def _run(
 
 
 def _figures(
-    recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None, outlines: Path | None
+    recipe: Recipe, cohort: Cohort, seed: int, options: Options, outlines: Path | None
 ) -> dict[str, Any]:
     if not len(cohort):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to look at")
-    prepared = prepared_with_bar(cohort, recipe, cache, keep_going=True)
+    prepared = prepared_with_bar(cohort, recipe, options, keep_going=True)
     for case, reason in prepared.failed:
         fault(f"failed: {case.case_id}: {reason}")
     picture = "a picture by --outlines" if outlines is None else str(outlines)
     anatomy = anatomy_of(prepared, recipe)
     if outlines is not None:
-        _draw(outlines, recipe, prepared, anatomy, cache)
+        _draw(outlines, recipe, prepared, anatomy, options.cache)
     try:
         with bar("auditing") as progress:
             figures = audit(prepared, recipe, seed, progress)

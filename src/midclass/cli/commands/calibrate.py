@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import (
     Source,
@@ -16,10 +17,13 @@ from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
-from midclass.detectors.site import Shift, set_threshold
-from midclass.detectors.storage import load_detector
-from midclass.detectors.workplace import save_knowing
+from midclass.detectors.saved import check_saved
 from midclass.images.identity import fitted_with_more, refuse_seen
+
+if TYPE_CHECKING:
+    from midclass.detectors.site import Shift
+
+# What needs torch is imported when all that can be refused without it was looked at.
 
 
 def run(
@@ -34,12 +38,17 @@ def run(
     out = out or folder.with_name(f"{folder.resolve().name}_local")
     reads = read_by(source, folder, *options.trust)
     with claimed(Place(out), reads=reads, overwrite=options.overwrite):
-        detector = load_detector(folder, options.trust)
+        check_saved(folder)
         cohort = source.cohort("train")
         given = given_class_of(cohort, "to calibrate with")
         tell_set_aside(cohort, len(given))
         refuse_seen(folder, given)
-        prepared = prepared_with_bar(given, detector.recipe, options.cache)
+        from midclass.detectors.site import set_threshold
+        from midclass.detectors.storage import load_detector
+        from midclass.detectors.workplace import save_knowing
+
+        detector = load_detector(folder, options.trust)
+        prepared = prepared_with_bar(given, detector.recipe, options)
         refuse_seen(folder, given, prepared.contents)
         prints = prints_with_bar(given, options.cache)
         before = detector.threshold_

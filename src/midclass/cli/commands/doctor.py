@@ -34,6 +34,7 @@ EXTRAS = {
     "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
     "onnx": "midclass export: a detector as ONNX",
     "serve": "midclass serve: a detector as a service",
+    "parquet": "score tables of archives as Parquet (midclass score --out scores.parquet)",
     "gpl-decoders": "JPEG-LS of 6 or 7 bits (a decoder under GPL-3.0)",
 }
 """What an extra of ``pyproject.toml`` gives to its user."""

@@ -82,7 +82,7 @@ def _run(
         if label not in cohort.labels:
             raise InputError(f"{cohort.name}: no case of the {name} class (label {label})")
     refuse_seen(folder, cohort)
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache, keep_going=True)
+    prepared = prepared_with_bar(cohort, detector.recipe, options, keep_going=True)
     refuse_seen(folder, prepared.cases, prepared.contents)
     near = _near_copies(folder, cohort, options.cache)
     prepared = detector.by_plausible_anatomy(prepared)
