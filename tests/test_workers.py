@@ -236,6 +236,8 @@ def test_commands_use_the_cores_that_they_may_use_or_are_told(
     monkeypatch.setattr(options, "cores", lambda: 5)
     monkeypatch.setattr(f"midclass.cli.commands.{name}.run", run)
     monkeypatch.setattr("midclass.cli.commands.source.cases_to_score", lambda *_: None)
+    for early in ("check_recipe", "check_detector", "check_folder"):
+        monkeypatch.setattr(f"midclass.cli.early.{early}", lambda *_: None)
     said = CliRunner().invoke(app, [name, "x", "--cohort", "m.csv", *words]).stderr
     assert f"jobs {3 if words else 5}" in said
 
