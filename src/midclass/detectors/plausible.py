@@ -140,14 +140,12 @@ class Plausible:
 
     def assessable(self, prepared: Prepared, least_mm2: float) -> NDArray[np.bool_]:
         """``(n,)``: which samples show more anatomy than that, of a plausible kind."""
-        enough = prepared.anatomy_mm2 > least_mm2
         plausible = np.array([not reason for reason in self.reasons(prepared)], bool)
-        return np.asarray(enough & plausible)
+        return np.asarray(plausible & (prepared.anatomy_mm2 > least_mm2))
 
     def by_first(self, prepared: Prepared, least_mm2: float) -> Prepared:
         """Each sample by the first of the recipe's anatomies that is assessable, or by the last."""
-        options = prepared.by_link()
-        return prepared.by_first([self.assessable(one, least_mm2) for one in options])
+        return prepared.by_first([self.assessable(o, least_mm2) for o in prepared.by_link()])
 
     def not_assessable(self, prepared: Prepared, least_mm2: float) -> dict[int, str]:
         """Why cases are not: number of the case -> words, before a colon the kind.
@@ -258,8 +256,7 @@ def _limits(
     within = np.flatnonzero([not reason for reason in alike.reasons(some)])
     if not len(within):
         return found
-    fewer = max(1, MOVED_SAMPLES // math.prod(given.shape[2:]))
-    count = min(MOVED, len(within), fewer)
+    count = min(MOVED, len(within), max(1, MOVED_SAMPLES // math.prod(given.shape[2:])))
     some = some.at(within[np.linspace(0, len(within) - 1, count).astype(int)])
     rng = torch.Generator().manual_seed(0)
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
