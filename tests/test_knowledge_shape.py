@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from makers import seeded as rng
-from midclass import ImageBatch, InputError, Knowledge, example_batch
+from midclass import ImageBatch, InputError, Knowledge, Params, example_batch
 from midclass.knowledge import _fields as fields
 from midclass.knowledge.mass_effect import MassEffect
 from midclass.knowledge.resize import Resize

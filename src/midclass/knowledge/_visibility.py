@@ -28,7 +28,8 @@ def box_mean(values: Tensor, width: int) -> Tensor:
     values = functional.pad(values, (pad,) * (2 * dims), mode="replicate")
     for axis in range(2, values.ndim):
         values = _window_sum(values, axis, width)
-    return values / width**dims
+    mean: Tensor = values / width**dims
+    return mean
 
 
 def _window_sum(values: Tensor, axis: int, width: int) -> Tensor:
