@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test pytest quick coverage mutants lint format wheel sheets docs clean
+.PHONY: demo test pytest quick coverage mutants bench lint format wheel sheets docs clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -30,6 +30,10 @@ coverage: $(VENV)/installed
 mutants: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[mutants]'
 	$(BIN)/python tools/mutation/run.py --sample 200 --seed 0
+
+# Speed and scale beside peers and limits, in one run; benchmarks/results.csv.
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -56,8 +60,8 @@ docs: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,docs,ray,seg,onnx,serve]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) --editable '.[dev,docs,ray,seg,onnx,serve,parquet]'
 	touch $@
 
 clean:

@@ -23,6 +23,7 @@ import midclass.knowledge
 from midclass import InputError, Knowledge, Prepared, Recipe
 from midclass.cli.commands import show
 from midclass.cli.commands.source import prepared_with_bar
+from midclass.cli.options import Options
 from midclass.preview import page, sheet
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, words_of_phantoms
 from midclass.recipe.entry import Entry
@@ -138,7 +139,8 @@ def main() -> None:
     for old in FOLDER.glob("*.png"):
         old.unlink()
     for name in tasks():
-        show.run(name, None, out=FOLDER / f"{name}.png", n=COLUMNS, seed=SEED)
+        out = FOLDER / f"{name}.png"
+        show.run(name, None, Options(overwrite=True), out=out, n=COLUMNS, seed=SEED)
     for name, block in all_operators().items():
         summary = f"Operators of midclass.knowledge on the phantoms of {name}, and why they hold."
         out = FOLDER / f"operators_{name}.png"

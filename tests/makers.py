@@ -6,12 +6,17 @@ What only one file needs stays there. Everything is small: it trains in seconds.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import torch
@@ -145,18 +150,74 @@ def phantom_folder(
     return folder
 
 
+HEAVY = ("monai.networks.nets", "sklearn.svm", "scipy.stats", "matplotlib.figure", "gdcm")
+"""What commands import when they need it."""
+
+
 def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command of midclass as a user types it in that folder, in a process of its own."""
-    source = str(Path(midclass.__file__).parents[1])
-    own = {"MIDCLASS_CACHE": str(folder / "cache"), "PYTHONPATH": source}
-    return subprocess.run(
-        [sys.executable, "-m", "midclass", *arguments.split()],
-        cwd=folder,
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return command(arguments.split(), folder, MIDCLASS_CACHE=str(folder / "cache"))
+
+
+def command(
+    arguments: Sequence[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A command of midclass in a process of its own that has torch at hand.
+
+    It is forked from this one, which saves the ten seconds in which a new process imports torch and
+    what else a command needs. With threads that would not be safe: there a new one is started. That
+    a new one works, too, is seen in test_cli.py and test_study.py.
+    """
+    if torch.get_num_threads() > 1 or not hasattr(os, "fork"):
+        source = {"PYTHONPATH": str(Path(midclass.__file__).parents[1])}
+        return subprocess.run(
+            [sys.executable, "-m", "midclass", *arguments],
+            cwd=folder,
+            env={**os.environ, **source, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    for heavy in HEAVY:
+        import_module(heavy)
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        child = os.fork()
+        if child == 0:
+            _become(arguments, folder, environment, out, err)
+        _, status = os.waitpid(child, 0)
+        said = [(file.seek(0), file.read())[1] for file in (out, err)]
+    return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), *said)
+
+
+def _become(
+    arguments: Sequence[str], folder: Path, environment: dict[str, str], out: IO[str], err: IO[str]
+) -> NoReturn:
+    """Turn this process into the command, and end with its exit code."""
+    code = 1
+    try:
+        os.chdir(folder)
+        os.environ.update(environment)
+        for number, file in enumerate((out, err), start=1):
+            os.dup2(file.fileno(), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdout, sys.stderr = out, err
+        sys.argv = ["midclass", *arguments]
+        warnings.resetwarnings()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            default = name == signal.SIGTERM
+            signal.signal(name, signal.SIG_DFL if default else signal.default_int_handler)
+        from midclass.cli.app import main
+
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        out.flush()
+        err.flush()
+        os._exit(code)
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

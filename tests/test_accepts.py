@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -60,6 +61,18 @@ def test_a_recipe_that_accepts_all_and_another_cohort_prepared_before_are_kept_a
     assert why(tmp_path, {}, Modality="MR") == ""
     assert why(tmp_path, CHEST, Modality="MR").startswith("Modality is MR")
     assert why(tmp_path, {}, Modality="MR") == ""
+
+
+def test_a_slice_of_a_volume_is_no_projection(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((40, 30, 2)).astype(np.float32)
+    for name, slices in (("volume", 2), ("one", 1)):
+        nibabel.save(nibabel.Nifti1Image(values[..., :slices], np.eye(4)), tmp_path / f"{name}.nii")
+    volume, one = (Cohort.from_files([tmp_path / f"{name}.nii"]) for name in ("volume", "one"))
+    with pytest.raises(InputError, match="is a slice of a volume, the recipe accepts CR, DX"):
+        prepare(volume, recipe(accepts=CHEST), cache=tmp_path / "c")
+    assert len(prepare(one, recipe(accepts=CHEST), cache=tmp_path / "c")) == 1
+    for wider in ({"modality": ["CR", "CT"]}, {}, {"body_part": ["CHEST"]}):
+        assert len(prepare(volume, recipe(accepts=wider), cache=tmp_path / "c")) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from makers import dice
 from midclass import InputError
 from midclass.images import anatomy
 
-PLANAR = ["breast", "intracranial", "lungs"]
+PLANAR = ["breast", "intracranial", "lungs", "retina"]
 CT_SPACING = (235 / 160, 235 / 160)
 
 
@@ -79,7 +79,7 @@ def test_foreground_ignores_isolated_specks():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("name", ["foreground", "breast", "intracranial"])
+@pytest.mark.parametrize("name", ["foreground", "breast", "intracranial", "retina"])
 def test_a_constant_image_has_no_anatomy(name, value):
     assert not getattr(anatomy, name)(np.full((1, 64, 64), value, np.float32), (1.0, 1.0)).any()
 
@@ -236,3 +236,49 @@ def test_lungs_are_plausible_in_health_and_in_pneumonia(shared_data, label):
     assert np.min(halves) > 0.08
     assert np.max(halves) < 0.6
     assert 0.2 < np.mean(halves) < 0.4
+
+
+def eye(bright, surroundings=0.01, size=300):
+    """A round field of some brightness (h, w), cut off above and below, as cameras show it."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    field = (np.hypot(y, x) < 0.48) & (np.abs(y) < 0.44)
+    grey = np.where(field, bright(y, x), surroundings)
+    noise = np.random.default_rng(0).normal(0, 0.004, grey.shape)
+    red = (ndi.gaussian_filter(grey, 0.6) + noise).clip(0, 1).astype(np.float32)
+    return np.stack([red, 0.5 * red, 0.3 * red]), field
+
+
+@pytest.mark.parametrize(
+    ("seen", "bright"),
+    [
+        ("a healthy eye", lambda y, x: 0.5 + 0 * x),
+        ("a small pupil: one side is nearly black", lambda y, x: 0.05 + 0.6 * (x + 0.5) ** 3),
+        ("a flash that outshines the eye", lambda y, x: np.where(x > 0.3, 1.0, 0.08)),
+        ("a dense cataract", lambda y, x: 0.06 + 0 * x),
+    ],
+)
+def test_a_retina_is_all_of_the_camera_s_field_however_dark(seen, bright):
+    pixels, field = eye(bright)
+    assert dice(anatomy.retina(pixels, (0.05, 0.05)), field) > 0.98, seen
+
+
+def test_letters_and_a_glow_beside_the_field_and_a_white_page_around_it_are_no_retina():
+    pixels, field = eye(lambda y, x: 0.7 + 0 * x)
+    away = ndi.distance_transform_edt(~field)
+    glow = np.where(field, 0, 0.06 * np.exp(-away / 15)).astype(np.float32)
+    shown = pixels + glow
+    shown[:, 4:10, 4:40:3] = 0.8  # letters in a corner
+    assert dice(anatomy.retina(shown, (0.05, 0.05)), field) > 0.97
+    page = np.ones((3, 340, 380), np.float32)
+    page[:, 20:320, 40:340] = pixels
+    around = np.zeros((340, 380), bool)
+    around[20:320, 40:340] = field
+    assert dice(anatomy.retina(page, (0.05, 0.05)), around) > 0.97
+
+
+def test_a_photograph_that_retina_fills_is_retina_everywhere_and_black_film_nowhere():
+    pixels, _ = eye(lambda y, x: 0.3 + 0.3 * x)
+    within = np.ascontiguousarray(pixels[:, 80:220, 80:220])
+    assert anatomy.retina(within, (0.05, 0.05)).all()
+    black, _ = eye(lambda y, x: 0.01 + 0 * x)
+    assert not anatomy.retina(black, (0.05, 0.05)).any()

@@ -106,11 +106,13 @@ def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_pa
             f"--cache={tmp_path / 'cache'}",
             f"--out={tmp_path / 'audit.json'}",
             "--n=60",
+            "--json",
         ],
     )
     assert result.exit_code == 0, result.output
-    assert "nothing needs to change" in result.stdout
+    assert "nothing needs to change" in result.stderr
     figures = json.loads((tmp_path / "audit.json").read_text())
+    assert figures.items() <= json.loads(result.stdout).items()
     assert (tmp_path / "audit.outlines.png").stat().st_size > 10_000
     assert (figures["advice"], figures["images"], figures["failed"]) == ([], 60, 0)
     assert 0.2 < figures["anatomy"]["covers"]["median"] < 0.6

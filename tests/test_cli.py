@@ -26,6 +26,9 @@ from makers import phantom_folder, tiny_phantoms
 from midclass import ScoreTable
 from midclass.cli.app import app
 from midclass.cli.commands.fit import tell_checkpoint
+from midclass.cli.options import DETECTORS
+from midclass.cli.voice import answer, new_voice
+from midclass.detectors.catalogue import detector_names
 from midclass.images import phantoms
 
 RECIPE = tiny_phantoms()
@@ -38,8 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "phantoms"
     phantom_folder(folder, RECIPE, data=".")
     os.environ["MIDCLASS_CACHE"] = str(folder.parent / "cache")
-    result = run([*FIT, "--out", "{folder}/detector"], folder)
+    result = run([*FIT, "--out", "{folder}/detector", "--json"], folder)
     assert result.exit_code == 0, result.output
+    (folder / "fit.json").write_text(result.stdout)
     return folder
 
 
@@ -72,7 +76,8 @@ assert not loaded, loaded
     began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "--max-fpr" in result.stdout
+    for shown in ("--max-fpr", "[default: 0.05]", "patchcore", "tell|drop|refuse", "runs/RECIPE"):
+        assert shown in result.stdout
     assert f"midclass {midclass.__version__}" in result.stdout
     assert time.monotonic() - began < 5  # 0.2 s on an idle machine
 
@@ -194,6 +199,79 @@ def test_score_goes_on_where_a_file_cannot_be_read(folder: Path, tmp_path: Path)
     assert "is there already" in again.stderr
 
 
+def test_a_fit_says_as_json_what_it_says_in_words(folder: Path) -> None:
+    said = json.loads((folder / "fit.json").read_text())
+    saved = json.loads((folder / "detector" / "detector.json").read_text())
+    assert (said["command"], said["exit_code"]) == ("fit", 0)
+    assert (said["cases"]["train"], said["patients"]["calibrate"]) == (42, 6)
+    assert (said["recipe"], said["threshold"]) == ("tiny", saved["threshold"])
+    assert said["promised"]["max_fpr"] == 0.1
+    assert said["files"] == {"detector": str(folder / "detector")}
+
+
+def test_score_as_json_and_quietly_says_what_failed_and_nothing_else(
+    folder: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(folder / "images" / "target_00000.png", images)
+    (images / "broken.png").write_text("no image")
+    score = ["score", "{folder}/detector", str(images)]
+    told = run([*score, "--out", f"{tmp_path}/a.csv", "--json"], folder)
+    assert told.exit_code == 1
+    said = json.loads(told.stdout)
+    assert (said["command"], said["exit_code"], said["cases"]) == ("score", 1, 2)
+    assert said["not_assessed"] == sum(said["reasons"].values()) == 1
+    assert said["flagged"] == int(ScoreTable.read(tmp_path / "a.csv").flagged.sum())
+    assert said["files"] == {"scores": f"{tmp_path}/a.csv"}
+    assert "1 cases scored" in told.stderr
+    assert "failed: broken.png" in told.stderr
+    quiet = run([*score, "--out", f"{tmp_path}/b.csv", "--quiet"], folder)
+    assert (quiet.exit_code, quiet.stdout) == (1, "")
+    assert re.fullmatch("failed: broken.png: .*\n", quiet.stderr)
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    refused = run([*score, "--out", f"{tmp_path}/a.csv", "--json", "--quiet"], folder)
+    said = json.loads(refused.stdout)
+    assert said == {"command": "score", "exit_code": 2, "error": said["error"]}
+    assert refused.stderr == f"error: {said['error']}\n"
+    assert "is there already" in said["error"]
+    # The next command in this process speaks in words again.
+    assert "recipe" in run(["recipes"], folder).stdout.split()
+
+
+def test_json_holds_no_number_that_json_has_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with new_voice() as voice:
+        voice.json = True
+        answer({"a": Path("x"), "b": None}, nan=np.float32("nan"), far=[float("inf"), 2], n={1: 3})
+        voice.end(0)
+    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert said["nan"] is None
+    assert (said["far"], said["n"], said["files"]) == ([None, 2], {"1": 3}, {"a": "x"})
+
+
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("midclass fit head", {"head_ct", "head_ct_control"}),
+        ("midclass fit head_ct --detector pa", {"patchcore"}),
+        ("midclass sc", {"score"}),
+    ],
+)
+def test_a_shell_completes_commands_recipes_and_detectors(begun: str, offered: set[str]) -> None:
+    words = begun.split()
+    asked = {
+        "_MIDCLASS_COMPLETE": "complete_bash",
+        "COMP_WORDS": begun,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    result = CliRunner().invoke(app, prog_name="midclass", env=asked)
+    assert set(result.stdout.split()) == offered
+
+
+def test_the_detectors_in_help_are_those_that_there_are() -> None:
+    assert list(DETECTORS) == list(detector_names())
+
+
 @pytest.mark.slow
 def test_target_class_images_are_neither_read_nor_shown_before_evaluation(
     folder: Path, tmp_path: Path
@@ -203,8 +281,8 @@ def test_target_class_images_are_neither_read_nor_shown_before_evaluation(
         image.write_text("reading this fails")
     text = (folder / "manifest.csv").read_text()
     (tmp_path / "all.csv").write_text(re.sub(",(train|test),", ",,", text))
-    shown = run(["show", "{folder}/tiny.yaml", f"{tmp_path}/all.csv", "--out", f"{tmp_path}/s.png"],
-                folder)  # fmt: skip
+    show = ["show", "{folder}/tiny.yaml", "--cohort", f"{tmp_path}/all.csv"]
+    shown = run([*show, "--out", f"{tmp_path}/s.png"], folder)
     assert shown.exit_code == 0, shown.output
     assert (tmp_path / "s.png").exists()
     fit = ["fit", "{folder}/tiny.yaml", "--cohort", f"{tmp_path}/all.csv", "--max-fpr", "0.1"]
@@ -214,10 +292,19 @@ def test_target_class_images_are_neither_read_nor_shown_before_evaluation(
     assert "set aside" in fitted.stderr
 
 
-def test_show_needs_no_cohort(folder: Path, tmp_path: Path) -> None:
-    result = run(["show", "{folder}/tiny.yaml", "--n", "2", "--out", f"{tmp_path}/s.png"], folder)
+def test_show_needs_no_cohort_and_replaces_nothing_unasked(folder: Path, tmp_path: Path) -> None:
+    show = ["show", "{folder}/tiny.yaml", "--n", "2", "--out", f"{tmp_path}/s.png"]
+    result = run(show, folder)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "s.png").exists()
+    drawn = (tmp_path / "s.png").read_bytes()
+    again = run(show, folder)
+    assert again.exit_code == 2
+    assert "s.png: is there already; give another --out, or --overwrite" in again.stderr
+    assert (tmp_path / "s.png").read_bytes() == drawn
+    (tmp_path / "a.json").write_text('{"recipe": "tiny", "classes": {}, "advice": []}')
+    audit = run(["audit", "{folder}/tiny.yaml", "--out", f"{tmp_path}/a.json"], folder)
+    assert audit.exit_code == 2
+    assert "a.json: is there already; give another --out, or --overwrite" in audit.stderr
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from midclass.images.columns import KNOWN, OTHER_NAMES, meant, plain
 from midclass.images.manifest import unused_columns
 
 LINES = ("a.png,0,p,train", "b.png,0,q,train", "c.png,1,r,test")
-HARMLESS = ["age", "sex", "radius", "mask_path", "severity", "background", "view", "site", "notes"]
+HARMLESS = ["age", "sex", "mask_path", "severity", "background", "view", "site", "notes"]
 HARMLESS += ["patient_label", "repeat_0", "duplicate_of", "medmnist_label", "density", "Unnamed: 0"]
 HARMLESS += [
     "rows",

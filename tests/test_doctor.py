@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -99,9 +100,12 @@ def test_the_command_finds_nothing_wrong_here_and_tells_what_is(tmp_path: Path) 
 
 def test_the_command_ends_with_1_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_self_test", lambda: iter([doctor.Trouble("a", "b")]))
-    done = CliRunner().invoke(app, ["doctor"])
+    done = CliRunner().invoke(app, ["doctor", "--json", "--quiet"])
     assert done.exit_code == 1
-    assert "problem: a; b" in done.output
+    assert done.stderr == "problem: a; b\n"
+    said = json.loads(done.stdout)
+    assert said["problems"] == [{"what": "a", "answer": "b"}]
+    assert "torch" in dict(said["found"])
 
 
 @pytest.mark.slow

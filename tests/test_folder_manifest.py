@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import stat
 import tempfile
@@ -128,8 +129,12 @@ def test_no_name_birth_date_number_or_absolute_path_is_written(
     ris()
     shutil.copytree(export / "ST05", export / "Mustermann_Erika")
     image_file(export / "Mustermann_Erika" / "IM1", 300)
-    told = made(f"pacs {BY_RIS}")
+    told = made(f"pacs {BY_RIS} --json")
     assert "hold the patient's name or number" in told.stderr
+    said = json.loads(told.stdout)
+    assert sum(said["cases"].values()) == len(rows())
+    assert sum(said["left_out"].values()) == len(left_out())
+    assert NAME.casefold() not in told.stdout.casefold()
     secret = [*NAME.casefold().split("^"), BORN, "pid0", "1.2.826", str(tmp_path).casefold()]
     for file in Path().glob("manifest*.csv"):
         text = file.read_text().casefold().replace("pacs/mustermann_erika/im1", "")

@@ -148,6 +148,7 @@ def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
         "intracranial_by_bone",
         "lungs",
         "lungs_by_template",
+        "retina",
         "whole",
     }
     assert names == set(anatomy.__all__)

@@ -28,6 +28,7 @@ WRAPPED = {
     "nibabel": ["images/formats/nifti.py", "images/formats/holding.py"],
     "highdicom": ["images/formats/seg.py", "detectors/dicom_out.py", *DICOM_OUT],
     "pandas": ["evaluation/table.py"],
+    "pyarrow": ["evaluation/parquet.py"],
     "onnxruntime": ["detectors/export.py"],
     "onnxscript": ["detectors/export.py"],
     "fastapi": ["cli/service/web.py"],

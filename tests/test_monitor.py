@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicom_folders import image_file
 from makers import discs, recipe, typed
-from midclass import InputError, ScoreTable, load_detector, prepare_array
-from midclass.cli.commands import monitor
+from midclass import Cohort, InputError, ScoreTable, load_detector, prepare_array
+from midclass.cli.commands import monitor, score
 from midclass.cli.options import Options
+from midclass.cli.recognised import no_table
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.provenance import beside, write_provenance
 from midclass.evaluation.conformal import conformal_p_values, conformal_threshold
 from midclass.evaluation.drift import Baseline, by_week, drift, refuse_other
+from midclass.evaluation.equipment import first_seen
 from midclass.evaluation.exact import binomial_limits
 
 RECIPE = recipe(budget={"standardise": False})
@@ -128,6 +131,44 @@ def test_weeks_are_those_of_iso_and_of_both_ways_to_write_a_date() -> None:
         by_week({"c": wrong}, "date")
 
 
+def test_devices_and_spacing_are_told_by_week_and_a_new_device_is_named() -> None:
+    one = table(np.arange(4.0))
+    weeks = np.array(["2026-W01", "2026-W02", "2026-W02", ""])
+    devices, spacing = np.array(["Old", "Old", "New 2", ""]), np.array([0.1, 0.1, 0.4, np.nan])
+    extra = {**one.extra, "week": weeks, "device": devices, "spacing_mm": spacing}
+    found = by_week({"a": replace(one, extra=extra), "b": replace(one, extra=extra)}, "week")
+    rows = drift(found, baseline())
+    assert [row.period for row in rows] == ["2026-W01", "2026-W02", "no week"]
+    assert [row.devices for row in rows] == ["Old (2)", "New 2 (2); Old (2)", ""]
+    told = [(row.spacing_mm, row.spacing_low, row.spacing_high) for row in rows]
+    assert told == [(0.1, 0.1, 0.1), (0.25, 0.1, 0.4), (None, None, None)]
+    assert first_seen(found) == {"New 2": "2026-W02"}
+    with pytest.raises(InputError, match="row 5, column when: found ''"):
+        by_week({"a": replace(one, extra={**one.extra, "when": weeks})}, "when")
+
+
+def test_a_score_table_has_week_and_device_of_the_header_and_no_day(tmp_path: Path) -> None:
+    named = {"ManufacturerModelName": "DR 9 ", "StudyDate": "20260101"}
+    images = (discs(3, 0)[:, 0] * 4000).astype(np.uint16)
+    image_file(tmp_path / "a.dcm", 1, images[0], **named, AcquisitionDate="20260105")
+    image_file(tmp_path / "b.dcm", 2, images[1], **named, PixelSpacing=[0.7, 0.7])
+    image_file(tmp_path / "c.dcm", 3, images[2], PixelSpacing=None)
+    (tmp_path / "d.dcm").write_bytes(b"no image")
+    detector = PCA(RECIPE, max_fpr=0.1).fit(discs(60, seed=0))
+    detector.save(tmp_path / "d")
+    cohort = Cohort.from_files([tmp_path / f"{name}.dcm" for name in "abcd"])
+    out = tmp_path / "s.csv"
+    options = Options(cache=tmp_path / "cache")
+    assert not score.run(tmp_path / "d", cohort, options, out=out, equipment=True)
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["week"] for row in rows] == ["2026-W02", "2026-W01", "", ""]
+    assert [row["device"] for row in rows] == ["DR 9", "DR 9", "", ""]
+    assert [row["spacing_mm"] for row in rows] == ["0.5", "0.7", "", ""]
+    assert "2026010" not in out.read_text()
+    assert not no_table(out)  # midclass knows it as its own
+
+
 def test_a_table_of_another_detector_is_refused() -> None:
     of = baseline()
     one = table(np.arange(3.0), of=of)
@@ -187,8 +228,12 @@ def test_what_stands_beside_a_table_names_the_detector_that_made_it(
 
 @pytest.mark.slow
 def test_the_command_ends_with_1_where_something_differs(folder: Path) -> None:
-    done = typed("monitor usual.csv other.csv --detector d --out b.csv", folder)
+    done = typed("monitor usual.csv other.csv --detector d --out b.csv --json", folder)
     assert done.returncode == 1, done.stderr
-    assert "usual.csv: no sign of drift at n=60" in done.stdout
-    assert "other.csv: differs: scores are spread otherwise" in done.stdout
+    assert "usual.csv: no sign of drift at n=60" in done.stderr
+    assert "other.csv: differs: scores are spread otherwise" in done.stderr
+    said = json.loads(done.stdout)
+    assert [one["period"] for one in said["periods"]] == ["usual.csv", "other.csv"]
+    assert said["periods"][1]["verdict"].startswith("differs: scores are spread otherwise")
+    assert said["exit_code"] == 1
     assert "midclass calibrate" in done.stderr

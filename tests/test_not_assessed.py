@@ -380,20 +380,32 @@ class TestOnTheCommandLine:
             rows = list(csv.DictReader(file))
         shown = next(row for row in rows if row["label"] == "1")
         noise = shown | {"path": "three/c.png", "patient_id": "new", "split": "test"}
+        broken = noise | {"path": "cut.png", "patient_id": "cut", "label": "0"}
+        whole = (folder / "data" / "images" / "target_00000.png").read_bytes()
+        (folder / "data" / "cut.png").write_bytes(whole[: len(whole) // 2])
         with open(folder / "data" / "more.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows([*rows, noise])
+            writer.writerows([broken, *rows, noise])
         command = ["evaluate", "d", "--cohort", "data/more.csv", "--out", f"{tmp_path}/e"]
         result = typed(folder, *command)
         assert result.exit_code == 1, result.output
         assert "not assessed: three/c.png: too little anatomy" in result.stderr
-        said = "not assessed, and in no figure above: 0 given-class (0.0%) and 1 target-class"
+        assert (
+            "not assessed: cut.png: cannot be used: cannot be read: image file is" in result.stderr
+        )
+        assert "2 of 26 cases could not be assessed; a person should look" in result.stderr
+        said = "not assessed, and in no figure above: 1 given-class (7.7%) and 1 target-class"
         assert said in " ".join(result.stdout.split())
+        scored = ScoreTable.read(tmp_path / "e" / "scores.csv")
+        assert scored.case_id.tolist()[0] == "cut.png"  # in the order of the manifest
+        assert (scored.assessed.tolist()[0], scored.review.tolist()[0]) == (False, True)
+        assert scored.assessed.sum() == 24
+        assert report(scored.take(scored.assessed), 0.1)["auroc"] == report(scored, 0.1)["auroc"]
         assert "whatever they would score: AUROC" in " ".join(result.stdout.split())
         figures = json.loads((tmp_path / "e" / "summary.json").read_text())
-        assert figures["not_assessed"] == {"given": 0, "target": 1}
-        assert figures["reasons"] == {"too little anatomy": 1}
+        assert figures["not_assessed"] == {"given": 1, "target": 1}
+        assert figures["reasons"] == {"cannot be used": 1, "too little anatomy": 1}
         low, high = figures["bounds"]["auroc"]
         assert low < figures["auroc"]["value"] < high or high == 1
 

@@ -136,6 +136,56 @@ class TestLimits:
         assert of_image.startswith("not like the given class: ")
 
 
+UNLIKE = "not like the given class: another picture as a whole"
+FROM_AFAR = trained_recipe(fields={"anatomy": "anatomy.whole", "nuisance": {"rotation_deg": 10}})
+
+
+def from_afar(kind: str, n: int, seed: int, *, target: bool = False, turn: int = 0) -> Prepared:
+    """Phantoms, all of whose image is anatomy, so that no mask says anything."""
+    images = phantoms.make(kind, n, seed, size=32, target=target)
+    return shown(np.rot90(images, turn, (1, 2))[:, None].copy(), FROM_AFAR)
+
+
+@pytest.fixture(scope="module")
+def chests() -> Plausible:
+    return Plausible.of(from_afar("chest", 60, 0), FROM_AFAR)
+
+
+class TestLikeness:
+    def test_another_picture_is_no_plausible_one(self, chests: Plausible) -> None:
+        for other in (from_afar("head", 6, 1), from_afar("chest", 6, 1, turn=1)):
+            for reason in chests.reasons(other):
+                assert reason.startswith(f"{UNLIKE} (correlation ")
+                assert reason.endswith(" is like the given class)")
+
+    def test_disease_and_acquisition_are_no_reason(self, chests: Plausible) -> None:
+        ill = from_afar("chest", 40, 1, target=True)
+        assert not any(chests.reasons(ill))
+        nuisance = FROM_AFAR.nuisance_operator()
+        moved = ill.showing(acquired(ill.batch(slice(None)), nuisance, seeded(1)))
+        assert not any(chests.reasons(moved))
+
+    def test_where_the_given_class_varies_there_is_no_such_limit(self) -> None:
+        turned = [from_afar("chest", 15, turn, turn=turn).images() for turn in range(4)]
+        mixed = shown(np.concatenate(turned).astype(np.float32) / 65535, FROM_AFAR)
+        assert Plausible.of(mixed, FROM_AFAR).likeness == {}
+        roi = FROM_AFAR.to_dict()
+        roi["geometry"] |= {"view": "roi", "roi_mm": 32}
+        of_roi = Recipe.from_dict(roi)
+        assert Plausible.of(from_afar("chest", 30, 0), of_roi).likeness == {}
+
+    def test_each_image_is_judged_alone_and_the_same_after_saving(self, chests: Plausible) -> None:
+        some = from_afar("head", 5, 2)
+        again = Plausible.from_json(json.loads(json.dumps(chests.to_json(), allow_nan=False)))
+        assert again == chests
+        alone = [again.reasons(some.at(np.array([row])))[0] for row in range(len(some))]
+        assert alone == chests.reasons(some)
+        for wrong in ([0.1, 0.2], [0.1, 0.2, *[float("nan")] * 256], [0.3, 0.2, *[0.0] * 256]):
+            saved = chests.to_json() | {"0": {"likeness": wrong}}
+            with pytest.raises(ValueError, match="likeness is no picture"):
+                Plausible.from_json(saved)
+
+
 class TestADetector:
     @pytest.fixture
     def detector(self) -> Detector:

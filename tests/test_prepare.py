@@ -273,7 +273,7 @@ def test_a_touched_file_is_looked_into_once_and_not_prepared_again(
     os.utime(cohort[2].path, (1e9, 1e9))
     forbid_reading(monkeypatch)
     prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
-    monkeypatch.setattr("midclass.images.cache.content_if_readable", lambda _: 1 / 0)
+    monkeypatch.setattr("midclass.images.cache.shown_of", lambda _: 1 / 0)
     prepare(cohort, recipe(**ASSUMED), cache=tmp_path)
 
 
@@ -380,17 +380,6 @@ def test_an_anatomy_of_the_wrong_shape_is_refused(cohort: Cohort, tmp_path: Path
     trusted = Recipe.from_dict(recipe(f"{code}:grey", **ASSUMED).to_dict(), trust=[code])
     with pytest.raises(InputError, match=r"grey returned float32 \(50, 70\), expected bool"):
         prepare(cohort, trusted, cache=tmp_path / "cache")
-
-
-def test_an_interrupted_preparation_leaves_nothing(cohort: Cohort, tmp_path: Path) -> None:
-    def interrupt(done: int, *_: object) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    root = tmp_path / "cache"
-    with pytest.raises(KeyboardInterrupt):
-        prepare(cohort, recipe(**ASSUMED), cache=root, progress=interrupt)
-    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("part", ["pixels.npy", "assumed.npy", "failed.json"])

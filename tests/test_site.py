@@ -138,7 +138,7 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
     data = "--cohort data/manifest.csv --split split"
     fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .2 --out there", tmp_path)
     assert fit.returncode == 0, fit.stderr
-    done = typed(f"calibrate there {data} --part local --max-fpr .1", tmp_path)
+    done = typed(f"calibrate there {data} --part local --max-fpr .1 --json", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "target-class cases" in done.stderr
     for expected in (
@@ -147,10 +147,18 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
         "at most 10.0% false alarms",
         "saved            there_local",
     ):
-        assert expected in done.stdout
+        assert expected in done.stderr
+    said = json.loads(done.stdout)
+    assert said["local_normals"]["cases"] == said["cases"] - said["not_assessed"]
+    assert said["files"] == {"detector": "there_local"}
     about = json.loads((tmp_path / "there_local" / "detector.json").read_text())
     assert (about["parent"]["max_fpr"], about["max_fpr"]) == (0.2, 0.1)
-    assert typed(f"evaluate there_local {data}", tmp_path).returncode == 0
+    assert (said["id"], said["threshold"]) == (about["id"], about["threshold"])
+    measured = typed(f"evaluate there_local {data} --json --quiet", tmp_path)
+    assert (measured.returncode, measured.stderr) == (0, "")
+    said, summary = json.loads(measured.stdout), tmp_path / "there_local/evaluation/summary.json"
+    assert json.loads(summary.read_text()).items() <= said.items()
+    assert said["files"]["page"] == "there_local/evaluation/page.html"
     for part, words in (
         ("local", "evaluate there_local --out e"),
         ("train", "calibrate there --out again"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from makers import command
 from midclass import ScoreTable
 from midclass.evaluation.report import auroc_of
 
@@ -21,8 +22,8 @@ THREE = STUDIES / "three_tasks"
     "study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses", "shipped"]
 )
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
-    command = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
-    assert subprocess.run(command, check=False).returncode == 0
+    table = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
+    assert subprocess.run(table, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("task", ["chest_xray", "head_ct", "mammography_roi"])
@@ -56,6 +57,5 @@ def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, wors
 @pytest.mark.slow
 @pytest.mark.parametrize("study", ["three_tasks", "transfer", "shipped"])
 def test_a_report_says_what_the_score_tables_say(study: str) -> None:
-    file = str(STUDIES / study / "study.yaml")
-    command = [sys.executable, "-m", "midclass", "report", file, "--check"]
-    assert subprocess.run(command, check=False).returncode == 0
+    done = command(["report", str(STUDIES / study / "study.yaml"), "--check"], Path())
+    assert done.returncode == 0, done.stderr

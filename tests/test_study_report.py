@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from makers import command
 from midclass import InputError, ScoreTable
 from midclass.cli.commands.report import run as report
 from midclass.evaluation.metrics import auroc
@@ -82,8 +82,7 @@ def scores(shift: float, task: str, repeat: int, name: str, n: int = 100) -> Sco
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "midclass", "report", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return command(["report", *map(str, arguments)], Path())
 
 
 @pytest.mark.slow
@@ -321,20 +320,14 @@ def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: P
     assert "steps: 60" in text
     (tmp_path / "study.yaml").write_text(text.replace("steps: 60", "steps: 6, pretrained: null"))
     phantoms.write(tmp_path / "data", "breast", 0, 120, 20, size=64)
-    command = [sys.executable, "-m", "midclass", "study", "study.yaml", "--data", "data"]
-    done = subprocess.run(
-        [*command, "--trust", "template.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    asked = ["study", "study.yaml", "--data", "data"]
+    done = command([*asked, "--trust", "template.py"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     written = run(tmp_path / "study.yaml", "--ours", "template")
     assert written.returncode == 0, written.stderr
     text = (tmp_path / "RESULTS.md").read_text()
     assert "**a template of one's own**" in text
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    refused = command(asked, tmp_path)
     assert refused.returncode == 2
     assert "--trust" in refused.stderr
 

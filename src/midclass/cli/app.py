@@ -15,13 +15,14 @@ import typer
 from typer.core import TyperGroup
 
 from midclass.cli.cache import cache
-from midclass.cli.console import note, warn
+from midclass.cli.console import fault, warn
 from midclass.cli.deployment import export, serve
 from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score, view
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.manifest import manifest
-from midclass.cli.options import Seed
+from midclass.cli.options import KINDS, Seed, one_of
 from midclass.cli.study import report, study
+from midclass.cli.voice import Voice, new_voice, speaking
 from midclass.cli.watch import doctor, monitor, recipes
 from midclass.errors import InputError
 from midclass.version import __version__
@@ -32,19 +33,30 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), new_voice() as voice:
             warnings.showwarning = warn
             try:
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+            except typer.Exit as end:
+                voice.end(end.exit_code)
+                raise
             except InputError as error:
-                note(f"error: {error}")
-                raise typer.Exit(2) from None
+                raise _refused(voice, "error", str(error), 2) from None
             except KeyboardInterrupt as stop:
                 what = str(stop) or "nothing was written; type the same command again"
-                note(f"interrupted: {what}")
-                raise typer.Exit(stop.code if isinstance(stop, Ended) else 130) from None
+                code = stop.code if isinstance(stop, Ended) else 130
+                raise _refused(voice, "interrupted", what, code) from None
             except OSError as error:
-                raise typer.Exit(_tell(error)) from None
+                raise _refused(voice, "error", _in_words(error), 2) from None
+            voice.end(0)
+            return done
+
+
+def _refused(voice: Voice, kind: str, what: str, code: int) -> typer.Exit:
+    """Say in one line why a command ends."""
+    fault(f"{kind}: {what}")
+    voice.end(code, what)
+    return typer.Exit(code)
 
 
 class Ended(KeyboardInterrupt):
@@ -53,20 +65,17 @@ class Ended(KeyboardInterrupt):
     code = 143
 
 
-def _tell(error: OSError) -> int:
-    """What the system refused, in one line; the exit code."""
+def _in_words(error: OSError) -> str:
+    """What the system refused, in one line."""
     if error.errno == errno.EPIPE:
         raise error  # whoever read along has seen enough
     if error.filename is None:
-        note(f"error: {error.strerror or error}; see to it, and type the same command again")
-        return 2
-    note(f"error: {os.fsdecode(error.filename)}: {error.strerror}; see to it, or name another file")
-    return 2
+        return f"{error.strerror or error}; see to it, and type the same command again"
+    return f"{os.fsdecode(error.filename)}: {error.strerror}; see to it, or name another file"
 
 
 app = typer.Typer(
     cls=_Group,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -113,7 +122,12 @@ def _midclass(
 
 
 def demo(
-    kind: Annotated[str, typer.Option(help="head, chest or breast.")] = "head",
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="head|chest|breast", help="What to try it on.", autocompletion=one_of(*KINDS)
+        ),
+    ] = "head",
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     seed: Seed = 0,
 ) -> None:
@@ -123,8 +137,13 @@ def demo(
     demo.run(kind, out, seed)
 
 
+ANSWERING = (manifest, audit, fit, calibrate, score, evaluate, monitor, doctor)
+"""Commands whose result can be one JSON object, and that can be quiet."""
 for command in (
     *(demo, manifest, show, check, audit, fit, calibrate, score, evaluate),
     *(view, nuisance, monitor, export, serve, study, report, recipes, cache, doctor),
 ):
-    app.command()(command)
+    if command is recipes:
+        app.command()(speaking(command, quiet=False))
+    else:
+        app.command()(speaking(command) if command in ANSWERING else command)

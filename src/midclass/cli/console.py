@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
+from midclass.cli.voice import voice
 from midclass.errors import escaped
 
 if TYPE_CHECKING:
@@ -23,13 +33,22 @@ _STDERR = Console(stderr=True, emoji=False)
 
 
 def say(text: str) -> None:
-    """One line of a result."""
-    shown = printable(text, sys.stdout.encoding)
-    Console(highlight=False, markup=False, emoji=False, soft_wrap=True).print(shown)
+    """One line of a result; on stderr where stdout is for JSON."""
+    if voice().json:
+        note(text)
+    elif not voice().quiet:
+        shown = printable(text, sys.stdout.encoding)
+        Console(highlight=False, markup=False, emoji=False, soft_wrap=True).print(shown)
 
 
 def note(text: str) -> None:
     """One line beside the result, on stderr."""
+    if not voice().quiet:
+        fault(text)
+
+
+def fault(text: str) -> None:
+    """One line on what went wrong, on stderr, which ``--quiet`` does not leave out."""
     _STDERR.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -54,26 +73,44 @@ def new_table() -> Table:
 
 
 def show_table(table: Table) -> None:
-    """A table of a result."""
-    Console(highlight=False, emoji=False).print(table)
+    """A table of a result; on stderr where stdout is for JSON."""
+    if not voice().quiet:
+        Console(stderr=voice().json, highlight=False, emoji=False).print(table)
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar with the time left, where stderr is a terminal: call it (done, all, text)."""
+def bar(what: str, of: str = "") -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar with the time left, where stderr is a terminal: call it (done, all, text).
+
+    Args:
+        what: is done.
+        of: what is counted, such as ``"images"``, of which it shows how many a second.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *((_Speed(of),) if of else ()),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    shown = _STDERR.is_terminal
+    shown = _STDERR.is_terminal and not voice().quiet
     with Progress(*columns, console=_STDERR, disable=not shown, transient=True) as progress:
         task = progress.add_task(escape(printable(what)), total=None, note="")
         yield lambda done, total, text: progress.update(
             task, completed=done, total=total, note=escape(printable(text))
         )
+
+
+class _Speed(ProgressColumn):
+    """``12 images/s``, over the last half minute."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__()
+        self._of = of
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.3g} {self._of}/s" if task.speed else "")
 
 
 @contextmanager
@@ -116,9 +153,9 @@ def unseen_of(table: ScoreTable, most: int = NAMED) -> list[tuple[str, str]]:
 def name_unseen(first: Sequence[tuple[str, str]], unseen: int, where: object) -> None:
     """Name the first of the cases that were not assessed, and say where the others are named."""
     for case, reason in first:
-        note(f"not assessed: {case}: {reason or 'no reason given'}")
+        fault(f"not assessed: {case}: {reason or 'no reason given'}")
     if more := unseen - len(first):
-        note(f"not assessed: {more} more, in the column reason of {where}")
+        fault(f"not assessed: {more} more, in the column reason of {where}")
 
 
 def tell_unseen(table: ScoreTable) -> None:
@@ -126,7 +163,7 @@ def tell_unseen(table: ScoreTable) -> None:
     unseen = int((~table.assessed).sum())
     name_unseen(unseen_of(table), unseen, "the score table")
     if unseen:
-        note(f"{unseen} of {len(table)} cases could not be assessed; a person should look")
+        fault(f"{unseen} of {len(table)} cases could not be assessed; a person should look")
 
 
 def tell_anatomies(counts: Mapping[str, int]) -> None:

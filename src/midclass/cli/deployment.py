@@ -42,11 +42,14 @@ def export(
     Both look at the same images first; nothing is written where a flag differs, or a score by more
     than a thousandth of the spread of the calibration scores.
     """
-    from midclass.cli.commands import export
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_detector
 
     source = None if cohort is None else Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite)
+    check_detector(detector, source)
+    from midclass.cli.commands import export
+
     export.run(detector, source, options, onnx=onnx, seed=seed)
 
 
@@ -83,6 +86,9 @@ def serve(
 
     curl --data-binary @image.dcm http://127.0.0.1:8000/score
     """
+    from midclass.cli.early import check_detector
+
+    check_detector(detector)
     from midclass.cli.commands import serve
     from midclass.cli.commands.serve import Serving
 

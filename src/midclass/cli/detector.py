@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from midclass.cli.options import (
+    DETECTORS,
     Cache,
     DetectorFolder,
+    Jobs,
     Key,
     Manifest,
     Options,
-    Out,
     Overwrite,
     Part,
     Patients,
@@ -23,6 +24,7 @@ from midclass.cli.options import (
     Seed,
     Split,
     Trust,
+    one_of,
 )
 
 # Bodies import what they need, so that --help needs neither torch nor matplotlib.
@@ -42,7 +44,9 @@ def fit(
     split: Split = None,
     part: Part = None,
     root: Root = None,
-    out: Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default runs/RECIPE.")
+    ] = None,
     seed: Seed = 0,
     max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
     folds: Annotated[
@@ -53,7 +57,13 @@ def fit(
             "only where a fifth held out is too few for the rate. 0: never.",
         ),
     ] = None,
-    detector: Annotated[str, typer.Option(help="The method or a baseline.")] = "middle_class",
+    detector: Annotated[
+        str,
+        typer.Option(
+            help=f"The method, or a baseline: {', '.join(DETECTORS[1:])}.",
+            autocompletion=one_of(*DETECTORS),
+        ),
+    ] = "middle_class",
     positives: Annotated[
         int, typer.Option(min=0, help="Learn from so many target-class cases of the part too.")
     ] = 0,
@@ -61,6 +71,7 @@ def fit(
         str,
         typer.Option(
             metavar="tell|drop|refuse",
+            autocompletion=one_of("tell", "drop", "refuse"),
             help="What to do about the same image under two patients.",
         ),
     ] = "tell",
@@ -68,6 +79,7 @@ def fit(
     key: Key = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn from given-class images; save a detector.
@@ -82,7 +94,7 @@ def fit(
     fit.run(
         recipe,
         source_of_normals(folder, cohort, split, part, root, patients, key),
-        Options.of(trust, cache, overwrite),
+        Options.of(trust, cache, overwrite, jobs),
         out=out,
         seed=seed,
         max_fpr=max_fpr,
@@ -107,6 +119,7 @@ def calibrate(
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Set a detector's threshold anew, with normals of another hospital.
@@ -118,7 +131,7 @@ def calibrate(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     calibrate.run(detector, source, options, out=out, max_fpr=max_fpr)
 
 
@@ -151,6 +164,14 @@ def score(
         float | None,
         typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
     ] = None,
+    equipment: Annotated[
+        bool,
+        typer.Option(
+            "--equipment",
+            help="Add week, device and spacing from DICOM headers, for monitor; dates are told by "
+            "their week alone.",
+        ),
+    ] = False,
     leave_not_assessed: Annotated[
         bool,
         typer.Option(
@@ -160,6 +181,7 @@ def score(
     ] = False,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score images of unknown class.
@@ -171,7 +193,7 @@ def score(
     from midclass.cli.commands.source import cases_to_score
 
     cases = cases_to_score(files or (), cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     done = score.run(
         detector,
         cases,
@@ -182,6 +204,7 @@ def score(
         max_fpr=max_fpr,
         dicom=dicom,
         date=date,
+        equipment=equipment,
     )
     if not done:
         raise typer.Exit(1)
@@ -193,27 +216,34 @@ def evaluate(
     split: Split = None,
     part: Part = None,
     root: Root = None,
-    out: Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default DETECTOR/evaluation.")
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(help="Contact sheet of the recipe (a PNG of show), for the page."),
     ] = None,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a detector on labelled, unseen images; write figures, and a page to look at them.
 
-    Patients and images that it was fitted with are refused. Where cases cannot be assessed, they
-    are listed at the end, and the exit code is 1.
+    Patients and images that it was fitted with are refused. Files that cannot be read, and cases
+    that cannot be assessed, are listed at the end, and the exit code is then 1.
     """
-    from midclass.cli.commands import evaluate
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_detector, check_folder
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
+    check_detector(detector, source)
+    check_folder(out or detector / "evaluation", source, options, detector)
+    from midclass.cli.commands import evaluate
+
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
-    if any(figures["not_assessed"].values()):
+    if figures["reasons"]:
         raise typer.Exit(1)
 
 
@@ -228,6 +258,7 @@ def nuisance(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Count a detector's false alarms under each single nuisance.
@@ -238,7 +269,7 @@ def nuisance(
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
-    options = Options.of(trust, cache, overwrite)
+    options = Options.of(trust, cache, overwrite, jobs)
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
     if not table.assessed.all():
         raise typer.Exit(1)
@@ -256,6 +287,7 @@ def view(
         str,
         typer.Option(
             metavar="some|all|none",
+            autocompletion=one_of("some", "all", "none"),
             help="Which cases have their picture in it: as many as 5 MB hold, all, or none.",
         ),
     ] = "some",

@@ -10,7 +10,9 @@ import typer
 from midclass.cli.options import (
     Cache,
     GivenImages,
+    Jobs,
     Options,
+    Overwrite,
     Part,
     RecipeName,
     Root,
@@ -24,9 +26,6 @@ from midclass.cli.options import (
 
 def show(
     recipe: RecipeName,
-    manifest: Annotated[
-        Path | None, typer.Argument(metavar="[MANIFEST]", help="The same as --cohort.")
-    ] = None,
     cohort: GivenImages = None,
     split: Split = None,
     part: Part = None,
@@ -36,14 +35,14 @@ def show(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw what a recipe makes of given-class images."""
     from midclass.cli.commands import show
     from midclass.cli.commands.source import Source
 
-    where = cohort or manifest
-    source = None if where is None else Source(where, split, part, root)
-    show.run(recipe, source, Options.of(trust, cache), out=out, n=n, seed=seed)
+    source = None if cohort is None else Source(cohort, split, part, root)
+    show.run(recipe, source, Options.of(trust, cache, overwrite), out=out, n=n, seed=seed)
 
 
 def check(
@@ -59,11 +58,15 @@ def check(
 
     Prints tables, and a line for each broken promise; the exit code is then 1.
     """
-    from midclass.cli.commands import check
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    if not check.run(recipe, source, Options.of(trust), seed=seed):
+    options = Options.of(trust)
+    check_recipe(recipe, source, options)
+    from midclass.cli.commands import check
+
+    if not check.run(recipe, source, options, seed=seed):
         raise typer.Exit(1)
 
 
@@ -84,10 +87,16 @@ def audit(
     seed: Seed = 0,
     trust: Trust = None,
     cache: Cache = None,
+    overwrite: Overwrite = False,
+    jobs: Jobs = None,
 ) -> None:
     """Ask before training whether a recipe's knowledge is usable."""
-    from midclass.cli.commands import audit
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    audit.run(recipe, source, Options.of(trust, cache), out=out, outlines=outlines, n=n, seed=seed)
+    options = Options.of(trust, cache, overwrite, jobs=jobs)
+    check_recipe(recipe, source, options)
+    from midclass.cli.commands import audit
+
+    audit.run(recipe, source, options, out=out, outlines=outlines, n=n, seed=seed)

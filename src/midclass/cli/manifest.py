@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midclass.cli.options import Cache, Key, Overwrite, Patients, Seed
+from midclass.cli.options import Cache, Key, Overwrite, Patients, Seed, one_of
 
 
 def manifest(
@@ -66,6 +66,7 @@ def manifest(
         str,
         typer.Option(
             metavar="drop|tell|skip",
+            autocompletion=one_of("drop", "tell", "skip"),
             help="The same image under two patients: leave the second out, or only tell; skip "
             "reads no pixels at all.",
         ),

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from midclass.evaluation.page import MARK
+from midclass.evaluation.parquet import MARK as MARK_OF_PARQUET
+from midclass.evaluation.parquet import SUFFIX
 from midclass.evaluation.table import COLUMNS, OUTCOMES
 from midclass.images.columns import KNOWN, REMARKS
 from midclass.owned import changed
 
 _MORE = (
     *("p_value", "assumed_spacing", "anatomy", "slice", "series_id"),
+    *("week", "device", "spacing_mm"),
     *("units", "cases", "cases_not_assessed"),
 )
 _OF_CASES = {*KNOWN, *REMARKS, "reason", "first", "second", "kind", "correlation"}
@@ -34,6 +37,9 @@ def no_table(path: Path) -> str:
 
     A column more, or another program's line ends, is somebody's work.
     """
+    if path.suffix == SUFFIX:
+        whole = path.read_bytes()
+        return "" if MARK_OF_PARQUET in whole or not whole else "is no score table of midclass"
     with open(path, "rb") as file:
         line = file.readline(1 << 16)
     if not line:

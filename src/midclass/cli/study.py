@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midclass.cli.options import Cache, Options, Trust
+from midclass.cli.options import Cache, Options, Trust, one_of
 
 
 def study(
@@ -20,7 +20,12 @@ def study(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, one thread each.")] = 1,
     engine: Annotated[
-        str, typer.Option(help="local (processes), or ray (the cluster at RAY_ADDRESS, or here).")
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Processes, or the cluster at RAY_ADDRESS (or one here).",
+            autocompletion=one_of("local", "ray"),
+        ),
     ] = "local",
     trust: Trust = None,
     cache: Cache = None,
@@ -50,6 +55,9 @@ def report(
     ] = False,
 ) -> None:
     """Write RESULTS.md, figures and a page of a study, all from its score tables."""
+    from midclass.study.file import Study
+
+    Study.load(file)  # matplotlib takes its time
     from midclass.cli.commands import report
 
     if not report.run(file, out=out, ours=ours, check=check):

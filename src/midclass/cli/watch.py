@@ -33,6 +33,10 @@ def monitor(
     Compares flags with the promise, p-values with what they should be, and how many are not
     assessed, by table or week. Where they differ, the exit code is 1.
     """
+    from midclass.cli.early import check_detector, check_tables
+
+    check_detector(detector)
+    check_tables(tables)
     from midclass.cli.commands import monitor
 
     options = Options.of(trust, None, overwrite)

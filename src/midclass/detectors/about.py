@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from midclass.detectors.base import Detector
-from midclass.detectors.saved import ABOUT, CHECKSUMS, REMARKS, known_id
+from midclass.detectors.bounded import REMARKS
+from midclass.detectors.saved import ABOUT, CHECKSUMS, known_id
 from midclass.recipe.entry import Entry
 from midclass.recipe.recipe import Recipe
 from midclass.version import __version__
@@ -78,7 +79,12 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
     """
     groups = (("middle class", recipe.middle_classes), ("held out", recipe.held_out))
     high, wide = recipe.geometry.size
-    views = {"whole": "the whole image", "roi": f"a square of {recipe.geometry.roi_mm} mm"}
+    side = f"{recipe.geometry.roi_mm} mm"
+    views = {
+        "whole": "the whole image",
+        "roi": f"a square of {side}",
+        "tiles": f"squares of {side} all over the anatomy, each",
+    }
     spacing, field = recipe.geometry.spacing_mm, recipe.geometry.field_of_view_mm
     grid = f", {spacing:g} mm apart" if spacing else f" over {field:g} mm" if field else ""
     parts = (", ".join(recipe.accepts.modality), _or(recipe.accepts.body_part))

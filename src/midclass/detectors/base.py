@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from midclass.detectors.estimator import Estimator, Images
+from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
-from midclass.detectors.look import Hottest, Look, case_scores, filled_up
+from midclass.detectors.look import Hottest, Look, case_scores
 from midclass.detectors.parts import (
     HELD_OUT,
     may_calibrate,
@@ -34,7 +35,7 @@ from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
-from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
+from midclass.training.lesson import LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
 
 
@@ -125,6 +126,8 @@ class Detector(Estimator):
         folds = self.folds if folds is None else folds
         only_given_class(given)
         self.check_number_of_positives(0 if positives is None else len(positives))
+        if positives is not None:
+            self.recipe.geometry.refuse_tiles("positives cannot be learned from")
         known = only_target_class(positives)
         given = given.subset(given.cases.by_case_id())  # the order of rows must not matter
         positives = None if positives is None else positives.subset(known.by_case_id())
@@ -148,7 +151,7 @@ class Detector(Estimator):
         else:
             conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
             self.folds_ = None
-            self.learn(lesson)
+            taught(self, lesson)
             self.calibrate(prepared["calibrate"])
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
@@ -182,18 +185,9 @@ class Detector(Estimator):
             heat_maps: give the maps too, where the detector makes any.
         """
         prepared = self.by_plausible_anatomy(prepared)
-        rows = self.assessable(prepared)
-        for start in range(0, len(rows), FORWARD_BATCH):
-            some = rows[start : start + FORWARD_BATCH]
-            batch = prepared.batch(some).to(self.device)
-            whole = filled_up(batch, FORWARD_BATCH)
-            with torch.inference_mode():
-                values, heat = self.score(whole) if self.folds_ is None else self.folds_.look(whole)
-                values, maps = values[: len(batch)], None
-                if heat_maps and self.makes_heat_maps and heat is not None:
-                    shown = heat[: len(batch)].to(batch.anatomy.device) * batch.anatomy
-                    maps = shown.squeeze(1).cpu().numpy()
-            yield Look(some, batch, values.double().cpu().numpy(), maps)
+        see = self.score if self.folds_ is None else self.folds_.look
+        eye = Eye(see, self.device, heat_maps=heat_maps and self.makes_heat_maps)
+        yield from eye.looks(prepared, self.assessable(prepared), self.recipe.geometry)
 
     def score_samples(self, images: Images) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed.

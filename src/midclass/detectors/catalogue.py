@@ -7,11 +7,14 @@ import inspect
 import pkgutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.detectors import baselines
-from midclass.detectors.base import Detector
 from midclass.errors import InputError
 from midclass.recipe.resolve import MOVED_NAMES, did_you_mean, resolve
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
 
 METHOD = "midclass.detectors.middle_class"
 
@@ -27,6 +30,18 @@ def detector_names() -> dict[str, str]:
     return {"middle_class": METHOD, **names}
 
 
+def check_name(name: str) -> None:
+    """Refuse what is the name of no module, which can be told without torch.
+
+    Raises:
+        InputError: with the names that there are.
+    """
+    names, place = detector_names(), name.partition(".")[0]
+    if ":" not in name and place not in names:
+        hint = did_you_mean(place, names)
+        raise InputError(f"no detector {name!r}{hint}; the detectors are {', '.join(names)}")
+
+
 def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
     """The detector of a module of ``midclass.detectors``, such as ``middle_class``; or of a file.
 
@@ -38,17 +53,16 @@ def detector_class(name: str, trust: Collection[Path] = ()) -> type[Detector]:
     Raises:
         InputError: there is no such module, or the file's class is no detector.
     """
+    check_name(name)
+    from midclass.detectors.base import Detector
+
     if ":" in name:
         found = resolve(name, "midclass.detectors", "detector", Path(), trust)
         if not (isinstance(found, type) and issubclass(found, Detector)):
             raise InputError(f"detector: {name} is no class derived from Detector")
         return found
-    names = detector_names()
     place, _, wanted = name.partition(".")
-    if place not in names:
-        hint = did_you_mean(place, names)
-        raise InputError(f"no detector {name!r}{hint}; the detectors are {', '.join(names)}")
-    module = importlib.import_module(names[place])
+    module = importlib.import_module(detector_names()[place])
     own = {
         f"{place}.{one.__name__}": one
         for one in vars(module).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +91,13 @@ def with_failed(
         cases, nothing = [case for case, _ in failed], np.full(len(failed), np.nan)
         none, blank = np.zeros(len(failed), np.int64), np.full(len(failed), "")
         extra = _extra(detector, cases, nothing, none, blank, series)
+        if table is not None and "slice" in table.extra:
+            places = [case.slice for case in cases]
+            if None in places:  # a place of some cases alone orders nothing
+                rest = {name: column for name, column in table.extra.items() if name != "slice"}
+                parts[0] = replace(table, extra=rest)
+            else:
+                extra["slice"] = np.array(places, float)
         reasons = [why_failed(case, reason) for case, reason in failed]
         parts.append(_table(detector, cases, nothing, extra, reasons, not_assessed))
     whole = ScoreTable.joined(parts)

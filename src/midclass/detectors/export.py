@@ -86,6 +86,7 @@ class Equality:
 
 def refuse_unable(detector: Detector) -> None:
     """Raise InputError, before any work, where a detector cannot be exported here."""
+    detector.recipe.geometry.refuse_tiles("an export is not possible")
     try:
         DetectorGraph(detector)
     except TypeError as error:

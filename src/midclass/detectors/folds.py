@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midclass.detectors.eye import taught
 from midclass.detectors.look import Hottest
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
@@ -75,16 +76,15 @@ class Folds:
             others = given.cases[[case.case_id not in inside for case in given.cases]]
             parts = parted(others, known, lesson.seed, IN_A_FOLD)
             member = _member(detector)
-            member.learn(
-                Lesson(
-                    given.subset(parts["train"]),
-                    given.subset(parts["select"]),
-                    lesson.seed,
-                    lesson.workdir and lesson.workdir / f"fold_{k + 1}_of_{number}",
-                    _counted(lesson.progress, k, number),
-                    lesson.positives,
-                )
+            in_fold = Lesson(
+                given.subset(parts["train"]),
+                given.subset(parts["select"]),
+                lesson.seed,
+                lesson.workdir and lesson.workdir / f"fold_{k + 1}_of_{number}",
+                _counted(lesson.progress, k, number),
+                lesson.positives,
             )
+            taught(member, in_fold)
             aside = given.subset(fold)
             noted = Hottest(aside)
             looks = member.looks(aside, heat_maps=member.makes_heat_maps)

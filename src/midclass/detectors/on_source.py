@@ -50,7 +50,7 @@ def view(prepared: Prepared, row: int, recipe: Recipe, heat: NDArray[Any] | None
     refuse_changed(prepared, row)
     image = prepared.cases.read(number, recipe.intensity.window)
     pixels = with_channels(image.pixels, recipe.geometry.channels)
-    shape = picture_shape(placement, recipe.geometry.size)
+    shape = picture_shape(placement, recipe.geometry.grid)
     small = [Image.fromarray(channel).resize(shape[::-1], BILINEAR) for channel in pixels]
     values = np.stack([np.asarray(channel) for channel in small])
     mask = prepared.masks([row])[0, 0]

@@ -8,6 +8,7 @@ anatomy are no reason, and the limits are wide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from midclass.detectors.likeness import LIKENESS, Likeness
 from midclass.images.sample import OF_USER
 from midclass.images.traits import TRAITS, Traits
 from midclass.knowledge.acquisition import acquired
@@ -39,8 +41,8 @@ TOGETHER = 2.5
 """Sum of the squares of all distances from the medians (1: at a limit) that is too much."""
 SLACK = 0.25
 """How much farther than nuisance led the samples that were tried a limit lies at least."""
-MOVED = 200
-"""Samples that are looked at under the recipe's nuisance."""
+MOVED, MOVED_SAMPLES = 200, 2**25
+"""Images that are looked at under the recipe's nuisance, and points of their grids in all."""
 
 
 class Rule(NamedTuple):
@@ -106,9 +108,11 @@ class Plausible:
 
     Attributes:
         limits: anatomy of the recipe by number (-1 the user's masks) -> trait -> its limits.
+        likeness: the same -> what whole images look like from afar, where they look alike.
     """
 
     limits: Mapping[int, Mapping[str, Limits]] = field(default_factory=dict)
+    likeness: Mapping[int, Likeness] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Prepared, recipe: Recipe) -> Plausible:
@@ -124,13 +128,15 @@ class Plausible:
         """
         least_mm2, nuisance = recipe.geometry.least_anatomy_mm2, recipe.nuisance_operator()
         rules = {n: one for n, one in RULES.items() if one.image or recipe.geometry.view != "roi"}
-        limits = {}
+        limits, likeness = {}, dict[int, Likeness]()
         for option in given.by_link():
             for link in np.unique(option.link[option.anatomy_mm2 > least_mm2]).tolist():
                 rows = np.flatnonzero((option.link == link) & (option.anatomy_mm2 > least_mm2))
                 if len(rows) >= FEWEST:
                     limits[link] = _limits(option, rows, rules, nuisance)
-        return cls(limits)
+                    if recipe.geometry.view == "whole":
+                        likeness |= Likeness.of(option.at(rows), link, nuisance)
+        return cls(limits, likeness)
 
     def assessable(self, prepared: Prepared, least_mm2: float) -> NDArray[np.bool_]:
         """``(n,)``: which samples show more anatomy than that, of a plausible kind."""
@@ -168,12 +174,16 @@ class Plausible:
 
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each sample is not plausible; "" where it is: ``(n,)``."""
-        return [
+        said = [
             EMPTY
             if traits[_SPREAD] <= ONE_VALUE
             else self._reason(traits, self.limits.get(int(link), {}))
             for traits, link in zip(prepared.traits, prepared.link, strict=True)
         ]
+        for link, alike in self.likeness.items():
+            for row in np.flatnonzero(prepared.link == link).tolist():
+                said[row] = said[row] or alike.reason(prepared, row)
+        return said
 
     def _reason(self, traits: Traits, limits: Mapping[str, Limits]) -> str:
         """In words, the trait that is farthest outside; or those that are near a limit together."""
@@ -203,6 +213,7 @@ class Plausible:
                 name: [None if np.isinf(bound) else bound for bound in bounds]
                 for name, bounds in limits.items()
             }
+            | ({LIKENESS: self.likeness[link].to_json()} if link in self.likeness else {})
             for link, limits in self.limits.items()
         }
 
@@ -213,16 +224,20 @@ class Plausible:
         Raises:
             ValueError: a trait that is none, or limits out of order.
         """
-        limits: dict[int, dict[str, Limits]] = {}
+        limits, likeness = dict[int, dict[str, Limits]](), dict[int, Likeness]()
         for link, traits in (saved or {}).items():
-            for name, (low, middle, high) in traits.items():
+            for name, bounds in traits.items():
+                if name == LIKENESS:
+                    likeness[int(link)] = Likeness.from_json(bounds)
+                    continue
+                low, middle, high = bounds
                 found = Limits(
                     -NEVER if low is None else low, middle, NEVER if high is None else high
                 )
                 if name not in RULES or not found.low <= found.middle <= found.high:
                     raise ValueError(f"plausible: {name[:80]!r} has the limits {tuple(found)}")
                 limits.setdefault(int(link), {})[name] = found
-        return cls(limits)
+        return cls(limits, likeness)
 
 
 def _limits(
@@ -243,7 +258,9 @@ def _limits(
     within = np.flatnonzero([not reason for reason in alike.reasons(some)])
     if not len(within):
         return found
-    some = some.at(within[np.linspace(0, len(within) - 1, min(MOVED, len(within))).astype(int)])
+    fewer = max(1, MOVED_SAMPLES // math.prod(given.shape[2:]))
+    count = min(MOVED, len(within), fewer)
+    some = some.at(within[np.linspace(0, len(within) - 1, count).astype(int)])
     rng = torch.Generator().manual_seed(0)
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
     for name, known_limits in list(found.items()):

@@ -16,10 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from torch import Tensor
 
+from midclass.detectors.bounded import bounded_fields
 from midclass.detectors.card import CARD, model_card
 from midclass.detectors.provenance import identity
 from midclass.errors import InputError
@@ -30,15 +29,14 @@ from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from midclass.detectors.base import Detector
 
 ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
 LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
 """Bytes."""
-REMARKS = ("history", "training")
-"""What a training tells of itself; no score depends on it, and some of it may be no number."""
-DEEPEST = 32
-"""Lists and mappings inside each other."""
+
 
 Count = Annotated[int, Field(ge=0)]
 Calibration = Annotated[list[FiniteFloat], Field(max_length=10_000_000)]
@@ -181,12 +179,22 @@ def _bytes_of(tensors: Mapping[str, Tensor]) -> bytes:
     return bytes(save({name: value.contiguous() for name, value in tensors.items()}))
 
 
-def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
-    """What a saved detector's folder says, and its tensors.
+def check_saved(folder: Path) -> None:
+    """Look at all that can be told without torch.
 
     Raises:
         InputError: there is no detector, or the first thing that is wrong with it.
     """
+    _read(folder)
+
+
+def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
+    """What a saved detector's folder says, and its tensors; raises as ``check_saved`` does."""
+    about, weights = _read(folder)
+    return about, _tensors(folder, weights)
+
+
+def _read(folder: Path) -> tuple[About, bytes]:
     raw = {name: _bytes(folder, name) for name in (ABOUT, WEIGHTS)}
     fields = _json(folder, raw[ABOUT])
     sums = fields.pop(CHECKSUMS, None)
@@ -202,7 +210,7 @@ def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:
         about = About.model_validate(fields)
     except ValidationError as error:
         raise damaged(folder, _first(error), fields) from None
-    return about, _tensors(folder, raw[WEIGHTS])
+    return about, raw[WEIGHTS]
 
 
 def damaged(folder: Path, what: str, fields: Mapping[str, Any] | None = None) -> InputError:
@@ -236,35 +244,9 @@ def _bytes(folder: Path, name: str) -> bytes:
 
 def _json(folder: Path, raw: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
-        if not isinstance(fields, dict):
-            raise ValueError(f"a {type(fields).__name__} and no fields")
-        _refuse_beyond(fields)
+        return bounded_fields(raw)
     except (ValueError, RecursionError) as error:
         raise damaged(folder, f"{ABOUT}: {error}") from None
-    return fields
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _refuse_beyond(value: Any, depth: int = 0) -> None:
-    """No number that is none, and no depth without end."""
-    if depth > DEEPEST:
-        raise ValueError(f"more than {DEEPEST} lists and fields inside each other")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name not in REMARKS:
-                _refuse_beyond(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _refuse_beyond(inner, depth + 1)
 
 
 def _checksum(fields: Mapping[str, Any]) -> str:
@@ -284,6 +266,7 @@ def _refuse_unsorted(calibration: list[float]) -> None:
 
 
 def _tensors(folder: Path, raw: bytes) -> dict[str, Tensor]:
+    import torch
     from safetensors.torch import load
 
     try:

@@ -10,6 +10,7 @@ count that finds drift where there is none.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,14 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_p_values
+from midclass.evaluation.equipment import equipment_of
 from midclass.evaluation.exact import holm_corrected
 from midclass.evaluation.metrics import share_interval
 from midclass.evaluation.ranking import FloatArray, IntArray
 from midclass.evaluation.table import ScoreTable
 
+WEEK = "week"
+"""The column of ``score --equipment``."""
 CLEARLY = 0.05
 """The chance that anything is said to differ, over all that is asked in one call, where nothing
 does."""
@@ -58,7 +62,8 @@ class Period:
     """What is found in one table or week; names are those of the columns of the CSV.
 
     ``rate`` and ``share_not_assessed`` have exact 95 % intervals. The p-values are corrected by
-    ``drift``; None where nothing could be asked.
+    ``drift``; None where nothing could be asked. ``devices`` and the spacing (median, lowest and
+    highest) are of all cases of tables that have such columns; nothing is asked of them.
     """
 
     period: str
@@ -76,6 +81,10 @@ class Period:
     p_flagged: float | None
     p_scores: float | None
     p_not_assessed: float | None
+    devices: str = ""
+    spacing_mm: float | None = None
+    spacing_low: float | None = None
+    spacing_high: float | None = None
 
     @property
     def differs(self) -> list[str]:
@@ -144,6 +153,7 @@ def _period(name: str, table: ScoreTable, baseline: Baseline) -> Period:
         None if scored is None else _p_flagged(flags[_one_of_each(scored.patient_id)], baseline),
         None if scored is None else _p_scores(scored, baseline),
         _p_not_assessed(~table.assessed[one], baseline),
+        **equipment_of(table),
     )
 
 
@@ -213,7 +223,8 @@ def by_week(tables: Mapping[str, ScoreTable], column: str) -> dict[str, ScoreTab
 
     Args:
         tables: by name.
-        column: ``YYYY-MM-DD`` or, as in DICOM (PS3.5 6.2, DA), ``YYYYMMDD``.
+        column: ``YYYY-MM-DD`` or, as in DICOM (PS3.5 6.2, DA), ``YYYYMMDD``; or weeks such as
+            ``2026-W48``. Cases without any in a column ``WEEK`` are a period of their own.
 
     Raises:
         InputError: a table has no such column, or a cell is no date.
@@ -231,7 +242,11 @@ def by_week(tables: Mapping[str, ScoreTable], column: str) -> dict[str, ScoreTab
 
 
 def _week(cell: object, row: int, name: str, column: str) -> str:
-    text = f"{cell:.0f}" if isinstance(cell, float) else str(cell)
+    text = "" if cell != cell else f"{cell:.0f}" if isinstance(cell, float) else str(cell)
+    if re.fullmatch(r"\d{4}-W\d\d", text):
+        return text
+    if not text and column == WEEK:
+        return "no week"
     try:
         year, week, _ = datetime.datetime.strptime(text.replace("-", ""), "%Y%m%d").isocalendar()
     except ValueError:
@@ -250,4 +265,9 @@ def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
         np.concatenate([table.label for table in tables]),
         np.concatenate([table.score for table in tables]),
         reason=np.concatenate([table.reason for table in tables]),
+        extra={
+            name: np.concatenate([table.extra[name] for table in tables])
+            for name in ("device", "spacing_mm")
+            if all(name in table.extra for table in tables)
+        },
     )

@@ -126,12 +126,14 @@ def by_patient(
     patients: ArrayLike,
     order: ArrayLike | None = None,
     top: int = TOP,
+    series: ArrayLike | None = None,
 ) -> tuple[NDArray[Any], IntArray, FloatArray]:
     """One label and one score for each patient: ``(patients, labels, scores)``, sorted by patient.
 
     A patient is a target patient if any case is. The score is the mean of the ``top`` highest case
     scores. With ``order`` (a slice number for each case) the scores are first smoothed along it by
-    a moving mean of 3, because disease extends over neighbouring slices and noise does not.
+    a moving mean of 3, because disease extends over neighbouring slices and noise does not; with
+    ``series`` (a name for each case) only within a series, whose slices alone are neighbours.
     Cases scored -inf are left out of both means; a patient with no other cases scores -inf.
 
     >>> by_patient([1, 2, 6, 0], [0, 0, 1, 0], ["a", "a", "a", "b"], top=2)[2].tolist()
@@ -144,8 +146,10 @@ def by_patient(
     place = np.zeros(len(s)) if order is None else np.asarray(order, dtype=np.float64)
     if place.shape != s.shape or np.isnan(place).any():
         raise InputError(f"order: give one number for each of the {len(s)} cases")
-    members = np.split(np.lexsort((place, index)), np.cumsum(np.bincount(index))[:-1])
-    values = [_patient_score(s[case], top, smooth=order is not None) for case in members]
+    stack = np.zeros(len(s), np.intp) if series is None else _grouped(series, len(s))[1]
+    members = np.split(np.lexsort((place, stack, index)), np.cumsum(np.bincount(index))[:-1])
+    smooth = order is not None
+    values = [_patient_score(s[case], stack[case], top, smooth=smooth) for case in members]
     return names, np.array([y[case].max() for case in members]), np.array(values)
 
 
@@ -272,14 +276,21 @@ def _flagged_share(y: ArrayLike, flagged: ArrayLike, label: int) -> float:
     return float(flags[labels == label].mean())
 
 
-def _patient_score(scores: FloatArray, top: int, smooth: bool) -> float:
-    scores = scores[np.isfinite(scores)]
+def _patient_score(scores: FloatArray, stack: IntArray, top: int, *, smooth: bool) -> float:
+    seen = np.isfinite(scores)
+    scores, stack = scores[seen], stack[seen]
     if not len(scores):
         return -np.inf
     if smooth:
-        width = np.convolve(np.ones(len(scores)), np.ones(3))[1:-1]  # 2 at the ends, else 3
-        scores = np.convolve(scores, np.ones(3))[1:-1] / width
+        each = np.split(scores, np.flatnonzero(np.diff(stack)) + 1)
+        scores = np.concatenate([_smoothed(one) for one in each])
     return float(np.sort(scores)[-top:].mean())
+
+
+def _smoothed(scores: FloatArray) -> FloatArray:
+    width = np.convolve(np.ones(len(scores)), np.ones(3))[1:-1]  # 2 at the ends, else 3; 1 alone
+    smooth: FloatArray = np.convolve(scores, np.ones(3))[1:-1] / width
+    return smooth
 
 
 def _grouped(patients: ArrayLike, n: int) -> tuple[NDArray[Any], IntArray]:

@@ -26,7 +26,7 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     (cases whose spacing came from the recipe). What is left out: ``not_assessed`` (cases by class),
     ``share_not_assessed`` (of each class, with its interval), ``reasons`` (cases by reason) and
     ``bounds`` (see there). Scores are smoothed along the column ``slice``, where there is one,
-    before they are put together by patient.
+    within each series of the column ``series_id``, before they are put together by patient.
 
     >>> score = [1, 3, 2, 4, np.nan]
     >>> table = ScoreTable.of([*"abcde"], [*"pqrst"], [0, 0, 1, 1, 1], score, threshold=2.5)
@@ -36,7 +36,8 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     """
     assumed = table.extra.get("assumed_spacing", np.zeros(len(table)))
     missing, classes = ~table.assessed, {"given": table.label == 0, "target": table.label == 1}
-    return summary(table, max_fpr, order=table.extra.get("slice")) | {
+    order, series = (table.extra.get(name) for name in ("slice", "series_id"))
+    return summary(table, max_fpr, order, series) | {
         "not_assessed": {name: int(np.sum(missing & one)) for name, one in classes.items()},
         "share_not_assessed": {
             name: _share(missing, table.patient_id, one) for name, one in classes.items()
@@ -112,6 +113,7 @@ def summary(
     table: ScoreTable,
     max_fpr: float,
     order: ArrayLike | None = None,
+    series: ArrayLike | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -122,8 +124,8 @@ def summary(
     ``sensitivity`` and ``false_alarm_rate`` are at the table's threshold, None where it has none;
     ``few_patients`` is a word where a class has so few that figures are worth little, or "", and a
     warning then. ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (see
-    ``metrics.by_patient``; ``order`` is ``(n,)``) is None where patients have fewer than 2 cases on
-    average or are of one class.
+    ``metrics.by_patient``; ``order`` and ``series`` are ``(n,)``) is None where patients have fewer
+    than 2 cases on average or are of one class.
 
     Raises:
         InputError: a class has no assessed case.
@@ -148,10 +150,12 @@ def summary(
         "sensitivity_at_max_fpr": figure(at_rate, y, s, patients),
     }
     result |= at_threshold(table)
-    place = None if order is None else np.asarray(order)[known]
+    place, stack = (None if one is None else np.asarray(one)[known] for one in (order, series))
     lowest = np.where(table.assessed, table.score, -np.inf)[known]
     everybody = table.patient_id[known]
-    who, label, score = metrics.by_patient(lowest, table.label[known], everybody, place)
+    who, label, score = metrics.by_patient(
+        lowest, table.label[known], everybody, place, series=stack
+    )
     judged = np.isfinite(score)  # any case of the patient was assessed
     per_class = metrics.per_class(y, s, table.class_name[seen])
     several = len(y) >= 2 * judged.sum() and len(np.unique(label[judged])) == 2

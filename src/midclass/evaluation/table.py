@@ -1,14 +1,11 @@
 """Score tables: what a detector said of each case, from which every figure is computed anew.
 
-One CSV for each task, detector and repeat. A text that a spreadsheet would take for a formula has
-an apostrophe before it there, which is no part of it (see ``cells``).
+One file for each task, detector and repeat, see ``table_file``.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,16 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation.cells import LineEnds, as_cell, from_cell
-from midclass.files import new_text
+from midclass.evaluation.table_file import UNKNOWN, read_columns, table_file
 
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
 OUTCOMES = ("assessed", "reason", "flagged", "review")
 """More columns of every file; ``flagged`` and ``review`` follow from the others."""
 NotAssessed: TypeAlias = Literal["review", "leave"]
 """What becomes of a case that could not be assessed: a person looks at it, or it is left out."""
-UNKNOWN = -1
-"""The label of a case whose class is not known: an empty cell in the file."""
+__all__ = ["COLUMNS", "OUTCOMES", "UNKNOWN", "NotAssessed", "ScoreTable"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,15 +180,16 @@ class ScoreTable:
         return pandas.DataFrame(self.columns() | {name: getattr(self, name) for name in OUTCOMES})
 
     def write(self, path: str | Path) -> None:
-        """Write the CSV, whole or not at all; every float is read back exactly."""
+        """Write CSV, or Parquet by the name; whole or not at all, every float as it is."""
         with table_file(path) as add:
             add(self)
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreTable:
-        """Read a CSV; raises InputError that names the file, the row and the column."""
+        """Read CSV or Parquet; raises InputError that names the file, the row and the column."""
         try:
-            cells = _read_columns(Path(path))
+            cells = read_columns(Path(path))
+            _check_names(cells)
             assessed = _assessed(cells)
             sent = [c for c, one in zip(cells.get("review", []), assessed, strict=False) if not one]
             return cls.of(
@@ -211,56 +207,12 @@ class ScoreTable:
             raise InputError(f"{path}: {error}") from error
 
 
-@contextmanager
-def table_file(path: str | Path) -> Iterator[Callable[[ScoreTable], None]]:
-    """A score table written part by part, whole or not at all: for more cases than memory holds.
-
-    The block gets a function that adds the rows of a table; all parts have the same columns.
-    """
-    with new_text(path) as file:
-        writer = csv.writer(LineEnds(file))
-        header: list[str] = []
-
-        def add(table: ScoreTable) -> None:
-            columns = cells_of(table)
-            if not header:
-                header.extend(columns)
-                writer.writerow(header)
-            writer.writerows(zip(*(columns[name] for name in header), strict=True))
-
-        yield add
-
-
-def cells_of(table: ScoreTable) -> dict[str, list[str]]:
-    """The columns of a table as they stand in a file; every float is read back exactly."""
-    return {name: _as_cells(name, values) for name, values in table.columns().items()}
-
-
-def _as_cells(name: str, values: NDArray[Any]) -> list[str]:
-    if name == "label":
-        return ["" if value == UNKNOWN else str(value) for value in values.tolist()]
-    if values.dtype.kind == "f":
-        return ["" if np.isnan(value) else repr(value) for value in values.tolist()]
-    return [as_cell(str(value)) for value in values.tolist()]
-
-
-def _read_columns(path: Path) -> dict[str, list[str]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # spreadsheets add a mark
-            header, *rows = list(csv.reader(file, strict=True)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"is no readable CSV file ({error}); give a score table") from error
-    if not rows:
-        raise InputError("no row with a case; give a score table")
+def _check_names(cells: Mapping[str, Sequence[str]]) -> None:
     for name in COLUMNS:
-        if name not in header:
+        if name not in cells:
             raise InputError(f"row 1: no column {name}; a score table has {', '.join(COLUMNS)}")
-    if len(set(header)) < len(header):
-        raise InputError(f"row 1: a column is there twice: {', '.join(header)}")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise InputError(f"row {number}: {len(row)} cells, but row 1 has {len(header)} columns")
-    return {name: [from_cell(row[column]) for row in rows] for column, name in enumerate(header)}
+    if not cells["case_id"]:
+        raise InputError("no row with a case; give a score table")
 
 
 def _numbers(name: str, cells: Sequence[object], kind: Callable[[Any], float]) -> list[float]:

@@ -32,6 +32,7 @@ class Case:
         series_id: of the images that were taken in one go, such as the slices of a CT; "" where
             nothing says.
         row: the line of the manifest, the header being line 1; 0 without a manifest.
+        radius: of the lesion at the centre, in pixels of the file; None where nothing says.
     """
 
     case_id: str
@@ -50,6 +51,7 @@ class Case:
     slice: float | None = None
     series_id: str = ""
     row: int = 0
+    radius: float | None = None
 
 
 def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:

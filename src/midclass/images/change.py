@@ -8,7 +8,7 @@ drives, FAT and the like files are compared by what they hold.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SETTLED_S = 2.0
@@ -29,8 +29,14 @@ def settled(files: Iterable[Path], started: float) -> bool:
         files: that were looked at after that time.
         started: the time, in seconds since 1970.
     """
+    return all(each_settled(([file] for file in files), started))
+
+
+def each_settled(groups: Iterable[Iterable[Path]], started: float) -> Iterator[bool]:
+    """The same for groups of files, each for itself."""
     mounts, kinds = _mounts(), dict[int, str]()
-    for file in files:
+
+    def one(file: Path) -> bool:
         try:
             status = file.stat()
         except OSError:
@@ -38,9 +44,9 @@ def settled(files: Iterable[Path], started: float) -> bool:
         if status.st_dev not in kinds:
             kinds[status.st_dev] = _kind(file, mounts)
         latest = max(status.st_mtime_ns, status.st_ctime_ns) / 1e9
-        if kinds[status.st_dev] not in KEEP_CHANGES or latest > started - SETTLED_S:
-            return False
-    return True
+        return kinds[status.st_dev] in KEEP_CHANGES and latest <= started - SETTLED_S
+
+    return (all(map(one, files)) for files in groups)
 
 
 def _mounts() -> list[tuple[str, str]]:

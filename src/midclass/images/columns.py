@@ -33,6 +33,7 @@ OTHER_NAMES = {
     "laterality": "side imagelaterality leftright breastside eye lr",
     "x": "xcenter xcentre centerx centrex cx centroidx xcoordinate xpos",
     "y": "ycenter ycentre centery centrey cy centroidy ycoordinate ypos",
+    "radius": "radiuspx radiuspixels lesionradius",
     "index": "idx arrayindex rowindex",
     "array": "arrayname npzarray",
     "frame": "frameno framenumber frameindex",

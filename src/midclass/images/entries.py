@@ -26,7 +26,7 @@ UNFINISHED = ".new-"
 """How the names of entries begin that are being made."""
 FINGERPRINTS = "fingerprints.sqlite"
 _NAME = re.compile("[0-9a-f]{40}")
-_FILES = re.compile(r"[a-z_]+\.(npy|json)|[0-9a-f]{40}\.(known|like)")
+_FILES = re.compile(r"[a-z_]+\.(npy|json)|[0-9a-f]{40}\.(known|like|rules)")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def tidy(root: Path, keep: Path) -> None:
     for entry in sorted(entries(root), key=lambda entry: entry.folder != keep):
         total += entry.size
         if entry.folder != keep and total > LIMIT_BYTES:
-            _remove(entry)
+            remove(entry.folder)
 
 
 def clear(root: Path) -> int:
@@ -89,7 +89,7 @@ def clear(root: Path) -> int:
     found = entries(root)
     before = sum(entry.size for entry in found)
     for entry in found:
-        _remove(entry)
+        remove(entry.folder)
     removed = before - sum(entry.size for entry in entries(root))
     for name in (FINGERPRINTS, f"{FINGERPRINTS}-journal"):
         with suppress(OSError):
@@ -99,13 +99,13 @@ def clear(root: Path) -> int:
     return removed
 
 
-def _remove(entry: KeptCohort) -> None:
-    """Its files by their names; anything else keeps the folder."""
+def remove(entry: Path) -> None:
+    """An entry: its files by their names; anything else keeps the folder."""
     with suppress(OSError):
-        for file in entry.folder.iterdir():
+        for file in entry.iterdir():
             if _FILES.fullmatch(file.name):
                 file.unlink(missing_ok=True)
-        entry.folder.rmdir()
+        entry.rmdir()
 
 
 def _remove_stale(root: Path) -> None:

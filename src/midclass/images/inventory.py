@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from midclass.errors import InputError, NoImage
 from midclass.images.case import Case, without_folder
@@ -20,7 +20,9 @@ from midclass.images.labels import OF_IMAGES, Label, LabelTable, by_folder, labe
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import FoundFile, PlacedImage, Whose, placed, telling
 from midclass.images.where import Condition
-from midclass.types import Progress
+
+if TYPE_CHECKING:
+    from midclass.types import Progress
 
 NO_IMAGE = "no image, by name and content"
 NOT_ACQUIRED = {"SEG": "a segmentation", "RTDOSE": "a dose distribution"}

@@ -144,6 +144,26 @@ def likeness_of(cohort: Cohort, rules: str) -> str:
     return _digest(rules, parts)
 
 
+def marker_of(rules: str) -> str:
+    """Name of the file that all entries by these rules have."""
+    return f"{_digest(rules, [])}.rules"
+
+
+def state_of_case(case: Case) -> bytes:
+    """A name for a case as its files lie there, told without opening any."""
+    return _digest("", [_files_state(case) + known_of(case)]).encode()
+
+
+def likeness_of_case(case: Case) -> bytes:
+    """A name that a case with a copy of its files has too, and perhaps others."""
+    return _digest("", [_files_state(case, copied=True) + known_of(case)]).encode()
+
+
+def name_of_shown(case: Case, content: str, mask: str) -> bytes:
+    """A name for a case by the hashes of what it shows; empty where it cannot be read."""
+    return _digest("", [[content, mask, *known_of(case)]]).encode() if content else b""
+
+
 def _files_state(case: Case, *, copied: bool = False) -> list[object]:
     """Array, and path and state of its file and mask; of a copy it has the lengths alone."""
     states = [_file_state(file) for file in files_of(case)]

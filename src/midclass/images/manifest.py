@@ -38,6 +38,7 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``class_name``; ``laterality``: L or R.
     * ``spacing_mm``: one number, or ``rows;columns``.
     * ``x``, ``y``: the centre of a region of interest in pixels, origin top left.
+    * ``radius``: of the lesion there, in pixels; evaluation tells whether a detector points at it.
     * ``array``, ``index``: of an npz file; ``frame``: of a file with several.
     * ``mask``: a file that says where in the image disease can be, named like ``path``; where it is
       empty, the recipe's anatomy does. See ``midclass.images.formats.mask``.
@@ -123,6 +124,8 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
             raise line.wrong(column, "which leads out of the manifest's folder; give a root")
     if (row.x is None) != (row.y is None):
         raise line.wrong("x" if row.x is None else "y", "expected both x and y, or neither")
+    if row.radius is not None and row.x is None:
+        raise line.wrong("x", "expected x and y of the lesion of which there is a radius")
     if row.array and row.index is None:
         raise line.wrong("index", f"expected the row of the array {row.array}")
     source, where = _names(line, row)
@@ -136,6 +139,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         part=part,
         spacing_mm=row.spacing_mm,
         centre=None if row.x is None or row.y is None else (row.x, row.y),
+        radius=row.radius,
         laterality=row.laterality,
         array=sys.intern(row.array) if row.array else None,
         index=row.index,

@@ -6,12 +6,40 @@ Boxes are those of ``sample``: pixels of the image, measured at pixel edges.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from midclass.errors import InputError
 from midclass.images.sample import Box
+
+if TYPE_CHECKING:
+    from midclass.recipe.parts import Geometry
+
+
+Size: TypeAlias = tuple[int, int]
+"""Height and width."""
+
+
+def canvas_box(box: Box, geometry: Geometry, spacing_mm: tuple[float, float]) -> Box:
+    """The canvas of view tiles around a box, in whose middle it lies.
+
+    Raises:
+        InputError: the box is larger.
+    """
+    assert geometry.roi_mm is not None
+    step_mm = geometry.roi_mm / geometry.size[0]
+    sides = [pixels * step_mm for pixels in geometry.grid]
+    tall, wide = (box[2] - box[0]) * spacing_mm[0], (box[3] - box[1]) * spacing_mm[1]
+    if tall > sides[0] + step_mm or wide > sides[1] + step_mm:
+        raise InputError(
+            f"shows {tall:.0f} x {wide:.0f} mm, geometry.canvas_mm has {sides[0]:.0f} x "
+            f"{sides[1]:.0f}; check spacing and crop, or raise canvas_mm"
+        )
+    y, x = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half_y, half_x = sides[0] / spacing_mm[0] / 2, sides[1] / spacing_mm[1] / 2
+    return y - half_y, x - half_x, y + half_y, x + half_x
 
 
 @dataclass(frozen=True)
@@ -37,6 +65,54 @@ class Placement:
         """Height of a pixel of the image over its width; those of a sample are square."""
         high, wide = self.sizes(size)
         return wide / high
+
+    def part(self, corner: tuple[int, int], part: tuple[int, int], of: Size) -> Placement:
+        """Where a part of the sample lies.
+
+        Args:
+            corner: its first row and column.
+            part: its height and width.
+            of: those of the sample.
+
+        >>> Placement((0, 0, 20, 40), (20, 40)).part((5, 0), (5, 5), (10, 10)).box
+        (10.0, 0.0, 20.0, 20.0)
+        """
+        high, wide = self.sizes(of)
+        top, left = self.box[0] + corner[0] * high, self.box[1] + corner[1] * wide
+        box = (top, left, top + part[0] * high, left + part[1] * wide)
+        return Placement(box, self.shape, self.mirrored)
+
+    def shown(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Rows and columns of a sample of this size that show the image and no padding.
+
+        Returns:
+            First row and column, and those behind the last.
+        """
+        high, wide = self.sizes(size)
+        ends = (
+            -self.box[0] / high,
+            -self.box[1] / wide,
+            (self.shape[0] - self.box[0]) / high,
+            (self.shape[1] - self.box[1]) / wide,
+        )
+        top, left = (max(0, round(end)) for end in ends[:2])
+        return top, left, min(size[0], round(ends[2])), min(size[1], round(ends[3]))
+
+    def in_source(self, rows: ArrayLike, columns: ArrayLike, size: Size) -> NDArray[np.float64]:
+        """Places in the sample as places in its file, ``(n, 2)``: x and y as in a manifest.
+
+        Args:
+            rows: ``(n,)``, of a sample of this size; whole numbers are middles of its pixels.
+            columns: likewise.
+            size: height and width of the sample.
+
+        >>> Placement((0, 0, 20, 40), (20, 40), mirrored=True).in_source([0], [0], (10, 20))
+        array([[38.5,  0.5]])
+        """
+        high, wide = self.sizes(size)
+        y = self.box[0] + (np.asarray(rows, np.float64) + 0.5) * high - 0.5
+        x = self.box[1] + (np.asarray(columns, np.float64) + 0.5) * wide - 0.5
+        return np.stack([self.shape[1] - 1 - x if self.mirrored else x, y], 1)
 
     def on_source(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +16,22 @@ from midclass.errors import InputError
 from midclass.images.cache import fetch
 from midclass.images.cohort import Case, Cohort
 from midclass.images.formats.read import Image
-from midclass.images.identity import content_if_readable, mask_content
 from midclass.images.keys import own_folder
 from midclass.images.prepared import Prepared
-from midclass.images.rules import Rules, place_of
+from midclass.images.rules import Rules
 from midclass.images.sample import Pixels
-from midclass.images.store import Attempt, Store, in_memory
-from midclass.types import Progress
+from midclass.images.store import Store, in_memory
+from midclass.images.work import attempts_here
+from midclass.images.workers import Workers
 
 if TYPE_CHECKING:
     from midclass.recipe.recipe import Recipe
+    from midclass.types import Progress
 
 __all__ = ["Prepared", "prepare", "prepare_array"]
+
+AHEAD = "midclass-ahead"
+"""Name of the thread that prepares the next block."""
 
 
 def prepare(
@@ -35,6 +41,7 @@ def prepare(
     cache: Path | None = None,
     progress: Progress | None = None,
     keep_going: bool = False,
+    jobs: int = 1,
 ) -> Prepared:
     """Read a cohort and bring every case onto the recipe's grid.
 
@@ -52,11 +59,14 @@ def prepare(
         cache: folder of the memory maps; by default see ``midclass.images.keys.folder``.
         progress: called with the number of cases done, of all, and "".
         keep_going: put cases that fail into ``failed`` instead of raising.
+        jobs: processes that read and prepare, of one thread each, where there is enough to do;
+            what they make is the same.
 
     Raises:
         InputError: files that cannot be read or prepared, after trying all of them.
     """
-    prepared = _prepared(cohort, Rules(recipe), cache, progress)
+    with Workers(recipe, jobs) as workers:
+        prepared = _prepared(cohort, workers, cache, progress)
     if prepared.failed and not (keep_going and len(prepared)):
         raise _cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
@@ -69,17 +79,56 @@ def prepare_blocks(
     *,
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> Iterator[Prepared]:
+    jobs: int = 1,
+) -> Generator[Prepared, None, None]:
     """Prepare a cohort of any length, at most so many cases at a time, and keep going.
 
-    A block in which no case can be prepared has no samples, but ``failed``.
+    With several jobs, the next block is prepared while this one is used. Close the generator
+    where it is not used to its end. A block in which no case can be prepared has no samples, but
+    ``failed``.
     """
-    rules, done = Rules(recipe), 0
+    with Workers(recipe, jobs) as workers:
+        blocks = _blocks(cohort, workers, size, cache, progress)
+        yield from blocks if jobs == 1 else _one_ahead(blocks, workers)
+
+
+def _blocks(
+    cohort: Cohort, workers: Workers, size: int, cache: Path | None, progress: Progress | None
+) -> Iterator[Prepared]:
+    done = 0
     for block in cohort.blocks(size):
-        prepared = _prepared(block, rules, cache, _counting(progress, done, len(cohort)))
+        workers.later = len(cohort) - done - len(block)
+        prepared = _prepared(block, workers, cache, _counting(progress, done, len(cohort)))
         done += len(block)
         yield prepared
         del prepared  # or it would stay while the next block is prepared
+
+
+def _one_ahead(blocks: Iterator[Prepared], workers: Workers) -> Iterator[Prepared]:
+    """The same, the next of which is always being made by another thread."""
+    following = _begun(blocks)
+    try:
+        while (block := following.result()) is not None:
+            following = _begun(blocks)
+            yield block
+            del block
+    except BaseException:
+        workers.close()
+        wait([following])  # or the process ends before what it has begun is removed
+        raise
+
+
+def _begun(blocks: Iterator[Prepared]) -> Future[Prepared | None]:
+    found: Future[Prepared | None] = Future()
+
+    def make() -> None:
+        try:
+            found.set_result(next(blocks, None))
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=make, name=AHEAD, daemon=True).start()
+    return found
 
 
 def prepare_unkept(cohort: Cohort, rules: Rules) -> Prepared:
@@ -89,7 +138,7 @@ def prepare_unkept(cohort: Cohort, rules: Rules) -> Prepared:
         cohort: the cases; their samples are all in memory.
         rules: of the recipe, made once for many calls.
     """
-    attempts = _from_files(cohort, rules, list(range(len(cohort))))
+    attempts = attempts_here(cohort, rules, range(len(cohort)))
     return _of_store(cohort, in_memory(rules.shape(len(cohort)), rules.each, attempts), rules)
 
 
@@ -193,17 +242,18 @@ def _array_cohort(
 
 
 def _prepared(
-    cohort: Cohort, rules: Rules, cache: Path | None, progress: Progress | None
+    cohort: Cohort, workers: Workers, cache: Path | None, progress: Progress | None
 ) -> Prepared:
     if not len(cohort):
         raise InputError(f"{cohort.name}: has no cases to prepare")
+    rules = workers.rules
     store = fetch(
         own_folder(cache),
         cohort,
         rules.digest,
         rules.shape(len(cohort)),
         rules.each,
-        lambda rows: _from_files(cohort, rules, rows),
+        partial(workers.attempts, cohort),
         progress,
     )
     return _of_store(cohort, store, rules)
@@ -222,20 +272,3 @@ def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> Input
     named = "; ".join(reason for _, reason in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     return InputError(f"{len(failed)} of {total} cases cannot be prepared: {named}{more}")
-
-
-def _from_files(cohort: Cohort, rules: Rules, rows: list[int]) -> Iterator[tuple[int, Attempt]]:
-    """The samples of some cases, image by image, so that each is read once."""
-    for row in sorted(rows, key=lambda row: (*map(str, place_of(cohort[row])), row)):
-        case = cohort[row]
-        shown = _shown(case)  # its bytes stay at hand for its sample
-        attempt = rules.attempt(case, partial(cohort.read, row, rules.intensity.window), shown)
-        if _shown(case) != shown:  # else a sample of the old would get the name of the new
-            attempt = Attempt(
-                (), reason=f"{case.path}: was changed while it was read; read it again"
-            )
-        yield row, attempt._replace(content=shown[0], mask=shown[1])
-
-
-def _shown(case: Case) -> tuple[str, str]:
-    return content_if_readable(case), mask_content(case)

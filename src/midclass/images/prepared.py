@@ -158,11 +158,10 @@ class Prepared:
 
         from midclass.types import ImageBatch
 
-        chosen = self.rows[rows]
         return ImageBatch(
-            torch.from_numpy(self.store.pixels[chosen].astype(np.float32) / LARGEST),
-            torch.from_numpy(np.asarray(self.store.anatomy[chosen])),
-            torch.from_numpy(self.store.spacing_mm[chosen]),
+            torch.from_numpy(self.images(rows).astype(np.float32) / LARGEST),
+            torch.from_numpy(self.masks(rows)),
+            torch.from_numpy(self.store.spacing_mm[self.rows[rows]]),
         )
 
     def showing(self, images: ImageBatch) -> Prepared:
@@ -189,13 +188,13 @@ class Prepared:
             contents=self.store.contents[self.rows],
             link=self.link,
             traits=traits,
-            box=self.store.box[self.rows],
+            box=np.array([self.placement(row).box for row in range(len(self))]).reshape(-1, 4),
             source=self.store.source[self.rows],
             mirrored=self.store.mirrored[self.rows],
             failed={},
             each=1,
         )
-        return replace(self, store=store, rows=np.arange(len(self)))
+        return Prepared(self.cases, store, np.arange(len(self)), self.case_index, self.failed)
 
     def subset(self, cohort: Cohort) -> Prepared:
         """The samples of some of the cases, by ``case_id``, in the order of the cohort.
@@ -214,10 +213,9 @@ class Prepared:
         kept = cohort[found]
         chosen = [samples[case.case_id] for case in kept]
         order = np.array([sample for of_case in chosen for sample in of_case], np.intp)
-        return Prepared(
-            kept,
-            self.store,
-            self.rows[order],
-            np.repeat(np.arange(len(kept)), [len(of_case) for of_case in chosen]),
-            tuple((c, reasons[c.case_id]) for c in cohort if c.case_id in reasons),
+        return replace(
+            self.at(order),
+            cases=kept,
+            case_index=np.repeat(np.arange(len(kept)), [len(of_case) for of_case in chosen]),
+            failed=tuple((c, reasons[c.case_id]) for c in cohort if c.case_id in reasons),
         )

@@ -58,6 +58,14 @@ def _spacing(text: str) -> tuple[float, float] | None:
     return numbers[0], numbers[-1]
 
 
+def _radius(text: str) -> float | None:
+    """A number above 0, or None where the field is empty."""
+    number = _number(text)
+    if number is not None and number <= 0:
+        raise ValueError("expected a number of pixels above 0")
+    return number
+
+
 def _place(text: str) -> float | None:
     """A number, or None where it says no place among others."""
     try:
@@ -82,6 +90,7 @@ Label: TypeAlias = Annotated[
 ]
 Laterality: TypeAlias = Annotated[str, BeforeValidator(_one_of(LATERALITIES, "L, R or nothing"))]
 Spacing: TypeAlias = Annotated[tuple[float, float] | None, BeforeValidator(_spacing)]
+Radius: TypeAlias = Annotated[float | None, BeforeValidator(_radius)]
 Place: TypeAlias = Annotated[float | None, BeforeValidator(_place)]
 
 
@@ -100,6 +109,7 @@ class Row(BaseModel):
     spacing_mm: Spacing = None
     x: Number = None
     y: Number = None
+    radius: Radius = None
     array: str = ""
     index: Count = None
     frame: Count = None

@@ -14,6 +14,7 @@ from midclass.images.formats.limits import check_spacing
 from midclass.images.formats.mask import read_mask
 from midclass.images.formats.read import Image
 from midclass.images.keys import rules_of
+from midclass.images.placement import canvas_box
 from midclass.images.sample import (
     OF_USER,
     Box,
@@ -72,7 +73,7 @@ class Rules:
 
     def shape(self, cases: int) -> tuple[int, ...]:
         """``(rows, c, *size)`` of the pixels of so many cases in a store."""
-        return (cases * self.each, self.geometry.channels, *self.geometry.size)
+        return (cases * self.each, self.geometry.channels, *self.geometry.grid)
 
     def attempt(
         self, case: Case, read: Callable[[], Image], shown: tuple[str, ...] = ()
@@ -147,17 +148,20 @@ class Rules:
 
     def _box(self, case: Case, source: Oriented) -> Box:
         geometry, shape = self.geometry, (source.pixels.shape[1], source.pixels.shape[2])
-        if geometry.roi_mm is not None:
+        if geometry.view == "roi":
+            assert geometry.roi_mm is not None
             if case.centre is None:
                 raise InputError(
                     "has no x and y, around which view roi takes its square; "
-                    "add them to the manifest, or use view whole"
+                    "add them to the manifest, or use view whole or tiles"
                 )
             x, y = case.centre
             centre = (shape[1] - 1 - x, y) if self._mirrors(case) else (x, y)
             return roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
         mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
         box = whole_box(mask, shape, geometry.margin)
+        if geometry.view == "tiles":
+            return canvas_box(box, geometry, source.spacing_mm)
         return fit_box(box, geometry.size, source.spacing_mm)
 
     def _mirrors(self, case: Case) -> bool:

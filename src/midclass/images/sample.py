@@ -156,7 +156,7 @@ def make_sample(
             f"the sample would show {seen[0]:.1f} x {seen[1]:.1f} pixels of the file, at least "
             f"{LEAST_PIXELS} x {LEAST_PIXELS} are needed; check spacing, centre and crop"
         )
-    size = geometry.size
+    size = geometry.grid
     values = _resampled(pixels, box, size, mode="edge")
     mask = _resampled(anatomy[None].astype(np.float32), box, size, mode="constant")[0] >= 0.5
     inside = _inside(box[0], box[2], size[0], shape[0])[:, None]

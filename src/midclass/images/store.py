@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,8 +39,16 @@ class Attempt(NamedTuple):
     mask: str = ""
 
 
-Attempts: TypeAlias = Callable[[list[int]], Iterable[tuple[int, Attempt]]]
-"""Rows -> their attempts, in any order."""
+DIED = "the process that prepared it died"
+"""In the reason of a case at which a process died twice."""
+
+
+class Attempts(Protocol):
+    """Rows -> their attempts, in any order; where possible ``apart`` from this process."""
+
+    def __call__(  # noqa: D102
+        self, rows: list[int], *, apart: bool = False
+    ) -> Iterable[tuple[int, Attempt]]: ...
 
 
 @dataclass(frozen=True)
@@ -113,9 +121,21 @@ class Store:
         arrays["traits"][:] = np.nan
         return cls(**large, **arrays, failed={}, each=each)
 
-    def fill(self, attempts: Iterable[tuple[int, Attempt]], progress: Progress | None) -> None:
-        """Write attempts into the rows of their cases."""
-        for done, (case, attempt) in enumerate(attempts, start=1):
+    def take(self, case: int, other: Store, there: int) -> None:
+        """The samples of a case from another store with as many rows of each."""
+        for name in self.layout((0,)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            for row in range(self.each):
+                mine[case * self.each + row] = theirs[there * self.each + row]
+
+    def fill(
+        self,
+        attempts: Iterable[tuple[int, Attempt]],
+        progress: Progress | None,
+        before: int = 0,
+    ) -> None:
+        """Write attempts into the rows of their cases; so many cases were done before."""
+        for done, (case, attempt) in enumerate(attempts, start=before + 1):
             first = case * self.each
             self.contents[first : first + self.each] = attempt.content
             self.assumed[first : first + self.each] = attempt.assumed

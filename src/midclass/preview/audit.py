@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
+from midclass.images.tiles import to_learn_from
 from midclass.knowledge.acquisition import acquired
 from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
@@ -23,6 +24,8 @@ from midclass.types import Progress
 
 LITTLE = 0.02
 """Share of the image below which an anatomy is little."""
+AUDITED = 2000
+"""Tiles that are tried, about, where the recipe's view is that."""
 STRENGTHS = (0.5, 1.0, 2.0)
 """Of the nuisance, in units of the recipe's."""
 
@@ -39,14 +42,16 @@ def audit(
         progress: called with (done, all, name).
 
     Returns:
-        Figures, ready for JSON: ``images``, ``patients``, ``anatomy``, ``classes`` (by name),
-        ``pairs`` and ``nuisance``; None where something could not be measured.
+        Figures, ready for JSON: ``images`` (of view tiles, how many tiles), ``patients``,
+        ``anatomy``, ``classes`` (by name), ``pairs`` and ``nuisance``; None where something could
+        not be measured.
 
     Raises:
         InputError: too few images with anatomy, or of one patient.
     """
-    rows = prepared.with_anatomy(recipe.geometry.least_anatomy_mm2)
-    patients = np.array([case.patient_id for case in prepared.cases])[prepared.case_index[rows]]
+    samples = to_learn_from(prepared, recipe.geometry, seed, most=AUDITED)
+    rows = samples.with_anatomy(recipe.geometry.least_anatomy_mm2)
+    patients = np.array([case.patient_id for case in prepared.cases])[samples.case_index[rows]]
     if len(rows) < FEWEST or len(set(patients)) < 2:
         raise InputError(
             f"{prepared.cases.name}: {len(rows)} images of {len(set(patients))} patients show the "
@@ -58,7 +63,7 @@ def audit(
         if progress is not None:
             progress(number, len(operators) + 1, name)
         rng = torch.Generator().manual_seed(seed * 1_000_003 + number)
-        trials[name] = try_operator(operator, prepared, rows, recipe, rng)
+        trials[name] = try_operator(operator, samples, rows, recipe, rng)
     if progress is not None:
         progress(len(operators), len(operators) + 1, "nuisance")
     return {
@@ -70,7 +75,7 @@ def audit(
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}
             for a, b in combinations(trials, 2)
         ],
-        "nuisance": _of_nuisance(prepared, rows, patients, recipe, trials, seed),
+        "nuisance": _of_nuisance(samples, rows, patients, recipe, trials, seed),
     }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation.panel import Panel
+from midclass.images.tiles import to_learn_from
 from midclass.preview.page import Block, Strip
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def block(prepared: Prepared, recipe: Recipe, n: int, seed: int, images: str) ->
     """
     import torch
 
+    prepared = to_learn_from(prepared, recipe.geometry, seed, most=0)  # of view tiles one of each
     rows = np.flatnonzero(prepared.assessable)
     if not len(rows):
         names = " or ".join(recipe.anatomies)

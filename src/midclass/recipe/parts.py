@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from midclass.errors import InputError
 
 LONGEST_MM, FINEST_MM = 100_000.0, 1e-5
 """A hundred metres, and pixels of ten nanometres: no image lies beyond."""
+LARGEST_GRID = 4096
+"""Samples along a side."""
 
 
 class Part(BaseModel):
@@ -21,12 +31,13 @@ class Part(BaseModel):
 class Geometry(Part):
     """What one sample is and on which grid it lies; the fields are explained in blank.yaml."""
 
-    view: Literal["whole", "roi"] = "whole"
+    view: Literal["whole", "roi", "tiles"] = "whole"
     size: tuple[int, int]
     channels: Literal[1, 3] = 1
     crop: str | None = None
     margin: float = Field(default=0.02, ge=0, le=1)
     roi_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
+    canvas_mm: tuple[float, float] | None = None
     field_of_view_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
     spacing_mm: float | None = Field(default=None, ge=FINEST_MM, le=LONGEST_MM)
     orient: Literal["keep", "laterality"] = "keep"
@@ -35,15 +46,67 @@ class Geometry(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Geometry:
-        if min(self.size) < 16 or max(self.size) > 4096:
+        if min(self.size) < 16 or max(self.size) > LARGEST_GRID:
             raise ValueError("size must be [height, width] with 16 to 4096 samples each")
-        if (self.view == "roi") != (self.roi_mm is not None):
-            raise ValueError("view roi needs roi_mm, the side of the square, and only roi has it")
-        if self.view == "roi" and (self.crop is not None or self.size[0] != self.size[1]):
-            raise ValueError("view roi is a square: size must be [n, n], and crop null")
+        squares = self.view in ("roi", "tiles")
+        if squares != (self.roi_mm is not None):
+            raise ValueError(
+                "view roi needs roi_mm, the side of the square, as view tiles does, and no other "
+                "view has it"
+            )
+        if squares and self.size[0] != self.size[1]:
+            raise ValueError(f"view {self.view} is of squares: size must be [n, n]")
+        if self.view == "roi" and self.crop is not None:
+            raise ValueError("view roi is a square around a place: crop must be null")
         if self.spacing_mm is not None and self.field_of_view_mm is not None:
             raise ValueError("give spacing_mm or field_of_view_mm, not both")
+        self._check_canvas()
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_tiles(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a canvas that is none: recipes without it keep their digests."""
+        found: dict[str, Any] = fields(self)
+        return {name: one for name, one in found.items() if (name, one) != ("canvas_mm", None)}
+
+    def _check_canvas(self) -> None:
+        if (self.view == "tiles") != (self.canvas_mm is not None):
+            raise ValueError(
+                "view tiles needs canvas_mm, [height, width] of the largest image, and only tiles "
+                "has it"
+            )
+        if self.canvas_mm is None or self.roi_mm is None:
+            return
+        if not self.roi_mm <= min(self.canvas_mm) <= max(self.canvas_mm) <= LONGEST_MM:
+            raise ValueError(f"canvas_mm must be at least roi_mm, {self.roi_mm:g}, on both sides")
+        if max(self.grid) > LARGEST_GRID:
+            raise ValueError(
+                f"canvas_mm {list(self.canvas_mm)} takes {self.grid[0]} x {self.grid[1]} samples "
+                f"as fine as a tile, {LARGEST_GRID} a side at most; give a smaller size or canvas"
+            )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of a prepared sample: ``size``, or of view tiles those of the canvas.
+
+        >>> whole = {"view": "tiles", "size": (64, 64), "roi_mm": 32.0, "canvas_mm": (100.0, 80.0)}
+        >>> Geometry.model_validate(whole).grid
+        (200, 160)
+        """
+        if self.canvas_mm is None or self.roi_mm is None:
+            return self.size
+        high, wide = (
+            math.ceil(side / self.roi_mm * self.size[0] - 1e-9) for side in self.canvas_mm
+        )
+        return high, wide
+
+    def refuse_tiles(self, what: str) -> None:
+        """Raise InputError where the view is tiles, with which something cannot be done yet.
+
+        ``what`` is the beginning of a sentence.
+        """
+        if self.view == "tiles":
+            raise InputError(f"{what} with view tiles; use view whole or roi for that")
 
 
 class Intensity(Part):
@@ -77,10 +140,17 @@ MODALITIES = frozenset(
 Others (OT, SC, what is in no list) say nothing, and are not repeated: it may be a name."""
 
 
+PROJECTIONS = frozenset(("CR", "DG", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA", "XR"))
+"""Modalities whose images are no slices."""
+VOLUME = "slice of a volume"
+"""In place of the modality of a file without one, such as NIfTI, that holds a stack of slices."""
+
+
 class Accepts(Part):
     """Which DICOM files belong to the task, by their headers; the fields are in blank.yaml.
 
-    A file that does not say is accepted, and so is every other format.
+    A file that does not say is accepted, and so is every other format; but a slice of a volume is
+    no projection.
 
     >>> chest = Accepts(modality=("CR", "DX"), body_part=("CHEST",))
     >>> chest.refuse("CR", "CHEST_TO_PELVIS")
@@ -107,7 +177,7 @@ change accepts
         """Refuse an image of another kind than the recipe is for.
 
         Args:
-            modality: Modality.
+            modality: Modality, or ``VOLUME``.
             body_part: BodyPartExamined (PS3.16 annex L), in which a name of the recipe may be
                 part of a longer one.
 
@@ -115,6 +185,9 @@ change accepts
             InputError: names the attribute.
         """
         way_out = "take another recipe, or change accepts"
+        if modality == VOLUME and self.modality and PROJECTIONS.issuperset(self.modality):
+            accepted = ", ".join(self.modality)
+            raise InputError(f"is a slice of a volume, the recipe accepts {accepted}; {way_out}")
         if self.modality and modality in MODALITIES and modality not in self.modality:
             accepted = ", ".join(self.modality)
             raise InputError(f"Modality is {modality}, the recipe accepts {accepted}; {way_out}")

@@ -172,6 +172,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     from midclass.detectors.catalogue import detector_class
     from midclass.detectors.cohort_scores import score_table
     from midclass.detectors.provenance import write_provenance
+    from midclass.evaluation.patients import has_series
     from midclass.images.prepare import prepare
     from midclass.recipe.recipe import Recipe
 
@@ -187,7 +188,9 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
         max_fpr=cell.max_fpr,
         workdir=work,
     )
-    table = score_table(detector, prepare(test, recipe, cache=cache), slices=True)
+    several = has_series([case.series_id for case in test])
+    unseen = prepare(test, recipe, cache=cache)
+    table = score_table(detector, unseen, slices=True, series=several)
     assessed = table.score[table.assessed]
     if len(assessed) > 1 and np.ptp(assessed) == 0:
         raise InputError(

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -101,7 +101,8 @@ def _died(cell: Cell) -> Outcome:
 def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
     """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
 
-    One CPU a cell and as many at once as the cluster has; one of this machine has ``jobs`` CPUs.
+    One CPU a cell, and one GPU where the cluster has any (without it Ray hides them from a cell);
+    as many cells at once as that gives. One of this machine has ``jobs`` CPUs.
     Every worker needs midclass and the data under the same paths, and writes to the same folder.
     """
     try:
@@ -115,7 +116,7 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
         # Without "local", Ray would join any cluster that runs on this machine.
         own = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": jobs}
         ray.init(**quiet, **own)
-    remote = ray.remote(num_cpus=1, max_retries=3)(run_cell)
+    remote = ray.remote(max_retries=3, **_needs(ray.cluster_resources()))(run_cell)
     where = folder.resolve(), cache and cache.resolve()
     try:
         started_as = {remote.remote(cell.absolute(), *where): cell for cell in cells}
@@ -129,6 +130,15 @@ def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> 
     finally:
         if started:
             ray.shutdown()
+
+
+def _needs(cluster: Mapping[str, float]) -> dict[str, int]:
+    """What a cell asks a cluster with these resources for.
+
+    >>> _needs({"CPU": 8.0}), _needs({"CPU": 8.0, "GPU": 2.0})
+    ({'num_cpus': 1}, {'num_cpus': 1, 'num_gpus': 1})
+    """
+    return {"num_cpus": 1} | ({"num_gpus": 1} if cluster.get("GPU", 0) >= 1 else {})
 
 
 ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}

@@ -221,6 +221,10 @@ class Study(Part):
             for task in self.tasks
             for name in self.detectors_of(task)
         }
+        for (_, name), (recipe, _) in made.items():
+            if self.detectors[name].positives:
+                what = f"{self._source}: detectors.{name}: positives cannot be learned from"
+                recipe.geometry.refuse_tiles(what)
         return [
             Cell(
                 task=task,

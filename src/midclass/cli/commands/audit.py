@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from midclass.cli.commands.source import Source, prepared_with_bar
-from midclass.cli.console import bar, cell, new_table, note, say, show_table, tell_anatomies
+from midclass.cli.console import bar, cell, fault, new_table, say, show_table, tell_anatomies
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_audit, no_picture
+from midclass.cli.voice import answer
 from midclass.errors import InputError
 from midclass.files import write_text_atomic
 from midclass.images.cohort import Cohort, choose
@@ -47,14 +49,15 @@ def run(
     if outlines is not None:
         check_format(outlines, "--outlines")
     outputs = [
-        Place(path, "file", option, strange=strange, unasked=True)
+        Place(path, "file", option, strange=strange)
         for path, option, strange in (
             (out, "--out", no_audit),
             (outlines, "--outlines", no_picture),
         )
         if path is not None
     ]
-    with claimed(*outputs, reads=read_by(source, recipe_name, *options.trust)):
+    reads = read_by(source, recipe_name, *options.trust)
+    with claimed(*outputs, reads=reads, overwrite=options.overwrite):
         return _run(recipe_name, source, options, out, outlines, n, seed)
 
 
@@ -72,11 +75,11 @@ def _run(
     if source is None:
         recipe = for_phantoms(recipe)
         with phantom_cohort(recipe, n, seed) as cohort:
-            cache = cohort.cases[0].path.parent / "cache"
-            figures = _figures(recipe, cohort, seed, cache, outlines)
+            scratch = replace(options, cache=cohort.cases[0].path.parent / "cache")
+            figures = _figures(recipe, cohort, seed, scratch, outlines)
     else:
         cohort = choose(source.cohort("train"), n, seed)
-        figures = _figures(recipe, cohort, seed, options.cache, outlines)
+        figures = _figures(recipe, cohort, seed, options, outlines)
         source.tell_unused()
     figures["cohort"] = "phantoms" if source is None else cohort.title
     _tell(figures)
@@ -85,21 +88,22 @@ def _run(
     files = [str(file) for file in (out, outlines) if file is not None]
     if files:
         say(f"saved: {', '.join(files)}")
+    answer({"figures": out, "outlines": outlines}, **figures)
     return figures
 
 
 def _figures(
-    recipe: Recipe, cohort: Cohort, seed: int, cache: Path | None, outlines: Path | None
+    recipe: Recipe, cohort: Cohort, seed: int, options: Options, outlines: Path | None
 ) -> dict[str, Any]:
     if not len(cohort):
         raise InputError(f"{cohort.name}: no case of the given class (label 0) to look at")
-    prepared = prepared_with_bar(cohort, recipe, cache, keep_going=True)
+    prepared = prepared_with_bar(cohort, recipe, options, keep_going=True)
     for case, reason in prepared.failed:
-        note(f"failed: {case.case_id}: {reason}")
+        fault(f"failed: {case.case_id}: {reason}")
     picture = "a picture by --outlines" if outlines is None else str(outlines)
     anatomy = anatomy_of(prepared, recipe)
     if outlines is not None:
-        _draw(outlines, recipe, prepared, anatomy, cache)
+        _draw(outlines, recipe, prepared, anatomy, options.cache)
     try:
         with bar("auditing") as progress:
             figures = audit(prepared, recipe, seed, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import (
     Source,
@@ -14,10 +16,14 @@ from midclass.cli.commands.source import (
 from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
-from midclass.detectors.site import Shift, set_threshold
-from midclass.detectors.storage import load_detector
-from midclass.detectors.workplace import save_knowing
+from midclass.cli.voice import answer
+from midclass.detectors.saved import check_saved
 from midclass.images.identity import fitted_with_more, refuse_seen
+
+if TYPE_CHECKING:
+    from midclass.detectors.site import Shift
+
+# What needs torch is imported when all that can be refused without it was looked at.
 
 
 def run(
@@ -32,12 +38,17 @@ def run(
     out = out or folder.with_name(f"{folder.resolve().name}_local")
     reads = read_by(source, folder, *options.trust)
     with claimed(Place(out), reads=reads, overwrite=options.overwrite):
-        detector = load_detector(folder, options.trust)
+        check_saved(folder)
         cohort = source.cohort("train")
         given = given_class_of(cohort, "to calibrate with")
         tell_set_aside(cohort, len(given))
         refuse_seen(folder, given)
-        prepared = prepared_with_bar(given, detector.recipe, options.cache)
+        from midclass.detectors.site import set_threshold
+        from midclass.detectors.storage import load_detector
+        from midclass.detectors.workplace import save_knowing
+
+        detector = load_detector(folder, options.trust)
+        prepared = prepared_with_bar(given, detector.recipe, options)
         refuse_seen(folder, given, prepared.contents)
         prints = prints_with_bar(given, options.cache)
         before = detector.threshold_
@@ -50,6 +61,16 @@ def run(
         if unseen := detector.not_assessed_["calibrate"]:
             note(f"note: {cases_in_words(unseen)} of {len(given)} cannot be assessed")
         say(f"{'saved':<16} {out}")
+        answer(
+            {"detector": out},
+            id=detector.origin_.id,
+            cases=len(given),
+            not_assessed=unseen,
+            local_normals=asdict(shift) | {"differ": shift.differs},
+            threshold=detector.threshold_,
+            threshold_before=before,
+            promised=detector.promise(),
+        )
     return out
 
 

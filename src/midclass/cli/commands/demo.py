@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from midclass.cli.commands import evaluate, fit, show
 from midclass.cli.commands.source import Source
 from midclass.cli.console import say
 from midclass.cli.options import Options
@@ -15,7 +14,6 @@ from midclass.cli.outputs import Place, claimed
 from midclass.errors import InputError
 from midclass.evaluation.page import PAGE
 from midclass.files import write_text_atomic
-from midclass.images import phantoms
 from midclass.recipe.recipe import Recipe
 
 RECIPES = {"breast": "phantoms", "head": "head_ct", "chest": "chest_xray"}
@@ -62,6 +60,9 @@ def _run(
     size: int,
     max_fpr: float,
 ) -> None:
+    from midclass.cli.commands import evaluate, fit, show
+    from midclass.images import phantoms
+
     manifest = phantoms.write(out / "phantoms", kind, seed, n_train, n_test, size=size)
     say(f"phantoms: {n_train} to learn from, {n_test} normal and {n_test} with a lesion to test on")
     recipe = _recipe(kind, out / f"{kind}.yaml", steps, size)

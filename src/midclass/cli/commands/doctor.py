@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from midclass.cli.console import new_table, note, say, show_table
+from midclass.cli.console import fault, new_table, say, show_table
+from midclass.cli.voice import answer
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError, in_one_line
@@ -33,6 +34,7 @@ EXTRAS = {
     "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
     "onnx": "midclass export: a detector as ONNX",
     "serve": "midclass serve: a detector as a service",
+    "parquet": "score tables of archives as Parquet (midclass score --out scores.parquet)",
     "gpl-decoders": "JPEG-LS of 6 or 7 bits (a decoder under GPL-3.0)",
 }
 """What an extra of ``pyproject.toml`` gives to its user."""
@@ -60,7 +62,7 @@ Found = Iterator[tuple[str, str] | Trouble]
 
 def run(cache: Path | None = None) -> bool:
     """Print what is found and an answer for each problem; True where there is none."""
-    table, troubles = new_table(), list[Trouble]()
+    table, facts, troubles = new_table(), list[tuple[str, str]](), list[Trouble]()
     table.add_column("midclass")
     table.add_column(__version__, overflow="fold")
     looks: tuple[Callable[[], Found], ...] = (
@@ -74,9 +76,11 @@ def run(cache: Path | None = None) -> bool:
                 troubles.append(one)
             else:
                 table.add_row(*one)
+                facts.append(one)
     show_table(table)
     for one in troubles:
-        note(f"problem: {one.what}; {one.answer}")
+        fault(f"problem: {one.what}; {one.answer}")
+    answer(version=__version__, found=facts, problems=[one._asdict() for one in troubles])
     say("nothing is wrong" if not troubles else f"{len(troubles)} problems, see above")
     return not troubles
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import Source, prints_with_bar
 from midclass.cli.console import cases_in_words, note
@@ -13,8 +14,10 @@ from midclass.errors import InputError
 from midclass.evaluation.cells import LineEnds, as_cell
 from midclass.files import new_text
 from midclass.images.cohort import Cohort
-from midclass.images.duplicates import Duplicate, duplicates, without_copies
 from midclass.study.cell import Cell, cases
+
+if TYPE_CHECKING:
+    from midclass.images.duplicates import Duplicate
 
 CHOICES = ("tell", "drop", "refuse")
 """What to do about duplicates; ``tell`` refuses exact ones across parts."""
@@ -42,6 +45,8 @@ def cohort_to_learn_from(source: Source, choice: str, out: Path, cache: Path | N
     """
     if choice not in CHOICES:
         raise InputError(f"--duplicates {choice}: expected one of {', '.join(CHOICES)}")
+    from midclass.images.duplicates import duplicates, without_copies
+
     whole = source.whole().by_case_id()  # else another copy is left out of shuffled rows
     cohort = source.part_of(whole, "train")
     learning = cohort.cases[0].part
@@ -85,6 +90,8 @@ def tell_of_study(cells: Sequence[Cell], cache: Path | None) -> None:
     Those whose files are the same are refused by the study itself. Images are read for this once,
     and not again when the study goes on.
     """
+    from midclass.images.duplicates import duplicates
+
     known: dict[tuple[Path, str | None, Path | None], list[Duplicate]] = {}
     told: set[str] = set()
     for cell in cells:

@@ -23,9 +23,11 @@ from midclass.cli.console import (
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
+from midclass.cli.voice import answer
 from midclass.detectors.about import about, made_now
-from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
+from midclass.detectors.marks import localised
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
@@ -80,8 +82,8 @@ def _run(
         if label not in cohort.labels:
             raise InputError(f"{cohort.name}: no case of the {name} class (label {label})")
     refuse_seen(folder, cohort)
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
-    refuse_seen(folder, cohort, prepared.contents)
+    prepared = prepared_with_bar(cohort, detector.recipe, options, keep_going=True)
+    refuse_seen(folder, prepared.cases, prepared.contents)
     near = _near_copies(folder, cohort, options.cache)
     prepared = detector.by_plausible_anatomy(prepared)
     with (
@@ -89,9 +91,10 @@ def _run(
         kept_heat_maps(temporary) as maps,
     ):
         looks = maps.keeping(detector.looks(prepared, heat_maps=True))
-        named = [case.series_id for case in prepared.cases]
+        named = [case.series_id for case in cohort]
         several = has_series(named)
         scored = score_table(detector, prepared, looks, slices=True, series=several)
+        scored = with_failed(detector, cohort, scored, prepared.failed, series=several)
         scored.write(temporary / "scores.csv")
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
@@ -116,6 +119,8 @@ def _run(
         figures["provenance"] = made
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
+        if found := localised(prepared, maps, detector.recipe.geometry):
+            figures["localisation"] = found
         text = json.dumps(figures, indent=1)
         (temporary / "summary.json").write_text(text, encoding="utf-8")
         title = f"{detector.recipe.name}: {detector.recipe.target_class}"
@@ -137,6 +142,7 @@ def _run(
     tables = "scores.csv, series.csv" if several else "scores.csv"
     say(f"saved: {out} ({tables}, summary.json, {pictures})")
     say(f"to look at in a browser: {out / PAGE}")
+    answer({"folder": out, "page": out / PAGE}, **figures)
     return figures
 
 
@@ -160,11 +166,13 @@ def _near_copies(folder: Path, cohort: Cohort, cache: Path | None) -> list[str]:
 def _examples(prepared: Prepared, maps: HeatMaps, table: ScoreTable) -> dict[str, list[Panel]]:
     """Hits, misses and false alarms with their heat maps."""
     p_value = table.extra["p_value"]
+    number = {case.case_id: i for i, case in enumerate(prepared.cases)}  # failed ones have none
     groups: dict[str, list[Panel]] = {}
     for name, cases in examples(table).items():
         groups[name] = []
         for case in cases:
-            row = int(np.flatnonzero(prepared.case_index == case)[0])
+            at = number[str(table.case_id[case])]
+            row = int(np.flatnonzero(prepared.case_index == at)[0])
             text = (
                 f"{_short(table.case_id[case])}  {table.class_name[case]}\n"
                 f"score {table.score[case]:.2f}   p {p_value[case]:.3f}"
@@ -217,12 +225,20 @@ def _tell(figures: Mapping[str, Any]) -> None:
         table.add_row("false-alarm rate, proven", f"{promised['guaranteed']:.3f}", "")
     for name, area in sorted(figures["auroc_per_class"].items()):
         table.add_row(f"AUROC of {cell(name)}", f"{area:.3f}", "")
+    places = figures.get("localisation", {"hit": {}})
+    for rate, figure in places["hit"].items():
+        row(f"lesions hit at {rate} false marks an image", figure)
     show_table(table)
     cases, patients = figures["cases"], figures["patients"]
     say(
         f"{cases['given']} given-class and {cases['target']} target-class cases "
         f"of {patients['given']} and {patients['target']} patients; intervals resample patients"
     )
+    if places["hit"]:
+        say(
+            f"{places['lesions']} lesions of which place and radius are known; false marks are "
+            "those in given-class images"
+        )
     _tell_unseen(figures)
     tell_anatomies(figures["anatomies"])
     if figures["assumed_spacing"]:

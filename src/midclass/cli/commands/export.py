@@ -51,7 +51,7 @@ def run(
         else:
             cohort = source.part_of(source.whole(), "test") if source.part else source.whole()
             of = f"cases of {cohort.title}"
-        prepared = prepared_with_bar(cohort, recipe, options.cache, keep_going=True)
+        prepared = prepared_with_bar(cohort, recipe, options, keep_going=True)
         with bar("comparing") as progress:
             raw, found = exported(detector, folder, prepared, of, progress)
         with new_file(onnx) as file:

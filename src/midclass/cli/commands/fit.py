@@ -6,6 +6,7 @@ import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.duplicates import cohort_to_learn_from
 from midclass.cli.commands.source import (
@@ -18,11 +19,14 @@ from midclass.cli.commands.source import (
 from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
-from midclass.detectors.base import Detector
-from midclass.detectors.catalogue import detector_class
-from midclass.detectors.image_scores import USABLE
-from midclass.detectors.workplace import Workplace
+from midclass.cli.voice import answer
+from midclass.detectors.catalogue import check_name, detector_class
 from midclass.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
+
+# What needs torch is imported when all that can be refused without it was looked at.
 
 
 def run(
@@ -46,6 +50,7 @@ def run(
     """
     started = time.monotonic()
     recipe = Recipe.load(recipe_name, options.trust)
+    check_name(detector)
     out = out or Path("runs") / recipe.name
     output = Place(out, beside=(".part", ".duplicates.csv"))
     reads = read_by(source, recipe_name, *options.trust)
@@ -53,7 +58,9 @@ def run(
         model = _fit(
             recipe, source, options, out, seed, max_fpr, folds, detector, positives, duplicates
         )
-        _tell(model, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _tell(model, seconds)
+        _answer(model, out, seconds)
         say(f"{'saved':<16} {out}")
         say(f"{'next':<16} {_next(out, source, options)}")
     return out
@@ -80,15 +87,20 @@ def _fit(
     positives: int,
     duplicates: str,
 ) -> Detector:
+    given_class_of(source.cohort("train"), "to learn from")
+    from midclass.detectors.workplace import Workplace
+
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
     given = given_class_of(cohort, "to learn from")
     model = detector_class(detector, options.trust)(recipe)
     model.check_number_of_positives(positives)
+    if positives:
+        recipe.geometry.refuse_tiles("positives cannot be learned from")
     few = cohort.some_of_target_class(positives, seed)
     tell_set_aside(cohort, len(given) + len(few))
-    prepared = prepared_with_bar(given, recipe, options.cache)
-    known = prepared_with_bar(few, recipe, options.cache) if len(few) else None
+    prepared = prepared_with_bar(given, recipe, options)
+    known = prepared_with_bar(few, recipe, options) if len(few) else None
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(
         out, recipe, prepared, seed, detector, options.trust, known, prints.each, folds
@@ -134,8 +146,27 @@ def _tell(detector: Detector, seconds: float) -> None:
     say(f"{'the same bytes':<16} come with {same}")
 
 
+def _answer(detector: Detector, out: Path, seconds: float) -> None:
+    """The same for ``--json``."""
+    answer(
+        {"detector": out},
+        recipe=detector.recipe.name,
+        id=detector.origin_.id,
+        cases=detector.cases_,
+        patients=detector.patients_,
+        not_assessed=detector.not_assessed_,
+        folds=None if detector.folds_ is None else len(detector.folds_),
+        threshold=detector.threshold_,
+        promised=detector.promise(),
+        history=getattr(detector, "history_", None),
+        seconds=round(seconds, 1),
+    )
+
+
 def tell_checkpoint(detector: Detector) -> None:
     """Which checkpoint a training chose; a baseline without checkpoints says nothing."""
+    from midclass.detectors.image_scores import USABLE
+
     history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from midclass.cli.console import cases_in_words, note, say
+from midclass.cli.console import cases_in_words, fault, note, say
 from midclass.errors import InputError
 from midclass.images.columns import PARTS, plain
 from midclass.images.inventory import Inventory
@@ -61,6 +61,6 @@ def tell_left_out(found: Inventory, where: str) -> None:
         say(f"{'left out':<16} {len(found.left_out)}: {named}{more}{where}")
     failed = [one for one in found.left_out if one.failed]
     for one in failed[:SAID]:
-        note(f"failed: {one.called}: {one.reason}")
+        fault(f"failed: {one.called}: {one.reason}")
     if len(failed) > SAID:
-        note(f"failed: {len(failed) - SAID} more{where}")
+        fault(f"failed: {len(failed) - SAID} more{where}")

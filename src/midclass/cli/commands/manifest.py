@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from midclass.cli.commands.folder import SAID, tell_apart, tell_left_out
 from midclass.cli.commands.source import prints_with_bar
@@ -14,6 +15,7 @@ from midclass.cli.console import bar, cases_in_words, note, notes, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_list_of_cases
+from midclass.cli.voice import answer
 from midclass.errors import InputError
 from midclass.evaluation.cells import as_cell
 from midclass.images.case import without_folder
@@ -119,6 +121,8 @@ def run(
         write_rows(alike, ALIKE, [_names_of(pair) for pair in pairs])
         _tell(found, columns, pairs, left_out, alike)
         _tell_next(found, folder, out, start, columns)
+        answer({"manifest": out, "left_out": left_out, "duplicates": alike}, alike=len(pairs))
+        answer(**_counts(found, columns))
     return not any(one.failed for one in found.left_out)
 
 
@@ -260,6 +264,19 @@ def _tell(
             f"{'alike':<16} {len(pairs)} pairs of cases of different patients ({near} as near "
             f"copies), who are taken for one patient each: {alike}"
         )
+
+
+def _counts(found: Inventory, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The same for ``--json``."""
+    labels = Counter(case.label for case in found.cases)
+    return {
+        "cases": {"given": labels[0], "target": labels[1], "unknown": labels[None]},
+        "patients": len({case.patient_id for case in found.cases}),
+        "parts": {name: Counter(of) for name, of in parts.items()},
+        "told_apart_by": found.told_apart,
+        "left_out": Counter(one.kind for one in found.left_out),
+        "failed": sum(one.failed for one in found.left_out),
+    }
 
 
 def _tell_next(

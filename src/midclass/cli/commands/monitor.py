@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,12 +13,21 @@ from midclass.cli.console import cell, new_table, note, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_list
+from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.provenance import beside
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.cells import LineEnds, as_cell
-from midclass.evaluation.drift import Baseline, Period, by_week, drift, refuse_other
+from midclass.evaluation.drift import (
+    WEEK,
+    Baseline,
+    Period,
+    by_week,
+    drift,
+    refuse_other,
+)
+from midclass.evaluation.equipment import first_seen
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_text
 
@@ -51,13 +60,25 @@ def run(
         found = {str(path): _table(path, detector, baseline) for path in tables}
         if len(found) < len(tables):
             raise InputError("a table is named twice; give each once")
-        weekly = dates or (DATES if all(DATES in one.extra for one in found.values()) else None)
+        weekly = dates or _weekly(found)
         periods = by_week(found, weekly) if weekly else _by_table(found)
         rows = drift(periods, baseline)
         _write(out, rows)
         _tell(rows)
+        _tell_equipment(rows, first_seen(periods))
         say(f"saved: {out}")
+        answer({"periods": out}, detector=detector.origin_.id, periods=list(map(_row, rows)))
     return not any(row.differs for row in rows)
+
+
+def _weekly(tables: Mapping[str, ScoreTable]) -> str | None:
+    """The column of dates, or of weeks of which any is told; None where each table is a row."""
+    columns = [one.extra for one in tables.values()]
+    if all(DATES in one for one in columns):
+        return DATES
+    told = all(WEEK in one for one in columns)
+    told = told and any(one[WEEK].dtype.kind == "U" for one in columns)
+    return WEEK if told else None
 
 
 def baseline_of(detector: Detector) -> Baseline:
@@ -105,13 +126,16 @@ def _strange(path: Path) -> str:
     return "was not written by midclass monitor" if no_list(path, (*COLUMNS, "verdict")) else ""
 
 
+def _row(row: Period) -> dict[str, object]:
+    return {name: getattr(row, name) for name in COLUMNS} | {"verdict": row.verdict}
+
+
 def _write(out: Path, rows: Sequence[Period]) -> None:
     with new_text(out) as text:
         writer = csv.writer(LineEnds(text))
         writer.writerow((*COLUMNS, "verdict"))
         for row in rows:
-            values = [getattr(row, name) for name in COLUMNS]
-            writer.writerow([as_cell(_text(value)) for value in (*values, row.verdict)])
+            writer.writerow([as_cell(_text(value)) for value in _row(row).values()])
 
 
 def _text(value: object) -> str:
@@ -154,6 +178,18 @@ def _tell(rows: Sequence[Period]) -> None:
             "no sign is no proof: the intervals say what could still be; give all tables so far "
             "each time, so that every look is counted"
         )
+
+
+def _tell_equipment(rows: Sequence[Period], new: Mapping[str, str]) -> None:
+    """Devices and spacing by period, where tables say so, and which devices are new."""
+    for row in rows:
+        if row.devices:
+            say(f"{row.period}: taken by {row.devices}")
+        if row.spacing_mm is not None:
+            spread = f"{row.spacing_low:g} to {row.spacing_high:g}"
+            say(f"{row.period}: spacing {row.spacing_mm:g} mm ({spread})")
+    for device, period in new.items():
+        note(f"{period}: the first images of {device}; nothing before says how it is scored")
 
 
 def _share(value: float, low: float, high: float) -> str:

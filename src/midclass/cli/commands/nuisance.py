@@ -9,10 +9,10 @@ from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
-from midclass.detectors.cohort_scores import nuisance_scores
 from midclass.detectors.provenance import write_provenance
-from midclass.detectors.storage import load_detector
+from midclass.detectors.saved import check_saved
 from midclass.errors import InputError
+from midclass.evaluation.parquet import check_installed
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
 from midclass.images.cohort import choose
@@ -29,6 +29,7 @@ def run(
     seed: int = 0,
 ) -> ScoreTable:
     """Score at most n given-class test cases, of as many patients as possible; write the table."""
+    check_installed(out)
     reads = read_by(source, folder, *options.trust)
     with claimed(Place.table(out), Place.provenance(out), reads=reads, overwrite=options.overwrite):
         return _run(folder, source, options, out, n, seed)
@@ -37,12 +38,16 @@ def run(
 def _run(
     folder: Path, source: Source, options: Options, out: Path, n: int, seed: int
 ) -> ScoreTable:
-    detector = load_detector(folder, options.trust)
+    check_saved(folder)
     cohort = choose(source.cohort("test"), n, seed)
     if not len(cohort):
         raise InputError(f"{source.manifest}: no case of the given class (label 0) to score")
     refuse_seen(folder, cohort)
-    prepared = prepared_with_bar(cohort, detector.recipe, options.cache)
+    from midclass.detectors.cohort_scores import nuisance_scores
+    from midclass.detectors.storage import load_detector
+
+    detector = load_detector(folder, options.trust)
+    prepared = prepared_with_bar(cohort, detector.recipe, options)
     refuse_seen(folder, cohort, prepared.contents)
     with bar("scoring") as progress:
         table = nuisance_scores(detector, prepared, seed, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from midclass.cli.console import cell, new_table, say, show_table
+from midclass.cli.voice import answer
 from midclass.recipe.file import shipped
 from midclass.recipe.recipe import Recipe
 
@@ -11,7 +12,7 @@ CONTROL = "_control"
 
 def run() -> None:
     """Print a line for each recipe, and how many controls there are."""
-    names = shipped()
+    names, known = shipped(), []
     table = new_table()
     for column in ("recipe", "given class", "target class"):
         table.add_column(column, no_wrap=column == "recipe")
@@ -19,7 +20,10 @@ def run() -> None:
         if not name.endswith(CONTROL):
             one = Recipe.load(name)
             table.add_row(name, cell(one.given_class), cell(one.target_class))
+            about = {"given_class": one.given_class, "target_class": one.target_class}
+            known.append({"name": name, **about, "summary": one.summary})
     show_table(table)
     controls = [name for name in names if name.endswith(CONTROL)]
+    answer(recipes=known, controls=controls)
     say(f"and {len(controls)} controls without knowledge, such as {controls[0]}")
     say("one of your own: copy blank, then name your file: midclass show mine.yaml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midclass.cli.console import note, say
+from midclass.cli.console import fault, say
 from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_html_page, no_page, no_picture
 from midclass.evaluation.comparison import Estimate
@@ -36,7 +36,7 @@ def run(
     if check:
         same = write_or_check(path, text, check=True)
         if not same:
-            note(f"{path} does not say what the score tables say; write it with midclass report")
+            fault(f"{path} does not say what the score tables say; write it with midclass report")
         return same
     names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg"]
     pictures = [Place(folder / name, "file", strange=no_picture, unasked=True) for name in names]

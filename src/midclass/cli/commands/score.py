@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from midclass.cli.commands.shown import Shown
-from midclass.cli.console import (
-    NAMED,
-    bar,
-    cases_in_words,
-    name_unseen,
-    note,
-    say,
-    tell_anatomies,
-    tell_patients,
-    tell_series,
-    unseen_of,
-)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, files_of
-from midclass.detectors.base import Detector
-from midclass.detectors.cohort_scores import score_table, with_failed
-from midclass.detectors.dicom_out import DicomOut, refuse_none
-from midclass.detectors.look import Look
-from midclass.detectors.provenance import write_provenance
-from midclass.detectors.site import promise
-from midclass.detectors.storage import load_detector
+from midclass.detectors.saved import check_saved
 from midclass.errors import InputError
-from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
-from midclass.evaluation.report import reasons
-from midclass.evaluation.table import NotAssessed, ScoreTable, table_file
-from midclass.files import new_folder
-from midclass.images.case import without_folder
-from midclass.images.cohort import Case, Cohort
-from midclass.images.identity import seen_by
-from midclass.images.prepare import Prepared, prepare_blocks
+from midclass.evaluation.parquet import check_installed
+from midclass.evaluation.patients import has_series
+from midclass.evaluation.table import NotAssessed
+from midclass.images.cohort import Cohort
+
+# What needs torch is imported when all that can be refused without it was looked at.
 
 BLOCK = 512
-"""Cases that are prepared and scored together; an archive does not fit into memory."""
+"""Cases that are prepared and scored together at most; an archive does not fit into memory."""
 
 
 def run(
@@ -58,18 +32,23 @@ def run(
     max_fpr: float | None = None,
     dicom: Path | None = None,
     date: datetime.datetime | None = None,
+    equipment: bool = False,
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed.
 
-    ``date`` is that of the objects in the folder ``dicom``, by default now.
+    ``date`` is that of the objects in the folder ``dicom``, by default now; ``equipment`` adds the
+    columns of ``with_equipment``.
     """
     if date is not None and dicom is None:
         raise InputError("--date is that of what --dicom writes; give both, or none")
-    further = _further_tables(cohort, out).values()
-    outputs = [Place.table(out), Place.provenance(out), *map(Place.table, further)]
+    check_installed(out)
+    further = _further_tables(cohort, out)
+    outputs = [Place.table(out), Place.provenance(out), *map(Place.table, further.values())]
     if heat_maps is not None:
         outputs.append(Place(heat_maps, option="--heat-maps"))
     if dicom is not None:
+        from midclass.detectors.dicom_out import refuse_none
+
         refuse_none(cohort)
         outputs.append(Place(dicom, option="--dicom"))
 
@@ -78,82 +57,23 @@ def run(
         yield from files_of(cohort)
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
-        return _run(folder, cohort, options, out, heat_maps, not_assessed, max_fpr, dicom, date)
+        check_saved(folder)
+        from midclass.cli.commands.scoring import score
 
-
-def _run(
-    folder: Path,
-    cohort: Cohort,
-    options: Options,
-    out: Path,
-    heat_maps: Path | None,
-    not_assessed: NotAssessed,
-    max_fpr: float | None,
-    dicom: Path | None,
-    date: datetime.datetime | None,
-) -> bool:
-    detector, further = load_detector(folder, options.trust), _further_tables(cohort, out)
-    if max_fpr is not None:
-        promise(detector, max_fpr)
-    if heat_maps is not None and not detector.makes_heat_maps:
-        raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
-    made = date or datetime.datetime.now()
-    objects = None if dicom is None else DicomOut(detector, made)
-    with bar("scoring") as progress:
-        raw = prepare_blocks(cohort, detector.recipe, BLOCK, cache=options.cache, progress=progress)
-        known = list[str]()
-        blocks = (detector.by_plausible_anatomy(block) for block in _shown(raw, known))
-        with ExitStack() as stack:
-            add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
-            places = [
-                None
-                if place is None
-                else stack.enter_context(
-                    new_folder(place, overwrite=options.overwrite, synced=False)
-                )
-                for place in (heat_maps, dicom)
-            ]
-            shown, several = Shown(places[0], places[1], objects), "series" in further
-            scored = _write_scores(detector, cohort, blocks, add, not_assessed, shown, several)
-            tables = _write_further(detector, cohort, scored, further)
-            made_of = [further[name] for name in tables]
-            write_provenance(detector, folder.resolve().name, out, made_of)
-    unseen = scored.reasons.total()
-    scores = scored.cases - unseen
-    say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
-    calibrated = len(detector.patient_calibration_)
-    if "patients" in tables:
-        tell_patients(tables["patients"], calibrated, detector.max_fpr_, further["patients"])
-    if "series" in tables:
-        tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
-    if fitted := seen_by(folder, known):
-        note(
-            f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
-            "and flags say nothing of new cases"
+        return score(
+            folder,
+            cohort,
+            options,
+            BLOCK,
+            out,
+            further,
+            heat_maps,
+            not_assessed,
+            max_fpr,
+            dicom,
+            date,
+            equipment,
         )
-    tell_anatomies(scored.anatomies)
-    if heat_maps is not None:
-        say(f"heat maps: {heat_maps}")
-    if objects is not None:
-        _tell_objects(objects, dicom)
-    for case, reason in scored.failed[:NAMED]:
-        note(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
-    if unseen > len(scored.failed) or len(scored.failed) > NAMED:
-        _tell_unseen(scored, out, not_assessed)
-    written = objects is None or not (objects.failed or objects.others)
-    return written and not unseen
-
-
-def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
-    """Of which images DICOM was written, and of which it was not."""
-    say(f"DICOM objects about {objects.written} images: {dicom}")
-    if objects.others:
-        note(
-            f"{cases_in_words(objects.others)} of images that are not DICOM: there is no study to "
-            "write into, nothing was written about them"
-        )
-    for case, reason in objects.failed:
-        note(f"no DICOM objects about {case.case_id}: {reason}")
 
 
 def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
@@ -167,92 +87,3 @@ def _further_tables(cohort: Cohort, out: Path) -> dict[str, Path]:
         for name, wanted in several.items()
         if wanted
     }
-
-
-def _write_further(
-    detector: Detector, cohort: Cohort, scored: _Scored, further: Mapping[str, Path]
-) -> dict[str, ScoreTable]:
-    """Write a row for each patient, and for each series, of the scored cases."""
-    numbers = np.arange(scored.cases).astype(str)
-    cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score)
-    calibration, max_fpr = detector.patient_calibration_, detector.max_fpr_
-    tables = {}
-    if "patients" in further:
-        tables["patients"] = patient_table(cases, calibration, max_fpr)
-    if "series" in further:
-        series = series_of(scored.patient, [case.series_id for case in cohort])
-        tables["series"] = series_table(cases, series, calibration, max_fpr)
-    for name, table in tables.items():
-        table.write(further[name])
-    return tables
-
-
-def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
-    """Which cases have no score, and why; of very many the first."""
-    unseen, failed = scored.reasons.total(), len(scored.failed)
-    name_unseen(scored.unseen, unseen - min(failed, NAMED), out)
-    why = ", ".join(f"{reason} ({count})" for reason, count in scored.reasons.most_common())
-    review = {"review": "a person should look at them", "leave": "they are left out"}
-    note(f"{unseen} of {scored.cases} cases could not be assessed: {why}; {review[not_assessed]}")
-
-
-@dataclass
-class _Scored:
-    """What is in a score table, and what is not; ``unseen`` are the first without a score."""
-
-    patient: list[str] = field(default_factory=list)
-    label: list[int] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-    cases: int = 0
-    flagged: int = 0
-    failed: list[tuple[Case, str]] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    unseen: list[tuple[str, str]] = field(default_factory=list)
-    anatomies: Counter[str] = field(default_factory=Counter)
-
-
-def _shown(blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
-    for block in blocks:
-        known += block.contents if len(block) else []
-        yield block
-        del block  # or it would stay while the next is prepared
-
-
-def _write_scores(
-    detector: Detector,
-    cohort: Cohort,
-    blocks: Iterator[Prepared],
-    add: Callable[[ScoreTable], None],
-    not_assessed: NotAssessed,
-    shown: Shown,
-    series: bool = False,
-) -> _Scored:
-    """Fill the score table; show each sample with its heat map, where there is a place for it."""
-    scored, samples = _Scored(), 0
-    for cases in cohort.blocks(BLOCK):
-        prepared = next(blocks)
-        failed, table = prepared.failed, None
-        scored.failed += failed
-        if len(prepared):
-            looks: Iterable[Look] = detector.looks(prepared, heat_maps=bool(shown))
-            if shown:
-                looks = list(looks)
-            table = score_table(detector, prepared, looks, series=series, not_assessed=not_assessed)
-            if shown:
-                shown.write(detector, prepared, looks, table, samples)
-            scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
-            scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
-            samples += len(prepared)
-            del looks
-        whole = with_failed(
-            detector, cases, table, failed, series=series, not_assessed=not_assessed
-        )
-        add(whole)
-        scored.patient += whole.patient_id.tolist()
-        scored.label += whole.label.tolist()
-        scored.score += whole.score.tolist()
-        scored.cases += len(whole)
-        scored.flagged += int(whole.flagged.sum())
-        scored.reasons.update(reasons(whole))
-        del prepared, table, whole  # or they would stay while the next block is prepared
-    return scored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from midclass.cli.commands.source import Source, prepared_with_bar
@@ -28,8 +29,9 @@ def run(
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
     page.check_format(out)
-    output = Place(out, "file", strange=no_picture, unasked=True)
-    with claimed(output, reads=read_by(source, recipe_name, *options.trust)):
+    output = Place(out, "file", strange=no_picture)
+    reads = read_by(source, recipe_name, *options.trust)
+    with claimed(output, reads=reads, overwrite=options.overwrite):
         _run(recipe_name, source, options, out, n, seed)
 
 
@@ -39,8 +41,8 @@ def _run(
     recipe = Recipe.load(recipe_name, options.trust)
     recipe.check()
 
-    def draw(cohort: Cohort, cache: Path | None, images: str) -> None:
-        prepared = prepared_with_bar(cohort, recipe, cache)
+    def draw(cohort: Cohort, options: Options, images: str) -> None:
+        prepared = prepared_with_bar(cohort, recipe, options)
         block = sheet.block(prepared, recipe, n, seed, images)
         title = f"{recipe.name}: {recipe.target_class}"
         page.contact_sheet(out, title, recipe.summary, [block])
@@ -49,10 +51,10 @@ def _run(
         recipe = phantoms.for_phantoms(recipe)
         with phantoms.phantom_cohort(recipe, SPARE * n, seed) as cohort:
             scratch = cohort.cases[0].path.parent / "cache"
-            draw(cohort, scratch, phantoms.words_of_phantoms(recipe))
+            draw(cohort, replace(options, cache=scratch), phantoms.words_of_phantoms(recipe))
     else:
         cohort = choose(source.cohort("train"), SPARE * n, seed)
         place = source.manifest.resolve()
         place = place if source.is_folder else place.parent
-        draw(cohort, options.cache, f"Images of {place.name}")
+        draw(cohort, options, f"Images of {place.name}")
     say(f"saved: {out}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from midclass.detectors.base import Detector
 from midclass.detectors.dicom_out import DicomOut
-from midclass.detectors.look import Look
+from midclass.detectors.heat_maps import HeatMaps
 from midclass.detectors.on_source import view
 from midclass.evaluation.panel import Panel, overlay, overlay_picture
 from midclass.evaluation.table import ScoreTable
@@ -35,21 +35,23 @@ class Shown:
     def __bool__(self) -> bool:
         return self.pictures is not None or self.dicom is not None
 
+    @property
+    def folder(self) -> Path:
+        """Where there is room for what is shown."""
+        folder = self.pictures or self.objects
+        assert folder is not None
+        return folder
+
     def write(
         self,
         detector: Detector,
         prepared: Prepared,
-        looks: Iterable[Look],
+        maps: HeatMaps,
         table: ScoreTable,
         first: int,
+        drawn: Callable[[], object],
     ) -> None:
-        """Show each sample, numbered from ``first``."""
-        maps = {
-            int(row): heat
-            for look in looks
-            if look.maps is not None
-            for row, heat in zip(look.rows, look.maps, strict=True)
-        }
+        """Show each sample, numbered from ``first``; ``drawn`` is called after each."""
         for row, index in enumerate(prepared.case_index):
             case, heat = int(index), maps.get(row)
             name = f"{first + row:05d}_{_file_name(prepared.cases.cases[case].case_id)}"
@@ -68,6 +70,7 @@ class Shown:
                 )
                 picture = None if panel is None else overlay_picture(panel, detector.heat_, remark)
                 self.dicom.write(self.objects, name, prepared, row, table, heat, picture)
+            drawn()
 
 
 def _said(table: ScoreTable, case: int, warm: bool) -> str:

@@ -6,18 +6,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.folder import refuse_classes, tell_inventory
 from midclass.cli.console import bar, note, notes
+from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
 from midclass.images.cohort import Cohort
-from midclass.images.fingerprint import Fingerprints, fingerprints
 from midclass.images.inventory import Wish, inventory
 from midclass.images.manifest import refuse_divided, unused_columns
-from midclass.images.prepare import Prepared, prepare
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import TOLD_APART
 from midclass.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from midclass.images.fingerprint import Fingerprints
+    from midclass.images.prepare import Prepared
 
 SAID = 8
 """Columns that are named."""
@@ -44,14 +48,16 @@ class Source:
 
     def whole(self) -> Cohort:
         """All cases of the manifest, whatever their part."""
-        if self.is_folder:
-            return self._of_folder
-        return Cohort.from_manifest(self.manifest, self.split, root=self.root)
+        return self._of_folder if self.is_folder else self._of_manifest
 
     @property
     def is_folder(self) -> bool:
         """Whether a folder of images was named in place of a manifest."""
         return self.manifest.is_dir()
+
+    @cached_property
+    def _of_manifest(self) -> Cohort:
+        return Cohort.from_manifest(self.manifest, self.split, root=self.root)
 
     @cached_property
     def _of_folder(self) -> Cohort:
@@ -161,13 +167,28 @@ def tell_set_aside(cohort: Cohort, used: int) -> None:
 
 def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
     """``fingerprints`` with a progress bar."""
-    with bar("looking for duplicates") as progress:
+    from midclass.images.fingerprint import fingerprints
+
+    with bar("looking for duplicates", "images") as progress:
         return fingerprints(cohort, cache=cache, progress=progress)
 
 
 def prepared_with_bar(
-    cohort: Cohort, recipe: Recipe, cache: Path | None = None, *, keep_going: bool = False
+    cohort: Cohort,
+    recipe: Recipe,
+    options: Options = DEFAULTS,
+    *,
+    keep_going: bool = False,
 ) -> Prepared:
     """``prepare`` with a progress bar."""
-    with bar("preparing images") as progress:
-        return prepare(cohort, recipe, cache=cache, progress=progress, keep_going=keep_going)
+    from midclass.images.prepare import prepare
+
+    with bar("preparing images", "images") as progress:
+        return prepare(
+            cohort,
+            recipe,
+            cache=options.cache,
+            progress=progress,
+            keep_going=keep_going,
+            jobs=options.jobs,
+        )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from midclass.cli.commands.duplicates import tell_of_study
-from midclass.cli.console import bar, note, say
+from midclass.cli.console import bar, fault, note, say
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
 from midclass.study.cell import ERROR, Cell, table_of
@@ -64,7 +64,7 @@ def _run(
         raise
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
-        note(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
+        fault(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
     done = sum(table_of(folder, cell.name).exists() for cell in cells)
     say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
     return done == len(cells)

@@ -22,7 +22,7 @@ from midclass.cli.service.scorer import Scored, Scorer
 from midclass.cli.service.worker import Worker
 from midclass.errors import InputError, in_one_line
 from midclass.evaluation.cells import LineEnds, as_cell, from_cell
-from midclass.evaluation.table import cells_of
+from midclass.evaluation.table_file import cells_of
 from midclass.training.lesson import FORWARD_BATCH
 
 COLUMNS = (

@@ -3,6 +3,7 @@
 from midclass.images.anatomy.base import foreground, whole
 from midclass.images.anatomy.brain_mr import brain
 from midclass.images.anatomy.chest_xray import lungs, lungs_by_template
+from midclass.images.anatomy.fundus import retina
 from midclass.images.anatomy.head_ct import intracranial, intracranial_by_bone
 from midclass.images.anatomy.mammogram import breast
 
@@ -14,5 +15,6 @@ __all__ = [
     "intracranial_by_bone",
     "lungs",
     "lungs_by_template",
+    "retina",
     "whole",
 ]

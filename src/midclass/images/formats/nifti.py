@@ -20,6 +20,7 @@ from midclass.errors import InputError
 from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.limits import GZIP, SLACK, check_size, gunzip, gunzipped_head
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
+from midclass.recipe.parts import VOLUME
 
 HEADER_BYTES = 540  # of NIfTI-2, the longer one
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -91,7 +92,8 @@ def read_nifti(
     if not volume:
         chosen, spacing_mm = chosen[pick_frame(path, len(chosen), frame)], spacing_mm[1:]
     check_size(path, chosen.shape)
-    return Raw(_scaled(chosen, file.slope), low, high, spacing_mm=spacing_mm)
+    modality = VOLUME if len(file.shown[time_point or 0]) > 1 else ""
+    return Raw(_scaled(chosen, file.slope), low, high, spacing_mm=spacing_mm, modality=modality)
 
 
 @lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other

@@ -1,0 +1,79 @@
+"""Eye: how a detector looks at samples, batch by batch, and over large images by tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from midclass.detectors.look import Look, filled_up
+from midclass.detectors.sliding import looked_over
+from midclass.images.prepared import Prepared
+from midclass.images.tiles import CHOSEN_WITH, LEARNED, Tiles, in_groups, to_learn_from
+from midclass.recipe.parts import Geometry
+from midclass.training.lesson import FORWARD_BATCH, Lesson
+from midclass.types import ImageBatch
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Looks at samples, of which each looks the same alone and among any others.
+
+    Attributes:
+        see: images -> scores ``(n,)`` or ``(n, K)``, and heat ``(n, 1, *spatial)`` or None.
+        device: where they are seen.
+        heat_maps: whether heat is kept.
+    """
+
+    see: Callable[[ImageBatch], tuple[Tensor, Tensor | None]]
+    device: torch.device
+    heat_maps: bool
+
+    def looks(
+        self, prepared: Prepared, rows: NDArray[np.int64], geometry: Geometry
+    ) -> Iterator[Look]:
+        """Look at some of the samples; of view tiles, at all their tiles."""
+        if geometry.view == "tiles" and not isinstance(prepared, Tiles):
+            over = looked_over(prepared, rows, geometry, self._at_tiles, FORWARD_BATCH)
+            yield from (Look(some, prepared.batch(some), said, maps) for some, said, maps in over)
+            return
+        for some in in_groups(rows, FORWARD_BATCH):
+            batch = prepared.batch(some).to(self.device)
+            scores, heat = self._seen(batch)
+            maps = None
+            if heat is not None:
+                shown = heat.to(batch.anatomy.device) * batch.anatomy
+                maps = shown.squeeze(1).cpu().numpy()
+            yield Look(some, batch, scores.double().cpu().numpy(), maps)
+
+    def _at_tiles(
+        self, tiles: Tiles, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        scores, heat = self._seen(tiles.batch(rows).to(self.device))
+        shown = None if heat is None else heat.squeeze(1).cpu().numpy()
+        return scores.double().cpu().numpy(), shown
+
+    def _seen(self, batch: ImageBatch) -> tuple[Tensor, Tensor | None]:
+        with torch.inference_mode():
+            scores, heat = self.see(filled_up(batch, FORWARD_BATCH))
+            heat = heat[: len(batch)] if self.heat_maps and heat is not None else None
+            return scores[: len(batch)], heat
+
+
+def taught(detector: Detector, lesson: Lesson) -> None:
+    """Let a detector learn: of view tiles from squares at places that hang on seed and case."""
+
+    def squares(whole: Prepared, most: int) -> Prepared:
+        rows = detector.assessable(whole)
+        return to_learn_from(whole, detector.recipe.geometry, lesson.seed, rows, most)
+
+    train, select = squares(lesson.train, LEARNED), squares(lesson.select, CHOSEN_WITH)
+    detector.learn(replace(lesson, train=train, select=select))

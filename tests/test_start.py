@@ -1,0 +1,101 @@
+"""Start: a mistake is told before torch is imported, once arguments and files were looked at."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+WRONG = """
+fit no_recipe images
+fit broken.yaml images
+fit chest_xray
+fit chest_xray none
+fit chest_xray images --cohort manifest.csv
+fit chest_xray --cohort none.csv
+fit chest_xray --cohort bad.csv
+fit chest_xray --cohort targets.csv --out new
+fit chest_xray --cohort manifest.csv --detector no_detector
+fit chest_xray --cohort manifest.csv --out foreign
+fit chest_xray --cohort manifest.csv --jobs 0
+calibrate none --cohort manifest.csv
+calibrate damaged --cohort manifest.csv
+score none images
+score damaged images --out new.csv
+score damaged none.png
+score damaged images --out taken.csv
+score damaged images --date 2026-01-01
+evaluate none --cohort manifest.csv
+evaluate damaged --cohort manifest.csv
+nuisance none --cohort manifest.csv
+nuisance damaged --cohort none.csv
+show no_recipe
+show chest_xray --out sheet.doc
+check broken.yaml
+check chest_xray --cohort bad.csv
+audit no_recipe
+audit chest_xray --cohort none.csv
+export none --onnx out.onnx
+serve none
+monitor none scores.csv
+study none.yaml
+study broken.yaml
+report broken.yaml
+view none
+demo --kind knee
+manifest none
+no_command
+"""
+"""Commands as somebody types them, each with one mistake."""
+
+CODE = """
+import json, sys
+from typer.testing import CliRunner
+from midclass.cli.app import app
+
+told = {}
+for words in json.load(sys.stdin):
+    done = CliRunner().invoke(app, words)
+    told[" ".join(words)] = done.exit_code, done.output, "torch" in sys.modules
+    sys.modules.pop("torch", None)
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, bool]]:
+    """Of each command its exit code, what it said, and whether torch was imported."""
+    folder = tmp_path_factory.mktemp("start")
+    for name in ("images", "foreign", "damaged"):
+        (folder / name).mkdir()
+    for name in ("images/a.png", "foreign/thesis.doc", "taken.csv"):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+    for name in ("detector.json", "weights.safetensors"):
+        (folder / "damaged" / name).write_text("{")
+    (folder / "broken.yaml").write_text("name: [")
+    (folder / "manifest.csv").write_text("path,label\nimages/a.png,0\n")
+    (folder / "targets.csv").write_text("path,label\nimages/a.png,1\n")
+    (folder / "bad.csv").write_text("file,what\na,b\n")
+    asked = [shlex.split(line) for line in WRONG.strip().splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        input=json.dumps(asked),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, tuple[int, str, bool]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("line", WRONG.strip().splitlines())
+def test_a_mistake_is_told_before_torch_is_imported(
+    told: dict[str, tuple[int, str, bool]], line: str
+) -> None:
+    code, said, torch = told[line]
+    assert code == 2, said
+    assert not torch, said
