@@ -13,7 +13,7 @@ Conventions, everywhere:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, TypeAlias
 
 import torch
@@ -73,6 +73,9 @@ class ImageBatch:
     pixels: Tensor
     anatomy: Tensor
     spacing_mm: Tensor
+    _measured: dict[Callable[[ImageBatch], Tensor], Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         n, dims = self.pixels.shape[0], self.pixels.ndim - 2
@@ -126,6 +129,12 @@ class ImageBatch:
             torch.cat([batch.anatomy for batch in batches]),
             torch.cat([batch.spacing_mm for batch in batches]),
         )
+
+    def once(self, measure: Callable[[ImageBatch], Tensor]) -> Tensor:
+        """What a function measures of these images; measured once, for nobody writes into them."""
+        if measure not in self._measured:
+            self._measured[measure] = measure(self)
+        return self._measured[measure]
 
     def with_pixels(self, pixels: Tensor) -> ImageBatch:
         """The same geometry with other pixels."""

@@ -8,11 +8,14 @@ image.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midclass.knowledge._box import Box
 from midclass.types import ImageBatch, Range
 
 
@@ -50,16 +53,21 @@ def positions_mm(batch: ImageBatch) -> Tensor:
 def place_in(mask: Tensor, u: Tensor) -> Tensor:
     """A sample of each mask, chosen by ``u`` in [0, 1): indices ``(n, d)``.
 
-    An empty mask gives its middle, so that a batch with an image without anatomy goes on.
+    An empty mask gives its middle, so that a batch with an image without anatomy goes on. The line
+    is found first and then the sample in it: most lines need not be counted through.
     """
-    spatial = mask.shape[2:]
-    flat = mask.flatten(1)
-    ranks = flat.cumsum(1, dtype=torch.float32)
-    total = ranks[:, -1:]
-    flat_index = torch.searchsorted(ranks, u.to(mask.device).view(-1, 1) * total, right=True)
+    spatial, width = mask.shape[2:], mask.shape[-1]
+    lines = mask.view(len(mask), -1, width)
+    counts = lines.sum(2).cumsum(1)  # up to the end of each line
+    total = counts[:, -1:]
+    wanted = u.to(mask.device).view(-1, 1) * total
+    line = torch.searchsorted(counts.to(wanted), wanted, right=True).clamp_max(lines.shape[1] - 1)
+    before = torch.where(line > 0, counts.gather(1, (line - 1).clamp_min(0)), 0)
+    chosen = lines.gather(1, line.unsqueeze(2).expand(-1, 1, width)).squeeze(1)
+    ranks = before + chosen.cumsum(1)
+    sample = torch.searchsorted(ranks.to(wanted), wanted, right=True).clamp_max(width - 1)
     middle = sum(size // 2 * math.prod(spatial[i + 1 :]) for i, size in enumerate(spatial))
-    flat_index = torch.where(total > 0, flat_index, middle).squeeze(1)
-    flat_index = flat_index.clamp_max(flat.shape[1] - 1)
+    flat_index = torch.where(total > 0, line * width + sample, middle).squeeze(1)
     return torch.stack(torch.unravel_index(flat_index, spatial), -1)
 
 
@@ -103,83 +111,151 @@ def rotation(rng: torch.Generator, n: int, dims: int) -> Tensor:
     return turn
 
 
-def lesion_frame(batch: ImageBatch, centre: Tensor, half_axes_mm: Tensor, turn: Tensor) -> Tensor:
-    """Coordinates in which the lesion's ellipsoid is the unit ball: ``(n, *spatial, d)``.
+def lesion_box(
+    batch: ImageBatch, centre: Tensor, half_axes_mm: Tensor, turn: Tensor, reach: Tensor
+) -> Box:
+    """The box that holds a lesion's ellipsoid, made larger by a factor.
 
     Args:
         batch: the images.
         centre: ``(n, d)`` mm from the image's centre.
         half_axes_mm: ``(n, d)``.
         turn: ``(n, d, d)`` rotations.
+        reach: ``(n,)``, the factor.
     """
-    device = batch.pixels.device
-    from_centre = positions_mm(batch) - row(centre, batch)
+    axes = turn.to(centre.device) * (half_axes_mm.to(centre.device)).unsqueeze(1)
+    return Box.around(batch, centre, axes.norm(dim=2) * reach.to(centre.device).unsqueeze(1))
+
+
+def lesion_frame(away_mm: Sequence[Tensor], half_axes_mm: Tensor, turn: Tensor) -> list[Tensor]:
+    """Coordinates in which the lesion's ellipsoid is the unit ball: d times ``(n, 1, *size)``.
+
+    Args:
+        away_mm: from the lesion's centre, along each axis; see ``Box.away_mm``.
+        half_axes_mm: ``(n, d)``.
+        turn: ``(n, d, d)`` rotations.
+    """
+    device = away_mm[0].device
     scale = turn.to(device) / half_axes_mm.to(device).unsqueeze(1)  # columns divided by half-axes
-    return torch.einsum("n...i,nij->n...j", from_centre, scale)
+    return [
+        total([part * column(scale[:, i, j], part) for i, part in enumerate(away_mm)])
+        for j in range(len(away_mm))
+    ]
 
 
-def smooth_noise(values: Tensor, frame: Tensor, reach: float = 2.0) -> Tensor:
-    """Low-resolution noise ``(n, 1, *k)`` read at ``frame / reach``: ``(n, 1, *spatial)``."""
-    return functional.grid_sample(
-        values.to(frame.device), frame / reach, padding_mode="reflection", align_corners=True
-    )
+def total(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors that broadcast together."""
+    return reduce(torch.add, parts)
 
 
-def identity_grid(batch: ImageBatch) -> Tensor:
-    """``grid_sample`` coordinates that leave every image as it is: ``(n, *spatial, d)``."""
-    axes = [torch.linspace(-1, 1, size, device=batch.pixels.device) for size in batch.spatial]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
-    return grid.expand(len(batch), *grid.shape)
+def length(parts: Sequence[Tensor]) -> Tensor:
+    """Of vectors, whose parts broadcast together."""
+    return total([part.square() for part in parts]).sqrt()
 
 
-def to_grid(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
-    """Displacements in mm, ordered as the axes, in the units and order of ``grid_sample``."""
-    extent = (torch.tensor(batch.spatial, device=shift_mm.device) - 1) / 2 * batch.spacing_mm
-    extent = extent.view(len(batch), *(1,) * (shift_mm.ndim - 2), -1)
-    return (shift_mm / extent).flip(-1)
-
-
-def sample(values: Tensor, grid: Tensor) -> Tensor:
-    """Values at the grid's places, edges repeated."""
-    sampled: Tensor = functional.grid_sample(
-        values, grid, padding_mode="border", align_corners=True
-    )
-    return sampled
-
-
-def warp(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
-    """Pixels fetched from ``shift_mm`` ``(n, *spatial, d)`` away."""
-    return sample(batch.pixels, identity_grid(batch) + to_grid(batch, shift_mm))
-
-
-def less_than_a_sample(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
-    """The shifts made so small (half a sample at most) that the blur of interpolation is left."""
-    half = batch.spacing_mm.amin(1) / 2
-    longest = shift_mm.norm(dim=-1).flatten(1).amax(1).clamp_min(1e-6)
-    return shift_mm * column((half / longest).clamp_max(0.5), shift_mm)
-
-
-def smooth_field(values: Tensor, batch: ImageBatch, length_mm: Tensor) -> Tensor:
-    """Noise ``(n, c, *k)`` whose nodes lie ``length_mm`` ``(n,)`` apart: ``(n, c, *spatial)``."""
-    nodes = values.shape[-1]
-    reach = length_mm.to(batch.pixels.device) * (nodes - 1) / 2
-    grid = positions_mm(batch).flip(-1) / reach.view(-1, *(1,) * (len(batch.spatial) + 1))
+def smooth_noise(values: Tensor, frame: Sequence[Tensor], reach: float = 2.0) -> Tensor:
+    """Low-resolution noise ``(n, c, *k)`` read at ``frame / reach``: ``(n, c, *size)``."""
+    grid = torch.stack([part.squeeze(1) for part in frame], -1) / reach
     return functional.grid_sample(
         values.to(grid.device), grid, padding_mode="reflection", align_corners=True
     )
 
 
-def moved(batch: ImageBatch, shift_mm: Tensor) -> Tensor:
-    """How visibly tissue moved: ``(n, 1, *spatial)``, 1 from a sample's width on."""
-    samples: Tensor = (shift_mm / row(batch.spacing_mm, batch)).norm(dim=-1)
-    return samples.clamp_max(1).unsqueeze(1)
+def on_lines(values: Tensor, lines: Sequence[Tensor]) -> Tensor:
+    """Low-resolution values ``(n, c, *k)`` read where lines of samples cross.
+
+    The same as ``grid_sample`` with reflection, which is separable where the grid is not turned:
+    one small matrix per axis.
+
+    Args:
+        values: at nodes; the first and the last lie at -1 and 1.
+        lines: coordinates of the samples along each axis, ``(n, side)`` each.
+    """
+    values = values.to(lines[0].device)
+    for axis in reversed(range(len(lines))):
+        nodes = values.shape[2 + axis]
+        last = nodes - 1
+        place = ((lines[axis] + 1) / 2 * last).abs().remainder(2 * last)
+        place = torch.minimum(place, 2 * last - place)
+        steps = torch.arange(nodes, device=place.device)
+        share = (1 - (place.unsqueeze(2) - steps).abs()).clamp_min(0)  # (n, side, nodes)
+        values = values.movedim(2 + axis, 2)
+        mixed = share.unsqueeze(1) @ values.flatten(3)
+        values = mixed.reshape(*values.shape[:2], -1, *values.shape[3:]).movedim(2, 2 + axis)
+    return values
 
 
-def to_border_mm(batch: ImageBatch, positions: Tensor) -> Tensor:
-    """How far ``(n, ..., d)`` positions in mm are from the image's border: ``(n, ...)``."""
-    half = (torch.tensor(batch.spatial, device=positions.device) - 1) / 2 * batch.spacing_mm
-    half = half.view(len(batch), *(1,) * (positions.ndim - 2), -1)
-    return (half - positions.abs()).amin(-1)
+def sample(values: Tensor, grid: Tensor, padding: str = "border") -> Tensor:
+    """Values at the grid's places; outside, the edge, or 0 (``zeros``)."""
+    sampled: Tensor = functional.grid_sample(values, grid, padding_mode=padding, align_corners=True)
+    return sampled
+
+
+def shifted_grid(box: Box, shift_mm: Sequence[Tensor]) -> Tensor:
+    """Places ``shift_mm`` away from each sample of the box, as ``grid_sample`` wants them.
+
+    Args:
+        box: in images that are [-1, 1] along each axis.
+        shift_mm: along each axis, broadcasting to ``(n, 1, *size)``.
+    """
+    shape = (len(box.first), *box.size)
+    grid = shift_mm[0].new_empty(*shape, len(shape) - 1)
+    here = box.away_mm(torch.zeros_like(box.spacing_mm))
+    for axis, (place, shift) in enumerate(zip(here, shift_mm, strict=True)):
+        half = column((box.spatial[axis] - 1) / 2 * box.spacing_mm[:, axis], place)
+        grid[..., -1 - axis] = (place / half + shift / half).squeeze(1)
+    return grid
+
+
+def warp(batch: ImageBatch, shift_mm: Sequence[Tensor], box: Box) -> Tensor:
+    """Pixels of the box, fetched from ``shift_mm`` away: ``(n, c, *size)``."""
+    return sample(batch.pixels, shifted_grid(box, shift_mm))
+
+
+def displaced(batch: ImageBatch, box: Box, shift_mm: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """What ``render`` says of tissue that moved in a box: the images, and where that shows."""
+    new = box.paste(warp(batch, shift_mm, box), batch.pixels)
+    return new, box.alone(moved(shift_mm, box))
+
+
+def blurred_as_displaced(batch: ImageBatch, box: Box, shift_mm: Sequence[Tensor]) -> Tensor:
+    """What ``sham_tissue`` says of it: the blur of the warp, without its movement."""
+    return box.paste(warp(batch, less_than_a_sample(shift_mm, box), box), batch.pixels)
+
+
+def less_than_a_sample(shift_mm: Sequence[Tensor], box: Box) -> list[Tensor]:
+    """The shifts made so small (half a sample at most) that the blur of interpolation is left."""
+    half = box.spacing_mm.amin(1) / 2
+    longest = length(shift_mm).flatten(1).amax(1).clamp_min(1e-6)
+    return [part * column((half / longest).clamp_max(0.5), part) for part in shift_mm]
+
+
+def smooth_field(values: Tensor, box: Box, length_mm: Tensor) -> Tensor:
+    """Noise ``(n, c, *k)`` whose nodes lie ``length_mm`` ``(n,)`` apart: ``(n, c, *size)``."""
+    reach = (length_mm.to(box.first.device) * (values.shape[-1] - 1) / 2).unsqueeze(1)
+    away = box.away_mm(torch.zeros_like(box.spacing_mm))
+    return on_lines(values, [part.flatten(1) / reach for part in away])
+
+
+def moved(shift_mm: Sequence[Tensor], box: Box) -> Tensor:
+    """How visibly tissue moved: ``(n, 1, *size)``, 1 from a sample's width on."""
+    samples = [part / column(box.spacing_mm[:, axis], part) for axis, part in enumerate(shift_mm)]
+    return length(samples).clamp_max(1)
+
+
+def to_border_mm(batch: ImageBatch, centre: Tensor) -> Tensor:
+    """How far places ``(n, d)`` in mm are from the image's border: ``(n,)``."""
+    half = (torch.tensor(batch.spatial, device=centre.device) - 1) / 2 * batch.spacing_mm
+    return (half - centre.abs()).amin(-1)
+
+
+def all_to_border_mm(batch: ImageBatch) -> Tensor:
+    """How far every sample is from the image's border: ``(n, 1, *spatial)``."""
+    away = Box.whole(batch).away_mm(torch.zeros_like(batch.spacing_mm))
+    return reduce(
+        torch.minimum,
+        [part.amax(axis, keepdim=True) - part.abs() for axis, part in enumerate(away, start=2)],
+    )
 
 
 def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor) -> Tensor:
@@ -187,13 +263,23 @@ def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor) -> Tensor:
 
     One matrix per image and axis: a width of its own for each image, without a loop over images.
     """
-    for axis, size in enumerate(values.shape[2:], start=2):
-        sigma = sigma_mm.to(values.device) / spacing_mm[:, axis - 2]  # samples
-        kernel = _mirrored_kernel(sigma, size)
-        columns = values.movedim(axis, 1)
-        mixed = torch.bmm(kernel, columns.flatten(2))
-        values = mixed.view(columns.shape).movedim(1, axis)
+    sides = values.shape[2:]
+    kernel: Tensor | None = None
+    made_for = sigma_mm
+    for axis in reversed(range(len(sides))):
+        sigma = sigma_mm.to(values.device) / spacing_mm[:, axis]  # samples
+        if kernel is None or sides[axis] != kernel.shape[1] or not torch.equal(sigma, made_for):
+            kernel, made_for = _mirrored_kernel(sigma, sides[axis]), sigma
+        values = torch.stack([_mixed(one, kernel, axis + 1) for one in values.unbind(1)], 1)
     return values
+
+
+def _mixed(values: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """``(n, *spatial)``, along an axis mixed by ``(n, side, side)``."""
+    if axis == values.ndim - 1:
+        return (values.flatten(1, -2) @ kernel.mT).view(values.shape)
+    lines = values.movedim(axis, 1)
+    return (kernel @ lines.flatten(2)).view(lines.shape).movedim(1, axis)
 
 
 def _mirrored_kernel(sigma: Tensor, size: int) -> Tensor:

@@ -8,35 +8,66 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midclass.knowledge._box import Box
 from midclass.types import ImageBatch
+
+FAINTEST = 1 / 255
+"""A share below one grey level of an 8-bit display is no change."""
+
+FADED = math.log(1 / FAINTEST - 1)
+"""A sigmoid falls to the faintest share so far below its middle."""
 
 
 def box_mean(values: Tensor, width: int) -> Tensor:
     """Mean over a box of ``width`` (odd) samples along every spatial axis, edges repeated.
 
-    Differences of running sums: their cost does not grow with the width.
+    Sums over 2, 4, 8 ... samples, and of those that make up the width: the cost hardly grows with
+    it, and no more than the width is ever summed.
     """
     pad, dims = width // 2, values.ndim - 2
     values = functional.pad(values, (pad,) * (2 * dims), mode="replicate")
     for axis in range(2, values.ndim):
-        size = values.shape[axis] - width + 1
-        total = values.cumsum(axis)
-        upper = total.narrow(axis, width - 1, size)
-        lower = (total - values).narrow(axis, 0, size)
-        values = (upper - lower) / width
-    return values
+        values = _window_sum(values, axis, width)
+    mean: Tensor = values / width**dims
+    return mean
 
 
-def soft_anatomy(batch: ImageBatch, border_mm: float) -> Tensor:
-    """The anatomy as float ``(n, 1, *spatial)``, rising from 0 at its border over ``border_mm``."""
-    mask = batch.anatomy.float()
+def _window_sum(values: Tensor, axis: int, width: int) -> Tensor:
+    """Sums over ``width`` neighbours along an axis; there are as many fewer of them."""
+    size = values.shape[axis] - width + 1
+    found: Tensor | None = None
+    taken, span = 0, 1
+    while True:
+        if width & span:
+            part = values.narrow(axis, taken, size)
+            found = part if found is None else found + part
+            taken += span
+        if 2 * span > width:
+            assert found is not None
+            return found
+        left = values.shape[axis] - span
+        values = values.narrow(axis, 0, left) + values.narrow(axis, span, left)
+        span *= 2
+
+
+def soft_anatomy(batch: ImageBatch, border_mm: float, box: Box | None = None) -> Tensor:
+    """The anatomy as float, rising from 0 at its border over ``border_mm``.
+
+    Returns:
+        ``(n, 1, *spatial)``, or the part in the box.
+    """
+    box = Box.whole(batch) if box is None else box
     samples = (border_mm / batch.spacing_mm.amin(1)).round().clamp(0, min(batch.spatial) // 4)
-    for width in sorted(set(samples.int().tolist())):
+    widths = sorted(set(samples.int().tolist()))
+    around = box.grown(widths[-1] if widths else 0)
+    mask = around.cut(batch.anatomy).float()
+    for width in widths:
         if width > 0:  # one box for the images whose border is as many samples wide
             rows = samples == width
             inner = 2 * box_mean(mask[rows], 2 * width + 1) - 1
             mask[rows] = mask[rows] * inner.clamp(0, 1)
-    return mask
+    inside: Tensor = box.within(around).cut(mask)
+    return inside
 
 
 def tissue_sigma(batch: ImageBatch) -> Tensor:
@@ -45,9 +76,15 @@ def tissue_sigma(batch: ImageBatch) -> Tensor:
     Returns:
         ``(n,)``. The local mean is over an eighth of the image; at least one grey level of 8 bits.
     """
+    return batch.once(_tissue_sigma)
+
+
+def _tissue_sigma(batch: ImageBatch) -> Tensor:
     width = max(3, min(batch.spatial) // 8 | 1)
     mask = batch.anatomy.float()
-    grey = batch.pixels.mean(1, keepdim=True)
+    box = Box.holding(batch, mask).grown(width // 2)  # all that the anatomy's samples look at
+    mask = box.cut(mask)
+    grey = box.cut(batch.pixels).mean(1, keepdim=True)
     local = box_mean(grey * mask, width) / box_mean(mask, width).clamp_min(1e-6)
     axes = tuple(range(1, grey.ndim))
     variance = ((grey - local).square() * mask).sum(axes) / mask.sum(axes).clamp_min(1)
@@ -64,8 +101,13 @@ def severity(batch: ImageBatch, pixels: Tensor, change: Tensor) -> Tensor:
     Returns:
         ``(n,)`` in [0, 1); 0 where nothing changed.
     """
+    return severity_of(batch, pixels - batch.pixels, change)
+
+
+def severity_of(batch: ImageBatch, difference: Tensor, change: Tensor) -> Tensor:
+    """The same of what was added to the pixels, in a box that holds all of the change."""
     axes = tuple(range(1, change.ndim))
-    difference = (pixels - batch.pixels).mean(1, keepdim=True)
+    difference = difference.mean(1, keepdim=True)
     share = change.sum(axes)
     contrast = (difference.square().sum(axes) / share.clamp_min(1e-6)).sqrt()
     volume = share * batch.spacing_mm.prod(1)  # mm^d

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.errors import InputError
-from midclass.knowledge.base import FAINTEST, Knowledge
+from midclass.knowledge._visibility import FAINTEST
+from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params
 
 GIVEN = ("image", "anatomy", "spacing_mm", "rng")

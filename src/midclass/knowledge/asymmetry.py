@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import soft_anatomy
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
@@ -64,7 +65,7 @@ class AsymmetryGain(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue times the gain, on one side."""
         like = batch.pixels
-        patches = fields.smooth_field(params["patches"], batch, params["patch_mm"])
+        patches = fields.smooth_field(params["patches"], Box.whole(batch), params["patch_mm"])
         shape = 1 - fields.column(params["patchiness"], like) * patches
         gain = fields.column(params["sign"] * params["gain"], like) * shape
         return like * (1 + gain), _on_one_side(batch, params)

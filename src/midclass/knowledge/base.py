@@ -8,11 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from midclass.knowledge._visibility import severity, soft_anatomy
+from midclass.knowledge._box import Box
+from midclass.knowledge._visibility import FAINTEST, severity_of, soft_anatomy
 from midclass.types import ImageBatch, Middle, Params
-
-FAINTEST = 1 / 255
-"""A share below one grey level of an 8-bit display is no change."""
 
 
 class Knowledge(ABC):
@@ -46,9 +44,9 @@ class Knowledge(ABC):
 
     def apply(self, batch: ImageBatch, params: Params) -> Middle:
         """Make the middle class; the input is left as it is."""
-        new, alpha = self.render(batch, params)
-        pixels, alpha = self._blended(batch, new, alpha)
-        return Middle(pixels, alpha, severity(batch, pixels, alpha))
+        box, old, new, alpha = self._blended(batch, *self.render(batch, params))
+        rated = severity_of(batch, new - old, alpha)
+        return Middle(box.paste(new, batch.pixels), box.alone(alpha), rated)
 
     def sham(self, batch: ImageBatch, params: Params) -> Tensor:
         """The same processing with no change: pixels for the given class, seams included."""
@@ -56,12 +54,18 @@ class Knowledge(ABC):
         if tissue is None:
             return batch.pixels
         _, alpha = self.render(batch, params)
-        return self._blended(batch, tissue, alpha)[0]
+        box, _, new, _ = self._blended(batch, tissue, alpha)
+        return box.paste(new, batch.pixels)
 
-    def _blended(self, batch: ImageBatch, new: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = alpha.clamp(0, 1) * soft_anatomy(batch, self.border_mm)
+    def _blended(
+        self, batch: ImageBatch, new: Tensor, alpha: Tensor
+    ) -> tuple[Box, Tensor, Tensor, Tensor]:
+        """The box that holds the change; in it the old pixels, the new ones and their share."""
+        box = Box.holding(batch, alpha, FAINTEST)
+        old, new, alpha = box.cut(batch.pixels), box.cut(new), box.cut(alpha)
+        alpha = alpha.clamp(0, 1) * soft_anatomy(batch, self.border_mm, box)
         alpha = torch.where(alpha > FAINTEST, alpha, 0)
-        return torch.lerp(batch.pixels, new.clamp(0, 1), alpha.expand_as(batch.pixels)), alpha
+        return box, old, torch.lerp(old, new.clamp(0, 1), alpha.expand_as(old)), alpha
 
     def __call__(self, batch: ImageBatch, rng: torch.Generator) -> Middle:
         """Draw and apply."""

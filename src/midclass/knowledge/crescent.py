@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import tissue_sigma
+from midclass.knowledge._box import Box
+from midclass.knowledge._visibility import FADED, tissue_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -59,45 +60,74 @@ class Crescent(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus the contrast, where the collection is."""
-        like = batch.pixels
-        crescent = self._crescent(batch, params)
-        lens = self._lens(batch, params)
-        alpha = torch.where(fields.column(params["lens"], like) > 0, lens, crescent)
-        grain = 1 + 0.15 * fields.smooth_field(params["texture"], batch, params["thickness_mm"])
+        contact, direction = _wall(batch, params["direction"])
+        lens = params["lens"].to(contact.device) > 0
+        reach = torch.where(lens, _reach_of_lens_mm(params), params["arc_mm"] / 2)
+        box = Box.around(batch, contact, reach.to(contact.device).unsqueeze(1))
+        like, away = box.cut(batch.pixels), box.away_mm(contact)
+        alpha = torch.where(
+            fields.column(lens, like),
+            _lens(batch, params, direction, box, away),
+            _crescent(batch, params, direction, box, away),
+        )
+        grain = 1 + 0.15 * fields.smooth_field(params["texture"], box, params["thickness_mm"])
         contrast = params["contrast_sigma"].to(like.device) * tissue_sigma(batch)
         step = fields.column(contrast, like) * grain
-        return like + (step if self.sign == "bright" else -step), alpha
-
-    def _crescent(self, batch: ImageBatch, params: Params) -> Tensor:
-        """What the anatomy loses when it moves off its wall, less and less along the arc."""
-        place, contact, direction = _wall(batch, params["direction"])
-        along_mm = (place - contact).norm(dim=-1, keepdim=True)
-        half_arc = fields.column(params["arc_mm"], place) / 2
-        taper = (1 - (along_mm / half_arc).square()).clamp_min(0)
-        shift_mm = direction * fields.column(params["thickness_mm"], place) * taper
-        grid = fields.identity_grid(batch) + fields.to_grid(batch, shift_mm)
-        moved = functional.grid_sample(batch.anatomy.float(), grid, align_corners=True)
-        return batch.anatomy * (1 - moved)
-
-    def _lens(self, batch: ImageBatch, params: Params) -> Tensor:
-        """What a ball takes of the anatomy; chord and depth give its radius."""
-        place, contact, direction = _wall(batch, params["direction"])
-        depth = fields.column(params["thickness_mm"], place)
-        half_chord = torch.minimum(fields.column(params["arc_mm"], place) / 2, 2.5 * depth)
-        radius = (half_chord.square() + depth.square()) / (2 * depth)
-        from_middle = (place - contact - direction * (radius - depth)).norm(dim=-1, keepdim=True)
-        edge = fields.column(params["edge_mm"], place)
-        ball = torch.sigmoid(4 * (radius - from_middle) / edge)
-        return batch.anatomy * ball.squeeze(-1).unsqueeze(1)
+        new = like + (step if self.sign == "bright" else -step)
+        return box.paste(new, batch.pixels), box.alone(alpha)
 
 
-def _wall(batch: ImageBatch, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions, and the anatomy's outermost place in a direction; each ``(n, ..., d)`` in mm."""
-    place = fields.positions_mm(batch)
-    direction = direction.to(place.device)
-    height = torch.einsum("n...d,nd->n...", place, direction)
-    height = height.masked_fill(~batch.anatomy.squeeze(1), -torch.inf).flatten(1)
-    outermost = height.argmax(1).view(-1, 1, 1).expand(-1, 1, place.shape[-1])
-    contact = place.flatten(1, -2).gather(1, outermost).squeeze(1)  # (n, d)
-    shape = (len(batch), *(1,) * len(batch.spatial), place.shape[-1])
-    return place, contact.view(shape), direction.view(shape)
+def _crescent(
+    batch: ImageBatch, params: Params, direction: Tensor, box: Box, away: Sequence[Tensor]
+) -> Tensor:
+    """What the anatomy loses when it moves off its wall, less and less along the arc."""
+    along2 = fields.total([part.square() for part in away])
+    half_arc = fields.column(params["arc_mm"], along2) / 2
+    taper = (1 - along2 / half_arc.square()).clamp_min(0)
+    shift = fields.column(params["thickness_mm"], taper) * taper
+    shifts = [fields.column(direction[:, k], shift) * shift for k in range(len(away))]
+    mask = batch.anatomy.float()
+    return box.cut(mask) * (1 - fields.sample(mask, fields.shifted_grid(box, shifts), "zeros"))
+
+
+def _lens(
+    batch: ImageBatch, params: Params, direction: Tensor, box: Box, away: Sequence[Tensor]
+) -> Tensor:
+    """What a ball takes of the anatomy."""
+    radius, depth, _ = (fields.column(values, away[0]) for values in _ball_mm(params))
+    from_middle = fields.length(
+        [
+            part - fields.column(direction[:, k], part) * (radius - depth)
+            for k, part in enumerate(away)
+        ]
+    )
+    ball = torch.sigmoid(4 * (radius - from_middle) / fields.column(params["edge_mm"], away[0]))
+    return box.cut(batch.anatomy) * ball
+
+
+def _ball_mm(params: Params) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a lens: the radius of its ball, its depth and half of its chord, which give it; in mm."""
+    depth = params["thickness_mm"]
+    half_chord = torch.minimum(params["arc_mm"] / 2, 2.5 * depth)
+    return (half_chord.square() + depth.square()) / (2 * depth), depth, half_chord
+
+
+def _reach_of_lens_mm(params: Params) -> Tensor:
+    """How far from the wall's outermost place the ball's soft edge still shows: ``(n,)``."""
+    radius, depth, half_chord = _ball_mm(params)
+    edge = FADED / 4 * params["edge_mm"]
+    chord = (half_chord.square() + 2 * radius * edge + edge.square()).sqrt()
+    return torch.maximum(chord, depth + edge)
+
+
+def _wall(batch: ImageBatch, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """The anatomy's outermost place in a direction, in mm, and the direction: ``(n, d)`` both."""
+    direction = direction.to(batch.pixels.device)
+    place = Box.whole(batch).away_mm(torch.zeros_like(direction))
+    height = fields.total(
+        [part * fields.column(direction[:, k], part) for k, part in enumerate(place)]
+    )
+    outermost = height.masked_fill(~batch.anatomy, -torch.inf).flatten(1).argmax(1)
+    index = torch.stack(torch.unravel_index(outermost, batch.spatial), -1)
+    half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
+    return (index - half) * batch.spacing_mm, direction

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params
 
@@ -40,23 +41,27 @@ class Deformation(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The warped image, where it moved by a good part of a sample."""
-        shift = self._shift(batch, params)
-        samples = (shift / fields.row(batch.spacing_mm, batch)).norm(dim=-1)
-        return fields.warp(batch, shift), samples.clamp_max(1).unsqueeze(1)
+        return fields.displaced(batch, *self._shift(batch, params))
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its movement."""
-        return fields.warp(batch, fields.less_than_a_sample(batch, self._shift(batch, params)))
+        return fields.blurred_as_displaced(batch, *self._shift(batch, params))
 
-    def _shift(self, batch: ImageBatch, params: Params) -> Tensor:
+    def _shift(self, batch: ImageBatch, params: Params) -> tuple[Box, list[Tensor]]:
+        """The ball's box, and where its samples are fetched from, in mm."""
         centre = fields.centre_of(batch, params["place"], None)
-        from_centre = fields.positions_mm(batch) - fields.row(centre, batch)
-        radius = fields.column(params["radius_mm"], from_centre)
-        relative2 = (from_centre / radius).square().sum(-1, keepdim=True)
-        window = (1 - relative2).clamp_min(0).square()
-        field = fields.smooth_noise(params["field"], from_centre / radius, reach=1.0)
-        direction = field.movedim(1, -1)
-        longest = direction.flatten(1, -2).norm(dim=-1).amax(1).clamp_min(1e-6)
+        radius = params["radius_mm"].to(centre.device)
+        away = [part.flatten(1) / radius.unsqueeze(1) for part in Box.whole(batch).away_mm(centre)]
+        # The field's axes are those of ``grid_sample``, the last one first.
+        turned = params["field"].permute(0, 1, *reversed(range(2, batch.pixels.ndim)))
+        field = fields.on_lines(turned, away)
+        longest = field.square().sum(1).flatten(1).amax(1).sqrt().clamp_min(1e-6)
         # A third of the radius at most, so that tissue hardly folds.
-        amount = torch.minimum(params["shift_mm"], params["radius_mm"] / 3).to(longest.device)
-        return direction * window * fields.column(amount / longest, direction)
+        amount = torch.minimum(params["shift_mm"].to(centre.device), radius / 3)
+
+        box = Box.around(batch, centre, radius.unsqueeze(1))
+        from_centre = box.away_mm(centre)
+        relative2 = fields.total([part.square() for part in from_centre])
+        window = (1 - relative2 / fields.column(radius, relative2).square()).clamp_min(0).square()
+        window = window * fields.column(amount / longest, window)
+        return box, [part.unsqueeze(1) * window for part in box.cut(field).unbind(1)]

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import box_mean, noise_sigma, soft_anatomy
+from midclass.knowledge._box import Box
+from midclass.knowledge._visibility import FADED, box_mean, noise_sigma, soft_anatomy
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -79,7 +80,8 @@ class Erasure(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The surroundings interpolated, with grain, where the shape is."""
         like = batch.pixels
-        alpha = self._shape(batch, params)
+        box, shape = self._shape(batch, params)
+        alpha = box.alone(shape)
         around = batch.anatomy & (alpha < 0.02)
         fill = pull_push(torch.cat([like, noise_sigma(like)], 1), around)
         level, sigma = fill.chunk(2, 1)
@@ -93,16 +95,22 @@ class Erasure(Knowledge):
         sigma = pull_push(noise_sigma(like), batch.anatomy, finest=3)
         return box_mean(like, 3) + sigma * params["grain"].to(like.device)
 
-    def _shape(self, batch: ImageBatch, params: Params) -> Tensor:
-        """Share of every sample that is erased: a rough ellipsoid, ``(n, 1, *spatial)``."""
+    def _shape(self, batch: ImageBatch, params: Params) -> tuple[Box, Tensor]:
+        """Share of every sample that is erased: a rough ellipsoid, ``(n, 1, *size)`` in its box."""
         half_axes = self._half_axes_mm(batch, params)
         centre = fields.centre_of(_inner(batch), params["place"], None)
-        frame = fields.lesion_frame(batch, centre, half_axes, params["turn"])
+        narrowest, roughness, edge = (
+            values.to(half_axes.device)
+            for values in (half_axes.amin(1), params["roughness"], params["edge_mm"])
+        )
+        bulge = roughness * params["boundary"].to(edge.device).flatten(1).amax(1).clamp_min(0)
+        reach = 1 + bulge + FADED / 4 * edge / narrowest
+        box = fields.lesion_box(batch, centre, half_axes, params["turn"], reach)
+        frame = fields.lesion_frame(box.away_mm(centre), half_axes, params["turn"])
         rough = fields.smooth_noise(params["boundary"], frame)
-        rough = rough * fields.column(params["roughness"], rough)
-        inwards_mm = 1 + rough - frame.norm(dim=-1).unsqueeze(1)
-        inwards_mm = inwards_mm * fields.column(half_axes.amin(1), rough)
-        return torch.sigmoid(4 * inwards_mm / fields.column(params["edge_mm"], rough))
+        rough = rough * fields.column(roughness, rough)
+        inwards_mm = (1 + rough - fields.length(frame)) * fields.column(narrowest, rough)
+        return box, torch.sigmoid(4 * inwards_mm / fields.column(edge, rough))
 
     def _half_axes_mm(self, batch: ImageBatch, params: Params) -> Tensor:
         """``(n, d)``, the first the longest, so small that the share ``most`` is kept."""

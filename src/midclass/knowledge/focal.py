@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import tissue_sigma
+from midclass.knowledge._visibility import FADED, tissue_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
@@ -70,24 +70,34 @@ class Focal(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus the contrast, where the rough ball is."""
-        like = batch.pixels
-        frame = self._frame(batch, params)
-        radius_mm = fields.column(params["radius_mm"], like)
+        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
+        half_axes, turn = _half_axes_mm(params, centre.shape[1]), params["turn"]
+        box = fields.lesion_box(batch, centre, half_axes, turn, _reach(params))
+        like = box.cut(batch.pixels)
+        frame = fields.lesion_frame(box.away_mm(centre), half_axes, turn)
         rough = fields.smooth_noise(params["boundary"], frame)
         rough = rough * fields.column(params["roughness"], like)
-        inwards_mm = (1 + rough - frame.norm(dim=-1).unsqueeze(1)) * radius_mm
+        inwards_mm = (1 + rough - fields.length(frame)) * fields.column(params["radius_mm"], like)
         alpha = torch.sigmoid(4 * inwards_mm / fields.column(params["edge_mm"], like))
         texture = 1 + fields.smooth_noise(params["inside"], frame) * fields.column(
             params["texture"], like
         )
         contrast = params["contrast_sigma"].to(like.device) * tissue_sigma(batch)
         step = fields.column(contrast, like) * texture.clamp_min(0.2)
-        return batch.pixels + (step if self.sign == "bright" else -step), alpha
+        new = like + (step if self.sign == "bright" else -step)
+        return box.paste(new, batch.pixels), box.alone(alpha)
 
-    def _frame(self, batch: ImageBatch, params: Params) -> Tensor:
-        """Coordinates in which the smooth lesion is the unit ball."""
-        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
-        longest = params["axis_ratio"].rsqrt()
-        half_axes = (params["radius_mm"] / longest).unsqueeze(1).repeat(1, centre.shape[1])
-        half_axes[:, 0] = params["radius_mm"] * longest
-        return fields.lesion_frame(batch, centre, half_axes, params["turn"])
+
+def _half_axes_mm(params: Params, dims: int) -> Tensor:
+    """Of the smooth lesion: ``(n, d)``, the first the longest."""
+    longest = params["axis_ratio"].rsqrt()
+    half_axes = (params["radius_mm"] / longest).unsqueeze(1).repeat(1, dims)
+    half_axes[:, 0] = params["radius_mm"] * longest
+    return half_axes
+
+
+def _reach(params: Params) -> Tensor:
+    """How many times as large as the smooth lesion it is with its bulges and its edge: ``(n,)``."""
+    edge = params["edge_mm"] / params["radius_mm"]
+    bulge = params["roughness"] * params["boundary"].flatten(1).amax(1).clamp_min(0)
+    return 1 + bulge + FADED / 4 * edge

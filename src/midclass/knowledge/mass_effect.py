@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import soft_anatomy
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
@@ -67,32 +68,31 @@ class MassEffect(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The moved tissue, where it moved by a good part of a sample."""
-        shift = self._shift(batch, params)
-        return fields.warp(batch, shift), fields.moved(batch, shift)
+        return fields.displaced(batch, *self._shift(batch, params))
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its movement."""
-        return fields.warp(batch, fields.less_than_a_sample(batch, self._shift(batch, params)))
+        return fields.blurred_as_displaced(batch, *self._shift(batch, params))
 
-    def _shift(self, batch: ImageBatch, params: Params) -> Tensor:
-        """Where tissue is fetched from, in mm: inwards for a source."""
+    def _shift(self, batch: ImageBatch, params: Params) -> tuple[Box, list[Tensor]]:
+        """The ball's box, and where its samples are fetched from, in mm: inwards for a source."""
         centre = self._centre(batch, params["place"])
-        from_centre = fields.positions_mm(batch) - fields.row(centre, batch)
-        distance = from_centre.norm(dim=-1, keepdim=True)
         outwards, peak, power, radius = (
-            params[name].to(distance.device)
-            for name in ("outwards", "peak_mm", "power", "radius_mm")
+            params[name].to(centre.device) for name in ("outwards", "peak_mm", "power", "radius_mm")
         )
-        radius = torch.minimum(radius, _clearance(batch, centre, distance)).clamp_min(1e-3)
+        radius = torch.minimum(radius, _clearance(batch, centre)).clamp_min(1e-3)
         highest = (1 + 2 * power) ** (-1 / power) * (2 * power / (1 + 2 * power)).square()
         steepest = torch.where(outwards > 0, 1.0, power.square() / (1 + 2 * power))
         peak = torch.minimum(peak, STEEPEST * radius * highest / steepest)
 
+        box = Box.around(batch, centre, radius.unsqueeze(1))
+        from_centre = box.away_mm(centre)
+        distance = fields.length(from_centre)
         x = (distance / fields.column(radius, distance)).clamp_max(1)
         profile = x * (1 - x ** fields.column(power, distance)).square()
         amount = profile * fields.column(-outwards * peak / highest, distance)
-        shift: Tensor = from_centre / distance.clamp_min(1e-6) * amount
-        return shift
+        amount = amount / distance.clamp_min(1e-6)
+        return box, [part * amount for part in from_centre]
 
     def _centre(self, batch: ImageBatch, place: Tensor) -> Tensor:
         """The place that another operator would take, moved away from the border: ``(n, d)`` mm.
@@ -102,18 +102,21 @@ class MassEffect(Knowledge):
         wanted = fields.centre_of(batch, place, self.centre_jitter_mm)
         if self.centre_jitter_mm is not None:
             return wanted
-        positions = fields.positions_mm(batch)
-        inner = (soft_anatomy(batch, self.radius_mm[0]) > 0.99).squeeze(1)
-        to_border = fields.to_border_mm(batch, positions)
+        inner = soft_anatomy(batch, self.radius_mm[0]) > 0.99
+        to_border = fields.all_to_border_mm(batch)
         deep = (to_border.flatten(1).amax(1) / 2).clamp_max(self.radius_mm[0])
-        inner = (inner & (to_border >= fields.column(deep, to_border))).flatten(1)
-        away = (positions - fields.row(wanted, batch)).norm(dim=-1).flatten(1)
-        nearest = away.masked_fill(~inner, torch.inf).argmin(1)
-        moved = positions.flatten(1, -2)[torch.arange(len(batch)), nearest]
-        return torch.where(inner.any(1, keepdim=True), moved, wanted)
+        inner = inner & (to_border >= fields.column(deep, to_border))
+        away = Box.whole(batch).away_mm(wanted)
+        away2 = fields.total([part.square() for part in away])
+        nearest = away2.masked_fill(~inner, torch.inf).flatten(1).argmin(1)
+        index = torch.stack(torch.unravel_index(nearest, batch.spatial), -1)
+        half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
+        moved = (index - half) * batch.spacing_mm
+        return torch.where(inner.flatten(1).any(1, keepdim=True), moved, wanted)
 
 
-def _clearance(batch: ImageBatch, centre: Tensor, distance: Tensor) -> Tensor:
+def _clearance(batch: ImageBatch, centre: Tensor) -> Tensor:
     """How far it is from the centre to the end of the anatomy or the image: ``(n,)`` mm."""
-    wall = distance.squeeze(-1).masked_fill(batch.anatomy.squeeze(1), torch.inf).flatten(1).amin(1)
+    away2 = fields.total([part.square() for part in Box.whole(batch).away_mm(centre)])
+    wall = away2.masked_fill(batch.anatomy, torch.inf).flatten(1).amin(1).sqrt()
     return torch.minimum(wall, fields.to_border_mm(batch, centre))

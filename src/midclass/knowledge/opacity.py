@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import box_mean, soft_tissue
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
@@ -61,7 +62,7 @@ class Opacity(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Tissue moved towards soft tissue, where the shaping noise is high."""
         like = batch.pixels
-        shape = fields.smooth_field(params["patches"], batch, params["patch_mm"])
+        shape = fields.smooth_field(params["patches"], Box.whole(batch), params["patch_mm"])
         soft = soft_tissue(batch)
         air = _airy(batch, soft) if self.only_air else batch.anatomy.float()
         shape = _standardised(shape, air)
@@ -69,7 +70,7 @@ class Opacity(Knowledge):
         threshold = torch.special.ndtri(1 - params["share"])
         height = shape - fields.column(threshold, like)
         alpha = torch.sigmoid(4 * height / fields.column(params["edge"], like)) * air
-        inside = fields.smooth_field(params["inside"], batch, params["patchiness_mm"])
+        inside = fields.smooth_field(params["inside"], Box.whole(batch), params["patchiness_mm"])
         strength = fields.column(params["strength"], like) * (1 + 0.4 * inside).clamp(0.2, 1.2)
         return torch.lerp(like, soft, strength.expand_as(like)), alpha
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -75,21 +77,22 @@ class Resize(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The moved tissue, where it moved by a good part of a sample."""
-        shift = self._shift(batch, params)
-        return fields.warp(batch, shift), fields.moved(batch, shift)
+        return fields.displaced(batch, *self._shift(batch, params))
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its movement."""
-        return fields.warp(batch, fields.less_than_a_sample(batch, self._shift(batch, params)))
+        return fields.blurred_as_displaced(batch, *self._shift(batch, params))
 
-    def _shift(self, batch: ImageBatch, params: Params) -> Tensor:
+    def _shift(self, batch: ImageBatch, params: Params) -> tuple[Box, list[Tensor]]:
         """Where tissue is fetched from, in mm: towards the centre where it grows."""
         structure, centre = self._found(batch, params)
-        from_centre = fields.positions_mm(batch) - fields.row(centre, batch)
+        box = Box.whole(batch)
+        from_centre = box.away_mm(centre)
         weight = _weight(batch, params, structure, from_centre)
         factor = params["factor"].to(weight.device)
         pull = _unfolded(batch, 1 / factor - 1, weight, from_centre)
-        return from_centre * weight.squeeze(1).unsqueeze(-1) * fields.column(pull, from_centre)
+        amount = weight * fields.column(pull, weight)
+        return box, [part * amount for part in from_centre]
 
     def _found(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The structure ``(n, 1, *spatial)`` in [0, 1], and its centre ``(n, d)`` in mm."""
@@ -100,9 +103,9 @@ class Resize(Knowledge):
             return ball, place
         part, share = _standing_out(batch, size, -1 if self.structure == "dark" else 1)
         found = share > FOUND
-        mass = part.flatten(1).unsqueeze(-1)  # (n, samples, 1)
-        position = fields.positions_mm(batch).flatten(1, -2)
-        centre = (mass * position).sum(1) / mass.sum(1).clamp_min(1e-6)
+        mass = part.flatten(1).sum(1).clamp_min(1e-6)
+        middle = Box.whole(batch).away_mm(torch.zeros_like(place))
+        centre = torch.stack([(part * one).flatten(1).sum(1) / mass for one in middle], 1)
         return (
             torch.where(found.view(-1, *(1,) * (part.ndim - 1)), part, ball),
             torch.where(found.unsqueeze(1), centre, place),
@@ -111,7 +114,7 @@ class Resize(Knowledge):
 
 def _ball(batch: ImageBatch, centre: Tensor, radius_mm: Tensor) -> Tensor:
     """``(n, 1, *spatial)``: 1 inside, with an edge of a tenth of the diameter."""
-    distance = (fields.positions_mm(batch) - fields.row(centre, batch)).norm(dim=-1).unsqueeze(1)
+    distance = fields.length(Box.whole(batch).away_mm(centre))
     relative = distance / fields.column(radius_mm, distance)
     return torch.sigmoid(20 * (1 - relative))
 
@@ -128,7 +131,7 @@ def _standing_out(batch: ImageBatch, size_mm: Tensor, sign: int) -> tuple[Tensor
     sigma = ((centred.square() * mask).sum(axes, keepdim=True) / count).sqrt().clamp_min(1 / 255)
     stands_out = torch.sigmoid(6 * (sign * centred / sigma - 1)) * mask
     together = fields.blurred(stands_out, batch.spacing_mm, size_mm / 4)
-    to_border = fields.to_border_mm(batch, fields.positions_mm(batch)).unsqueeze(1)
+    to_border = fields.all_to_border_mm(batch)
     whole = (to_border / fields.column(size_mm / 2, to_border)).clamp(0, 1)  # not cut off
     share, index = (together * whole).flatten(1).max(1)
     half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
@@ -136,35 +139,35 @@ def _standing_out(batch: ImageBatch, size_mm: Tensor, sign: int) -> tuple[Tensor
     return stands_out * _ball(batch, peak, 0.6 * size_mm), share
 
 
-def _weight(batch: ImageBatch, params: Params, structure: Tensor, from_centre: Tensor) -> Tensor:
+def _weight(
+    batch: ImageBatch, params: Params, structure: Tensor, from_centre: Sequence[Tensor]
+) -> Tensor:
     """1 in what the structure becomes, 0 beyond the margin and at the wall: ``(n, 1, ...)``."""
     factor, margin, size = (
         params[name].to(structure.device) for name in ("factor", "margin_mm", "size_mm")
     )
-    grid = fields.identity_grid(batch) + fields.to_grid(
-        batch, from_centre * fields.column(1 / factor - 1, from_centre)
-    )
-    becomes = fields.sample(structure, grid)
+    nearer = [part * fields.column(1 / factor - 1, part) for part in from_centre]
+    becomes = fields.sample(structure, fields.shifted_grid(Box.whole(batch), nearer))
     reach = torch.minimum(margin + (1 - factor).clamp_min(0) * size / 2, size / 2)
     both = torch.cat([becomes, batch.anatomy.float()], 1)
     both = fields.blurred(both, batch.spacing_mm, reach / 2)
     t = (2 * both[:, :1]).clamp_max(1)
-    to_border = fields.to_border_mm(batch, fields.positions_mm(batch))
-    wall = torch.minimum(
-        2 * both[:, 1:] - 1, (to_border / fields.column(reach, to_border)).unsqueeze(1)
-    )
+    to_border = fields.all_to_border_mm(batch)
+    wall = torch.minimum(2 * both[:, 1:] - 1, to_border / fields.column(reach, to_border))
     return t.square() * (3 - 2 * t) * wall.clamp(0, 1)
 
 
-def _unfolded(batch: ImageBatch, pull: Tensor, weight: Tensor, from_centre: Tensor) -> Tensor:
+def _unfolded(
+    batch: ImageBatch, pull: Tensor, weight: Tensor, from_centre: Sequence[Tensor]
+) -> Tensor:
     """The pull ``(n,)``, less where tissue would fold.
 
     The map is ``x + pull * w(x) * (x - c)``; its Jacobian determinant is
     ``(1 + pull w)^(d-1) * (1 + pull (w + (x - c) . grad w))``, linear in the pull along the radius.
     """
-    axes = tuple(range(1, weight.ndim - 1))
-    slopes = torch.stack(torch.gradient(weight.squeeze(1), dim=axes), -1)
-    slopes = slopes / fields.row(batch.spacing_mm, batch)
-    along = weight.squeeze(1) + (from_centre * slopes).sum(-1)
+    slopes = torch.gradient(weight, dim=tuple(range(2, weight.ndim)))
+    along = weight
+    for axis, (slope, part) in enumerate(zip(slopes, from_centre, strict=True)):
+        along = along + slope * (part / fields.column(batch.spacing_mm[:, axis], part))
     squeeze = (-fields.column(pull, along) * along).flatten(1).amax(1)
     return pull * (STEEPEST / squeeze.clamp_min(1e-6)).clamp_max(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import tissue_sigma
+from midclass.knowledge._visibility import FADED, tissue_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
@@ -90,48 +91,63 @@ class Rim(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus each compartment's contrast, where a compartment has one."""
-        like = batch.pixels
         sigma = tissue_sigma(batch)
-        alpha = torch.zeros_like(like[:, :1])
-        step = torch.zeros_like(alpha)
-        noise, shares = _compartments(self._distance(batch, params), batch, params)
+        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
+        axes, turn = _axes(params, centre.shape[1]), params["turn"]
+        edge = torch.maximum(params["edge_mm"].to(centre.device), batch.spacing_mm.amax(1))
+        box = fields.lesion_box(batch, centre, axes, turn, _reach_mm(params, edge))
+        frame = fields.lesion_frame(box.away_mm(centre), axes, turn)  # in mm: the core is a ball
+        like = box.cut(batch.pixels)
+        noise, shares = _compartments(frame, edge, params)
+        alpha, step = torch.zeros_like(noise[:, :1]), torch.zeros_like(noise[:, :1])
         grain = (1 + UNEVEN * noise[:, 3:]).clamp_min(0.2)
         for name, share in zip(("core", "rim", "halo"), shares, strict=True):
             sign = STEP[getattr(self, name)]
             alpha = alpha + abs(sign) * share
             contrast = params[f"{name}_sigma"].to(like.device) * sigma
             step = step + sign * fields.column(contrast, like) * grain * share
-        return like + step / alpha.clamp_min(1e-6), alpha
+        new = like + step / alpha.clamp_min(1e-6)
+        return box.paste(new, batch.pixels), box.alone(alpha)
 
-    def _distance(self, batch: ImageBatch, params: Params) -> Tensor:
-        """Vectors from the centre in mm, as if the core were a ball: ``(n, *spatial, d)``."""
-        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
-        longest = params["axis_ratio"].rsqrt()
-        axes = longest.reciprocal().unsqueeze(1).repeat(1, centre.shape[1])
-        axes[:, 0] = longest
-        return fields.lesion_frame(batch, centre, axes, params["turn"])
+
+def _axes(params: Params, dims: int) -> Tensor:
+    """Half-axes of the ellipsoid that has a ball's size: ``(n, d)``, the first the longest."""
+    longest = params["axis_ratio"].rsqrt()
+    axes = longest.reciprocal().unsqueeze(1).repeat(1, dims)
+    axes[:, 0] = longest
+    return axes
+
+
+def _reach_mm(params: Params, edge: Tensor) -> Tensor:
+    """Radius beyond which nothing of the halo is seen, wherever it is rough: ``(n,)``."""
+    core, rim, halo, roughness, noise = (
+        params[name].to(edge.device)
+        for name in ("core_mm", "rim_mm", "halo_mm", "roughness", "boundary")
+    )
+    bulge = roughness.unsqueeze(1) * noise.flatten(2).amax(2).clamp_min(0)
+    halo = halo * (1 + 3 * bulge[:, 2])
+    wall = core / 2 * (1 + bulge[:, 0]) + rim * (1 + 2 * bulge[:, 1])
+    return wall + halo + FADED / 4 * (edge + halo / 2)
 
 
 def _compartments(
-    frame: Tensor, batch: ImageBatch, params: Params
+    frame: Sequence[Tensor], edge_mm: Tensor, params: Params
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The noise, and shares of core, rim and halo, each ``(n, 1, *spatial)``; together 1 at most.
+    """The noise, and shares of core, rim and halo, each ``(n, 1, *size)``; together 1 at most.
 
     The noise depends on the direction alone, so that the boundaries follow one another.
     """
-    distance = frame.norm(dim=-1)
-    direction = frame / distance.unsqueeze(-1).clamp_min(1e-6)
+    distance = fields.length(frame)
+    direction = [part / distance.clamp_min(1e-6) for part in frame]
     noise = fields.smooth_noise(params["boundary"], direction)
     rough = noise * fields.column(params["roughness"], noise)
-    distance = distance.unsqueeze(1)
     core, rim, halo = (
         fields.column(params[name], noise) for name in ("core_mm", "rim_mm", "halo_mm")
     )
     to_core = core / 2 * (1 + rough[:, :1])
     to_rim = to_core + rim * (1 + 2 * rough[:, 1:2]).clamp_min(0.3)
     halo = halo * (1 + 3 * rough[:, 2:3]).clamp_min(0.2)
-    sample = fields.column(batch.spacing_mm.amax(1), noise)
-    edge = torch.maximum(fields.column(params["edge_mm"], noise), sample)
+    edge = fields.column(edge_mm, noise)
     in_core = torch.sigmoid(4 * (to_core - distance) / edge)
     in_rim = torch.sigmoid(4 * (to_rim - distance) / edge)
     in_halo = torch.sigmoid(4 * (to_rim + halo - distance) / (edge + halo / 2))  # fades out

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge._visibility import tissue_sigma
+from midclass.knowledge._box import Box
+from midclass.knowledge._visibility import FADED, tissue_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
 
@@ -61,56 +63,62 @@ class Spiculation(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The drawn-in tissue plus core and spicules."""
-        like = batch.pixels
-        from_centre = self._from_centre(batch, params)
+        box, from_centre = self._from_centre(batch, params)
         star = torch.maximum(_spicules(from_centre, params), _core(from_centre, params))
-        contrast = params["contrast_sigma"].to(like.device) * tissue_sigma(batch)
+        contrast = params["contrast_sigma"].to(star.device) * tissue_sigma(batch)
         shift = _pull(from_centre, params)
-        new = fields.warp(batch, shift) + fields.column(contrast, like) * star
-        moved = shift.norm(dim=-1) / batch.spacing_mm.amin(1).view(-1, *(1,) * (like.ndim - 2))
-        return new, torch.maximum(star, moved.unsqueeze(1).clamp_max(1))
+        new = fields.warp(batch, shift, box) + fields.column(contrast, star) * star
+        finest = fields.column(batch.spacing_mm.amin(1), star)
+        moved = (fields.length(shift) / finest).clamp_max(1)
+        return box.paste(new, batch.pixels), box.alone(torch.maximum(star, moved))
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The blur of the warp without its pull."""
-        shift = _pull(self._from_centre(batch, params), params)
-        return fields.warp(batch, fields.less_than_a_sample(batch, shift))
+        box, from_centre = self._from_centre(batch, params)
+        return fields.blurred_as_displaced(batch, box, _pull(from_centre, params))
 
-    def _from_centre(self, batch: ImageBatch, params: Params) -> Tensor:
+    def _from_centre(self, batch: ImageBatch, params: Params) -> tuple[Box, list[Tensor]]:
+        """The box of core and spicules, and how far its samples are from their centre, in mm."""
         centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
-        return fields.positions_mm(batch) - fields.row(centre, batch)
+        length, width, core = (
+            params[name].to(centre.device) for name in ("length_mm", "width_mm", "core_mm")
+        )
+        of_core = core / 2 + FADED / 3 * (0.2 * core + 0.5)
+        reach = torch.maximum(length.amax(1) + 2 * width, of_core)
+        box = Box.around(batch, centre, reach.unsqueeze(1))
+        return box, box.away_mm(centre)
 
 
-def _spicules(from_centre: Tensor, params: Params) -> Tensor:
-    """``(n, 1, *spatial)``: 1 on the axis of a spicule, fading across and along it.
+def _spicules(from_centre: Sequence[Tensor], params: Params) -> Tensor:
+    """``(n, 1, *size)``: 1 on the axis of a spicule, fading across and along it.
 
     The spicule next in direction decides: one product for all, the rest for that one only.
     """
-    n, *spatial, dims = from_centre.shape
-    place = from_centre.reshape(n, -1, dims)
+    parts = torch.broadcast_tensors(*from_centre)  # type: ignore[no-untyped-call]
+    place = torch.stack([part.flatten(1) for part in parts], 1)  # (n, d, samples)
     lengths = params["length_mm"].to(place.device)  # 0 for those that are not drawn
-    along = place @ params["direction"].to(place.device).transpose(1, 2)  # (n, samples, count)
-    along, nearest = along.masked_fill_((lengths == 0).unsqueeze(1), -torch.inf).max(-1)
-    across2 = (place.square().sum(-1) - along.square()).clamp_min(0)
+    along = params["direction"].to(place.device) @ place  # (n, count, samples)
+    along, nearest = along.masked_fill_((lengths == 0).unsqueeze(2), -torch.inf).max(1)
+    across2 = (place.square().sum(1) - along.square()).clamp_min(0)
     left = (1 - along / lengths.gather(1, nearest)).clamp(0, 1) * (along > 0)  # 0 at the tip
     width = params["width_mm"].to(place.device).unsqueeze(1) / 2 * (0.4 + 0.6 * left)
     line = torch.exp(-across2 / (2 * width.square())) * left.sqrt()
-    return line.view(n, 1, *spatial)
+    return line.view(parts[0].shape)
 
 
-def _core(from_centre: Tensor, params: Params) -> Tensor:
-    """``(n, 1, *spatial)``: a soft ball in the middle."""
-    radius = fields.column(params["core_mm"] / 2, from_centre[..., 0])
-    distance = from_centre.norm(dim=-1)
-    return torch.sigmoid(3 * (radius - distance) / (0.4 * radius + 0.5)).unsqueeze(1)
+def _core(from_centre: Sequence[Tensor], params: Params) -> Tensor:
+    """``(n, 1, *size)``: a soft ball in the middle."""
+    radius = fields.column(params["core_mm"] / 2, from_centre[0])
+    return torch.sigmoid(3 * (radius - fields.length(from_centre)) / (0.4 * radius + 0.5))
 
 
-def _pull(from_centre: Tensor, params: Params) -> Tensor:
+def _pull(from_centre: Sequence[Tensor], params: Params) -> list[Tensor]:
     """Where tissue is fetched from, in mm: outwards, most at half of the reach."""
-    distance = from_centre.norm(dim=-1, keepdim=True)
-    reach = fields.column(params["length_mm"].amax(1), from_centre)
-    pull = fields.column(params["pull_mm"], from_centre)
+    distance = fields.length(from_centre)
+    reach = fields.column(params["length_mm"].amax(1), distance)
+    pull = fields.column(params["pull_mm"], distance)
     relative = (distance / reach).clamp_max(1)
     # x (1 - x)^2 is 4/27 at its maximum; the slope stays below 1, so that nothing folds over.
     amount = torch.minimum(pull, 0.14 * reach) * relative * (1 - relative).square() * 27 / 4
-    shift: Tensor = from_centre / distance.clamp_min(1e-6) * amount
-    return shift
+    amount = amount / distance.clamp_min(1e-6)
+    return [part * amount for part in from_centre]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Positive, Range
 
@@ -126,11 +127,11 @@ class TextureChange(Knowledge):
         """The soft rough ball ``(n, 1, *spatial)``."""
         centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
         half_axes = (params["region_mm"] / 2).unsqueeze(1).expand(-1, centre.shape[1])
-        frame = fields.lesion_frame(batch, centre, half_axes, params["turn"])
+        away = Box.whole(batch).away_mm(centre)  # the variance counts the border's faint end too
+        frame = fields.lesion_frame(away, half_axes, params["turn"])
         rough = fields.smooth_noise(params["boundary"], frame)
-        inwards = (
-            1 + rough * fields.column(params["roughness"], rough) - frame.norm(dim=-1).unsqueeze(1)
-        )
+        rough = rough * fields.column(params["roughness"], rough)
+        inwards = 1 + rough - fields.length(frame)
         return torch.sigmoid(4 * inwards / fields.column(params["edge"], rough))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params, Range
 
@@ -65,44 +67,45 @@ class Transplant(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The donor's tissue at the patch's place, and the soft patch."""
-        from_centre, side_mm = self._from_centre(batch, params)
-        half_width = fields.row(params["half_width"].to(side_mm.device), batch)
-        frame = from_centre / (half_width * side_mm)
-        distance = frame.pow(4).sum(-1).pow(0.25).unsqueeze(1)  # between a disc and a box
+        centre = fields.centre_of(batch, params["place"], None)
+        side_mm = fields.shorter_side_mm(batch)
+        half_width = params["half_width"].to(centre.device) * side_mm.unsqueeze(1)
+        box = Box.around(batch, centre, half_width)
+        from_centre = box.away_mm(centre)
+        frame = [part / fields.column(half_width[:, k], part) for k, part in enumerate(from_centre)]
+        distance = fields.total([part**4 for part in frame]) ** 0.25  # between a disc and a box
         edge = fields.column(params["edge"], distance)
         alpha = _smoothstep((1 - distance) / edge) * fields.column(params["share"], distance)
-        source = self._source(batch, params, from_centre, side_mm)
+        source = _source(box, params, from_centre, side_mm)
         if self.tissue == "own":
-            return fields.sample(batch.pixels, source), alpha
-        # Foreign tissue of the same anatomy: air or a blank beside it would give it away.
-        anatomy = fields.sample(params["donor_anatomy"].to(alpha.device), source)
-        return fields.sample(params["donor"].to(alpha.device), source), alpha * anatomy.square()
+            new = fields.sample(batch.pixels, source)
+        else:
+            # Foreign tissue of the same anatomy: air or a blank beside it would give it away.
+            donor = [params[name].to(alpha.device) for name in ("donor", "donor_anatomy")]
+            both = fields.sample(torch.cat(donor, 1), source)
+            new, alpha = both[:, :-1], alpha * both[:, -1:].square()
+        return box.paste(new, batch.pixels), box.alone(alpha)
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The tissue of the same place, resampled half a sample off."""
-        shift = fields.row(batch.spacing_mm / 2, batch)
-        return fields.warp(batch, shift.expand(len(batch), *batch.spatial, -1))
+        box = Box.whole(batch)
+        half = [
+            fields.column(batch.spacing_mm[:, k] / 2, batch.pixels) for k in range(len(box.size))
+        ]
+        return fields.warp(batch, half, box)
 
-    def _from_centre(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
-        """Positions from the patch's centre, and the image's shorter side, in mm."""
-        centre = fields.centre_of(batch, params["place"], None)
-        place = fields.positions_mm(batch)
-        side_mm = fields.column(fields.shorter_side_mm(batch), place)
-        return place - fields.row(centre, batch), side_mm
 
-    def _source(
-        self, batch: ImageBatch, params: Params, from_centre: Tensor, side_mm: Tensor
-    ) -> Tensor:
-        """Where the donor is sampled: the patch scaled and flipped, ``away`` from its place."""
-        device = from_centre.device
-        offset = fields.row((params["direction"] * params["away"].unsqueeze(1)).to(device), batch)
-        scaled = from_centre / fields.column(params["scale"], from_centre)
-        scaled = torch.cat(
-            [scaled[..., :-1], scaled[..., -1:] * fields.column(params["flip"], from_centre)], -1
-        )
-        shift = scaled - from_centre + offset * side_mm
-        grid = fields.identity_grid(batch) + fields.to_grid(batch, shift)
-        return _reflected(grid)
+def _source(box: Box, params: Params, from_centre: Sequence[Tensor], side_mm: Tensor) -> Tensor:
+    """Where the donor is sampled: the patch scaled and flipped, ``away`` from its place."""
+    offset = (params["direction"] * params["away"].unsqueeze(1)).to(side_mm.device)
+    offset = offset * side_mm.unsqueeze(1)
+    shift = []
+    for axis, part in enumerate(from_centre):
+        factor = 1 / fields.column(params["scale"], part)
+        if axis == len(from_centre) - 1:
+            factor = factor * fields.column(params["flip"], part)
+        shift.append(part * (factor - 1) + fields.column(offset[:, axis], part))
+    return _reflected(fields.shifted_grid(box, shift))
 
 
 def _reflected(grid: Tensor) -> Tensor:
