@@ -33,7 +33,7 @@ import midclass.knowledge
 from midclass import ImageBatch, InputError, Knowledge, Recipe, prepare
 from midclass.images import anatomy, phantoms
 from midclass.knowledge.nuisance import Nuisance
-from midclass.preview.phantoms import phantom_cohort
+from midclass.preview.phantoms import for_phantoms, phantom_cohort
 from midclass.training.loss import loss_of, precision
 from midclass.training.middle import LabelledBatch, MiddleClasses
 from midclass.training.networks import Network
@@ -221,7 +221,7 @@ def _phantoms(recipe: Recipe, n: int) -> ImageBatch:
         TemporaryDirectory() as cache,
         phantom_cohort(recipe, n + n // 2, seed=0) as cohort,  # some show no anatomy
     ):
-        prepared = prepare(cohort, sheet.for_phantoms(recipe), cache=Path(cache))
+        prepared = prepare(cohort, for_phantoms(recipe), cache=Path(cache))
         return prepared.batch(np.flatnonzero(prepared.assessable)[:n])
 
 
