@@ -64,7 +64,7 @@ class Box:
             there = (values.amax(others) > least).to(torch.uint8)
             firsts.append(there.argmax(1))
             lasts.append(size - 1 - there.flip(1).argmax(1))
-        some = there.any(1, keepdim=True)  # of none, the first sample alone
+        some = there.amax(1, keepdim=True) > 0  # of none, the first sample alone
         first, last = torch.stack(firsts, 1), torch.stack(lasts, 1)
         return cls._between(batch, first, torch.where(some, last, first))
 
