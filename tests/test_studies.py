@@ -19,7 +19,8 @@ THREE = STUDIES / "three_tasks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "study", ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses", "shipped"]
+    "study",
+    ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses", "shipped", "tiles"],
 )
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
     table = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
