@@ -139,7 +139,8 @@ def test_the_law_holds_on_real_images_of_many_sources(
 
 def test_the_inside_of_an_mr_head_is_found_and_no_tumour_moves_it() -> None:
     recipe = Recipe.load("brain_mr")
-    images = [(mr_of(pixels), spacing) for pixels, spacing in phantoms_of(recipe, 6)]
+    heads = phantoms_of(Recipe.load("head_ct"), 6)
+    images = [(mr_of(pixels), spacing) for pixels, spacing in heads]
     for pixels, spacing in images:
         inside, head = anatomy.brain(pixels, spacing), anatomy.foreground(pixels, spacing)
         skull = pixels[0] == np.float32(0.04)
@@ -151,7 +152,7 @@ def test_the_inside_of_an_mr_head_is_found_and_no_tumour_moves_it() -> None:
 
 
 def test_a_brain_without_its_skull_keeps_its_cortex() -> None:
-    for pixels, spacing in phantoms_of(Recipe.load("brain_mr"), 4):
+    for pixels, spacing in phantoms_of(Recipe.load("head_ct"), 4):
         stripped = np.where(anatomy.brain(mr_of(pixels), spacing), pixels, 0).astype(np.float32)
         inside = anatomy.brain(stripped, spacing)
         assert inside[stripped[0] > 0.2].mean() > 0.97

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from midclass import InputError
+from midclass import InputError, Recipe, prepare
 from midclass.images import phantoms
+from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 
 kinds = pytest.mark.parametrize("kind", phantoms.KINDS)
 
@@ -168,3 +170,32 @@ def test_what_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="seed -3"):
         phantoms.make("head", 1, seed=-3)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", phantoms.STAND_INS)
+def test_what_stands_in_depends_on_the_seed_and_its_number_alone_and_has_no_lesions(
+    kind: str, tmp_path: Path
+) -> None:
+    three = phantoms.make(kind, 3, seed=3, size=64)
+    np.testing.assert_array_equal(three[:2], phantoms.make(kind, 2, seed=3, size=64))
+    assert not np.array_equal(three, phantoms.make(kind, 3, seed=4, size=64))
+    assert three.min() >= 0
+    assert three.max() <= 1
+    assert len({image.tobytes() for image in three}) == 3
+    with pytest.raises(InputError, match=f"of kind {kind} have no lesions; breast, head, chest"):
+        phantoms.make(kind, 1, seed=0, target=True)
+    with pytest.raises(InputError, match="have no lesions"):
+        phantoms.write(tmp_path / "set", kind, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bone_xray", "brain_mr", "breast_ultrasound", "chest_ct", "dermoscopy", "fundus"],
+)
+def test_what_stands_in_for_images_of_a_recipe_shows_its_anatomy(name: str) -> None:
+    recipe = Recipe.load(name)
+    assert phantom_of(recipe) in phantoms.STAND_INS
+    with phantom_cohort(recipe, 2, seed=0) as cohort, tempfile.TemporaryDirectory() as cache:
+        prepared = prepare(cohort, for_phantoms(recipe), cache=Path(cache))
+    assert (prepared.covered > 0.05).all()
+    assert not prepared.assumed_spacing

@@ -22,9 +22,14 @@ PHANTOM_OF = {
     "anatomy.breast": "breast",
     "anatomy.intracranial": "head",
     "anatomy.lungs": "chest",
-    "anatomy.brain": "head",
-    "ct.lungs": "chest",  # seen from the front, but dark lungs in a body
-    "ct.body": "chest",
+    "anatomy.brain": "stripped_brain",
+    "anatomy.retina": "eye",
+    "bone.bones": "limb",
+    "breast_ultrasound": "ultrasound",
+    "ct.body": "axial_chest",
+    "ct.lungs": "axial_chest",
+    "dermoscopy": "naevus",
+    "fundus": "eye",
 }
 """Anatomy or name of a recipe -> the kind of phantom that has it."""
 

@@ -11,6 +11,7 @@ from midclass.cli.commands.source import Source
 from midclass.cli.console import bar, cases_in_words, cell, new_table, say, show_table
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
+from midclass.images.phantoms import KINDS
 from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 from midclass.recipe.parts import Geometry
@@ -59,7 +60,7 @@ def _anatomy_is_kept(recipe: Recipe, source: Source | None, seed: int) -> bool:
             say(f"anatomy: {cases_in_words(own)} with a mask of the manifest, which nothing moves")
             cohort = cohort[np.array([case.mask is None for case in cohort])]
         return not len(cohort) or _every_link_is_kept(recipe, cohort, seed)
-    if phantom_of(recipe) is None:
+    if phantom_of(recipe) not in KINDS:  # what stands in is too plain to judge an anatomy by
         name = recipe.anatomies[0]
         say(f"anatomy: not checked, there are no phantoms for {name}; give --cohort")
         return True

@@ -28,7 +28,7 @@ def head(s: Scene, lesion: str | None) -> Array:
     for order in range(1, 4):
         inner = inner * (1 + p.normal(0, 0.012) * np.cos(order * angle + p.uniform(0, 6.3)))
     bone = p.uniform(4.5, 8) * (1 + 0.6 * level**2 + 0.2 * np.cos(2 * angle + p.normal(0, 0.5)))
-    hu, brain = _brain(s, x, y, inner - r, level)
+    hu, brain = brain_of(s, x, y, inner - r, level)
     if lesion in ("subdural", "epidural"):
         hu = _pushed(s, hu, r, angle, inner, lens=lesion == "epidural")
     elif lesion is not None:
@@ -47,7 +47,7 @@ def head(s: Scene, lesion: str | None) -> Array:
     return np.asarray(np.clip((hu - q.normal(38, 3)) / window + 0.5, 0, 1))
 
 
-def _brain(
+def brain_of(
     s: Scene, x: Array, y: Array, depth: Array, level: float
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Hounsfield units inside the skull, and where there is brain or CSF."""

@@ -61,7 +61,7 @@ class Scene:
         return np.asarray(shown ** rng.uniform(0.8, 1.25))
 
 
-def ridge(field: Array, width: float) -> Array:
+def ridge(field: Array, width: float | Array) -> Array:
     """1 where the field crosses zero, falling off over ``width``."""
     return np.asarray(np.exp(-((field / width) ** 2)))
 

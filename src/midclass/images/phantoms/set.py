@@ -24,6 +24,14 @@ from midclass.images.phantoms.breast import breast
 from midclass.images.phantoms.chest import chest
 from midclass.images.phantoms.head import head
 from midclass.images.phantoms.scene import Array, Scene
+from midclass.images.phantoms.stand_ins import (
+    axial_chest,
+    eye,
+    limb,
+    naevus,
+    stripped_brain,
+    ultrasound,
+)
 from midclass.owned import LIST
 
 _FILES = ("manifest.csv", "phantoms.json")
@@ -44,26 +52,39 @@ _KINDS = {
     "chest": _Kind(300, 1, chest, ("consolidation", "bronchopneumonia", "effusion")),
 }
 KINDS = tuple(_KINDS)
+_STAND_INS = {
+    "eye": _Kind(13.5, 2, eye, ()),
+    "naevus": _Kind(18, 1, naevus, ()),
+    "limb": _Kind(300, 1, limb, ()),
+    "ultrasound": _Kind(45, 1, ultrasound, ()),
+    "axial_chest": _Kind(360, 3, axial_chest, ()),
+    "stripped_brain": _Kind(200, 3, stripped_brain, ()),
+}
+STAND_INS = tuple(_STAND_INS)
+"""Kinds of which there are normal images alone, to look at a recipe with."""
+_ALL = _KINDS | _STAND_INS
 _GROUPS = ("train", "given", "target")  # each with patients of its own
 
 
-def _kind(name: str, seed: int, size: int, *counts: int) -> _Kind:
-    if name not in _KINDS:
-        raise InputError(f"no phantom kind {name!r}; the kinds are {', '.join(_KINDS)}")
+def _kind(name: str, seed: int, size: int, *counts: int, target: bool = False) -> _Kind:
+    if name not in _ALL:
+        raise InputError(f"no phantom kind {name!r}; the kinds are {', '.join(_ALL)}")
+    if target and name in _STAND_INS:
+        raise InputError(f"phantoms of kind {name} have no lesions; {', '.join(_KINDS)} have some")
     if size < 32:
         raise InputError(f"phantom size {size} px is too small for anatomy; use 32 or more")
     if seed < 0:
         raise InputError(f"phantom seed {seed} is negative; use 0 or more")
     if min(counts) < 0:
         raise InputError(f"number of phantoms {min(counts)} is negative; use 0 or more")
-    return _KINDS[name]
+    return _ALL[name]
 
 
 def _image(name: str, seed: int, group: int, index: int, size: int, target: bool) -> Array:
     """Image ``index`` of a group: float64 ``(size, size)`` in [0, 1], from its own seeds alone."""
-    kind = _KINDS[name]
+    kind = _ALL[name]
     patient, number = divmod(index, kind.images_per_patient)
-    key = (seed, KINDS.index(name), group, patient)
+    key = (seed, list(_ALL).index(name), group, patient)
     scene = Scene(
         size,
         kind.field_of_view_mm / size,
@@ -90,7 +111,7 @@ def make(
     >>> make("head", 2, seed=0).shape
     (2, 128, 128)
     """
-    _kind(kind, seed, size, n)
+    _kind(kind, seed, size, n, target=target)
     images = [_image(kind, seed, 0, i, size, target) for i in range(n)]
     return np.asarray(images, np.float32).reshape(n, size, size)
 
@@ -113,7 +134,7 @@ def write(
     Raises:
         InputError: unknown kind, bad numbers, or ``folder`` holds anything but a phantom set.
     """
-    spec, folder = _kind(kind, seed, size, n_train, n_test), Path(folder)
+    spec, folder = _kind(kind, seed, size, n_train, n_test, target=n_test > 0), Path(folder)
     _refuse_foreign(folder)
     with new_folder(folder, overwrite=True, synced=False) as new:
         (new / "images").mkdir()
