@@ -43,6 +43,7 @@ def test_every_column_reaches_the_case(folder: Path) -> None:
         spacing_mm=(0.4, 0.5),
         centre=(1.5, 2),
         laterality="L",
+        radius=7,
         row=2,
     )
     assert (second.label, second.patient_id, second.spacing_mm) == (1, "b.png", (0.4, 0.4))
