@@ -230,7 +230,7 @@ def test_a_disk_that_is_full_is_said_before_the_work_and_to_the_byte(
     Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
     wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0})
     free = SimpleNamespace(free=3 * 32 * 32 + 2**20 - missing)
-    monkeypatch.setattr("midclass.images.cache.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("midclass.images.building.shutil.disk_usage", lambda _: free)
     cohort = Cohort.from_files([tmp_path / "a.png"])
     if missing:
         with pytest.raises(InputError, match="are needed for prepared images"):

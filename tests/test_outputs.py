@@ -401,7 +401,8 @@ def test_what_a_command_wrote_it_replaces(place, tmp_path):
         assert "--overwrite" in again.stderr
         assert run(f"{command} --overwrite", place, mine=tmp_path).exit_code == 0
     shown = "show {place}/tiny.yaml --n 1 --out {mine}/sheet.svg"
-    assert [run(shown, place, mine=tmp_path).exit_code for _ in range(2)] == [0, 0]
+    asked = (shown, shown, f"{shown} --overwrite")
+    assert [run(one, place, mine=tmp_path).exit_code for one in asked] == [0, 2, 0]
     assert not list(tmp_path.rglob(".*"))
 
 

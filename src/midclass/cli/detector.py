@@ -44,9 +44,7 @@ def fit(
     split: Split = None,
     part: Part = None,
     root: Root = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write; by default runs/RECIPE.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write, else runs/RECIPE.")] = None,
     seed: Seed = 0,
     max_fpr: Annotated[float, typer.Option(help="False-alarm rate to promise.")] = 0.05,
     folds: Annotated[
