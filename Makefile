@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test pytest quick coverage mutants bench lint format wheel sheets docs clean
+.PHONY: demo test pytest quick coverage mutants bench lint format wheel sheets docs reports clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -53,6 +53,10 @@ wheel: $(VENV)/installed
 
 sheets: $(VENV)/installed
 	$(BIN)/python docs/make_sheets.py
+
+# Do the committed reports of all studies say what their score tables say? A minute or two.
+reports: $(VENV)/installed
+	for study in three_tasks transfer shipped; do $(BIN)/midclass report studies/$$study/study.yaml --check || exit 1; done
 
 # The site of the documentation, in site/; a broken link is an error.
 docs: $(VENV)/installed

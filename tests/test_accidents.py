@@ -151,7 +151,7 @@ def kills() -> ModuleType:
 def test_a_command_that_is_killed_and_typed_again_ends_in_the_same_bytes(tmp_path, name):
     module = kills()
     module.scratch(tmp_path)
-    tally = module.disturb(module.JOBS[name], tmp_path, 2, random.Random(name))
+    tally = module.disturb(module.JOBS[name], tmp_path, 1, random.Random(name))
     assert tally.wrong == []
     assert tally.ends
 

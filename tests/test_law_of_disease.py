@@ -102,14 +102,16 @@ def test_great_disease_and_any_export_of_a_head_move_nothing() -> None:
     ],
 )
 def test_the_law_holds_on_real_heads(shared_data: Path, collection: str, disease: str) -> None:
-    """In CT-ICH a bleed of 3 to 6 cm can be larger than the brain of a slice."""
+    """A hundred of each: ``tools/anatomy/law.py``.
+
+    In CT-ICH a bleed of 3 to 6 cm can be larger than the brain of a slice."""
     recipe = Recipe.load("head_ct")
     operators, nuisance = GREAT, ANY_EXPORT
     if disease == "of the recipe":
         operators, nuisance = recipe.operators(), recipe.nuisance_operator()
-    images = real(shared_data / collection, "0", 20)
+    images = real(shared_data / collection, "0", 10)
     found = anatomy_overlaps(anatomy.intracranial, images, operators, nuisance)
-    assert len(found[0].dice) >= 10  # of CT-ICH a quarter show face and neck
+    assert len(found[0].dice) >= 5  # of CT-ICH a quarter show face and neck
     assert not broken(found)
 
 
@@ -129,11 +131,11 @@ def test_the_law_holds_on_real_images_of_many_sources(
 ) -> None:
     recipe = Recipe.load(name)
     field_of_view_mm = recipe.geometry.field_of_view_mm or 0
-    images = real(shared_data / collection, "0", 20, field_of_view_mm)
+    images = real(shared_data / collection, "0", 10, field_of_view_mm)
     found = anatomy_overlaps(
         recipe.anatomy_function(), images, recipe.operators(), recipe.nuisance_operator()
     )
-    assert len(found[0].dice) >= 19
+    assert len(found[0].dice) >= 9
     assert not broken(found)
 
 
