@@ -6,12 +6,14 @@ What only one file needs stays there. Everything is small: it trains in seconds.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -218,6 +220,30 @@ def _become(
         out.flush()
         err.flush()
         os._exit(code)
+
+
+@contextmanager
+def listening(words: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``midclass serve`` as typed, once it listens, with its address; it is gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "midclass", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(midclass.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        told = ""
+        while "listening" not in told:
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            told += line
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+", told)
+        yield process, address
+    finally:
+        process.kill()
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 from makers import seeded as rng
 from midclass import ImageBatch, InputError, Knowledge, Params, example_batch
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge.mass_effect import MassEffect
 from midclass.knowledge.resize import Resize
 from midclass.knowledge.rim import Rim
@@ -29,10 +30,16 @@ def grating(per_mm: float, spacing: float = 0.5, side_mm: float = 96, n: int = 1
     return ImageBatch.of(stripes.expand(n, 1, size, size), spacing_mm=spacing)
 
 
+def positions_mm(batch: ImageBatch) -> Tensor:
+    """Position of every sample from the image's centre, in mm: ``(n, *spatial, d)``."""
+    parts = Box.whole(batch).away_mm(torch.zeros_like(batch.spacing_mm))
+    return torch.cat(torch.broadcast_tensors(*parts), 1).movedim(1, -1)
+
+
 def disc(radius_mm: float, spacing: float, side_mm: float = 128) -> ImageBatch:
     """A bright soft disc in the middle of a grey square."""
     flat = ImageBatch.of(torch.zeros(2, 1, *(round(side_mm / spacing),) * 2), spacing_mm=spacing)
-    distance = fields.positions_mm(flat).norm(dim=-1).unsqueeze(1)
+    distance = positions_mm(flat).norm(dim=-1).unsqueeze(1)
     return flat.with_pixels(0.3 + 0.4 * torch.sigmoid(2 * (radius_mm - distance)))
 
 
@@ -59,7 +66,7 @@ def shift_of(operator: MassEffect | Resize, batch: ImageBatch, params: Params) -
 
 def smallest_jacobian(batch: ImageBatch, shift_mm: Tensor) -> float:
     """Least determinant of the fetching map, from differences of neighbouring samples."""
-    places = fields.positions_mm(batch) + shift_mm
+    places = positions_mm(batch) + shift_mm
     columns = []
     dims = len(batch.spatial)
     for axis in range(dims):

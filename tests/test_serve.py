@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,7 +21,6 @@ import pytest
 from PIL import Image
 
 import makers
-import midclass
 from midclass import Cohort, InputError, prepare_array
 from midclass.cli.commands import score as score_command
 from midclass.cli.commands import serve
@@ -401,26 +397,10 @@ def test_what_cannot_be_served_is_said_before_the_detector_is_read(tmp_path: Pat
 def test_a_service_as_typed_answers_watches_and_ends_when_asked(home: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     laid(tmp_path, images(home)[3])
-    source = str(Path(midclass.__file__).parents[1])
     command = "serve det --port 0 --watch in --out out.csv --every 0.2".replace(
         "det", str(home / "det")
     )
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "midclass", *command.split()],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": source},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        told = ""
-        while "listening" not in told:
-            line = process.stdout.readline()
-            assert line, process.communicate()
-            told += line
-        (address,) = re.findall(r"http://127\.0\.0\.1:\d+", told)
+    with makers.listening(command.split(), tmp_path) as (process, address):
         content = images(home)[4].read_bytes()
         with urllib.request.urlopen(f"{address}/score", content, timeout=60) as answer:
             assert b'"flagged":true' in answer.read()
@@ -432,8 +412,6 @@ def test_a_service_as_typed_answers_watches_and_ends_when_asked(home: Path, tmp_
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         _, noted = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert process.returncode == 0, noted
     assert "Traceback" not in noted
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "out.csv"]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -19,10 +16,9 @@ import pytest
 from pydicom.uid import ComputedRadiographyImageStorage
 from typer.testing import CliRunner, Result
 
-import midclass
 from conftest import SHARED_DATA
 from dicom_folders import BORN, NAME, image_file
-from makers import tiny_phantoms
+from makers import listening, tiny_phantoms
 from midclass import Cohort, ScoreTable, load_detector, prepare
 from midclass.cli.app import app
 from midclass.evaluation import plots
@@ -160,22 +156,7 @@ def _dicom_is_of_the_studies(files: list[Path], table: ScoreTable) -> None:
 def _service_says_the_same(
     words: list[str], files: list[str], table: ScoreTable, place: Path
 ) -> None:
-    source = str(Path(midclass.__file__).parents[1])
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "midclass", *words],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": source},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        told = ""
-        while "listening" not in told:
-            line = process.stdout.readline()
-            assert line, told
-            told += line
-        (address,) = re.findall(r"http://127\.0\.0\.1:\d+", told)
+    with listening(words, place) as (process, address):
         for row, file in enumerate(files):
             content = Path(file).read_bytes()
             with urllib.request.urlopen(f"{address}/score", content, timeout=60) as answer:
@@ -186,6 +167,4 @@ def _service_says_the_same(
             assert case["flagged"] == (bool(table.flagged[row]) if assessed else None)
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-    finally:
-        process.kill()
     assert process.returncode == 0

@@ -23,7 +23,7 @@ from midclass.images.store import Store
 LARGE = ("pixels", "anatomy")
 """What is not read into memory."""
 INDEX = "index.npy"
-"""In an entry: of each case the four names of ``taken.Names``."""
+"""In an entry: of each case the four columns that ``taken`` names."""
 
 
 def filled(new: Path, shape: tuple[int, ...], each: int, fill: Callable[[Store], object]) -> Store:

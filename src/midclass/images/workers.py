@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from queue import Empty, Queue
+from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from midclass.images.case import Case
@@ -116,7 +116,7 @@ class Workers:
         self._drivers.clear()
         try:
             self._answers.put_nowait(None)  # wakes who waits
-        except Exception:  # full: nobody does
+        except Full:  # nobody does
             return
 
     def _pays(self, here: Iterable[Task]) -> bool:

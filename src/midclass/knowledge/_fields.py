@@ -41,15 +41,6 @@ def shorter_side_mm(batch: ImageBatch) -> Tensor:
     return (batch.spacing_mm * extent).amin(1)
 
 
-def positions_mm(batch: ImageBatch) -> Tensor:
-    """Position of every sample from the image's centre, in mm: ``(n, *spatial, d)``."""
-    axes = [
-        torch.arange(size, device=batch.pixels.device) - (size - 1) / 2 for size in batch.spatial
-    ]
-    samples = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    return samples * batch.spacing_mm.view(len(batch), *(1,) * len(axes), len(axes))
-
-
 def place_in(mask: Tensor, u: Tensor) -> Tensor:
     """A sample of each mask, chosen by ``u`` in [0, 1): indices ``(n, d)``.
 

@@ -75,7 +75,8 @@ def score(
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
     made = date or datetime.datetime.now()
     objects = None if dicom is None else DicomOut(detector, made)
-    with bar("scoring", "images") as progress, ExitStack() as stack:
+    known = list[str]()
+    with bar("scoring", "images") as progress:
         going = _Going(progress, len(cohort), heat_maps is not None or dicom is not None)
         raw = prepare_blocks(
             cohort,
@@ -85,9 +86,8 @@ def score(
             progress=going.prepared,
             jobs=options.jobs,
         )
-        known = list[str]()
-        blocks = _shown(detector, stack.enter_context(closing(raw)), known)
-        with ExitStack() as stack:
+        with closing(raw), ExitStack() as stack:
+            blocks = _shown(detector, raw, known)
             add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
             places = [
                 None
