@@ -118,7 +118,8 @@ def all_operators(columns: int = COLUMNS) -> dict[str, page.Block]:
 def phantoms_of(recipe: Recipe, columns: int, stack: ExitStack) -> Prepared:
     """Phantoms of a recipe, until the stack is closed."""
     cohort = stack.enter_context(phantom_cohort(recipe, SPARE * columns, SEED))
-    return prepared_with_bar(cohort, recipe, cohort.cases[0].path.parent / "cache")
+    options = Options(cache=cohort.cases[0].path.parent / "cache")
+    return prepared_with_bar(cohort, recipe, options)
 
 
 def shrink(path: Path) -> None:
