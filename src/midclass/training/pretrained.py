@@ -220,8 +220,9 @@ ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {
 def folded(network: nn.Module) -> nn.Module:
     """The network in evaluation, batch normalisation and padding within its convolutions.
 
-    Normalisation by fixed numbers is part of the convolution before it, and a convolution pads
-    without a copy of its input where the padding is the same on all sides.
+    Normalisation by fixed numbers is part of the convolution before it. A convolution pads without
+    a copy of its input, by as much on both sides; a row and a column of zeros before its weights
+    are padding on one side.
 
     Args:
         network: changed in place. Its convolutions, paddings and normalisations are attributes in
@@ -239,10 +240,20 @@ def folded(network: nn.Module) -> nn.Module:
             elif last and isinstance(layer, nn.BatchNorm2d):
                 setattr(holder, last, fuse_conv_bn_eval(getattr(holder, last), layer))
                 setattr(holder, name, nn.Identity())
-            elif last and isinstance(layer, nn.ConstantPad2d) and len(set(layer.padding)) == 1:
-                getattr(holder, last).padding = layer.padding[:2]
+            elif last and isinstance(layer, nn.ConstantPad2d) and layer.value == 0:
+                _pad_within(getattr(holder, last), layer.padding)
                 setattr(holder, name, nn.Identity())
     return network
+
+
+def _pad_within(conv: nn.Conv2d, padding: tuple[int, ...]) -> None:
+    """Padding of left, right, top and bottom, by a convolution; never more on the left or top."""
+    left, right, top, bottom = padding
+    assert left <= right and top <= bottom, "TensorFlow pads more on the right and at the bottom"
+    weight = functional.pad(conv.weight.detach(), (right - left, 0, bottom - top, 0))
+    conv.weight = nn.Parameter(weight)
+    conv.kernel_size = (weight.shape[2], weight.shape[3])
+    conv.padding = (bottom, right)
 
 
 def _read(path: Path) -> object:
