@@ -60,7 +60,7 @@ class Job:
     words: tuple[str, ...]
     written: tuple[str, ...]
 
-    def start(self, folder: Path) -> subprocess.Popen[bytes]:
+    def start(self, folder: Path) -> subprocess.Popen[str]:
         own = {"MIDCLASS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
         source = str(Path(midclass.__file__).parents[1])
         return subprocess.Popen(
@@ -69,6 +69,7 @@ class Job:
             env={**os.environ, **own, "PYTHONPATH": source},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
             # A command started in the background would ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -78,7 +79,7 @@ class Job:
         """Run it to its end; what it said on stderr where it failed."""
         process = self.start(folder)
         _, said = process.communicate(timeout=LONGEST_S)
-        return said.decode() if process.returncode else ""
+        return said if process.returncode else ""
 
     def bytes_of(self, folder: Path) -> dict[str, str]:
         """Every file that it wrote, but the log, which has times in it, and its hash."""
@@ -160,9 +161,9 @@ def _kill_once(
         os.killpg(process.pid, number) if all_of_it else process.send_signal(number)
         tally.kills[number.name] += 1
         _, said = process.communicate(timeout=LONGEST_S)
-    if b"Traceback" in said and b"midclass" in said.partition(b"Traceback")[2]:
+    if "Traceback" in said and "midclass" in said.partition("Traceback")[2]:
         # Python itself says so where it is interrupted before the command begins.
-        tally.wrong += [f"traceback after {number.name}"] * (b"commands" in said)
+        tally.wrong += [f"traceback after {number.name}"] * ("commands" in said)
     if not _all_ended(process.pid):
         tally.wrong.append(f"a process lives {PATIENCE_S} s after {number.name}")
         os.killpg(process.pid, signal.SIGKILL)

@@ -10,12 +10,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
@@ -152,7 +154,15 @@ def phantom_folder(
     return folder
 
 
-HEAVY = ("monai.networks.nets", "sklearn.svm", "scipy.stats", "matplotlib.figure", "gdcm")
+HEAVY = (
+    "torch._dynamo",
+    "monai.networks.nets",
+    "sklearn.covariance",
+    "sklearn.svm",
+    "scipy.stats",
+    "matplotlib.figure",
+    "gdcm",
+)
 """What commands import when they need it."""
 
 
@@ -164,31 +174,83 @@ def typed(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def command(
     arguments: Sequence[str], folder: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    """A command of midclass in a process of its own, see ``started``; once it has ended."""
+    process = started(arguments, folder, **environment)
+    out, err = process.communicate()
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+class Forked:
+    """A child of this process, with what tests need of ``subprocess.Popen``."""
+
+    def __init__(self, pid: int, out: IO[str], err: IO[str]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._files = out, err
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = 600) -> int:
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.005)
+        return code
+
+    def communicate(self, timeout: float = 600) -> tuple[str, str]:
+        self.wait(timeout)
+        out, err = [(file.seek(0), file.read())[1] for file in self._files]
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def started(
+    arguments: Sequence[str], folder: Path, *, session: bool = False, **environment: str
+) -> Forked | subprocess.Popen[str]:
     """A command of midclass in a process of its own that has torch at hand.
 
     It is forked from this one, which saves the ten seconds in which a new process imports torch and
     what else a command needs. With threads that would not be safe: there a new one is started. That
     a new one works, too, is seen in test_cli.py and test_study.py.
+
+    Args:
+        arguments: behind ``midclass``.
+        folder: where it is typed.
+        session: the process leads a group of its own, which can be killed as one.
+        environment: variables beside those of this process.
     """
     if torch.get_num_threads() > 1 or not hasattr(os, "fork"):
         source = {"PYTHONPATH": str(Path(midclass.__file__).parents[1])}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "midclass", *arguments],
             cwd=folder,
             env={**os.environ, **source, **environment},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            start_new_session=session,
         )
     for heavy in HEAVY:
         import_module(heavy)
-    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
-        child = os.fork()
-        if child == 0:
-            _become(arguments, folder, environment, out, err)
-        _, status = os.waitpid(child, 0)
-        said = [(file.seek(0), file.read())[1] for file in (out, err)]
-    return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), *said)
+    out, err = TemporaryFile("w+"), TemporaryFile("w+")  # noqa: SIM115 (read when it has ended)
+    child = os.fork()
+    if child == 0:
+        if session:
+            os.setsid()
+        _become(arguments, folder, environment, out, err)
+    return Forked(child, out, err)
 
 
 def _become(
@@ -205,6 +267,7 @@ def _become(
         sys.stdout, sys.stderr = out, err
         sys.argv = ["midclass", *arguments]
         warnings.resetwarnings()
+        forkserver._forkserver.__init__()  # that of this one is no child of the new process
         for name in (signal.SIGINT, signal.SIGTERM):
             default = name == signal.SIGTERM
             signal.signal(name, signal.SIG_DFL if default else signal.default_int_handler)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import midclass
-from makers import phantom_folder, tiny_phantoms, trained
+from makers import phantom_folder, started, tiny_phantoms, trained
 from midclass import InputError
 from midclass.cli.commands import fit, shown
 from midclass.cli.commands.source import Source
@@ -148,8 +148,14 @@ def kills() -> ModuleType:
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fit", "score"])  # of a study: test_study.py
-def test_a_command_that_is_killed_and_typed_again_ends_in_the_same_bytes(tmp_path, name):
+def test_a_command_that_is_killed_and_typed_again_ends_in_the_same_bytes(
+    tmp_path, monkeypatch, name
+):
     module = kills()
+    own = {"MIDCLASS_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    monkeypatch.setattr(
+        module.Job, "start", lambda job, folder: started(job.words, folder, session=True, **own)
+    )
     module.scratch(tmp_path)
     tally = module.disturb(module.JOBS[name], tmp_path, 1, random.Random(name))
     assert tally.wrong == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from makers import phantom_folder, tiny_phantoms
+from makers import command, phantom_folder, started, tiny_phantoms
 from midclass import Case, Cohort, InputError, ScoreTable
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
@@ -107,10 +107,10 @@ def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(folder: Path) -> None
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="extra [ray]")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
-    command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
-    command += ["--data", str(folder), "--out", str(folder / "ray"), "--engine", "ray"]
+    words = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
+    words += ["--data", str(folder), "--out", str(folder / "ray"), "--engine", "ray"]
     done = subprocess.run(
-        [*command, "--cache", str(folder / "cache")],
+        [*words, "--cache", str(folder / "cache")],
         env={**os.environ, "RAY_ADDRESS": cluster.address},
         capture_output=True,
         text=True,
@@ -130,10 +130,10 @@ def test_an_unknown_engine_is_refused(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(folder: Path) -> None:
     out = folder / "killed"
-    command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
-    command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
+    words = ["study", str(folder / "study.yaml"), "--data", str(folder), "--out", str(out)]
+    words += ["--cache", str(folder / "cache")]
     for _ in range(2):
-        process = subprocess.Popen(command, start_new_session=True)
+        process = started(words, folder, session=True)
         done = len(tables(out)) if out.exists() else 0
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
@@ -144,7 +144,7 @@ def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(fol
         process.wait()
     left = len(tables(out))
     assert 0 < left < 4
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    finished = command(words, folder)
     assert finished.returncode == 0, finished.stderr
     assert f"4 cells, {left} done before" in finished.stdout
     assert tables(out) == tables(folder / "whole")
@@ -185,12 +185,9 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     start = text.index("detectors:")
     text = text[:start] + "detectors:\n  slow: {detector: 'slow.py:Slow'}\n"
     (folder / "slow.yaml").write_text(text)
-    command = [sys.executable, "-m", "midclass", "study", str(folder / "slow.yaml")]
-    command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
-    process = subprocess.Popen(
-        [*command, "--trust", str(folder / "slow.py")],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup would ignore it
-    )
+    words = ["study", str(folder / "slow.yaml"), "--data", str(folder), "--out", str(out)]
+    words += ["--cache", str(folder / "cache"), "--trust", str(folder / "slow.py")]
+    process = started(words, folder)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not read_log(out):
         time.sleep(0.02)
@@ -475,9 +472,8 @@ def test_a_mistake_in_the_file_is_one_line_before_any_work(
 @pytest.mark.slow
 def test_workers_end_when_their_study_is_killed(folder: Path) -> None:
     out = folder / "orphans"
-    command = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
-    command += ["--data", str(folder), "--out", str(out), "--cache", str(folder / "cache")]
-    process = subprocess.Popen(command)
+    words = ["study", str(folder / "study.yaml"), "--data", str(folder), "--out", str(out)]
+    process = started([*words, "--cache", str(folder / "cache")], folder)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (out.exists() and tables(out)):
         time.sleep(0.02)

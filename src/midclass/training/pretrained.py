@@ -249,8 +249,9 @@ def folded(network: nn.Module) -> nn.Module:
 def _pad_within(conv: nn.Conv2d, padding: tuple[int, ...]) -> None:
     """Padding of left, right, top and bottom, by a convolution; never more on the left or top."""
     left, right, top, bottom = padding
-    assert left <= right and top <= bottom, "TensorFlow pads more on the right and at the bottom"
-    weight = functional.pad(conv.weight.detach(), (right - left, 0, bottom - top, 0))
+    more = right - left, bottom - top
+    assert min(more) >= 0, "TensorFlow pads more on the right and at the bottom"
+    weight = functional.pad(conv.weight.detach(), (more[0], 0, more[1], 0))
     conv.weight = nn.Parameter(weight)
     conv.kernel_size = (weight.shape[2], weight.shape[3])
     conv.padding = (bottom, right)
