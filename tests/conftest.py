@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no development data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def coarse_maps() -> Iterator[None]:
+    """Images of 32 px are enlarged to 64 for the pretrained network, a sixth of the work of 160."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("midclass.training.pretrained.SIDE", 64)
+        yield

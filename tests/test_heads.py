@@ -21,6 +21,7 @@ from midclass.training.heads import Heads, KnowledgeNetworks
 from midclass.training.networks import Network
 from midclass.training.pretrained import EfficientNetLite0
 
+pytestmark = pytest.mark.usefixtures("coarse_maps")
 RECIPE = trained_recipe(steps=30, pretrained="imagenet")
 
 

@@ -76,7 +76,7 @@ def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
     recipe = Recipe.load(name)
     found = anatomy_overlaps(
         recipe.anatomy_function(),
-        phantoms_of(recipe, 8),
+        phantoms_of(recipe, 4),
         recipe.operators(),
         recipe.nuisance_operator(),
     )
@@ -86,7 +86,7 @@ def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
 
 @pytest.mark.slow
 def test_great_disease_and_any_export_of_a_head_move_nothing() -> None:
-    images = phantoms_of(Recipe.load("head_ct"), 8)
+    images = phantoms_of(Recipe.load("head_ct"), 4)
     found = anatomy_overlaps(anatomy.intracranial, images, GREAT, ANY_EXPORT)
     assert not broken(found)
 
@@ -109,9 +109,9 @@ def test_the_law_holds_on_real_heads(shared_data: Path, collection: str, disease
     operators, nuisance = GREAT, ANY_EXPORT
     if disease == "of the recipe":
         operators, nuisance = recipe.operators(), recipe.nuisance_operator()
-    images = real(shared_data / collection, "0", 10)
+    images = real(shared_data / collection, "0", 6)
     found = anatomy_overlaps(anatomy.intracranial, images, operators, nuisance)
-    assert len(found[0].dice) >= 5  # of CT-ICH a quarter show face and neck
+    assert len(found[0].dice) >= 3  # of CT-ICH a quarter show face and neck
     assert not broken(found)
 
 
@@ -131,11 +131,11 @@ def test_the_law_holds_on_real_images_of_many_sources(
 ) -> None:
     recipe = Recipe.load(name)
     field_of_view_mm = recipe.geometry.field_of_view_mm or 0
-    images = real(shared_data / collection, "0", 10, field_of_view_mm)
+    images = real(shared_data / collection, "0", 6, field_of_view_mm)
     found = anatomy_overlaps(
         recipe.anatomy_function(), images, recipe.operators(), recipe.nuisance_operator()
     )
-    assert len(found[0].dice) >= 9
+    assert len(found[0].dice) >= 5
     assert not broken(found)
 
 

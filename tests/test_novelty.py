@@ -20,6 +20,7 @@ from midclass.detectors.baselines.patchcore import PatchCore
 from midclass.detectors.middle_class import look, raw_scores
 from midclass.evaluation.metrics import auroc
 
+pytestmark = pytest.mark.usefixtures("coarse_maps")
 TWO = trained_recipe(pretrained="imagenet")
 ONE = trained_recipe()
 

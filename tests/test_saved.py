@@ -149,7 +149,7 @@ def test_without_checksums_a_changed_key_is_told_or_loads(
     known = [path for path in known if not REMARKS & set(path[1:]) or path[-1] in REMARKS]
     rng = np.random.default_rng(0)
     for path in known:
-        tried = [..., *(WRONG[i] for i in rng.permutation(len(WRONG))[:4])]
+        tried = [..., *(WRONG[i] for i in rng.permutation(len(WRONG))[:2])]
         for value in tried:
             (folder / ABOUT).write_text(json.dumps(changed(about, path, value)))
             scores = scores_of(folder)
