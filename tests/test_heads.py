@@ -164,3 +164,22 @@ def test_without_weights_there_is_one_network_as_before() -> None:
     images = ImageBatch.of(torch.rand(2, 1, 32, 32, generator=seeded()))
     assert networks.maps(images) == []
     assert len(networks(images)) == 1
+
+
+def test_the_maps_of_held_out_images_are_made_once_for_all_checkpoints(
+    fitted: MiddleClassDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [prepare_array(discs(24, seed), RECIPE, spacing_mm=1.0) for seed in (1, 2)]
+    judge, looks = fitted.judge(*parts, seed=0), []
+    whole = KnowledgeNetworks.maps
+
+    def counted(networks: KnowledgeNetworks, images: ImageBatch) -> list[torch.Tensor]:
+        looks.append(len(images))
+        return whole(networks, images)
+
+    monkeypatch.setattr(KnowledgeNetworks, "maps", counted)
+    first, at_once = judge.choose(fitted.networks_), len(looks)
+    again = judge.choose(fitted.networks_)
+    assert again.figures == first.figures
+    assert again.combination == first.combination
+    assert at_once == len(looks) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ from midclass.types import ImageBatch
 
 REFERENCE = 600
 """Given-class training images whose features say where the given class lies."""
+KEPT_MAPS = 16
+"""Batches whose maps are kept from one checkpoint to the next: 300 MB of images of 160 px."""
 
 
 class MiddleClassDetector(Detector):
@@ -233,15 +235,27 @@ class Judge:
     reference: ImageBatch
     select: ImageBatch
     middles: list[ImageBatch]
+    _maps: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
 
     def choose(self, networks: nn.Module) -> Choice:
         """How these networks score; its figure is the AUROC."""
         given = GivenClass.of(_features(networks, self.reference))
-        normal = _scores_of(networks, self.select, given)
-        middle = np.concatenate([_scores_of(networks, each, given) for each in self.middles])
+        normal = self._scores(networks, self.select, given)
+        middle = np.concatenate([self._scores(networks, each, given) for each in self.middles])
         combination = Combination.of(normal, (NAMES + BY_HEADS)[: normal.shape[1]])
         figures = combination.figures(normal, middle)
         return Choice(given, combination, figures["+".join(combination.chosen)], figures)
+
+    def _scores(self, networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
+        """``raw_scores`` of images, whose pretrained maps are the same for every checkpoint."""
+        assert isinstance(networks, KnowledgeNetworks)
+        found = [np.empty((0, len(NAMES)))]
+        for number, part in enumerate(images.split(FORWARD_BATCH)):
+            maps = self._maps.get((id(images), number)) or networks.maps(part)
+            if len(self._maps) < KEPT_MAPS:
+                self._maps[id(images), number] = maps
+            found.append(raw_scores(look(networks, part, maps), part, given))
+        return np.concatenate(found[1:] or found)
 
 
 @torch.inference_mode()
@@ -274,11 +288,6 @@ def raw_columns(
         [log_odds(output.logits), top_change(output.change, batch.anatomy)] for output in outputs
     ]
     return [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
-
-
-def _scores_of(networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
-    parts = [raw_scores(look(networks, part), part, given) for part in images.split(FORWARD_BATCH)]
-    return np.concatenate(parts) if parts else np.empty((0, len(NAMES)))
 
 
 def _features(networks: nn.Module, images: ImageBatch) -> Tensor:
