@@ -10,6 +10,7 @@ from midclass.cli.commands import demo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("coarse_maps")
 def test_two_runs_of_the_demo_give_the_same_bytes_of_scores(tmp_path: Path) -> None:
     small = {"steps": 4, "n_train": 63, "n_test": 6, "size": 32}
     tables = []

@@ -228,7 +228,8 @@ def test_a_graph_of_folds_says_what_the_detector_says() -> None:
 
 
 @pytest.mark.slow
-def test_the_method_is_traced_with_all_its_witnesses() -> None:
+def test_the_method_is_traced_with_all_its_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midclass.training.pretrained.SIDE", 64)
     detector = MiddleClassDetector(makers.trained_recipe(pretrained="imagenet"))
     given, rng = given_class(16), np.random.default_rng(0)
     detector.networks_ = detector._new_networks(given.shape, 2, seed=0).eval()

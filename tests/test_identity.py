@@ -33,6 +33,8 @@ from midclass.images.identity import (
     seen_by,
 )
 
+pytestmark = pytest.mark.usefixtures("coarse_maps")
+
 NAME, BORN, ID, ACCESSION, UID = "QUILLFEATHER", "19431122", "7654321", "ACC998877", "1.2.99.8.7.6"
 TOKENS = [NAME, "Quillfeather", BORN, "1943-11-22", ID, ACCESSION, UID]
 TEXT = {"PN": f"{NAME}^ZEBULON", "LO": f"{NAME} {ID}", "SH": ACCESSION, "LT": f"{NAME} {BORN}"}

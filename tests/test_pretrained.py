@@ -216,9 +216,11 @@ def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", [NearestNeighbour, Mahalanobis])
 def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     kind: type[NearestNeighbour | Mahalanobis],
     make: Callable[[], dict[str, Tensor]],
 ) -> None:
+    monkeypatch.setattr("midclass.training.pretrained.SIDE", 64)
     file = tmp_path / "weights.safetensors"
     save_file(make(), file)
     task = large(pretrained=str(file), standardise=False)
