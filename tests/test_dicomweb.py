@@ -29,7 +29,8 @@ for needed in ("dicomweb_client", "highdicom", "uvicorn"):
     pytest.importorskip(needed, reason=f"{needed} is not installed")
 from dicomweb_server import JSON, Pacs, running  # noqa: E402
 from midclass.cli.dicomweb.access import Access  # noqa: E402
-from midclass.cli.dicomweb.server import DicomWeb, RemoteImage  # noqa: E402
+from midclass.cli.dicomweb.answers import RemoteImage  # noqa: E402
+from midclass.cli.dicomweb.server import DicomWeb  # noqa: E402
 
 PLUGIN = Path("/usr/share/orthanc/plugins")
 STUDY = "1.2.3.4"

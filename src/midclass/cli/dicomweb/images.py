@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from midclass.cli.commands.parts import Parts
 from midclass.cli.console import note, say
+from midclass.cli.dicomweb.answers import RemoteImage
 from midclass.cli.dicomweb.search import OURS, Search
-from midclass.cli.dicomweb.server import DicomWeb, NotGivenError, RemoteImage
+from midclass.cli.dicomweb.server import DicomWeb, NotGivenError
 from midclass.errors import NoImage
 from midclass.images.case import Case
 from midclass.images.cohort import Cohort

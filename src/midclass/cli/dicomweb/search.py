@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from midclass.cli.dicomweb.server import UID, RemoteImage, RemoteSeries
+from midclass.cli.dicomweb.answers import UID, RemoteImage, RemoteSeries
 from midclass.errors import InputError
 from midclass.evaluation.dicom.uids import MAKER, series_uid
 from midclass.images.formats.dicom_attributes import keyword_of

@@ -7,7 +7,6 @@ server answers is not repeated in messages: it may hold a name.
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from midclass.cli.dicomweb.access import Access
+from midclass.cli.dicomweb.answers import (
+    RemoteImage,
+    RemoteSeries,
+    number_at,
+    paged,
+    reason_of,
+    text_at,
+    values_at,
+)
 from midclass.errors import STOPS, InputError
 from midclass.evaluation.dicom.uids import MAKER
 
@@ -29,9 +37,6 @@ TIMEOUT_S = (10.0, 120.0)
 """To connect, and between two parts of an answer."""
 BUSY = (429, 503, 504)
 """Answers after which a question is asked again, three times at most."""
-PAGE = 200
-"""Answers to one question that are asked for at once."""
-UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 ANY_SYNTAX = (("application/dicom", "*"),)
 """As the server keeps them: nothing is decoded and packed again on the way."""
 WAYS_OUT = {
@@ -40,29 +45,9 @@ WAYS_OUT = {
     404: "it does not hold that, or no DICOMweb is at this URL; Orthanc's ends in /dicom-web",
     413: "it takes no requests of this size; ask whoever runs the server",
 }
-REASONS = {"a": "it has no room, or does not take objects of this class", "c": "cannot be read"}
-"""First hexadecimal digit of a FailureReason (PS3.18 table 10.5.3-2), in words."""
-
 for name in ("dicomweb_client", "retrying"):  # what they say of answers is for no terminal
     logging.getLogger(name).addHandler(logging.NullHandler())
     logging.getLogger(name).propagate = False
-
-
-class RemoteSeries(NamedTuple):
-    """A series as a server lists it; "" where it does not say."""
-
-    study: str
-    uid: str
-    modality: str
-    description: str
-
-
-class RemoteImage(NamedTuple):
-    """An instance as a server lists it."""
-
-    study: str
-    series: str
-    uid: str
 
 
 class Retrieved(NamedTuple):
@@ -123,7 +108,7 @@ class DicomWeb:
             InputError: the server cannot be asked.
         """
         with self._told("search for studies"):
-            return list(_paged(self._client.search_for_studies, "0020000D", search_filters=filters))
+            return list(paged(self._client.search_for_studies, "0020000D", search_filters=filters))
 
     def series(self, study: str) -> list[RemoteSeries]:
         """The series of a study; none where the server does not hold it.
@@ -132,14 +117,14 @@ class DicomWeb:
             InputError: as above.
         """
         with self._told(f"search for series of study {study}"):
-            found = _paged(
+            found = paged(
                 self._client.search_for_series,
                 "0020000E",
                 study_instance_uid=study,
                 fields=["SeriesDescription"],
             )
             return [
-                RemoteSeries(study, uid, _text(one, "00080060"), _text(one, "0008103E"))
+                RemoteSeries(study, uid, text_at(one, "00080060"), text_at(one, "0008103E"))
                 for uid, one in found.items()
             ]
 
@@ -150,13 +135,13 @@ class DicomWeb:
             InputError: as above.
         """
         with self._told(f"search for instances of series {series.uid}"):
-            found = _paged(
+            found = paged(
                 self._client.search_for_instances,
                 "00080018",
                 study_instance_uid=series.study,
                 series_instance_uid=series.uid,
             )
-        by_number = sorted(found, key=lambda uid: (_number(found[uid], "00200013"), uid))
+        by_number = sorted(found, key=lambda uid: (number_at(found[uid], "00200013"), uid))
         return [RemoteImage(series.study, series.uid, uid) for uid in by_number]
 
     def reported(self, study: str, series: str) -> set[str]:
@@ -168,11 +153,11 @@ class DicomWeb:
         with self._told(f"read the reports of series {series}"):
             found = self._client.retrieve_series_metadata(study, series)
             return {
-                _text(image, "00081155")
+                text_at(image, "00081155")
                 for report in found
-                for of_study in _items(report, "0040A375")  # what the report rests on
-                for of_series in _items(of_study, "00081115")
-                for image in _items(of_series, "00081199")
+                for of_study in values_at(report, "0040A375")  # what the report rests on
+                for of_series in values_at(of_study, "00081115")
+                for image in values_at(of_series, "00081199")
             }
 
     def retrieve(self, image: RemoteImage) -> Retrieved:
@@ -211,7 +196,7 @@ class DicomWeb:
                 answer = _of_refusal(error.response)  # none of these; others it may take
             stored = {str(one.ReferencedSOPInstanceUID) for one in _of(answer, "ReferencedSOP")}
             failed = {
-                str(one.ReferencedSOPInstanceUID): _reason(int(one.get("FailureReason") or 0))
+                str(one.ReferencedSOPInstanceUID): reason_of(int(one.get("FailureReason") or 0))
                 for one in _of(answer, "FailedSOP")
             }
         uids = {file: str(one.SOPInstanceUID) for file, one in objects.items()}
@@ -276,41 +261,6 @@ def _of_refusal(response: Any) -> Any:
         return pydicom.Dataset()
 
 
-def _paged(ask: Callable[..., Any], tag: str, **given: Any) -> dict[str, Any]:
-    """All answers by their UID; servers give a part at a time, as many as they like."""
-    found: dict[str, Any] = {}
-    while True:
-        page = ask(limit=PAGE, offset=len(found), **given)
-        named = {_text(one, tag): one for one in page}
-        new = {uid: one for uid, one in named.items() if UID.fullmatch(uid) and uid not in found}
-        found |= new
-        if not new:  # the end, or a server that begins anew
-            return found
-
-
-def _items(found: Mapping[str, Any], tag: str) -> Sequence[Any]:
-    values: Sequence[Any] = (found.get(tag) or {}).get("Value") or ()
-    return values
-
-
-def _text(found: Mapping[str, Any], tag: str) -> str:
-    values = _items(found, tag)
-    return str(values[0]).strip(" \0") if values and values[0] is not None else ""
-
-
-def _number(found: Mapping[str, Any], tag: str) -> float:
-    try:
-        return float(_text(found, tag))
-    except ValueError:
-        return 0.0
-
-
 def _of(answer: Any, name: str) -> Sequence[Any]:
     items: Sequence[Any] = answer.get(f"{name}Sequence") or ()
     return items
-
-
-def _reason(code: int) -> str:
-    shown = f"{code:04x}"
-    said = REASONS.get(shown[0], "the server could not process it")
-    return f"{said} (FailureReason 0x{shown.upper()})"
