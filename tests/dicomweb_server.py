@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import pydicom
 import uvicorn
@@ -42,6 +43,7 @@ class Pacs:
         broken: SOPInstanceUIDs -> status with which it answers in place of the image.
         refused: parts of SeriesDescription of objects that it does not store.
         kind: media type of JSON.
+        busy: requests that it answers with 503 before it answers any.
         asked: method and path of each request.
     """
 
@@ -50,6 +52,7 @@ class Pacs:
     broken: dict[str, int] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     kind: str = JSON
+    busy: int = 0
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -65,6 +68,11 @@ class Pacs:
 
     def _allowed(self, request: Request) -> Response | None:
         self.asked.append(f"{request.method} {request.url.path.removeprefix('/dicom-web')}")
+        if self.busy:
+            self.busy -= 1
+            return Response(status_code=503)
+        if request.headers["host"] != urlsplit(self.url).netloc:
+            return Response(status_code=421)
         if self.token and request.headers.get("authorization") != self.token:
             return Response(status_code=401)
         return None

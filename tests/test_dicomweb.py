@@ -31,6 +31,7 @@ from dicomweb_server import JSON, Pacs, running  # noqa: E402
 from midclass.cli.dicomweb.access import Access  # noqa: E402
 from midclass.cli.dicomweb.answers import RemoteImage  # noqa: E402
 from midclass.cli.dicomweb.server import DicomWeb  # noqa: E402
+from midclass.cli.dicomweb.store import store_folder  # noqa: E402
 
 PLUGIN = Path("/usr/share/orthanc/plugins")
 STUDY = "1.2.3.4"
@@ -186,6 +187,18 @@ def test_what_is_not_stored_is_named_and_its_report_held_back(
     assert len(pacs.held(Modality="SR")) == 1
 
 
+def test_where_the_server_went_away_what_was_to_be_stored_is_kept(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(home / "files/0.dcm", tmp_path / "0_report.dcm")
+    assert not store_folder(DicomWeb(Access("http://127.0.0.1:9")), tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        f"cannot be reached; look at the address and port, or whether it runs; {tmp_path}" in line
+    )
+    assert "--overwrite tries again" in line
+
+
 def test_series_without_pictures_of_a_patient_are_passed_over(
     home: Path, pacs: Pacs, tmp_path: Path
 ) -> None:
@@ -246,10 +259,10 @@ def test_a_mistake_is_one_line_with_the_way_out(
     assert "tok" not in line.split()
 
 
-def test_a_server_that_wants_a_password_gets_it_from_a_file_or_says_so(
+def test_a_busy_server_that_wants_a_password_gets_it_from_a_file_or_says_so(
     pacs: Pacs, tmp_path: Path
 ) -> None:
-    pacs.token = "Basic bWU6c8OpY3JldDox"  # me:sécret:1
+    pacs.token, pacs.busy = "Basic bWU6c8OpY3JldDox", 1  # me:sécret:1
     (tmp_path / "password").write_text("me:sécret:1\n", encoding="utf-8")
     access = Access.of(pacs.url, password_file=tmp_path / "password")
     assert DicomWeb(access).studies({"PatientID": "77"}) == [STUDY]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pydicom
 import requests
@@ -83,7 +84,6 @@ class DicomWeb:
             connect=0,
             read=0,
             other=0,
-            redirect=5,
             status=3,
             status_forcelist=BUSY,
             backoff_factor=0.5,
@@ -100,6 +100,7 @@ class DicomWeb:
             self.url, session, callback=_plain_json, permissive_uid=True, timeout=TIMEOUT_S
         )
         self._client.set_http_retry_params(retry=False)
+        self._client.host = urlsplit(self.url).netloc  # of the header Host, to which a port belongs
 
     def studies(self, filters: Mapping[str, str]) -> list[str]:
         """StudyInstanceUIDs of the studies with such attributes, by keyword.

@@ -28,9 +28,6 @@ def store_folder(server: DicomWeb, folder: Path) -> bool:
     Args:
         server: that takes them.
         folder: written by ``score --dicom``.
-
-    Raises:
-        InputError: the server takes none, or cannot be asked; the folder stays.
     """
     files = sorted(folder.glob("*.dcm"))
     reports = [file for file in files if file.name.endswith(REPORT)]
@@ -42,7 +39,8 @@ def store_folder(server: DicomWeb, folder: Path) -> bool:
         failed |= dict.fromkeys(held, "was not sent, since not all about its image was stored")
         _send(server, [file for file in reports if file not in held], failed)
     except InputError as error:
-        raise InputError(f"{error}; {folder} holds what was to be stored") from None
+        fault(f"{error}; {folder} holds it, and the same command with --overwrite tries again")
+        return False
     say(f"stored at {server.url}: {len(files) - len(failed)} of {len(files)} objects")
     for file, reason in list(failed.items())[:NAMED]:
         fault(f"not stored: {file.name}: {reason}")
