@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort
-from midclass.types import Progress
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
     from midclass.images.prepared import Prepared
+    from midclass.types import Progress
 
 Parts: TypeAlias = "Generator[tuple[Cohort, Prepared], None, None]"
 """Some cases at a time, in order, and what could be prepared of them."""

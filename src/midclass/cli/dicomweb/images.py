@@ -21,10 +21,10 @@ from midclass.images.folders import cases_of_files
 from midclass.images.formats.holding import images_in
 from midclass.images.private import unwritten
 from midclass.images.series import FoundFile
-from midclass.types import Progress
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.types import Progress
 
 HELD = 128
 """Images that are in memory at once, at most; each takes an open file."""
