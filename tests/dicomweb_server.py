@@ -45,6 +45,7 @@ class Pacs:
         kind: media type of JSON.
         busy: requests that it answers with 503 before it answers any.
         asked: method and path of each request.
+        sent: modalities of the objects of each request to store.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Pacs:
     kind: str = JSON
     busy: int = 0
     asked: list[str] = field(default_factory=list)
+    sent: list[list[str]] = field(default_factory=list)
     url: str = ""
 
     def add(self, content: bytes) -> str:
@@ -142,11 +144,13 @@ class Pacs:
             return Response(status_code=400)
         told, failed = pydicom.Dataset(), list[pydicom.Dataset]()
         told.ReferencedSOPSequence = []
+        self.sent.append([])
         for part in parts:
             head, _, content = part.partition(b"\r\n\r\n")
             if head.strip() != b"Content-Type: application/dicom":
                 return Response(status_code=400)
             one = pydicom.dcmread(BytesIO(content))
+            self.sent[-1].append(one.Modality)
             said = pydicom.Dataset()
             said.ReferencedSOPClassUID = one.SOPClassUID
             said.ReferencedSOPInstanceUID = one.SOPInstanceUID
