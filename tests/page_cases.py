@@ -70,6 +70,20 @@ def about(**recipe: Any) -> dict[str, Any]:
     }
 
 
+LOCALISATION = {
+    "lesions": 25,
+    "given": 40,
+    "not_assessed": 2,
+    "apart_mm": 4.0,
+    "hit": {
+        "0.1": {"value": 0.36, "low": 0.18, "high": 0.5753, "level": 0.7},
+        "0.3": {"value": 0.6, "low": 0.3867, "high": 0.7887, "level": 0.4},
+        "1": {"value": 0.64, "low": 0.425, "high": 0.82, "level": None},
+    },
+}
+"""What a summary says where the manifest has radii."""
+
+
 def evaluation(folder: Path, scores: ScoreTable, told: dict[str, Any] | None = None) -> Path:
     """The folder of an evaluation with these scores, and a picture of each of the first cases."""
     folder.mkdir()

@@ -83,6 +83,23 @@ def test_a_cd_gives_its_images_and_one_note_on_what_holds_none(
     assert "and 4 more" in said
 
 
+def test_a_folder_as_cohort_is_scored_as_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ct").mkdir()
+    dicom(tmp_path / "ct" / "b")
+    picture(tmp_path / "a.png")
+    named, as_cohort = cases_to_score([tmp_path], None), cases_to_score((), tmp_path)
+    assert as_cohort.cases == named.cases
+    assert [case.case_id for case in as_cohort] == ["a.png", "ct/b"]
+
+
+@pytest.mark.parametrize("name", ["split", "part", "root"])
+def test_what_is_of_a_manifest_is_refused_with_files(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "a.png")
+    for files, cohort in (([tmp_path / "a.png"], None), ((), tmp_path)):
+        with pytest.raises(InputError, match=r"of a manifest.* midclass manifest FOLDER"):
+            cases_to_score(files, cohort, **{name: tmp_path})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("tags", [{"Modality": "CT"}, {"sop": "", "Modality": None}])
 def test_an_image_that_lost_its_rows_is_a_failure_and_is_not_passed_over(
     tmp_path: Path, tags: dict[str, Any]

@@ -22,6 +22,7 @@ WRAPPED = {
     "pydicom": [
         *(f"images/formats/dicom_{part}.py" for part in ("attributes", "file", "frames", "pixels")),
         "images/formats/holding.py",
+        "cli/dicomweb/server.py",
         *DICOM_OUT,
     ],
     "gdcm": ["images/formats/jpeg_extended.py"],
@@ -31,6 +32,9 @@ WRAPPED = {
     "pyarrow": ["evaluation/parquet.py"],
     "onnxruntime": ["detectors/export.py"],
     "onnxscript": ["detectors/export.py"],
+    "dicomweb_client": ["cli/dicomweb/server.py"],
+    "requests": ["cli/dicomweb/server.py"],
+    "urllib3": ["cli/dicomweb/server.py"],
     "fastapi": ["cli/service/web.py"],
     "starlette": ["cli/service/web.py"],
     "uvicorn": ["cli/commands/serve.py"],

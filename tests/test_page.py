@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel, over, rgb
 from midclass.files import digest
 from midclass.owned import foreign
-from page_cases import HOSTILE, about, evaluation, table
+from page_cases import HOSTILE, LOCALISATION, about, evaluation, table
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,32 @@ def test_every_figure_that_a_page_names_is_that_of_the_summary(run: Path, page: 
     }
     assert set(shown) >= {"sensitivity", "false_alarm_rate", "auroc", "average_precision"}
     assert shown == {name: figures[name]["value"] for name in shown}
+
+
+def test_how_well_heat_maps_point_at_lesions_is_there_where_it_was_measured(
+    run: Path, page: str
+) -> None:
+    whole = Run.read(run)
+    shown = html(replace(whole, figures={**whole.figures, "localisation": LOCALISATION}), "none")
+    exact = {
+        one["data-figure"]: one["data-exact"]
+        for _, one in Parsed(shown).elements
+        if "localisation" in (one.get("data-figure") or "")
+    }
+    assert exact == {
+        "localisation.0.1": "0.36",
+        "localisation.0.3": "0.6",
+        "localisation.1": "0.64",
+    }
+    said = shown.replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "Of 25 places known to show disease, the heat maps point at 60 % (38.7 to 78.9 %), where "
+        "3 false marks are allowed in 10 normal images."
+    ) in said
+    for text in ("18 % to 57.5 %", "2 further lesions are in images", "all marks count", "4 mm"):
+        assert text in said
+    assert 'href="#localisation"' in shown
+    assert "localisation" not in page
 
 
 def test_another_summary_makes_another_page(run: Path, page: str, tmp_path: Path) -> None:

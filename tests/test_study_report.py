@@ -359,3 +359,20 @@ def test_the_page_has_the_figures_of_the_report_and_escapes_what_is_named(folder
                 assert f">{results.differences[task, name].value:+.3f}<span" in page
     assert page.count("<svg") == 1 + 2 * len(results.main) + 2  # ranks; each task; two curves
     assert not re.search(r"https?:|url\(", page)
+
+
+def test_ranks_are_tested_over_tasks_and_not_over_their_repeats(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results.of(Study.load(folder / "study.yaml"), folder, "middle_class", resamples=50)
+    test = results.rank_test
+    assert test is not None
+    assert (test.tasks, list(test.ranks)) == (2, ["middle_class", "pca"])  # of two repeats each
+    text, page = markdown(results, folder), html(results, folder)
+    for shown in (text, page):
+        assert "For a pair of detectors 2 tasks are too few" in shown
+        assert "6 tasks could show one below .05" in shown
+    assert "](ranks.svg)" in text
+    assert "line group" not in page
+    monkeypatch.setattr(type(test), "groups", [("middle_class", "pca")])
+    assert html(results, folder).count('"line group"') == 1

@@ -17,10 +17,11 @@ from typer.core import TyperGroup
 from midclass.cli.cache import cache
 from midclass.cli.console import fault, warn
 from midclass.cli.deployment import export, serve
-from midclass.cli.detector import calibrate, evaluate, fit, nuisance, score, view
+from midclass.cli.detector import calibrate, evaluate, fit, nuisance, view
 from midclass.cli.knowledge import audit, check, show
 from midclass.cli.manifest import manifest
 from midclass.cli.options import KINDS, Seed, one_of
+from midclass.cli.scoring import score
 from midclass.cli.study import report, study
 from midclass.cli.voice import Voice, new_voice, speaking
 from midclass.cli.watch import doctor, monitor, recipes

@@ -14,7 +14,7 @@ from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.holding import images_in
 from midclass.images.formats.read import file_format
-from midclass.images.series import FoundFile, PlacedImage, Whose, placed
+from midclass.images.series import FoundFile, PlacedImage, placed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
@@ -38,7 +38,17 @@ def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
     files, passed = files_with_images(given)
     if passed:
         warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
-    return tuple(_cases([file._replace(header=_header(file)) for file in files]))
+    return cases_of_files(files, {})
+
+
+def cases_of_files(files: Sequence[FoundFile], names: dict[object, str]) -> tuple[Case, ...]:
+    """Unlabelled cases of files that hold images.
+
+    Args:
+        files: without their headers.
+        names: of patients and series that are known already; gets those of new ones.
+    """
+    return tuple(_cases([file._replace(header=_header(file)) for file in files], names))
 
 
 def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[PassedFile]]:
@@ -117,9 +127,8 @@ def _header(file: FoundFile) -> Header | None:
         return None
 
 
-def _cases(files: Sequence[FoundFile]) -> Iterator[Case]:
+def _cases(files: Sequence[FoundFile], first: dict[object, str]) -> Iterator[Case]:
     """A patient, and a series, are called after their first image."""
-    first: dict[Whose | str, str] = {}
     for image in placed(files):
         for key in (image.whose, image.series):
             first.setdefault(key, image.file.called)

@@ -13,13 +13,11 @@ from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.page.chart import Chart
 from midclass.evaluation.page.words import series
 from midclass.evaluation.page.write import environment
-from midclass.evaluation.ranks import rank_limits
+from midclass.evaluation.ranks import CLEARLY, rank_limits
 from midclass.study.markdown import TEMPLATES
-from midclass.study.report import TITLES, alarms, left_out, log_of, spent, versions
+from midclass.study.report import TITLES, alarms, left_out, log_of, ranking, spent, versions
 from midclass.study.results import Results
 
-CLEARLY = 0.05
-"""A corrected p-value below it is a difference."""
 Part = dict[str, Any]
 
 
@@ -44,6 +42,7 @@ def html(results: Results, folder: Path) -> str:
             tasks=[_task(results, task) for task in results.main],
             overview=_overview(results),
             ranks=_ranks(results),
+            ranking=ranking(results),
             positives=_positives(results),
             spent=spent(log),
             versions=versions(log),
@@ -159,10 +158,13 @@ def _ranks(results: Results) -> Chart | None:
     }
     limits = rank_limits(drawn)
     names = sorted(results.ranks, key=lambda name: results.ranks[name])
+    groups = results.rank_test.groups if results.rank_test else []
+    room = 0.02 * len(names)
+    end = len(names) + 0.5 + room * (len(groups) + 0.5)
     chart = Chart.rows(
         "Mean rank of each detector over the tasks, 1 is best",
         "mean rank over the tasks (1 is best)",
-        (0.5, len(names) + 0.5),
+        (0.5, end),
         [results.study.title(name) for name in names],
         width=860,
     )
@@ -171,6 +173,9 @@ def _ranks(results: Results) -> Chart | None:
         low, high = limits[name]
         said = f"{results.study.title(name)}: {results.ranks[name]:.1f} ({low:.1f} to {high:.1f})"
         chart.point(results.ranks[name], row, kind, across=(low, high), said=said)
+    for number, group in enumerate(groups):  # a critical-difference diagram, on its side
+        at, rows = end - room * (number + 0.7), [names.index(group[0]), names.index(group[-1])]
+        chart.line([at, at], [rows[0] - 0.2, rows[1] + 0.2], "group")
     return chart
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.plots import ACCENT, GREY, save
+from midclass.evaluation.ranks import RankTest
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, safe for colour-blind eyes."""
@@ -44,6 +45,48 @@ def areas(
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, path)
+
+
+def ranks(path: Path | None, test: RankTest, titles: Mapping[str, str], ours: str) -> Figure:
+    """The critical-difference diagram (Demsar, 2006): mean ranks on a line, bars over groups.
+
+    Args:
+        path: of the picture; None only returns the figure.
+        test: of the ranks; where tasks are too few, that stands in place of bars.
+        titles: of its detectors.
+        ours: the detector in colour.
+    """
+    names, groups = list(test.ranks), test.groups
+    left = (len(names) + 1) // 2
+    above = 0.9 + 0.32 * max(len(groups), 1)
+    figure = Figure((9.2, 0.9 + 0.25 * (left + above)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, name in enumerate(names):
+        side, place = (-1, row) if row < left else (1, len(names) - 1 - row)
+        rank, y = test.ranks[name], -above - place
+        end = 0.8 if side < 0 else len(names) + 0.2
+        colour = ACCENT if name == ours else "black"
+        axes.plot([rank, rank, end], [0, y, y], color=colour if name == ours else GREY, lw=0.9)
+        axes.plot(rank, 0, "o", color=colour, ms=5, zorder=3, clip_on=False)
+        said = (titles[name], f"{rank:.1f}")
+        text = "  ".join(said if side < 0 else said[::-1])
+        align = "right" if side < 0 else "left"
+        axes.text(end + 0.1 * side, y, text, ha=align, va="center", color=colour, fontsize=9)
+    for number, group in enumerate(groups):
+        ends = [test.ranks[group[0]] - 0.04, test.ranks[group[-1]] + 0.04]
+        axes.plot(ends, [-0.5 - 0.32 * number] * 2, color="black", lw=4, solid_capstyle="butt")
+    if test.too_few:
+        few = f"{test.tasks} tasks are too few to tell pairs apart: no bars"
+        below = -above - left + 0.1
+        axes.text((1 + len(names)) / 2, below, few, ha="center", fontsize=8, color=GREY)
+    axes.set_xticks(range(1, len(names) + 1, 1 + len(names) // 12))
+    axes.xaxis.tick_top()
+    axes.set_xlabel(f"mean rank over {test.tasks} tasks, 1 is best")
+    axes.xaxis.set_label_position("top")
+    axes.set(xlim=(0.8, len(names) + 0.2), ylim=(-above - left - 0.1, 0))
+    axes.set_yticks([])
+    axes.spines[["left", "right", "bottom"]].set_visible(False)
     return save(figure, path)
 
 

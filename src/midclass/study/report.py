@@ -12,6 +12,7 @@ import numpy as np
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Estimate
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
+from midclass.evaluation.ranks import CLEARLY
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
 from midclass.study.markdown import TEMPLATES, figure, filled, percent, signed, with_limits
@@ -45,6 +46,7 @@ def markdown(results: Results, folder: Path) -> str:
         left_out=left_out(results),
         overview=_overview(results),
         corrected=_corrected(results),
+        ranking=ranking(results),
         tasks=[_one_task(results, task) for task in results.main],
         positives=_positives(results),
         spent=spent(log),
@@ -74,6 +76,23 @@ def _overview(results: Results) -> Part:
         rows.append([title, *cells, *(rank if several else [])])
     head = ["detector", *map(study.task_title, tasks), *(["rank"] if several else [])]
     return {"head": head, "rows": rows, "ranked": several}
+
+
+def ranking(results: Results) -> Part | None:
+    """What the test of ranks over the tasks says; None where there is none."""
+    test = results.rank_test
+    if test is None:
+        return None
+    return {
+        "tasks": test.tasks,
+        "p_all": _p(test.p_all),
+        "pairs": len(test.pairs),
+        "too_few": test.too_few,
+        "least_p": figure(test.least_p),
+        "enough": test.enough,
+        "groups": len(test.groups),
+        "differ": sum(p < CLEARLY for p in test.pairs.values()),
+    }
 
 
 def _one_task(results: Results, task: str) -> Part:

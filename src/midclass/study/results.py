@@ -13,6 +13,7 @@ import numpy as np
 from midclass.errors import InputError
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
+from midclass.evaluation.ranks import RankTest
 from midclass.evaluation.report import bounds
 from midclass.evaluation.table import ScoreTable
 from midclass.recipe.resolve import did_you_mean
@@ -123,11 +124,19 @@ class Results:
 
         Ranks are of the AUROC on the cases that all detectors assessed.
         """
-        values = {
+        return comparison.mean_ranks(self._alike_values) if self.main else {}
+
+    @cached_property
+    def rank_test(self) -> RankTest | None:
+        """Whether these differ over the tasks; None where there is nothing to compare."""
+        return RankTest.of(self._alike_values)
+
+    @cached_property
+    def _alike_values(self) -> dict[str, dict[str, float]]:
+        return {
             task: {name: self._alike(task).estimate(name).value for name in self.ordered(task)}
             for task in self.main
         }
-        return comparison.mean_ranks(values) if values else {}
 
     def unseen(self, task: str, detector: str) -> Unseen:
         """The cases that the detector did not assess."""

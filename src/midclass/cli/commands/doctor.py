@@ -33,6 +33,7 @@ EXTRAS = {
     "ray": "studies on a cluster (midclass study --engine ray)",
     "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
     "onnx": "midclass export: a detector as ONNX",
+    "dicomweb": "midclass score --dicomweb: images from a DICOMweb server, and results to it",
     "serve": "midclass serve: a detector as a service",
     "parquet": "score tables of archives as Parquet (midclass score --out scores.parquet)",
     "gpl-decoders": "JPEG-LS of 6 or 7 bits (a decoder under GPL-3.0)",

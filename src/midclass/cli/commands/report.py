@@ -38,7 +38,7 @@ def run(
         if not same:
             fault(f"{path} does not say what the score tables say; write it with midclass report")
         return same
-    names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg"]
+    names = [*(f"auroc_{task}.svg" for task in results.main), "positives.svg", "ranks.svg"]
     pictures = [Place(folder / name, "file", strange=no_picture, unasked=True) for name in names]
     shown = Place(folder / PAGE, "file", strange=no_html_page, unasked=True)
     with claimed(Place(path, "file", strange=no_page, unasked=True), shown, *pictures):
@@ -55,6 +55,9 @@ def _draw(results: Results, folder: Path) -> None:
     for task in results.main:
         limits = {study.title(n): results.unseen(task, n)[2:] for n in results.ordered(task)}
         plots.areas(folder / f"auroc_{task}.svg", *_rows(results, task), limits)
+    if results.rank_test is not None:
+        titles = {name: study.title(name) for name in results.rank_test.ranks}
+        plots.ranks(folder / "ranks.svg", results.rank_test, titles, results.ours)
     curves = {
         study.task_title(task): {study.kind_title(k): v for k, v in results.curve(task).items()}
         for task in results.tables

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from midclass.cli.commands.parts import Images, Parts
 from midclass.cli.commands.shown import Shown
 from midclass.cli.console import (
     NAMED,
@@ -36,15 +37,14 @@ from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.evaluation.patients import patient_table, series_of, series_table
+from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable
 from midclass.evaluation.table_file import table_file
 from midclass.files import new_folder
 from midclass.images.case import without_folder
-from midclass.images.cohort import Case, Cohort
+from midclass.images.cohort import Case
 from midclass.images.identity import seen_by
-from midclass.images.prepare import Prepared, prepare_blocks
 from midclass.types import Progress
 
 BLOCK_OF_TILES = 64
@@ -53,7 +53,7 @@ BLOCK_OF_TILES = 64
 
 def score(
     folder: Path,
-    cohort: Cohort,
+    images: Images,
     options: Options,
     block: int,
     out: Path,
@@ -67,6 +67,9 @@ def score(
 ) -> bool:
     """Score the cases, so many at a time; see ``commands.score.run``."""
     detector = load_detector(folder, options.trust)
+    if not (total := images.find(detector)):
+        answer(cases=0, detector=detector.origin_.id)
+        return True
     if detector.recipe.geometry.view == "tiles":
         block = min(block, BLOCK_OF_TILES)
     if max_fpr is not None:
@@ -77,17 +80,10 @@ def score(
     objects = None if dicom is None else DicomOut(detector, made)
     known = list[str]()
     with bar("scoring", "images") as progress:
-        going = _Going(progress, len(cohort), heat_maps is not None or dicom is not None)
-        raw = prepare_blocks(
-            cohort,
-            detector.recipe,
-            block,
-            cache=options.cache,
-            progress=going.prepared,
-            jobs=options.jobs,
-        )
+        going = _Going(progress, total, heat_maps is not None or dicom is not None)
+        raw = images.parts(detector, block, going.prepared)
         with closing(raw), ExitStack() as stack:
-            blocks = _shown(detector, raw, known)
+            parts = _shown(detector, raw, known)
             add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
             places = [
                 None
@@ -99,11 +95,15 @@ def score(
             ]
             shown, several = Shown(places[0], places[1], objects), "series" in further
             scored = _write_scores(
-                detector, cohort, block, blocks, add, not_assessed, shown, going, several, equipment
+                detector, parts, add, not_assessed, shown, going, several, equipment
             )
-            tables = _write_further(detector, cohort, scored, further)
+            if not scored.cases:
+                images.tell()
+                raise InputError("nothing to score: what was found holds no image of a patient")
+            tables = _write_further(detector, scored, further)
             made_of = [further[name] for name in tables]
             write_provenance(detector, folder.resolve().name, out, made_of)
+    images.tell()
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
@@ -155,17 +155,17 @@ def _tell_objects(objects: DicomOut, dicom: Path | None) -> None:
 
 
 def _write_further(
-    detector: Detector, cohort: Cohort, scored: _Scored, further: Mapping[str, Path]
+    detector: Detector, scored: _Scored, further: Mapping[str, Path]
 ) -> dict[str, ScoreTable]:
-    """Write a row for each patient, and for each series, of the scored cases."""
+    """Write a row for each patient, and for each series, where any has several cases."""
     numbers = np.arange(scored.cases).astype(str)
     cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score)
     calibration, max_fpr = detector.patient_calibration_, detector.max_fpr_
     tables = {}
-    if "patients" in further:
+    if "patients" in further and len(set(scored.patient)) < scored.cases:
         tables["patients"] = patient_table(cases, calibration, max_fpr)
-    if "series" in further:
-        series = series_of(scored.patient, [case.series_id for case in cohort])
+    if "series" in further and has_series(scored.series):
+        series = series_of(scored.patient, scored.series)
         tables["series"] = series_table(cases, series, calibration, max_fpr)
     for name, table in tables.items():
         table.write(further[name])
@@ -210,6 +210,7 @@ class _Scored:
     patient: list[str] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
     score: list[float] = field(default_factory=list)
+    series: list[str] = field(default_factory=list)
     cases: int = 0
     flagged: int = 0
     failed: list[tuple[Case, str]] = field(default_factory=list)
@@ -218,18 +219,16 @@ class _Scored:
     anatomies: Counter[str] = field(default_factory=Counter)
 
 
-def _shown(detector: Detector, blocks: Iterable[Prepared], known: list[str]) -> Iterator[Prepared]:
-    for block in blocks:
-        known += block.contents if len(block) else []
-        yield detector.by_plausible_anatomy(block)
-        del block  # or it would stay while the next is prepared
+def _shown(detector: Detector, raw: Parts, known: list[str]) -> Parts:
+    for cases, part in raw:
+        known += part.contents if len(part) else []
+        yield cases, detector.by_plausible_anatomy(part)
+        del part  # or it would stay while the next is prepared
 
 
 def _write_scores(
     detector: Detector,
-    cohort: Cohort,
-    block: int,
-    blocks: Iterator[Prepared],
+    parts: Parts,
     add: Callable[[ScoreTable], None],
     not_assessed: NotAssessed,
     shown: Shown,
@@ -239,8 +238,7 @@ def _write_scores(
 ) -> _Scored:
     """Fill the score table; show each sample with its heat map, where there is a place for it."""
     scored, samples = _Scored(), 0
-    for cases in cohort.blocks(block):
-        prepared = next(blocks)
+    for cases, prepared in parts:
         failed, table = prepared.failed, None
         scored.failed += failed
         if len(prepared):
@@ -265,6 +263,7 @@ def _write_scores(
         scored.patient += whole.patient_id.tolist()
         scored.label += whole.label.tolist()
         scored.score += whole.score.tolist()
+        scored.series += [case.series_id for case in cases]
         scored.cases += len(whole)
         scored.flagged += int(whole.flagged.sum())
         scored.reasons.update(reasons(whole))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from midclass.cli.console import note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed
+from midclass.cli.secret import secret_of
 from midclass.cli.service.inbox import Inbox, no_inbox
 from midclass.cli.service.scorer import Scorer
 from midclass.cli.service.worker import Worker
@@ -136,20 +136,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _token(file: Path) -> str:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        mode = os.stat(file).st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
-        raise InputError(f"{file}: {reason}; give a file with a token") from None
-    token = lines[0].strip() if lines else ""
+    token = secret_of(file, "a token")
     if len(token) < SHORTEST_TOKEN or not token.isascii() or len(token.split()) != 1:
         raise InputError(
             f"{file}: its first line must be a token of {SHORTEST_TOKEN} letters and digits or "
             "more, such as: openssl rand -hex 32"
         )
-    if os.name != "nt" and mode & (stat.S_IRGRP | stat.S_IROTH):
-        note(f"note: {file}: other users can read the token; chmod 600 {file}")
     return token
 
 

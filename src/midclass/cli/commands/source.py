@@ -131,14 +131,22 @@ def cases_to_score(
 ) -> Cohort:
     """The cases of files or of a manifest, all of them where no part is named.
 
+    A folder in place of the manifest is one of files, as it is in ``fit``.
+
     Raises:
-        InputError: neither or both are given.
+        InputError: neither or both are given, or what is of a manifest is given with files.
     """
     if bool(files) == (manifest is not None):
         raise InputError("give either FILES or --cohort MANIFEST to score")
-    if manifest is None:
+    if manifest is None or manifest.is_dir():
+        named = files if manifest is None else (manifest,)
+        if split or part or root:
+            raise InputError(
+                f"{next(iter(named))}: --split, --part and --root are of a manifest, and this is "
+                "none; leave them out, or make one: midclass manifest FOLDER"
+            )
         with notes():
-            return Cohort.from_files(files)
+            return Cohort.from_files(named)
     cohort = Cohort.from_manifest(manifest, split, root=root)
     return cohort if part is None else cohort.part(part)
 

@@ -1,14 +1,13 @@
 """Assessment: what a detector says of one DICOM image, and what its objects have in common.
 
-UIDs are made of UUIDs (PS3.5 annex B.2), and these of what is written: the same detector that says
-the same of the same image writes the same instances, whenever it does.
+UIDs are made of what is written: the same detector that says the same of the same image writes the
+same instances, whenever it does.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,10 +18,10 @@ from highdicom.sr.coding import CodedConcept
 from pydicom.sr.codedict import codes
 
 from midclass.errors import InputError
+from midclass.evaluation.dicom.uids import MAKER, series_uid, uid_of
 from midclass.version import __version__
 
 SCHEME = "99MIDCLASS"
-MAKER = "midclass"
 RESEARCH = "Research only: not for diagnosis"
 
 PATIENT_AND_STUDY = (
@@ -85,11 +84,12 @@ class Assessment:
     def uid(self, kind: str, *more: object) -> str:
         """Of an instance, or of another thing that is of this assessment alone."""
         said = (self.score, self.p_value, self.flagged, self.reason, self.threshold, self.max_fpr)
-        return _uid(kind, self._of_series, self.source.SOPInstanceUID, self.frame, *said, *more)
+        return uid_of(kind, self._of_series, self.source.SOPInstanceUID, self.frame, *said, *more)
 
     def series_uid(self, kind: str) -> str:
         """Of the series in which all are that this detector says of one series."""
-        return _uid("series", kind, self._of_series)
+        about = self.source
+        return series_uid(kind, self.detector, about.StudyInstanceUID, about.SeriesInstanceUID)
 
     @cached_property
     def _of_series(self) -> tuple[object, ...]:
@@ -175,7 +175,3 @@ _FORMS = {
     "StudyDate": r"(\d{8})?",
     "StudyTime": r"(\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?)?",
 }
-
-
-def _uid(*parts: object) -> str:
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)).int}"

@@ -23,7 +23,8 @@ from highdicom.sr import (
 from highdicom.sr.coding import CodedConcept
 from pydicom.sr.codedict import codes
 
-from midclass.evaluation.dicom.assessment import MAKER, RESEARCH, Assessment, concept
+from midclass.evaluation.dicom.assessment import RESEARCH, Assessment, concept
+from midclass.evaluation.dicom.uids import MAKER
 from midclass.version import __version__
 
 SERIES = 9801

@@ -35,7 +35,7 @@ def environment(*folders: Path) -> Environment:
     )
     for name in ("percent", "between"):
         made.filters[name] = _unbroken(getattr(words, name))
-    for filter_ in (words.area, words.count, words.part, words.series):
+    for filter_ in (words.area, words.count, words.part, words.pointing, words.series):
         made.filters[filter_.__name__] = filter_
     made.globals["version"] = __version__
     return made
@@ -78,6 +78,7 @@ def html(run: Run, which: Which = "some") -> str:
             points=_points(run),
             prevalence=PREVALENCE,
             subgroups=subgroups(table),
+            localisation=summary.get("localisation"),
             errors={
                 name: [place[row] for row in some.tolist() if row in place]
                 for name, some in cases.errors(table).items()

@@ -1,0 +1,1 @@
+"""DICOMweb: images from a server, and what is said of them back to it (PS3.18)."""
