@@ -31,6 +31,7 @@ WRAPPED = {
     "pyarrow": ["evaluation/parquet.py"],
     "onnxruntime": ["detectors/export.py"],
     "onnxscript": ["detectors/export.py"],
+    "ray": ["study/cluster.py"],
     "fastapi": ["cli/service/web.py"],
     "starlette": ["cli/service/web.py"],
     "uvicorn": ["cli/commands/serve.py"],

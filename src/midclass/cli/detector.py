@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,9 @@ import typer
 from midclass.cli.options import (
     DETECTORS,
     Cache,
+    DateOfObjects,
     DetectorFolder,
+    Engine,
     Jobs,
     Key,
     Manifest,
@@ -154,10 +155,7 @@ def score(
             help="Folder for DICOM objects (report, segmentation, picture) about each DICOM image."
         ),
     ] = None,
-    date: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Date of the DICOM objects; by default now."),
-    ] = None,
+    date: DateOfObjects = None,
     max_fpr: Annotated[
         float | None,
         typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
@@ -177,6 +175,7 @@ def score(
             help="Do not send cases that cannot be assessed to a person.",
         ),
     ] = False,
+    engine: Engine = "local",
     trust: Trust = None,
     cache: Cache = None,
     jobs: Jobs = None,
@@ -185,7 +184,7 @@ def score(
     """Score images of unknown class.
 
     Files that cannot be read, and cases that cannot be assessed, are listed at the end, and the
-    exit code is then 1.
+    exit code is then 1. With --engine ray every worker needs the same files under the same paths.
     """
     from midclass.cli.commands import score
     from midclass.cli.commands.source import cases_to_score
@@ -203,6 +202,7 @@ def score(
         dicom=dicom,
         date=date,
         equipment=equipment,
+        engine=engine,
     )
     if not done:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from midclass.evaluation.parquet import check_installed
 from midclass.evaluation.patients import has_series
 from midclass.evaluation.table import NotAssessed
 from midclass.images.cohort import Cohort
+from midclass.study.cluster import check_engine
 
 # What needs torch is imported when all that can be refused without it was looked at.
 
@@ -33,12 +34,14 @@ def run(
     dicom: Path | None = None,
     date: datetime.datetime | None = None,
     equipment: bool = False,
+    engine: str = "local",
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read and assessed.
 
     ``date`` is that of the objects in the folder ``dicom``, by default now; ``equipment`` adds the
-    columns of ``with_equipment``.
+    columns of ``with_equipment``; for ``engine`` see ``score_engines``.
     """
+    check_engine(engine)
     if date is not None and dicom is None:
         raise InputError("--date is that of what --dicom writes; give both, or none")
     check_installed(out)
@@ -58,21 +61,18 @@ def run(
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
         check_saved(folder)
-        from midclass.cli.commands.scoring import score
+        from midclass.cli.commands.blocks import Wording
+        from midclass.cli.commands.scoring import Outputs, score
 
         return score(
             folder,
             cohort,
             options,
             BLOCK,
-            out,
-            further,
-            heat_maps,
-            not_assessed,
-            max_fpr,
-            dicom,
-            date,
-            equipment,
+            Outputs(out, further, heat_maps, dicom, date),
+            Wording(not_assessed, "series" in further, equipment),
+            max_fpr=max_fpr,
+            engine=engine,
         )
 
 
