@@ -86,6 +86,33 @@ def from_files(asked: Asked) -> Iterator[Row]:
     yield Row(what, times[1], times[0], times[0] / times[1], ">= 1.8")
 
 
+def over_ray(asked: Asked) -> Iterator[Row]:
+    """The command on one and on two workers of Ray, less what it takes of ten images (its start).
+
+    The tables must be those of one process, byte for byte.
+    """
+    folder = fitted(asked.folder, 64, 512, width=8)
+    files = write_png(asked.folder / "png", asked.images)
+    few = asked.folder / "few"
+    few.mkdir()
+    for file in files[:10]:
+        shutil.copy(file, few)
+    times, tables = [], []
+    for engine in ((), ("--engine", "ray", "--jobs", 1), ("--engine", "ray", "--jobs", 2)):
+        spent = []
+        for place in (few, asked.folder / "png"):
+            shutil.rmtree(asked.folder / "cache", ignore_errors=True)
+            words = ("score", folder, place, "--out", asked.folder / "s.csv", "--overwrite")
+            spent.append(midclass(asked.folder, *words, *(engine or ("--jobs", 1)))[0])
+        times.append(spent[1] - spent[0])
+        tables.append((asked.folder / "s.csv").read_bytes())
+    if len(set(tables)) > 1:
+        raise SystemExit("failed: the workers of Ray write another table than one process")
+    what = f"{len(files)} PNG of 512 px, same bytes, s of 2 workers"
+    yield Row(f"{what} beside 1 worker", times[2], times[1], times[1] / times[2], ">= 1.8")
+    yield Row(f"{what} beside 1 process", times[2], times[0], times[0] / times[2], "")
+
+
 def memory(asked: Asked) -> Iterator[Row]:
     """Peak of ``score --heat-maps`` at two sizes, nothing being kept before."""
     folder = fitted(asked.folder, 32, 32, width=8)

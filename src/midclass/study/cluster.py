@@ -102,7 +102,8 @@ class Cluster:
 def cluster(jobs: int) -> Iterator[Cluster]:
     """The cluster at ``RAY_ADDRESS``, or one of this machine with so many CPUs.
 
-    Where the process is in a cluster already, it is that one, and goes on when the block ends.
+    Where the process is in a cluster already, it is that one, and goes on when the block ends. What
+    Ray prints meanwhile, as when a worker dies, is on stderr: stdout may be one JSON object.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at that address.
@@ -111,7 +112,7 @@ def cluster(jobs: int) -> Iterator[Cluster]:
     import ray
 
     if ray.is_initialized():
-        with closing(Cluster()) as there:
+        with closing(Cluster()) as there, redirect_stdout(sys.stderr):
             yield there
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
@@ -126,7 +127,7 @@ def cluster(jobs: int) -> Iterator[Cluster]:
             f"RAY_ADDRESS is {address}, and no Ray cluster answers there; start one, or unset it"
         ) from None
     try:
-        with redirect_stdout(sys.stderr):  # Ray prints when a worker dies, and stdout may be JSON
+        with redirect_stdout(sys.stderr):
             yield Cluster()
     finally:  # and what is still running ends
         ray.shutdown()

@@ -30,7 +30,7 @@ from midclass.training.loss import precision
 from midclass.version import __version__
 
 EXTRAS = {
-    "ray": "studies on a cluster (midclass study --engine ray)",
+    "ray": "studies and scoring on a cluster (midclass study, score --engine ray)",
     "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
     "onnx": "midclass export: a detector as ONNX",
     "serve": "midclass serve: a detector as a service",
