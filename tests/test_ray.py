@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator
@@ -282,7 +283,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     pretended = types.ModuleType("ray")
     pretended.__spec__ = ray.__spec__
     pretended.is_initialized = lambda: False  # type: ignore[attr-defined]
-    pretended.init = lambda **words: found.append(words)  # type: ignore[attr-defined]
+
+    def init(**words: Any) -> None:
+        found.append(words)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray takes it, too
+
+    pretended.init = init  # type: ignore[attr-defined]
     pretended.shutdown = lambda: found.append("shutdown")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ray", pretended)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -306,12 +312,14 @@ def test_without_an_address_a_cluster_of_this_machine_starts_and_ends_with_its_u
     assert (started["address"], started["num_cpus"], ended) == ("local", 3, "shutdown")
 
 
-def test_the_cluster_at_the_address_keeps_its_own_number_of_workers(
+def test_the_cluster_at_the_address_keeps_its_own_workers_and_this_process_its_signals(
     asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    mine = signal.getsignal(signal.SIGTERM)
     with cluster(3):
         assert not {"address", "num_cpus"} & asked[0].keys()
+        assert signal.getsignal(signal.SIGTERM) == mine
 
 
 def test_an_address_at_which_no_cluster_answers_is_refused_in_one_line(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stdout
 from importlib.util import find_spec
@@ -14,6 +17,9 @@ from midclass.errors import InputError
 
 NAMES = ("local", "ray")
 """Engines: this machine's processes, or the workers of Ray."""
+
+LOOK_S = 0.05
+"""Seconds between two looks at what is done."""
 
 Running: TypeAlias = Any
 """A function that was begun on a worker."""
@@ -67,8 +73,12 @@ class Cluster:
 
     def first_done(self, running: Collection[Running]) -> Running:
         """Wait for any of these."""
-        (done,), _ = self._ray.wait(list(running), num_returns=1)
-        return done
+        while True:
+            # Where Ray itself waits, a signal becomes a plain KeyboardInterrupt without exit code.
+            done, _ = self._ray.wait(list(running), num_returns=1, timeout=0)
+            if done:
+                return done[0]
+            time.sleep(LOOK_S)
 
     def result(self, done: Running) -> Any:
         """What the function gave back; large arrays in it can only be read.
@@ -121,7 +131,8 @@ def cluster(jobs: int) -> Iterator[Cluster]:
     address = os.environ.get("RAY_ADDRESS")
     own = {} if address else {"address": "local", "num_cpus": jobs}
     try:
-        ray.init(**quiet, **own)
+        with _own_handlers():
+            ray.init(**quiet, **own)
     except ConnectionError:
         raise InputError(
             f"RAY_ADDRESS is {address}, and no Ray cluster answers there; start one, or unset it"
@@ -131,6 +142,22 @@ def cluster(jobs: int) -> Iterator[Cluster]:
             yield Cluster()
     finally:  # and what is still running ends
         ray.shutdown()
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """What this process does when it is asked to end, also after Ray has put its own in place.
+
+    Ray's would end it without removing what is half made.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other may have any
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def needs(cluster: Mapping[str, float]) -> dict[str, int]:
