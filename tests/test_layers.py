@@ -35,6 +35,7 @@ WRAPPED = {
     "dicomweb_client": ["cli/dicomweb/server.py"],
     "requests": ["cli/dicomweb/server.py"],
     "urllib3": ["cli/dicomweb/server.py"],
+    "ray": ["study/cluster.py"],
     "fastapi": ["cli/service/web.py"],
     "starlette": ["cli/service/web.py"],
     "uvicorn": ["cli/commands/serve.py"],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -100,31 +98,6 @@ def test_a_task_may_promise_another_false_alarm_rate_than_the_study(folder: Path
 def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
     compute(cells(folder), folder / "two", jobs=2, cache=folder / "cache")
     assert tables(folder / "two") == tables(folder / "whole")
-
-
-@pytest.mark.slow
-def test_a_ray_cluster_of_two_workers_gives_the_same_bytes(folder: Path) -> None:
-    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="extra [ray]")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
-    words = [sys.executable, "-m", "midclass", "study", str(folder / "study.yaml")]
-    words += ["--data", str(folder), "--out", str(folder / "ray"), "--engine", "ray"]
-    done = subprocess.run(
-        [*words, "--cache", str(folder / "cache")],
-        env={**os.environ, "RAY_ADDRESS": cluster.address},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    cluster.shutdown()
-    assert done.returncode == 0, done.stderr
-    assert tables(folder / "ray") == tables(folder / "whole")
-
-
-@pytest.mark.slow
-def test_an_unknown_engine_is_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match="engine 'rai' is unknown; the engines are local, ray"):
-        compute(cells(folder), folder / "whole", engine="rai")
 
 
 @pytest.mark.slow

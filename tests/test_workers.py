@@ -161,6 +161,17 @@ def test_a_case_at_which_processes_die_fails_alone_and_is_never_read_by_this_one
     assert again.failed == first.failed
 
 
+def test_apart_a_deadly_case_fails_alone_though_there_is_one_job(
+    tmp_path: Path, here: list[Here]
+) -> None:
+    for name in ("0", "1", "white"):
+        tif(tmp_path / f"{name}.tif", 0)
+    cohort, cache = Cohort.from_files([tmp_path]), tmp_path / "cache"
+    (block,) = prepare_blocks(cohort, recipe(), 9, cache=cache, apart=True)
+    assert [case.path.name for case, _ in block.failed] == ["white.tif"]
+    assert len(here) == 3
+
+
 def test_processes_start_where_there_is_enough_to_do_and_only_there(
     tmp_path: Path, here: list[Here], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ GROUPS = {
     "one_more": "preparation:one_more",
     "prepared": "scoring:from_prepared",
     "files": "scoring:from_files",
+    "ray": "scoring:over_ray",
     "memory": "scoring:memory",
     "start": "start:mistakes",
 }

@@ -12,8 +12,8 @@ import torch
 from rows import Asked, Row, midclass, recipe_text, write_png
 
 from midclass import Cohort, prepare
-from midclass.detectors.base import FORWARD_BATCH
 from midclass.detectors.storage import load_detector
+from midclass.training.lesson import FORWARD_BATCH
 
 IMAGES = 256
 ROUNDS = 5
@@ -24,7 +24,9 @@ def fitted(folder: Path, size: int, side: int, **budget: object) -> Path:
     write_png(folder / "normal", 60, side)
     recipe = folder / "bench.yaml"
     recipe.write_text(recipe_text(size, **budget), encoding="utf-8")
-    midclass(folder, "fit", recipe, folder / "normal", "--out", folder / "detector")
+    # At 5 % it would learn in folds, and each image would go through the networks of all of them.
+    words = ("fit", recipe, folder / "normal", "--out", folder / "detector", "--max-fpr", 0.1)
+    midclass(folder, *words)
     return folder / "detector"
 
 
@@ -84,6 +86,33 @@ def from_files(asked: Asked) -> Iterator[Row]:
         times.append(spent[1] - spent[0])
     what = f"{len(files)} PNG of 512 px, s on 2 cores beside 1"
     yield Row(what, times[1], times[0], times[0] / times[1], ">= 1.8")
+
+
+def over_ray(asked: Asked) -> Iterator[Row]:
+    """The command on one and on two workers of Ray, less what it takes of ten images (its start).
+
+    The tables must be those of one process, byte for byte.
+    """
+    folder = fitted(asked.folder, 64, 512, width=8)
+    files = write_png(asked.folder / "png", asked.images)
+    few = asked.folder / "few"
+    few.mkdir()
+    for file in files[:10]:
+        shutil.copy(file, few)
+    times, tables = [], []
+    for engine in ((), ("--engine", "ray", "--jobs", 1), ("--engine", "ray", "--jobs", 2)):
+        spent = []
+        for place in (few, asked.folder / "png"):
+            shutil.rmtree(asked.folder / "cache", ignore_errors=True)
+            words = ("score", folder, place, "--out", asked.folder / "s.csv", "--overwrite")
+            spent.append(midclass(asked.folder, *words, *(engine or ("--jobs", 1)))[0])
+        times.append(spent[1] - spent[0])
+        tables.append((asked.folder / "s.csv").read_bytes())
+    if len(set(tables)) > 1:
+        raise SystemExit("failed: the workers of Ray write another table than one process")
+    what = f"{len(files)} PNG of 512 px, same bytes, s of 2 workers"
+    yield Row(f"{what} beside 1 worker", times[2], times[1], times[1] / times[2], ">= 1.8")
+    yield Row(f"{what} beside 1 process", times[2], times[0], times[0] / times[2], "")
 
 
 def memory(asked: Asked) -> Iterator[Row]:

@@ -16,10 +16,10 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, TypeAlias
 
 from midclass.errors import InputError
 from midclass.owned import refuse_foreign, write_list
@@ -30,6 +30,8 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+NewFile: TypeAlias = Callable[[str], AbstractContextManager[BinaryIO]]
+"""Makes a file to fill, of a name."""
 _LONGEST = 200
 """Bytes of a name that are kept in a temporary one; file systems allow 255."""
 

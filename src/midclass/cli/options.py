@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -94,6 +95,18 @@ Jobs: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=1, help="Processes that read and prepare images; by default one for each core."
+    ),
+]
+DateOfObjects: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Date of the DICOM objects; by default now."),
+]
+Engine: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray",
+        help="Processes, or the cluster at RAY_ADDRESS (or one here).",
+        autocompletion=one_of("local", "ray"),
     ),
 ]
 Overwrite: TypeAlias = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,9 @@ import typer
 
 from midclass.cli.options import (
     Cache,
+    DateOfObjects,
     DetectorFolder,
+    Engine,
     Jobs,
     Options,
     Overwrite,
@@ -82,10 +83,7 @@ def score(
             help="Folder for DICOM objects (report, segmentation, picture) about each DICOM image."
         ),
     ] = None,
-    date: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Date of the DICOM objects; by default now."),
-    ] = None,
+    date: DateOfObjects = None,
     max_fpr: Annotated[
         float | None,
         typer.Option(help="False-alarm rate of the flags; by default that promised by fit."),
@@ -105,6 +103,7 @@ def score(
             help="Do not send cases that cannot be assessed to a person.",
         ),
     ] = False,
+    engine: Engine = "local",
     trust: Trust = None,
     cache: Cache = None,
     jobs: Jobs = None,
@@ -114,7 +113,7 @@ def score(
 
     They are files, those of a manifest, or with --dicomweb those of a server (docs/dicomweb.md).
     Files that cannot be read, and cases that cannot be assessed, are listed at the end, and the
-    exit code is then 1.
+    exit code is then 1. With --engine ray every worker needs the same files under the same paths.
     """
     from midclass.cli.commands import score
     from midclass.cli.commands.source import cases_to_score
@@ -150,6 +149,7 @@ def score(
         date=date,
         equipment=equipment,
         store=store,
+        engine=engine,
     )
     if not done:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from midclass.cli.options import Cache, Options, Trust, one_of
+from midclass.cli.options import Cache, Engine, Options, Trust
 
 
 def study(
@@ -19,14 +19,7 @@ def study(
         Path | None, typer.Option(help="Folder to write; by default that of the study file.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, one thread each.")] = 1,
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="local|ray",
-            help="Processes, or the cluster at RAY_ADDRESS (or one here).",
-            autocompletion=one_of("local", "ray"),
-        ),
-    ] = "local",
+    engine: Engine = "local",
     trust: Trust = None,
     cache: Cache = None,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import warnings
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from midclass.detectors.on_source import refuse_changed
 from midclass.detectors.saved import known_id
 from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
-from midclass.files import new_file
+from midclass.files import NewFile
 from midclass.images.case import Case
 from midclass.images.formats.dicom_file import open_header
 from midclass.images.formats.read import file_format
@@ -51,7 +50,7 @@ class DicomOut:
 
     def write(
         self,
-        folder: Path,
+        new: NewFile,
         name: str,
         prepared: Prepared,
         row: int,
@@ -62,7 +61,7 @@ class DicomOut:
         """The objects of one sample; what cannot be written is noted in ``failed``.
 
         Args:
-            folder: where the files go.
+            new: makes a file of a name.
             name: with which theirs begin.
             prepared: the samples.
             row: which of them.
@@ -82,7 +81,7 @@ class DicomOut:
             self.failed.append((case, str(error)))
             return
         for kind, made in objects.items():
-            with new_file(folder / f"{name}_{kind}.dcm", synced=False) as file:
+            with new(f"{name}_{kind}.dcm") as file:
                 made.save_as(file, enforce_file_format=True)
         self.written += 1
 

@@ -12,17 +12,17 @@ from midclass.images.cohort import Cohort
 from midclass.images.prepared import Prepared
 
 
-def with_equipment(table: ScoreTable, cohort: Cohort, prepared: Prepared) -> ScoreTable:
+def with_equipment(table: ScoreTable, cohort: Cohort, prepared: Prepared | None) -> ScoreTable:
     """The same table with the columns ``week``, ``device`` and ``spacing_mm``.
 
     Args:
         table: a row for each case of the cohort.
         cohort: n cases.
         prepared: those of them that could be prepared; the spacing (mm, of the rows of the source)
-            is empty of the others, and where it was assumed.
+            is empty of the others, and where it was assumed. None where none could.
     """
     taken, spacing = taken_of(cohort), dict[str, float]()
-    if len(prepared):
+    if prepared is not None and len(prepared):
         spacing = _spacing_of(prepared)
     extra = {
         "week": np.array([one.week for one in taken], np.str_),

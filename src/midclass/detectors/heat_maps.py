@@ -16,8 +16,11 @@ from midclass.detectors.look import Look
 
 
 @contextmanager
-def kept_heat_maps(folder: Path) -> Iterator[HeatMaps]:
-    """A place for heat maps, until the block ends; the folder is where there is room for them."""
+def kept_heat_maps(folder: Path | None = None) -> Iterator[HeatMaps]:
+    """A place for heat maps, until the block ends.
+
+    Where there is room for them, in the folder or among the system's temporary files.
+    """
     with TemporaryFile(dir=folder) as file:
         yield HeatMaps(file)
 

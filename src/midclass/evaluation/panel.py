@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,15 @@ class Panel:
 
 def overlay(path: Path, panel: Panel, scale: HeatScale) -> None:
     """Write ``overlay_picture`` as a PNG."""
+    with new_file(path, synced=False) as file:
+        overlay_into(file, panel, scale)
+
+
+def overlay_into(file: BinaryIO, panel: Panel, scale: HeatScale) -> None:
+    """The same into a file that is open."""
     import PIL.Image
 
-    picture = PIL.Image.fromarray(overlay_picture(panel, scale))
-    with new_file(path, synced=False) as file:
-        picture.save(file, "png")
+    PIL.Image.fromarray(overlay_picture(panel, scale)).save(file, "png")
 
 
 def overlay_picture(panel: Panel, scale: HeatScale, remark: str = "") -> NDArray[np.uint8]:

@@ -80,14 +80,16 @@ def prepare_blocks(
     cache: Path | None = None,
     progress: Progress | None = None,
     jobs: int = 1,
+    apart: bool = False,
 ) -> Generator[Prepared, None, None]:
     """Prepare a cohort of any length, at most so many cases at a time, and keep going.
 
     With several jobs, the next block is prepared while this one is used. Close the generator
     where it is not used to its end. A block in which no case can be prepared has no samples, but
-    ``failed``.
+    ``failed``. With ``apart`` no image is read in this process: a decoder that would end it fails
+    at its own case.
     """
-    with Workers(recipe, jobs) as workers:
+    with Workers(recipe, jobs, apart=apart) as workers:
         blocks = _blocks(cohort, workers, size, cache, progress)
         yield from blocks if jobs == 1 else _one_ahead(blocks, workers)
 

@@ -48,16 +48,17 @@ class Workers:
     Args:
         recipe: with the user's files that it trusts.
         jobs: processes beside this one; with 1 this one works alone.
+        apart: no case is prepared in this process, where others can be started.
 
     Attributes:
         rules: of the recipe.
         later: cases that will be asked for after those of this call, as far as is known.
     """
 
-    def __init__(self, recipe: Recipe, jobs: int = 1) -> None:
+    def __init__(self, recipe: Recipe, jobs: int = 1, *, apart: bool = False) -> None:
         self.rules = Rules(recipe)
         self.later = 0
-        self._recipe, self._jobs = recipe, jobs
+        self._recipe, self._jobs, self._apart = recipe, jobs, apart
         self._times: list[float] = []
         self._tasks: Queue[Task | None] = Queue()
         self._answers: Queue[tuple[int, Attempt] | BaseException | None] = Queue(AHEAD * jobs)
@@ -85,6 +86,7 @@ class Workers:
             rows: of those that are asked for.
             apart: not in this process, where others can be started.
         """
+        apart = apart or self._apart
         here = deque(_tasks(cases, in_order(cases, rows)))
         while here and not self._drivers and not (apart or self._pays(here)):
             yield from self._by_itself(here.popleft())

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from midclass.errors import InputError
 from midclass.study.cell import Cell, run_cell
+from midclass.study.cluster import WorkerDiedError, check_engine, cluster
 from midclass.study.log import Outcome
 
 IMPORTED_BY_CELLS = ("midclass.detectors.catalogue", "monai.networks.nets.resnet", "scipy.stats",
@@ -29,9 +29,8 @@ Engine = Callable[[Sequence[Cell], Path, Path | None, int], Outcomes]
 
 
 def engine_of(name: str) -> Engine:
-    """The engine of this name; an InputError where there is none."""
-    if name not in ENGINES:
-        raise InputError(f"engine {name!r} is unknown; the engines are {', '.join(ENGINES)}")
+    """The engine of this name; an InputError where there is none, see ``check_engine``."""
+    check_engine(name)
     return ENGINES[name]
 
 
@@ -116,46 +115,22 @@ def _died(cell: Cell) -> Outcome:
 
 
 def _ray(cells: Sequence[Cell], folder: Path, cache: Path | None, jobs: int) -> Outcomes:
-    """Workers of the Ray cluster in use (``RAY_ADDRESS``), or of one of this machine.
+    """Workers of a Ray cluster, see ``cluster``; as many cells at once as it has CPUs, or GPUs.
 
-    One CPU a cell, and one GPU where the cluster has any (without it Ray hides them from a cell);
-    as many cells at once as that gives. One of this machine has ``jobs`` CPUs.
     Every worker needs midclass and the data under the same paths, and writes to the same folder.
     """
-    try:
-        import ray
-    except ImportError:
-        raise InputError("engine ray needs Ray: pip install 'midclass[ray]'") from None
-
-    started = not ray.is_initialized()
-    if started:
-        quiet = {"log_to_driver": False, "include_dashboard": False}
-        # Without "local", Ray would join any cluster that runs on this machine.
-        own = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": jobs}
-        ray.init(**quiet, **own)
-    remote = ray.remote(max_retries=3, **_needs(ray.cluster_resources()))(run_cell)
     where = folder.resolve(), cache and cache.resolve()
-    try:
-        started_as = {remote.remote(cell.absolute(), *where): cell for cell in cells}
-        waiting = list(started_as)
-        while waiting:
-            (done,), waiting = ray.wait(waiting)
+    with cluster(jobs) as workers:
+        running = {
+            workers.begin(run_cell, cell.absolute(), *where, retries=3): cell for cell in cells
+        }
+        while running:
+            done = workers.first_done(running)
+            cell = running.pop(done)
             try:
-                yield ray.get(done)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                yield _died(started_as[done])
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _needs(cluster: Mapping[str, float]) -> dict[str, int]:
-    """What a cell asks a cluster with these resources for.
-
-    >>> _needs({"CPU": 8.0}), _needs({"CPU": 8.0, "GPU": 2.0})
-    ({'num_cpus': 1}, {'num_cpus': 1, 'num_gpus': 1})
-    """
-    return {"num_cpus": 1} | ({"num_gpus": 1} if cluster.get("GPU", 0) >= 1 else {})
+                yield workers.result(done)
+            except WorkerDiedError:
+                yield _died(cell)
 
 
 ENGINES: dict[str, Engine] = {"local": _local, "ray": _ray}

@@ -30,7 +30,7 @@ from midclass.training.loss import precision
 from midclass.version import __version__
 
 EXTRAS = {
-    "ray": "studies on a cluster (midclass study --engine ray)",
+    "ray": "studies and scoring on a cluster (midclass study, score --engine ray)",
     "seg": "masks from DICOM segmentations, and DICOM objects of score --dicom",
     "onnx": "midclass export: a detector as ONNX",
     "dicomweb": "midclass score --dicomweb: images from a DICOMweb server, and results to it",

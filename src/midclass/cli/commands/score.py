@@ -16,6 +16,7 @@ from midclass.evaluation.parquet import check_installed
 from midclass.evaluation.patients import has_series
 from midclass.evaluation.table import NotAssessed
 from midclass.images.cohort import Cohort
+from midclass.study.cluster import check_engine
 
 if TYPE_CHECKING:
     from midclass.cli.dicomweb.images import ServerImages
@@ -39,12 +40,17 @@ def run(
     date: datetime.datetime | None = None,
     equipment: bool = False,
     store: bool = False,
+    engine: str = "local",
 ) -> bool:
     """Score cases of known or unknown class; True where all could be read, assessed and stored.
 
     ``date`` is that of the objects in the folder ``dicom``, by default now; ``equipment`` adds the
-    columns of ``with_equipment``; ``store`` sends the objects to the server that has the images.
+    columns of ``with_equipment``; ``store`` sends the objects to the server that has the images;
+    for ``engine`` see ``score_engines``.
     """
+    check_engine(engine)
+    if engine != "local" and not isinstance(cohort, Cohort):
+        raise InputError(f"--engine {engine} scores files; this process scores images of a server")
     images = CohortImages(cohort, options) if isinstance(cohort, Cohort) else cohort
     if date is not None and dicom is None:
         raise InputError("--date is that of what --dicom writes; give both, or none")
@@ -69,21 +75,18 @@ def run(
 
     with claimed(*outputs, reads=reads, overwrite=options.overwrite):
         check_saved(folder)
-        from midclass.cli.commands.scoring import score
+        from midclass.cli.commands.blocks import Wording
+        from midclass.cli.commands.scoring import Outputs, score
 
         done = score(
             folder,
             images,
             options,
             BLOCK,
-            out,
-            further,
-            heat_maps,
-            not_assessed,
-            max_fpr,
-            dicom,
-            date,
-            equipment,
+            Outputs(out, further, heat_maps, dicom, date),
+            Wording(not_assessed, "series" in further, equipment),
+            max_fpr=max_fpr,
+            engine=engine,
         )
         if store and dicom is not None and not isinstance(cohort, Cohort) and cohort.some:
             from midclass.cli.dicomweb.store import store_folder

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from midclass.cli.commands.parts import Images, Parts
-from midclass.cli.commands.shown import Shown
+from midclass.cli.commands.blocks import ScoredBlock, Wording
+from midclass.cli.commands.parts import Images
+from midclass.cli.commands.score_engines import ENGINES, Going, Scoring
+from midclass.cli.commands.shown import Shown, files_in
 from midclass.cli.console import (
     NAMED,
     bar,
@@ -24,15 +26,11 @@ from midclass.cli.console import (
     tell_anatomies,
     tell_patients,
     tell_series,
-    unseen_of,
 )
 from midclass.cli.options import Options
 from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
-from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.dicom_out import DicomOut
-from midclass.detectors.equipment import with_equipment
-from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
@@ -45,10 +43,28 @@ from midclass.files import new_folder
 from midclass.images.case import without_folder
 from midclass.images.cohort import Case
 from midclass.images.identity import seen_by
-from midclass.types import Progress
 
 BLOCK_OF_TILES = 64
 """Those of view tiles are large."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written, and where.
+
+    Attributes:
+        table: the score table.
+        further: tables of patients and of series.
+        heat_maps: folder of the pictures; None for none.
+        dicom: folder of the DICOM objects; likewise.
+        date: that they bear; None for now.
+    """
+
+    table: Path
+    further: Mapping[str, Path]
+    heat_maps: Path | None = None
+    dicom: Path | None = None
+    date: datetime.datetime | None = None
 
 
 def score(
@@ -56,16 +72,15 @@ def score(
     images: Images,
     options: Options,
     block: int,
-    out: Path,
-    further: Mapping[str, Path],
-    heat_maps: Path | None,
-    not_assessed: NotAssessed,
+    outputs: Outputs,
+    wording: Wording,
+    *,
     max_fpr: float | None,
-    dicom: Path | None,
-    date: datetime.datetime | None,
-    equipment: bool,
+    engine: str,
 ) -> bool:
     """Score the cases, so many at a time; see ``commands.score.run``."""
+    out, further = outputs.table, outputs.further
+    heat_maps, dicom = outputs.heat_maps, outputs.dicom
     detector = load_detector(folder, options.trust)
     if not (total := images.find(detector)):
         answer(cases=0, detector=detector.origin_.id)
@@ -76,33 +91,28 @@ def score(
         promise(detector, max_fpr)
     if heat_maps is not None and not detector.makes_heat_maps:
         raise InputError(f"{type(detector).__name__} makes no heat maps; leave out --heat-maps")
-    made = date or datetime.datetime.now()
+    made = outputs.date or datetime.datetime.now()
     objects = None if dicom is None else DicomOut(detector, made)
-    known = list[str]()
-    with bar("scoring", "images") as progress:
-        going = _Going(progress, total, heat_maps is not None or dicom is not None)
-        raw = images.parts(detector, block, going.prepared)
-        with closing(raw), ExitStack() as stack:
-            parts = _shown(detector, raw, known)
-            add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
-            places = [
-                None
-                if place is None
-                else stack.enter_context(
-                    new_folder(place, overwrite=options.overwrite, synced=False)
-                )
-                for place in (heat_maps, dicom)
-            ]
-            shown, several = Shown(places[0], places[1], objects), "series" in further
-            scored = _write_scores(
-                detector, parts, add, not_assessed, shown, going, several, equipment
-            )
-            if not scored.cases:
-                images.tell()
-                raise InputError("nothing to score: what was found holds no image of a patient")
-            tables = _write_further(detector, scored, further)
-            made_of = [further[name] for name in tables]
-            write_provenance(detector, folder.resolve().name, out, made_of)
+    with bar("scoring", "images") as progress, ExitStack() as stack:
+        going = Going(progress, total, heat_maps is not None or dicom is not None)
+        add = stack.enter_context(table_file(out))  # has its name last: both are, or nothing is
+        places = [
+            None
+            if place is None
+            else stack.enter_context(new_folder(place, overwrite=options.overwrite, synced=False))
+            for place in (heat_maps, dicom)
+        ]
+        pictures, files = map(files_in, places)
+        shown = Shown(pictures, files, objects, places[0] or places[1])
+        whole = Scoring(folder, detector, images, options, block, wording, max_fpr, shown, going)
+        with closing(ENGINES[engine](whole)) as blocks:
+            scored = _add_all(blocks, add, block)
+        if not scored.cases:
+            images.tell()
+            raise InputError("nothing to score: what was found holds no image of a patient")
+        tables = _write_further(detector, scored, further)
+        made_of = [further[name] for name in tables]
+        write_provenance(detector, folder.resolve().name, out, made_of)
     images.tell()
     unseen = scored.reasons.total()
     scores = scored.cases - unseen
@@ -112,7 +122,7 @@ def score(
         tell_patients(tables["patients"], calibrated, detector.max_fpr_, further["patients"])
     if "series" in tables:
         tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
-    if fitted := seen_by(folder, known):
+    if fitted := seen_by(folder, scored.contents):
         note(
             f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
             "and flags say nothing of new cases"
@@ -125,7 +135,7 @@ def score(
     for case, reason in scored.failed[:NAMED]:
         fault(f"failed: {case.case_id}: {without_folder(case.path, reason)}")
     if unseen > len(scored.failed) or len(scored.failed) > NAMED:
-        _tell_unseen(scored, out, not_assessed)
+        _tell_unseen(scored, out, wording.not_assessed)
     answer(
         {"scores": out, "heat_maps": heat_maps, "dicom": dicom}
         | {name: further[name] for name in tables},
@@ -182,28 +192,6 @@ def _tell_unseen(scored: _Scored, out: Path, not_assessed: NotAssessed) -> None:
 
 
 @dataclass
-class _Going:
-    """How far it is, for the bar: by what is drawn, where anything is, else by what is prepared."""
-
-    show: Progress
-    total: int
-    draws: bool
-    done: int = 0
-
-    def prepared(self, done: int, _: int, text: str) -> None:
-        """So many images are."""
-        if self.draws:
-            self.show(self.done, self.total, f"{done} prepared")
-        else:
-            self.show(done, self.total, text)
-
-    def drawn(self) -> None:
-        """One image more is."""
-        self.done += 1
-        self.show(self.done, self.total, "")
-
-
-@dataclass
 class _Scored:
     """What is in a score table, and what is not; ``unseen`` are the first without a score."""
 
@@ -217,55 +205,36 @@ class _Scored:
     reasons: Counter[str] = field(default_factory=Counter)
     unseen: list[tuple[str, str]] = field(default_factory=list)
     anatomies: Counter[str] = field(default_factory=Counter)
+    contents: list[str] = field(default_factory=list)
+
+    def count(self, block: ScoredBlock) -> None:
+        """Note what there is in one more block."""
+        table = block.table
+        self.patient += table.patient_id.tolist()
+        self.label += table.label.tolist()
+        self.score += table.score.tolist()
+        self.series += block.series
+        self.cases += len(table)
+        self.flagged += int(table.flagged.sum())
+        self.failed += block.failed
+        self.reasons.update(reasons(table))
+        self.unseen += block.unseen[: NAMED - len(self.unseen)]
+        self.anatomies.update(block.anatomies)
+        self.contents += block.contents
 
 
-def _shown(detector: Detector, raw: Parts, known: list[str]) -> Parts:
-    for cases, part in raw:
-        known += part.contents if len(part) else []
-        yield cases, detector.by_plausible_anatomy(part)
-        del part  # or it would stay while the next is prepared
-
-
-def _write_scores(
-    detector: Detector,
-    parts: Parts,
-    add: Callable[[ScoreTable], None],
-    not_assessed: NotAssessed,
-    shown: Shown,
-    going: _Going,
-    series: bool = False,
-    equipment: bool = False,
+def _add_all(
+    blocks: Iterable[ScoredBlock], add: Callable[[ScoreTable], None], rows: int
 ) -> _Scored:
-    """Fill the score table; show each sample with its heat map, where there is a place for it."""
-    scored, samples = _Scored(), 0
-    for cases, prepared in parts:
-        failed, table = prepared.failed, None
-        scored.failed += failed
-        if len(prepared):
-            with ExitStack() as stack:
-                looks = detector.looks(prepared, heat_maps=bool(shown))
-                if shown:  # maps of many images do not fit into memory
-                    maps = stack.enter_context(kept_heat_maps(shown.folder))
-                    looks = maps.keeping(looks)
-                table = score_table(
-                    detector, prepared, looks, series=series, not_assessed=not_assessed
-                )
-                if shown:
-                    shown.write(detector, prepared, maps, table, samples, going.drawn)
-                del looks
-            scored.unseen += unseen_of(table, NAMED - len(scored.unseen))
-            scored.anatomies.update(prepared.anatomies(detector.recipe.anatomies))
-            samples += len(prepared)
-        whole = with_failed(
-            detector, cases, table, failed, series=series, not_assessed=not_assessed
-        )
-        add(with_equipment(whole, cases, prepared) if equipment else whole)
-        scored.patient += whole.patient_id.tolist()
-        scored.label += whole.label.tolist()
-        scored.score += whole.score.tolist()
-        scored.series += [case.series_id for case in cases]
-        scored.cases += len(whole)
-        scored.flagged += int(whole.flagged.sum())
-        scored.reasons.update(reasons(whole))
-        del prepared, table, whole  # or they would stay while the next block is prepared
+    """Fill the score table with so many rows at a time: parts of a Parquet file are seen in it."""
+    scored, waiting = _Scored(), list[ScoreTable]()
+    for block in blocks:
+        scored.count(block)
+        waiting.append(block.table)
+        del block  # or it would stay while the next is prepared
+        if sum(map(len, waiting)) >= rows:
+            add(ScoreTable.joined(waiting))
+            waiting.clear()
+    if waiting:
+        add(ScoreTable.joined(waiting))
     return scored

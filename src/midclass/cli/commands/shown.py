@@ -12,8 +12,9 @@ from midclass.detectors.base import Detector
 from midclass.detectors.dicom_out import DicomOut
 from midclass.detectors.heat_maps import HeatMaps
 from midclass.detectors.on_source import view
-from midclass.evaluation.panel import Panel, overlay, overlay_picture
+from midclass.evaluation.panel import Panel, overlay_into, overlay_picture
 from midclass.evaluation.table import ScoreTable
+from midclass.files import NewFile, new_file
 from midclass.images.prepare import Prepared
 from midclass.version import __version__
 
@@ -23,24 +24,19 @@ class Shown:
     """Where what is shown of each sample goes.
 
     Attributes:
-        pictures: folder of the pictures; None for none.
-        objects: folder of the DICOM objects; likewise.
+        pictures: makes files of pictures; None for none.
+        objects: makes files of DICOM objects; likewise.
         dicom: what writes them.
+        room: folder with room for heat maps; None is that of the system's temporary files.
     """
 
-    pictures: Path | None = None
-    objects: Path | None = None
+    pictures: NewFile | None = None
+    objects: NewFile | None = None
     dicom: DicomOut | None = None
+    room: Path | None = None
 
     def __bool__(self) -> bool:
         return self.pictures is not None or self.dicom is not None
-
-    @property
-    def folder(self) -> Path:
-        """Where there is room for what is shown."""
-        folder = self.pictures or self.objects
-        assert folder is not None
-        return folder
 
     def write(
         self,
@@ -54,7 +50,7 @@ class Shown:
         """Show each sample, numbered from ``first``; ``drawn`` is called after each."""
         for row, index in enumerate(prepared.case_index):
             case, heat = int(index), maps.get(row)
-            name = f"{first + row:05d}_{_file_name(prepared.cases.cases[case].case_id)}"
+            name = numbered(first + row, _file_name(prepared.cases.cases[case].case_id))
             panel = None
             if detector.makes_heat_maps:
                 shown = view(prepared, row, detector.recipe, heat)
@@ -62,7 +58,8 @@ class Shown:
                 panel = Panel(shown.pixels, heat=shown.heat, text=_said(table, case, warm))
             if self.pictures is not None and panel is not None:
                 unseen = "" if heat is not None else "_not_assessed"  # no heat is not "normal"
-                overlay(self.pictures / f"{name}{unseen}.png", panel, detector.heat_)
+                with self.pictures(f"{name}{unseen}.png") as file:
+                    overlay_into(file, panel, detector.heat_)
             if self.dicom is not None and self.objects is not None:
                 remark = (
                     f"Research only: not for diagnosis. midclass {__version__}, "
@@ -71,6 +68,20 @@ class Shown:
                 picture = None if panel is None else overlay_picture(panel, detector.heat_, remark)
                 self.dicom.write(self.objects, name, prepared, row, table, heat, picture)
             drawn()
+
+
+def files_in(folder: Path | None) -> NewFile | None:
+    """What makes files in a folder that can be made again."""
+    return None if folder is None else lambda name: new_file(folder / name, synced=False)
+
+
+def numbered(number: int, name: str) -> str:
+    """The name of a file about a sample.
+
+    >>> numbered(7, "a.png")
+    '00007_a.png'
+    """
+    return f"{number:05d}_{name}"
 
 
 def _said(table: ScoreTable, case: int, warm: bool) -> str:
