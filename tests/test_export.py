@@ -42,7 +42,7 @@ SPREADS = st.floats(1e-6, 1e3)
 EXPORTED = {
     *("middle_class", "patchcore", "mahalanobis", "nearest_neighbour", "pca"),
     *("one_class_svm", "intensity", "autoencoder", "denoising_autoencoder"),
-    *("feature_autoencoder", "padim", "simplenet"),
+    *("uncertainty_autoencoder", "feature_autoencoder", "padim", "simplenet"),
     *("reverse_distillation", "heads"),
 }
 

@@ -17,7 +17,7 @@ DETECTORS = (
     *("denoising_autoencoder", "feature_autoencoder", "ganomaly", "heads", "intensity"),
     *("mahalanobis", "nearest_neighbour"),
     *("nsa", "one_class_svm", "padim", "patchcore", "pca", "perturbation", "reverse_distillation"),
-    *("rotation", "simplenet", "supervised"),
+    *("rotation", "simplenet", "supervised", "uncertainty_autoencoder"),
 )
 """The method, and the baselines; named here, since to list them would import torch."""
 
