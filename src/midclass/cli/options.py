@@ -13,7 +13,7 @@ import typer
 KINDS = ("head", "chest", "breast")
 """Phantoms that ``demo`` knows."""
 DETECTORS = (
-    *("middle_class", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
+    *("middle_class", "anatpaste", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
     *("denoising_autoencoder", "feature_autoencoder", "ganomaly", "heads", "intensity"),
     *("mahalanobis", "nearest_neighbour"),
     *("nsa", "one_class_svm", "padim", "patchcore", "pca", "perturbation", "reverse_distillation"),
