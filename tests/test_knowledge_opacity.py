@@ -61,16 +61,23 @@ class TestGammaOpacity:
 
 
 class TestBrushStrokes:
-    def test_more_strokes_cover_more(self) -> None:
-        batch = ribs(24)
-        few, many = (BrushStrokes(strokes=(n, n))(batch, seeded()).change.mean() for n in (1, 14))
+    def test_as_many_strokes_are_painted_as_were_drawn(self) -> None:
+        batch, strokes = ribs(24), BrushStrokes()
+        params = strokes.draw(batch, seeded())
+        assert (int(params["strokes"].min()), int(params["strokes"].max())) == (1, 14)
+        few, many = (
+            strokes.apply(batch, {**params, "strokes": torch.full((24,), n)}).change.mean()
+            for n in (1, 14)
+        )
         assert many > 1.5 * few
 
     def test_nothing_gets_darker_nor_brighter_than_soft_tissue(self) -> None:
-        batch = ribs()
-        middle = BrushStrokes(strength=(1, 1))(batch, seeded())
-        assert (middle.pixels >= batch.pixels - 1e-6).all()
-        assert middle.pixels.max() <= batch.pixels.max() + 1e-6
+        ramp = ImageBatch.of(torch.linspace(0, 1, 64).expand(6, 1, 64, 64).clone(), spacing_mm=3.0)
+        middle = BrushStrokes(strength=(1, 1))(ramp, seeded())
+        assert (middle.pixels >= ramp.pixels - 1e-6).all()
+        changed = (middle.pixels - ramp.pixels) > 1e-3
+        assert changed.any()
+        assert middle.pixels[changed].max() <= 0.87  # the 85th percentile
 
     def test_strokes_begin_and_end_in_the_anatomy(self) -> None:
         anatomy = torch.zeros(6, 1, 32, 32, dtype=torch.bool)

@@ -33,7 +33,9 @@ class PatchyNoise(Knowledge):
     [0, 1], multiplies it by .4 to .6 of the full range and adds it in the high part of Perlin noise
     in a box of 30 to 80 % of the side, with an edge blurred by 1 to 4 px.
 
-    Ours: smooth noise of the same coarseness, in 3-D too.
+    Ours: smooth noise of the same coarseness, in 3-D too; a rounded region, because the box's
+    straight ends were seen; and fainter clumps besides, because those of the code outshine bone in
+    a chest radiograph, where .15 to .3 look like pneumonia.
 
     Args:
         sign: whether the clumps are brighter than their tissue, darker, or either.
@@ -49,7 +51,7 @@ class PatchyNoise(Knowledge):
     """
 
     sign: Literal["bright", "dark", "either"] = "bright"
-    amplitude: Range = (0.4, 0.6)
+    amplitude: Range = (0.15, 0.6)
     grain: Range = (4 / 256, 7 / 256)
     region: Range = (0.3, 0.8)
     edge: Range = (1 / 256, 4 / 256)
