@@ -24,7 +24,13 @@ from midclass.detectors.baselines.intensity import MeanAndSpread
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NEIGHBOURS, NearestNeighbour
 from midclass.detectors.baselines.one_class_svm import NU, OneClassSVM
+from midclass.detectors.baselines.padim import PaDiM
 from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.baselines.uncertainty_autoencoder import (
+    NARROW,
+    TwoHeaded,
+    UncertaintyAutoEncoder,
+)
 from midclass.detectors.plausible import Plausible
 from midclass.evaluation.metrics import auroc
 from midclass.recipe.budget import Budget
@@ -32,12 +38,14 @@ from midclass.training.autoencoders import ConvAutoEncoder, Size, UNet
 
 LEARNED = {
     AutoEncoder: (60, 0.9),
+    UncertaintyAutoEncoder: (60, 0.9),
     DenoisingAutoEncoder: (60, 0.9),
     DeepSVDD: (100, 0.85),
     GANomaly: (300, 0.8),
 }
 """Steps, and the least AUROC after them: the order of the papers' figures on digits."""
-ALL = (PCA, OneClassSVM, NearestNeighbour, Mahalanobis, MeanAndSpread, *LEARNED)
+LEARN_HEAT = (AutoEncoder, DenoisingAutoEncoder, UncertaintyAutoEncoder)
+ALL = (PCA, PaDiM, OneClassSVM, NearestNeighbour, Mahalanobis, MeanAndSpread, *LEARNED)
 
 
 def small_recipe(anatomy: str = "anatomy.whole", **budget: object) -> Recipe:
@@ -139,7 +147,7 @@ def test_an_interrupted_fit_ends_with_the_same_scores(
 
 @pytest.mark.parametrize(
     "kind",
-    [PCA, *(pytest.param(k, marks=pytest.mark.slow) for k in (AutoEncoder, DenoisingAutoEncoder))],
+    [PCA, *(pytest.param(k, marks=pytest.mark.slow) for k in LEARN_HEAT)],
 )
 def test_the_heat_is_where_the_images_differ(kind: type[Detector], given: Prepared) -> None:
     detector = fitted(kind, given, steps=60, learning_rate=5e-3)
@@ -200,6 +208,42 @@ def test_generator_and_discriminator_learn_from_their_own_losses_alone(
     moved = {n for n in gradients[0] if not torch.equal(gradients[0][n], gradients[1][n])}
     assert moved
     assert all(name.startswith("generator.reproduce") for name in moved)
+
+
+def test_an_error_counts_by_the_variance_that_was_predicted_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loss of Kendall and Gal; without what a variance costs it would be endless."""
+    detector = UncertaintyAutoEncoder(small_recipe(standardise=False))
+    batch = ImageBatch.of(torch.full((1, 1, 32, 32), 0.75))  # 1 as the network sees it
+    for mean, variance in ((0.0, 0.25), (0.5, 4.0)):
+
+        def said(x: torch.Tensor, mean: float = mean, variance: float = variance) -> object:
+            return torch.full_like(x, mean), torch.full_like(x, variance).log()
+
+        error = (1 - mean) ** 2 / variance
+        score = detector.errors(said, batch)  # type: ignore[arg-type]
+        loss = detector.errors(said, batch, torch.Generator())  # type: ignore[arg-type]
+        torch.testing.assert_close(score, torch.full_like(score, error))
+        torch.testing.assert_close(loss, torch.full_like(score, error + np.log(variance)))
+
+
+def test_what_varies_in_every_image_is_expected_to() -> None:
+    """Noise in the left half alone: nobody can reproduce it, and the network says so there."""
+    rng = np.random.default_rng(0)
+    images = np.full((40, 1, 32, 32), 0.5, np.float32)
+    images[..., :16] += rng.normal(0, 0.1, (40, 1, 32, 16)).astype(np.float32)
+    task = small_recipe(steps=40, learning_rate=5e-3, batch=8, standardise=False)
+    detector = UncertaintyAutoEncoder(task)
+    given = prepare_array(images, task, spacing_mm=1.0)
+    detector.learn(Lesson(given.subset(given.cases[:30]), given.subset(given.cases[30:])))
+    assert isinstance(detector.network_, TwoHeaded)
+    with torch.inference_mode():
+        pixels = (given.batch(np.arange(8)).pixels - 0.5) * 4
+        _, logarithm = detector.network_(pixels)
+    left, right = logarithm[..., :12].mean(), logarithm[..., 20:].mean()
+    assert left > right + 1
+    assert logarithm.min() >= NARROW
 
 
 def test_coarse_noise_is_smooth_and_of_unit_strength() -> None:

@@ -42,6 +42,8 @@ SPREADS = st.floats(1e-6, 1e3)
 EXPORTED = {
     *("middle_class", "patchcore", "mahalanobis", "nearest_neighbour", "pca"),
     *("one_class_svm", "intensity", "autoencoder", "denoising_autoencoder"),
+    *("uncertainty_autoencoder", "feature_autoencoder", "padim", "simplenet"),
+    *("reverse_distillation", "heads"),
 }
 
 
@@ -214,7 +216,12 @@ def assert_alike(detector: Detector, images: Prepared) -> None:
         np.testing.assert_allclose(said["heat_map"], detector.heat_maps(images), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore"])
+ON_MAPS = ["padim", "simplenet", "feature_autoencoder", "reverse_distillation", "heads"]
+
+
+@pytest.mark.parametrize(
+    "name", ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore", *ON_MAPS]
+)
 def test_a_graph_says_of_images_what_the_detector_says(
     name: str, learned: Callable[[str], Detector]
 ) -> None:

@@ -25,6 +25,7 @@ from midclass import (
     prepare_array,
 )
 from midclass.detectors.baselines import nsa, perturbation
+from midclass.detectors.baselines.anatpaste import SHARE, AnatPaste, draw_soft, pasted_softly
 from midclass.detectors.baselines.constrained import Coded, ConstrainedFeatures, error
 from midclass.detectors.baselines.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
 from midclass.detectors.baselines.nsa import NaturalSynthetic
@@ -51,6 +52,7 @@ from midclass.training.networks import Network
 STEPS = {
     Rotation: 30,
     CutPaste: 60,
+    AnatPaste: 60,
     ImagePerturbation: 60,
     ConstrainedFeatures: 60,
     NaturalSynthetic: 400,
@@ -195,6 +197,55 @@ class TestCutPaste:
         images = ImageBatch.of(pixels, anatomy)
         _, inside = pasted(images, draw_patch(images, seeded()))
         assert (inside & anatomy).flatten(1).any(1).all()
+
+
+class TestAnatPaste:
+    def drawn(self, **changed: torch.Tensor) -> tuple[ImageBatch, dict[str, torch.Tensor]]:
+        """Bright images with dark lungs, and what was drawn for them but for what is changed."""
+        pixels = torch.full((48, 1, 64, 64), 0.9)
+        anatomy = torch.zeros_like(pixels, dtype=torch.bool)
+        anatomy[..., 12:52, 8:28] = anatomy[..., 12:52, 36:56] = True
+        images = ImageBatch.of(torch.where(anatomy, 0.2, pixels), anatomy)
+        return images, {**draw_soft(images, seeded()), **changed}
+
+    def test_a_patch_covers_the_anatomy_alone_and_never_more_than_asked(self) -> None:
+        images, params = self.drawn()
+        pixels, alpha = pasted_softly(images, params)
+        assert torch.equal(pixels[~images.anatomy], images.pixels[~images.anatomy])
+        most = alpha.flatten(1).amax(1)
+        assert (most <= params["share"] + 1e-5).all()
+        assert SHARE[0] * 0.999 <= params["share"].min() < 0.65
+        assert (most > 0).all()
+
+    def test_tissue_from_outside_the_anatomy_comes_into_it(self) -> None:
+        """CutPaste as it is here cuts from the anatomy: air for air."""
+        images, params = self.drawn()
+        pixels, _ = pasted_softly(images, params)
+        denser = (pixels > images.pixels + 0.2).flatten(1).any(1)
+        assert denser.float().mean() > 0.5
+        same, _ = pasted(images, {**params, "contrast": torch.ones(48), "gain": torch.ones(48)})
+        assert (same[images.anatomy] < 0.9).float().mean() > 0.9
+
+    def test_an_ellipse_covers_less_than_the_rectangle_around_it(self) -> None:
+        areas = []
+        for is_round in (True, False):
+            images, params = self.drawn(
+                round=torch.full((48,), is_round), blur=torch.zeros(48), share=torch.ones(48)
+            )
+            whole = ImageBatch.of(images.pixels)
+            areas.append(pasted_softly(whole, params)[1].flatten(1).sum(1))
+        ellipse, rectangle = (area.mean() for area in areas)
+        assert 0.7 < ellipse / rectangle < 0.9  # pi / 4, but for whole samples
+        assert (areas[1] >= areas[0]).all()
+
+    def test_blur_makes_the_edge_soft(self) -> None:
+        parts = []
+        for blur in (0.0, 0.05):
+            images, params = self.drawn(blur=torch.full((48,), blur), share=torch.ones(48))
+            _, alpha = pasted_softly(ImageBatch.of(images.pixels), params)
+            parts.append(float(((alpha > 0.05) & (alpha < 0.95)).float().mean()))
+        assert parts[0] == 0
+        assert parts[1] > 0.02
 
 
 class TestPerturbations:

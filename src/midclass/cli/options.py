@@ -14,9 +14,11 @@ import typer
 KINDS = ("head", "chest", "breast")
 """Phantoms that ``demo`` knows."""
 DETECTORS = (
-    *("middle_class", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
-    *("denoising_autoencoder", "ganomaly", "intensity", "mahalanobis", "nearest_neighbour"),
-    *("nsa", "one_class_svm", "patchcore", "pca", "perturbation", "rotation", "supervised"),
+    *("middle_class", "anatpaste", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
+    *("denoising_autoencoder", "feature_autoencoder", "ganomaly", "heads", "intensity"),
+    *("mahalanobis", "nearest_neighbour"),
+    *("nsa", "one_class_svm", "padim", "patchcore", "pca", "perturbation", "reverse_distillation"),
+    *("rotation", "simplenet", "supervised", "uncertainty_autoencoder"),
 )
 """The method, and the baselines; named here, since to list them would import torch."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines._features import feature_network
+from midclass.detectors.held_out import held_out_middles, often_acquired
 from midclass.detectors.image_scores import (
     BY_HEADS,
     CLEARLY,
@@ -23,7 +24,6 @@ from midclass.detectors.image_scores import (
     top_change,
 )
 from midclass.detectors.novelty import Novelty
-from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
@@ -200,21 +200,9 @@ class MiddleClassDetector(Detector):
         reference = self.assessable(train)
         reference = reference[torch.randperm(len(reference), generator=rng)[:REFERENCE].numpy()]
         given = select.batch(self.assessable(select)).to(self.device)
-        operators = self.recipe.held_out_operators() or self.recipe.operators()
-        middles = []
-        for operator in operators.values():
-            middle = operator(given, rng)
-            visible = middle.severity >= self.recipe.floor
-            middles.append(acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
-        if not sum(len(images) for images in middles):
-            raise InputError(
-                f"held_out: {', '.join(operators)} left no visible change on the {len(given)} "
-                "images held out to choose with; use other operators, or more images"
-            )
+        middles = held_out_middles(self.recipe, given, rng)
         learned = train.batch(reference).to(self.device)
-        # Of few images each is seen several times: a median of five says little.
-        times = -(-FORWARD_BATCH // len(given))
-        normal = ImageBatch.joined([acquired(given, nuisance, rng) for _ in range(times)])
+        normal = often_acquired(given, nuisance, rng)
         return Judge(acquired(learned, nuisance, rng), normal, middles)
 
 

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         self.layout = layout_of(dims)
         self.stages = nn.Sequential(
             *(
-                _stage(before, after, dims, size.blocks, stride=2, free=size.free)
+                conv_stage(before, after, dims, size.blocks, stride=2, free=size.free)
                 for before, after in zip([size.channels, *widths], widths, strict=False)
             )
         )
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         self.dense = nn.Linear(LATENT, size.width * math.prod(self.sizes[-1]), bias=size.free)
         self.widen = _conv(dims)(size.width, widths[-1], 1, bias=size.free)
         self.stages = nn.ModuleList(
-            _stage(before, after, dims, size.blocks, free=size.free)
+            conv_stage(before, after, dims, size.blocks, free=size.free)
             for before, after in zip(widths[::-1], [*widths[-2::-1], size.width], strict=True)
         )
         self.last = _conv(dims)(size.width, size.channels, 1, bias=size.free)
@@ -124,13 +124,13 @@ class UNet(nn.Module):
         widths = [width * 2**stage for stage in range(STAGES)]
         self.layout = layout_of(dims)
         self.down = nn.ModuleList(
-            _stage(before, after, dims, blocks, stride=stride)
+            conv_stage(before, after, dims, blocks, stride=stride)
             for before, after, stride in zip(
                 [channels, *widths], widths, (1, 2, 2, 2), strict=False
             )
         )
         self.up = nn.ModuleList(
-            _stage(wide + narrow, narrow, dims, blocks)
+            conv_stage(wide + narrow, narrow, dims, blocks)
             for narrow, wide in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
         self.last = _conv(dims)(width, channels, 1)
@@ -168,10 +168,27 @@ def _conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
     return nn.Conv2d if dims == 2 else nn.Conv3d
 
 
-def _stage(
-    before: int, after: int, dims: int, blocks: int, *, stride: int = 1, free: bool = True
+def conv_stage(
+    before: int,
+    after: int,
+    dims: int,
+    blocks: int,
+    *,
+    stride: int = 1,
+    free: bool = True,
+    side: int = 3,
 ) -> nn.Sequential:
-    """Convolutions, each with batch norm (in place of a bias) and a leaky ReLU."""
+    """Convolutions, each with batch norm (in place of a bias) and a leaky ReLU.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        dims: 2 or 3.
+        blocks: convolutions.
+        stride: of the first.
+        free: learn offsets and scales.
+        side: of the kernels, odd.
+    """
     norm = nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
     layers: list[nn.Module] = []
     for block in range(blocks):
@@ -180,9 +197,9 @@ def _stage(
             _conv(dims)(
                 before if first else after,
                 after,
-                3,
+                side,
                 stride=stride if first else 1,
-                padding=1,
+                padding=side // 2,
                 bias=False,
             ),
             norm(after, affine=free),

@@ -97,8 +97,12 @@ class LearningImages:
 
     def batches_twice(self, rng: torch.Generator) -> Iterator[ImageBatch]:
         """Every image as it is, followed by every image seen through the nuisance, if any."""
+        yield from self.views(1, rng)
+
+    def views(self, times: int, rng: torch.Generator) -> Iterator[ImageBatch]:
+        """Every image as it is, followed by all so many times through the nuisance, if any."""
         yield from self._batches()
-        if self.nuisance is not None:
+        for _ in range(times if self.nuisance is not None else 0):
             yield from (acquired(batch, self.nuisance, rng) for batch in self._batches())
 
     def _batches(self) -> Iterator[ImageBatch]:

@@ -28,6 +28,56 @@ STEEP = 4.0
 
 
 @dataclass(frozen=True)
+class HeatUnits:
+    """What is usual of cells of the given class, in which heat is measured.
+
+    Attributes:
+        middle: the median of cells of held-out images.
+        usual: what one in a hundred of them exceeds.
+
+    >>> units = HeatUnits.of(torch.arange(101.0))
+    >>> [round(float(units(torch.full((1, 2, 2), x), (4, 4)).max()), 2) for x in (50, 99)]
+    [0.02, 0.5]
+    """
+
+    middle: float = 0.0
+    usual: float = 1.0
+
+    @classmethod
+    def of(cls, cells: Tensor) -> HeatUnits:
+        """Measure cells ``(m,)`` inside the anatomy."""
+        middle, usual = np.quantile(cells.cpu().numpy(), (0.5, 0.99)).tolist()
+        return cls(middle, max(usual, middle + 1e-6))
+
+    def __call__(self, cells: Tensor, spatial: tuple[int, ...]) -> Tensor:
+        """Cells ``(n, *cells)`` as heat in [0, 1] ``(n, 1, *spatial)``: .5 is as far as usual."""
+        beyond = (cells - self.usual) / (self.usual - self.middle)
+        heat = (STEEP * beyond).sigmoid()[:, None]
+        return functional.interpolate(heat, size=spatial, mode="bilinear", align_corners=False)
+
+
+def most_unusual(cells: Tensor, within: Tensor) -> Tensor:
+    """Mean of the ``TOP`` highest of each image's cells: ``(n,)``, 0 where there are none.
+
+    Args:
+        cells: ``(n, *cells)``.
+        within: bool, same shape: the cells that count.
+
+    >>> cells = torch.arange(20.0).view(1, 4, 5)
+    >>> float(most_unusual(cells, torch.ones(1, 4, 5, dtype=torch.bool)))
+    18.5
+    """
+    within = within.flatten(1)
+    # Read from a list: half of a patch would be rounded by the runtime's own precision.
+    tops = torch.tensor([max(1, round(TOP * count)) for count in range(within.shape[1] + 1)])
+    most = tops.to(within.device)[within.sum(1, keepdim=True)]
+    ranked = cells.flatten(1).masked_fill(~within, -torch.inf).sort(1, descending=True).values
+    counts = torch.arange(ranked.shape[1], device=ranked.device) < most
+    found = torch.where(counts & ranked.isfinite(), ranked, 0).sum(1)
+    return found / most[:, 0].to(ranked.dtype)
+
+
+@dataclass(frozen=True)
 class PatchMemory:
     """Patches of the given class, and how far the patches of an image are from them.
 
@@ -94,15 +144,9 @@ class PatchMemory:
         values, share = patches_of(stages, batch)
         near = euclidean(self.scale(values.flatten(1, -2)), self.patches)  # (n, cells, m)
         mean = near.topk(min(NEAREST, len(self.patches)), largest=False).values.mean(2)
-        within = share.flatten(1) > 0.5 + ROUNDED
-        apart = torch.where(within, mean, 0)
-        # Read from a list: half of a patch would be rounded by the runtime's own precision.
-        tops = torch.tensor([max(1, round(TOP * count)) for count in range(within.shape[1] + 1)])
-        most = tops.to(within.device)[within.sum(1, keepdim=True)]
-        ranked = apart.sort(1, descending=True).values
-        counts = torch.arange(ranked.shape[1], device=ranked.device) < most
-        scores = torch.where(counts, ranked, 0).sum(1) / most[:, 0].to(ranked.dtype)
-        return scores, apart.view(share.shape)
+        within = share > 0.5 + ROUNDED
+        apart = torch.where(within, mean.view(share.shape), 0)
+        return most_unusual(apart, within), apart
 
     def in_units_of(self, held_out: Sequence[Tensor]) -> PatchMemory:
         """The same memory, knowing what is usual in images of the given class held out of it.
@@ -110,15 +154,12 @@ class PatchMemory:
         Args:
             held_out: distances of their cells, as ``distances`` gives them.
         """
-        cells = torch.cat([maps[maps > 0] for maps in held_out]).numpy()
-        middle, usual = np.quantile(cells, (0.5, 0.99)).tolist()
-        return replace(self, middle=middle, usual=max(usual, middle + 1e-6))
+        units = HeatUnits.of(torch.cat([maps[maps > 0] for maps in held_out]))
+        return replace(self, middle=units.middle, usual=units.usual)
 
     def heat(self, maps: Tensor, spatial: tuple[int, ...]) -> Tensor:
         """Distances of cells as heat in [0, 1] ``(n, 1, *spatial)``: .5 is as far as is usual."""
-        beyond = (maps - self.usual) / (self.usual - self.middle)
-        heat = (STEEP * beyond).sigmoid()[:, None]
-        return functional.interpolate(heat, size=spatial, mode="bilinear", align_corners=False)
+        return HeatUnits(self.middle, self.usual)(maps, spatial)
 
     def state(self) -> dict[str, Tensor]:
         """Tensors by name, see ``restored``."""
@@ -144,7 +185,7 @@ def patches_of(stages: Sequence[Tensor], batch: ImageBatch) -> tuple[Tensor, Ten
         stages: ``network_maps`` of the images.
         batch: the images.
     """
-    fine, coarse, _ = stages
+    fine, coarse = stages[:2]
     cells = fine.shape[2:]
     near, far = (functional.avg_pool2d(maps, 3, 1, 1) for maps in (fine, coarse))
     far = functional.interpolate(far, size=cells, mode="bilinear", align_corners=False)

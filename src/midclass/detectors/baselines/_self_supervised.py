@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
+from midclass.detectors.image_scores import GivenClass
 from midclass.knowledge.acquisition import acquired
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.budget import Budget
-from midclass.training.lesson import LearningImages, Lesson
+from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import precision
 from midclass.training.networks import Network, Output, seeded, under, weights_of, with_weights
@@ -114,6 +115,23 @@ class SelfSupervised(Detector):
         self.shape_, self.training_ = tuple(facts["shape"]), facts["training"]
         self.network_ = with_weights(lambda: self.build(*self.shape_), tensors, self.device)
         self.given_ = {k: v.to(self.device) for k, v in under("given.", tensors).items()}
+
+
+class GaussianDensity(SelfSupervised):
+    """Scores by the Mahalanobis distance of the network's features from the given class's."""
+
+    def describe(self, given: ImageBatch) -> dict[str, Tensor]:
+        """Mean and inverse covariance of the features."""
+        features = torch.cat(
+            [self.network_(part.pixels).features for part in given.split(FORWARD_BATCH)]
+        )
+        place = GivenClass.of(features.cpu())
+        return {"mean": place.mean.to(self.device), "inverse": place.inverse.to(self.device)}
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        """Distance of the features from the given class."""
+        features = self.network_(images.pixels).features
+        return GivenClass(self.given_["mean"], self.given_["inverse"]).distance(features), None
 
 
 def forward(network: nn.Module, pixels: Tensor) -> Output:
