@@ -16,7 +16,7 @@ from makers import recipe
 from midclass import InputError, Recipe, load_detector, prepare_array
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
-from midclass.training.pretrained import SIDE, TOGETHER, PretrainedNetwork
+from midclass.training.pretrained import SIDE, TOGETHER, EfficientNetLite0, PretrainedNetwork
 
 
 class Weights(dict[str, Tensor]):
@@ -235,6 +235,18 @@ def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
     detector.save(tmp_path / "saved")
     file.unlink()
     np.testing.assert_array_equal(load_detector(tmp_path / "saved").score_samples(test), scores)
+
+
+def test_what_is_folded_has_the_weights_that_are_published_and_were_saved_before() -> None:
+    """A detector that was saved holds them by these names and of these shapes."""
+    network, published = EfficientNetLite0(), EfficientNetLite0.build()
+    folded = {name: weight.shape for name, weight in network.backbone.state_dict().items()}
+    convolutions = {n for n in folded if n.endswith(".weight")}
+    assert len(convolutions) == 49
+    assert {n: folded[n] for n in convolutions}.items() <= {
+        name: weight.shape for name, weight in published.state_dict().items()
+    }.items()
+    assert set(folded) == convolutions | {n.replace("weight", "bias") for n in convolutions}
 
 
 def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:

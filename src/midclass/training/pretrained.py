@@ -220,9 +220,8 @@ ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {
 def folded(network: nn.Module) -> nn.Module:
     """The network in evaluation, batch normalisation and padding within its convolutions.
 
-    Normalisation by fixed numbers is part of the convolution before it. A convolution pads without
-    a copy of its input, by as much on both sides; a row and a column of zeros before its weights
-    are padding on one side.
+    Normalisation by fixed numbers is part of the convolution before it; for padding see
+    ``PaddedConvolution``.
 
     Args:
         network: changed in place. Its convolutions, paddings and normalisations are attributes in
@@ -241,20 +240,47 @@ def folded(network: nn.Module) -> nn.Module:
                 setattr(holder, last, fuse_conv_bn_eval(getattr(holder, last), layer))
                 setattr(holder, name, nn.Identity())
             elif last and isinstance(layer, nn.ConstantPad2d) and layer.value == 0:
-                _pad_within(getattr(holder, last), layer.padding)
+                setattr(holder, last, PaddedConvolution(getattr(holder, last), layer.padding))
                 setattr(holder, name, nn.Identity())
     return network
 
 
-def _pad_within(conv: nn.Conv2d, padding: tuple[int, ...]) -> None:
-    """Padding of left, right, top and bottom, by a convolution; never more on the left or top."""
-    left, right, top, bottom = padding
-    more = right - left, bottom - top
-    assert min(more) >= 0, "TensorFlow pads more on the right and at the bottom"
-    weight = functional.pad(conv.weight.detach(), (more[0], 0, more[1], 0))
-    conv.weight = nn.Parameter(weight)
-    conv.kernel_size = (weight.shape[2], weight.shape[3])
-    conv.padding = (bottom, right)
+class PaddedConvolution(nn.Conv2d):
+    """A convolution that pads more on the right and at the bottom, as TensorFlow does.
+
+    Zeros before its weights are padding on one side, and need no copy of the input. They are added
+    in passing: its weights, and what is saved of them, are the published ones.
+
+    Args:
+        conv: takes its place, with its weights.
+        padding: of left, right, top and bottom.
+
+    >>> conv, x = nn.Conv2d(1, 1, 3, stride=2), torch.rand(1, 1, 8, 8)
+    >>> one, other = PaddedConvolution(conv, (0, 1, 0, 1))(x), conv(functional.pad(x, (0, 1, 0, 1)))
+    >>> torch.allclose(one, other)
+    True
+    """
+
+    def __init__(self, conv: nn.Conv2d, padding: tuple[int, ...]) -> None:
+        left, right, top, bottom = padding
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            (conv.kernel_size[0], conv.kernel_size[1]),
+            (conv.stride[0], conv.stride[1]),
+            (bottom, right),
+            groups=conv.groups,
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.training = conv.training
+        self.more = right - left, 0, bottom - top, 0
+        assert min(self.more) >= 0, "TensorFlow pads more on the right and at the bottom"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The output, smaller by the stride."""
+        weight = functional.pad(self.weight, self.more)
+        output: Tensor = self._conv_forward(input, weight, self.bias)
+        return output
 
 
 def _read(path: Path) -> object:
