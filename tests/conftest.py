@@ -33,6 +33,7 @@ LONG = (
     "test_identity.py",
     "test_own_detector.py",
     "test_demo.py",
+    "test_ray.py",
 )
 """Files of a minute or more; at the end one process would wait for them alone."""
 

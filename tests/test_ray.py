@@ -277,9 +277,10 @@ def test_a_worker_where_something_else_lies_says_so(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What a Ray that starts nothing is asked."""
     found: list[Any] = []
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pretended = types.ModuleType("ray")
     pretended.__spec__ = ray.__spec__
     pretended.is_initialized = lambda: False  # type: ignore[attr-defined]
@@ -292,7 +293,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     pretended.shutdown = lambda: found.append("shutdown")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ray", pretended)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return found
+    yield found
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_without_an_address_a_cluster_of_this_machine_starts_and_ends_with_its_user(
@@ -316,10 +318,9 @@ def test_the_cluster_at_the_address_keeps_its_own_workers_and_this_process_its_s
     asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    mine = signal.getsignal(signal.SIGTERM)
     with cluster(3):
         assert not {"address", "num_cpus"} & asked[0].keys()
-        assert signal.getsignal(signal.SIGTERM) == mine
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_an_address_at_which_no_cluster_answers_is_refused_in_one_line(

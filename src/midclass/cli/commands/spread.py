@@ -177,7 +177,7 @@ def size_of(cases: int, workers: int, largest: int, *, shown: bool) -> int:
         shown: pictures or objects travel, too.
 
     >>> size_of(100_000, 8, 512, shown=False), size_of(1000, 2, 512, shown=False)
-    (512, 128)
+    (512, 64)
     """
     size = largest
     while size % (2 * FORWARD_BATCH) == 0 and (
