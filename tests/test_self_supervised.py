@@ -25,9 +25,10 @@ from midclass import (
     prepare_array,
 )
 from midclass.detectors.baselines import nsa, perturbation
+from midclass.detectors.baselines._pasting import ASPECT, draw_patch
 from midclass.detectors.baselines.anatpaste import SHARE, AnatPaste, draw_soft, pasted_softly
 from midclass.detectors.baselines.constrained import Coded, ConstrainedFeatures, error
-from midclass.detectors.baselines.cutpaste import ASPECT, CutPaste, draw_patch, draw_scar, pasted
+from midclass.detectors.baselines.cutpaste import CutPaste, draw_scar, pasted
 from midclass.detectors.baselines.nsa import NaturalSynthetic
 from midclass.detectors.baselines.perturbation import ImagePerturbation
 from midclass.detectors.baselines.rotation import Rotation, moves, turned
@@ -52,7 +53,7 @@ from midclass.training.networks import Network
 STEPS = {
     Rotation: 30,
     CutPaste: 60,
-    AnatPaste: 60,
+    AnatPaste: 40,
     ImagePerturbation: 60,
     ConstrainedFeatures: 60,
     NaturalSynthetic: 400,
