@@ -242,7 +242,7 @@ def test_what_is_folded_has_the_weights_that_are_published_and_were_saved_before
     network, published = EfficientNetLite0(), EfficientNetLite0.build()
     folded = {name: weight.shape for name, weight in network.backbone.state_dict().items()}
     convolutions = {n for n in folded if n.endswith(".weight")}
-    assert len(convolutions) == 49
+    assert len(convolutions) == 48
     assert {n: folded[n] for n in convolutions}.items() <= {
         name: weight.shape for name, weight in published.state_dict().items()
     }.items()
