@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test pytest quick coverage mutants bench lint format wheel sheets docs reports clean
+.PHONY: demo test pytest thorough quick coverage mutants bench lint format wheel sheets docs reports clean
 
 demo: $(VENV)/installed
 	rm -rf demo
@@ -16,15 +16,19 @@ demo: $(VENV)/installed
 test: lint pytest
 
 pytest: $(VENV)/installed
+	$(PYTEST) --numprocesses auto --maxprocesses 8 -m "not thorough"
+
+# Before a release: what takes half a minute a test, too.
+thorough: $(VENV)/installed
 	$(PYTEST) --numprocesses auto --maxprocesses 8
 
 # While working: what takes seconds.
 quick: $(VENV)/installed
-	$(PYTEST) --numprocesses 2 -m "not slow"
+	$(PYTEST) --numprocesses 2 -m "not slow and not thorough"
 
 # Of the quick tests alone. The floor is fail_under in pyproject.toml, a point below what was measured.
 coverage: $(VENV)/installed
-	$(PYTEST) --numprocesses 2 -m "not slow" --cov --cov-report=term:skip-covered
+	$(PYTEST) --numprocesses 2 -m "not slow and not thorough" --cov --cov-report=term:skip-covered
 
 # Which small wrong changes do the tests let pass? Goes on where it was stopped; half an hour.
 mutants: $(VENV)/installed
@@ -64,8 +68,9 @@ docs: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,docs,ray,seg,onnx,serve,dicomweb,parquet]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) --editable '.[dev,docs,ray,seg,onnx,serve,dicomweb,parquet]'
+	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib  # by all cores, which pip does not
 	touch $@
 
 clean:

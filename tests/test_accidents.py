@@ -86,7 +86,7 @@ def test_score_interrupted_while_it_draws_leaves_nothing_and_works_when_typed_ag
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shown, "overlay", interrupt)
+        patch.setattr(shown, "overlay_into", interrupt)
         stopped = CliRunner().invoke(app, scored)
     assert stopped.exit_code == 130
     assert stopped.stderr == "interrupted: nothing was written; type the same command again\n"
@@ -147,7 +147,7 @@ def kills() -> ModuleType:
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fit", "score"])  # of a study: test_study.py
+@pytest.mark.parametrize("name", [pytest.param("fit", marks=pytest.mark.thorough), "score"])
 def test_a_command_that_is_killed_and_typed_again_ends_in_the_same_bytes(
     tmp_path, monkeypatch, name
 ):

@@ -78,7 +78,10 @@ def on_digit(kind: type[Detector], digit: int, **budget: object) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", LEARNED)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.thorough] * (kind is GANomaly)) for kind in LEARNED],
+)
 def test_training_reaches_the_published_order_and_beats_the_untrained_network(
     kind: type[Detector],
 ) -> None:

@@ -253,7 +253,7 @@ def test_json_holds_no_number_that_json_has_not(capsys: pytest.CaptureFixture[st
     ("begun", "offered"),
     [
         ("midclass fit head", {"head_ct", "head_ct_control"}),
-        ("midclass fit head_ct --detector pa", {"patchcore"}),
+        ("midclass fit head_ct --detector pa", {"padim", "patchcore"}),
         ("midclass sc", {"score"}),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from dicom_cases import dcmtk_can, gdcm_can, made, of_dcmtk, of_gdcm, written
 from midclass.images.formats.read import decode, read
 
-QUICK, ALL = 150, 800
+QUICK, ALL = 150, 2000
 ROUNDING = 2e-7
 """Of float32; the formulas are computed in double precision."""
 DCMTK_ROUNDING = 2 / 255
@@ -39,8 +39,9 @@ def test_generated_files_are_read_to_the_pixels_of_the_standard(tmp_path: Path) 
         check(seed, tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
-def test_eight_hundred_generated_files_are_read_to_the_pixels_of_the_standard(
+def test_two_thousand_generated_files_are_read_to_the_pixels_of_the_standard(
     tmp_path: Path,
 ) -> None:
     for seed in range(QUICK, ALL):

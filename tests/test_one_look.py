@@ -100,6 +100,7 @@ assert set(opened.values()) == {2}, opened.most_common(3)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_80_cases_scored_with_heat_maps_open_each_file_to_score_and_to_draw_it(
     folder: Path, tmp_path: Path

@@ -241,7 +241,7 @@ def test_parts_of_a_table_have_the_same_rows_whatever_the_size_of_blocks() -> No
     def block(start: int, rows: int) -> ScoredBlock:
         names = [f"{n}" for n in range(start, start + rows)]
         table = ScoreTable.of(names, names, [-1] * rows, np.zeros(rows))
-        return ScoredBlock(table, (), rows, {}, (), ())
+        return ScoredBlock(table, ("",) * len(table), (), rows, {}, (), ())
 
     for size in (1, 2, 4):
         parts: list[ScoreTable] = []

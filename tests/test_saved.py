@@ -135,7 +135,12 @@ def test_any_key_that_is_dropped_or_changed_is_told(
 
 @pytest.mark.parametrize(
     "name",
-    [*(pytest.param(one, marks=pytest.mark.slow) for one in KINDS if one != "pca"), "pca", "folds"],
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in KINDS[:-3] if one != "pca"),
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in KINDS[-3:]),
+        "pca",
+        "folds",
+    ],
 )
 def test_without_checksums_a_changed_key_is_told_or_loads(
     saved: dict[str, Path], tmp_path: Path, name: str

@@ -102,7 +102,11 @@ def test_set() -> Prepared:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.thorough] * (STEPS[kind] > 100)) for kind in STEPS],
+    ids=lambda kind: kind.__name__,
+)
 def test_training_beats_the_untrained_network(
     kind: type[Detector], given: Prepared, positives: Prepared, test_set: Prepared
 ) -> None:

@@ -219,7 +219,14 @@ def test_a_picture_for_the_documentation_is_made_small(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in shipped() if name != "blank"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] * name.endswith("_control"))
+        for name in shipped()
+        if name != "blank"
+    ],
+)
 def test_every_shipped_recipe_can_be_shown_on_phantoms(name: str, tmp_path: Path) -> None:
     recipe = phantoms.for_phantoms(Recipe.load(name))
     with phantoms.phantom_cohort(recipe, 16, 0) as cohort:

@@ -100,6 +100,7 @@ def test_two_processes_give_the_same_bytes_as_one(folder: Path) -> None:
     assert tables(folder / "two") == tables(folder / "whole")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_study_killed_at_any_moment_and_started_again_gives_the_same_bytes(folder: Path) -> None:
     out = folder / "killed"

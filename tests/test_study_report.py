@@ -312,6 +312,7 @@ def test_a_study_without_our_scores_is_refused(folder: Path) -> None:
         report(folder / "study.yaml")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_detector_of_the_user_s_own_is_one_file_named_in_the_study(tmp_path: Path) -> None:
     for name in ("study.yaml", "template.py"):
