@@ -19,8 +19,14 @@ from midclass.study.cell import Cell, run_cell
 from midclass.study.cluster import WorkerDiedError, check_engine, cluster
 from midclass.study.log import Outcome
 
-IMPORTED_BY_CELLS = ("midclass.detectors.catalogue", "monai.networks.nets.resnet", "scipy.stats",
-                     "sklearn.covariance", "sklearn.svm")  # fmt: skip
+IMPORTED_BY_CELLS = (
+    "midclass.detectors.catalogue",
+    "monai.networks.nets.resnet",
+    "scipy.stats",
+    "sklearn.covariance",
+    "sklearn.svm",
+    "torch._dynamo",  # by every optimizer
+)
 """When they need it; sooner in the process from which theirs are forked."""
 
 Outcomes = Generator[Outcome, None, None]
