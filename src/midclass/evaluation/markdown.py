@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 
 def filled(template: str, folder: Path, **values: Any) -> str:
     """A template ``NAME.md.j2`` of the folder with these values.
@@ -15,6 +13,8 @@ def filled(template: str, folder: Path, **values: Any) -> str:
     A template has ``table`` and the filter ``paragraph``, which makes its lines one: Markdown
     viewers differ in what they make of a line that ends in a paragraph.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not for a mistake
+
     environment = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
