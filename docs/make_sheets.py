@@ -32,6 +32,8 @@ from midclass.recipe.file import shipped
 FOLDER = Path(__file__).parent / "sheets"
 COLUMNS, SEED, SPARE = 4, 0, 6
 LARGEST = 400_000  # bytes of a picture
+HOMES = {"territory.InfarctTerritory": "stroke_ct"}
+"""What no recipe uses yet, and belongs into one organ."""
 
 
 def tasks() -> list[str]:
@@ -64,13 +66,17 @@ def uses() -> Iterator[tuple[str, type[Knowledge], Entry]]:
 
 
 def entry_of(reference: str, kind: type[Knowledge]) -> tuple[str | None, Entry]:
-    """The recipe at home with an operator, None where there is none, and how it is written."""
+    """The recipe at home with an operator, None where there is none, and how it is written.
+
+    Its reason is that of its docstring, without markup.
+    """
     home, entry = next(
         ((name, entry) for name, used, entry in uses() if used is kind),
-        (None, Entry(operator=reference)),
+        (HOMES.get(reference), Entry(operator=reference)),
     )
     home = home and home.removesuffix("_control")
     why = " ".join((kind.__doc__ or "").partition("Why:")[2].partition("Args:")[0].split())
+    why = why.replace("``", "")
     return home if home in tasks() else None, entry.model_copy(
         update={"why": why[:1].upper() + why[1:]}
     )

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 from scipy import ndimage as ndi
 
 from makers import dice
 from midclass import InputError
 from midclass.images import anatomy
+from midclass.images.anatomy.base import filled, opened, reaching, without_specks
 
 PLANAR = ["breast", "intracranial", "lungs", "retina"]
 CT_SPACING = (235 / 160, 235 / 160)
@@ -76,6 +80,39 @@ def test_foreground_ignores_isolated_specks():
     pixels[0, 10:50, 10:50] = 0.5
     pixels[0, 60, 60] = 1.0
     assert not anatomy.foreground(pixels, (1.0, 1.0))[55:, 55:].any()
+
+
+MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=3, max_side=9))
+
+
+@given(MASKS)
+def test_opening_and_filling_are_those_of_scipy(mask):
+    np.testing.assert_array_equal(opened(mask), ndi.binary_opening(mask))
+    np.testing.assert_array_equal(filled(mask), ndi.binary_fill_holes(mask))
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans())
+def test_what_reaches_the_border_is_what_grows_from_there(mask, corners):
+    start = np.zeros(mask.shape, bool)
+    if corners:
+        start[[0, 0, -1, -1], [0, -1, 0, -1]] = True
+    else:
+        start[[0, -1]] = start[:, [0, -1]] = True
+    grown = ndi.binary_propagation(start & mask, mask=mask)
+    np.testing.assert_array_equal(reaching(mask, corners=corners), grown)
+
+
+def test_a_frame_is_dropped_with_the_specks_unless_there_is_nothing_else():
+    frame = np.ones((40, 40), bool)
+    frame[1:-1, 1:-1] = False
+    body = np.zeros_like(frame)
+    body[10:30, 12:24] = True
+    speck = np.zeros_like(frame)
+    speck[35:37, 20:22] = True
+    all_of_it = frame | body | speck
+    np.testing.assert_array_equal(without_specks(all_of_it, frames=False), body)
+    np.testing.assert_array_equal(without_specks(all_of_it), body | frame)
+    np.testing.assert_array_equal(without_specks(frame, frames=False), frame)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])

@@ -245,6 +245,11 @@ def test_folders_are_classes_and_parts_as_collections_come(tmp_path: Path) -> No
     made("zip --labels-by-folder --divide --patients folder --test 0.5 --overwrite")
     assert {row["split"] for row in rows() if row["label"] == "1"} == {"test"}
     assert len({row["patient_id"] for row in rows()}) == 4
+    told = made("zip --labels-by-folder --divide --patients folder --positives 1 --overwrite")
+    assert {row["split"] for row in rows() if row["label"] == "1"} == {"test", "train"}
+    assert "--cohort manifest.csv --positives 1" in told.stdout
+    told = made("zip --labels-by-folder --patients folder --positives 1 --overwrite", code=2)
+    assert "--positives needs --divide" in told.stderr
     assert by_folder("a.png") == ("", "")
 
 
@@ -253,30 +258,38 @@ def test_folders_are_classes_and_parts_as_collections_come(tmp_path: Path) -> No
     labels=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0, 0, 0, 1, None])), min_size=1),
     test=st.sampled_from([0.0, 0.2, 0.5]),
     seed=st.integers(0, 5),
+    positives=st.sampled_from([0, 0, 1, 2]),
 )
-def test_a_division_cuts_no_patient_and_learns_from_no_target_class(
-    labels: list[tuple[int, int | None]], test: float, seed: int
+def test_a_division_cuts_no_patient_and_learns_from_as_few_of_the_target_class_as_are_asked_for(
+    labels: list[tuple[int, int | None]], test: float, seed: int, positives: int
 ) -> None:
     cases = [
         Case(str(n), Path(str(n)), label, f"p{patient}")
         for n, (patient, label) in enumerate(labels)
     ]
-    given_alone = {c.patient_id for c in cases if c.label == 0} - {
-        c.patient_id for c in cases if c.label == 1
-    }
+    ill = {c.patient_id for c in cases if c.label == 1}
+    given_alone = {c.patient_id for c in cases if c.label == 0} - ill
+    if positives and positives >= len(ill):
+        with pytest.raises(InputError, match=f"leave none to test with, there are {len(ill)}"):
+            divided(cases, test, seed, positives)
+        return
     if test and len(given_alone) == 1:
         with pytest.raises(InputError, match="cannot be divided"):
-            divided(cases, test, seed)
+            divided(cases, test, seed, positives)
         return
-    parts = divided(cases, test, seed)
+    parts = divided(cases, test, seed, positives)
     of = defaultdict(set)
     for case, part in zip(cases, parts, strict=True):
         assert (part == "") == (case.label is None)
         if part:
             of[case.patient_id].add(part)
-        assert not (case.label == 1 and part == "train")
+    learned = {patient for patient in ill if of[patient] == {"train"}}
+    assert len(learned) == positives
     assert all(len(both) == 1 for both in of.values())
-    assert divided(cases[::-1], test, seed) == parts[::-1]
+    assert divided(cases[::-1], test, seed, positives) == parts[::-1]
+    fewer = divided(cases, test, seed, max(positives - 1, 0))
+    kept = {c.patient_id for c, part in zip(cases, fewer, strict=True) if part == "train"}
+    assert kept & ill <= learned
     tested = sum(of[patient] == {"test"} for patient in given_alone)
     assert (tested == 0) if test == 0 else abs(tested - test * len(given_alone)) <= 1
 

@@ -76,8 +76,8 @@ def test_each_broken_promise_is_a_line_and_the_exit_code_1(folder: Path) -> None
 
 def test_an_operator_that_refuses_the_recipe_is_told_in_words(folder: Path) -> None:
     (folder / "coarse.yaml").write_text(
-        "extends: mammography\nname: coarse\nheld_out: {}\n"
-        "geometry: {view: roi, roi_mm: 200, size: [64, 64]}\n"
+        "name: coarse\ngiven_class: normal\ntarget_class: cancer\n"
+        "geometry: {view: roi, roi_mm: 200, size: [64, 64]}\nanatomy: anatomy.whole\n"
         "middle_classes:\n  specks: {operator: calcification.Calcification}\n"
     )
     result = CliRunner().invoke(app, ["check", str(folder / "coarse.yaml")])

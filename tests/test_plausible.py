@@ -19,7 +19,8 @@ from midclass import Cohort, Detector, InputError, Lesson, Prepared, Recipe, pre
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.plausible import FEWEST, RULES, Limits, Plausible
+from midclass.detectors.limits import RULES, Limits
+from midclass.detectors.plausible import FEWEST, Plausible
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.report import reasons
 from midclass.images import phantoms
@@ -186,6 +187,19 @@ class TestLikeness:
                 Plausible.from_json(saved)
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of how many samples it was asked whether they are plausible, each time."""
+    counts, find = list[int](), Plausible._reasons
+
+    def counted(self: Plausible, prepared: Prepared) -> list[str]:
+        counts.append(len(prepared))
+        return find(self, prepared)
+
+    monkeypatch.setattr(Plausible, "_reasons", counted)
+    return counts
+
+
 class TestADetector:
     @pytest.fixture
     def detector(self) -> Detector:
@@ -199,6 +213,17 @@ class TestADetector:
         (kind,) = reasons(table)
         assert kind in ("implausible anatomy", "not like the given class")
         assert detector.predict(some).tolist()[1] == 1
+
+    def test_asks_once_of_the_samples_that_it_scores_and_anew_by_other_limits(
+        self, detector: Detector, asked: list[int]
+    ) -> None:
+        some = detector.by_plausible_anatomy(shown(discs(6, seed=5)))
+        score_table(detector, some)
+        assert asked == [6]
+        assert not any(Plausible().reasons(some))
+        nothing = {name: Limits(-1, -1, -1) for name in detector.plausible_.limits[0]}
+        assert all(Plausible({0: nothing}).reasons(some))
+        assert asked == [6, 6, 6]
 
     def test_counts_the_implausible_and_calibrates_without_them(self) -> None:
         noise = np.random.default_rng(0).random((8, 1, 32, 32), np.float32)
@@ -288,6 +313,15 @@ class TestAChain:
             "anatomy.foreground",
             "core",
         ]
+
+    def test_a_detector_asks_once_of_each_anatomy_and_of_what_it_chose(
+        self, chain: Recipe, request: pytest.FixtureRequest
+    ) -> None:
+        detector = Brightness(chain).fit(shown(discs(100, seed=0), chain), max_fpr=0.1)
+        asked = request.getfixturevalue("asked")
+        found = detector.by_plausible_anatomy(shown(self.images(), chain))
+        score_table(detector, found)
+        assert asked == [4, 4, 4]
 
     def test_training_sees_the_anatomy_that_is_plausible(self, chain: Recipe) -> None:
         class Noting(Brightness):

@@ -192,6 +192,7 @@ def test_every_operator_of_the_package_can_be_shown(documentation: ModuleType) -
         home, entry = documentation.entry_of(reference, kind)
         assert home is None or home in tasks
         assert len(entry.why.split()) >= 10
+        assert "`" not in entry.why
         shown = documentation.with_entries(Recipe.load(tasks[0]), {"it": entry})
         assert type(shown.operators()["it"]) is kind
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from makers import Brightness, manifest, recipe
 from midclass import Cohort, ImageBatch, InputError, Lesson, MiddleClassDetector, prepare
-from midclass.cli.commands import evaluate, fit, score
+from midclass.cli.commands import evaluate, fit, monitor, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
+from midclass.cli.service.scorer import Arrived, Scorer
 from midclass.detectors import on_source, sliding
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.export import refuse_unable
@@ -393,3 +394,22 @@ def test_the_commands_write_one_row_and_one_picture_of_an_image_and_say_what_is_
     assert ScoreTable.read(tmp_path / "s.csv").score.tolist() == (
         ScoreTable.read(out / "evaluation" / "scores.csv").score.tolist()
     )
+
+
+def test_the_service_scores_tiles_as_score_does_and_monitor_reads_them(
+    fitted: MiddleClassDetector, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "det")
+    images = (bodies(12, seed=5)[:, 0] * 255).astype(np.uint8)
+    files = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for image, file in zip(images, files, strict=True):
+        PIL.Image.fromarray(image).save(file)
+    options, out = Options(cache=tmp_path / "cache"), tmp_path / "s.csv"
+    score.run(tmp_path / "det", Cohort.from_files(files), options, out=out)
+    by_command = ScoreTable.read(out).score
+    scorer = Scorer(tmp_path / "det")
+    for row in (0, 7):  # alone: the command saw all of them together
+        (served,) = scorer.score([Arrived(files[row].name, files[row])])
+        assert scorer.answer(served)["cases"][0]["score"] == by_command[row]
+    assert monitor.run([out], tmp_path / "det", options, out=tmp_path / "monitor.csv")
+    assert (tmp_path / "monitor.csv").read_text().count("\n") == 2

@@ -27,6 +27,7 @@ GROUPS = {
     "files": "scoring:from_files",
     "ray": "scoring:over_ray",
     "memory": "scoring:memory",
+    "training": "training:steps",
     "start": "start:mistakes",
 }
 """Name of a group -> the function that measures it: ``(Asked) -> Iterator[Row]``."""

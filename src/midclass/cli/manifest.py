@@ -55,6 +55,10 @@ def manifest(
             "target class.",
         ),
     ] = None,
+    positives: Annotated[
+        int,
+        typer.Option(min=0, help="Patients of the target class to learn from: fit --positives."),
+    ] = 0,
     repeats: Annotated[
         int, typer.Option(min=1, help="So many divisions, in columns repeat_0, repeat_1, ...")
     ] = 1,
@@ -94,6 +98,7 @@ def manifest(
         patients=patients,
         key=key,
         test=test,
+        positives=positives,
         repeats=repeats,
         divide=divide,
         seed=seed,

@@ -73,15 +73,15 @@ class Likeness(NamedTuple):
         """``(n,)``; each image's is its own, whatever stands beside it."""
         return np.asarray((pictures * np.array(self.picture)).sum(axis=1))
 
-    def reason(self, prepared: Prepared, row: int) -> str:
-        """Why one of the samples is not plausible; "" where it is."""
-        (value,) = self.correlations(_from_afar(prepared.images([row])))
-        if value >= self.low:
-            return ""
-        return (
-            f"not like the given class: another picture as a whole (correlation {value:.2f}, "
+    def reasons(self, prepared: Prepared) -> list[str]:
+        """Why each of the samples is not plausible; "" where it is."""
+        return [
+            ""
+            if value >= self.low
+            else f"not like the given class: another picture as a whole (correlation {value:.2f}, "
             f"at least {self.low:.2f} is like the given class)"
-        )
+            for value in self.correlations(pictures_of(prepared)).tolist()
+        ]
 
     def to_json(self) -> list[float]:
         """Limit, median and picture, in one list."""

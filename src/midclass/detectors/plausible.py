@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from midclass.detectors.likeness import LIKENESS, Likeness
+from midclass.detectors.limits import NEVER, RULES, Limits, Rule, distance, limit_of, scaled
 from midclass.images.sample import OF_USER
 from midclass.images.traits import TRAITS, Traits
 from midclass.knowledge.acquisition import acquired
@@ -33,73 +34,12 @@ ONE_VALUE = 2 / 65535
 _SPREAD = TRAITS.index("spread")
 FEWEST = 20
 """Samples of the given class from which limits are learned; of fewer there are none."""
-TAIL = 0.1
-"""Share of the given class at either end that does not count: some of it may be something else."""
-BEYOND = 3.0
-"""A limit lies so many times as far beyond these quantiles as they lie from the median."""
 TOGETHER = 2.5
 """Sum of the squares of all distances from the medians (1: at a limit) that is too much."""
 SLACK = 0.25
 """How much farther than nuisance led the samples that were tried a limit lies at least."""
 MOVED, MOVED_SAMPLES = 200, 2**25
 """Images that are looked at under the recipe's nuisance, and points of their grids in all."""
-
-
-class Rule(NamedTuple):
-    """How far a trait may always lie from the given class's median, and how it is said.
-
-    Attributes:
-        below: that far below is never a reason; a factor where ``log``.
-        above: the same, above.
-        log: whether the trait is a size, compared by factors.
-        words: for a reason; ``{}`` is the number,
-        number: in this format.
-        image: whether it is of the image, and not of the mask.
-        fine: a number up to which it is never a reason.
-        most: a number above which it always is one, unless the given class comes near it.
-    """
-
-    below: float
-    above: float
-    log: bool
-    words: str
-    number: str
-    image: bool = False
-    fine: float = 0.0
-    most: float = float("inf")
-
-    def said(self, value: float) -> str:
-        """The trait in words."""
-        return self.words.format(format(value, self.number))
-
-
-class Limits(NamedTuple):
-    """Of one trait of the given class: the lowest, the median and the highest; infinite: none."""
-
-    low: float
-    middle: float
-    high: float
-
-
-NEVER = float("inf")
-RULES = {
-    "area": Rule(2.5, 2.5, True, "it covers {} of the sample", ".1%"),
-    "area_mm2": Rule(6, 6, True, "its size is {} mm2", ".3g"),
-    "centre_y": Rule(0.15, 0.15, False, "its middle lies at {} of the height", ".0%"),
-    "centre_x": Rule(0.15, 0.15, False, "its middle lies at {} of the width", ".0%"),
-    "height": Rule(0.4, 0.25, False, "it takes {} of the height", ".0%"),
-    "width": Rule(0.4, 0.25, False, "it takes {} of the width", ".0%"),
-    "solidity": Rule(0.4, NEVER, False, "it fills {} of its outline", ".0%"),
-    "parts": Rule(NEVER, 5, False, "it has {} parts", ".0f"),
-    "border": Rule(NEVER, 0.7, False, "it lies along {} of the edge of the image", ".0%"),
-    "rim": Rule(0.6, 0.6, False, "what is around it is brighter by {}", ".2f", True),
-    "grain": Rule(NEVER, 2, True, "the grain inside is {}", ".3f", True, fine=0.03),
-    "roughness": Rule(NEVER, 2, True, "the grain is {} of the spread", ".2f", True, 0.5, most=3),
-    "detail": Rule(8, NEVER, True, "the detail is {} of the spread", ".3f", True),
-    "flat": Rule(NEVER, 0.8, False, "{} of it is flat", ".0%", True),
-    "spread": Rule(4, NEVER, True, "the spread inside is {} of the range", ".3f", True),
-}
-"""Trait -> rule. These numbers, and BEYOND, were chosen on the development sets."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +84,16 @@ class Plausible:
         return np.asarray(plausible & (prepared.anatomy_mm2 > least_mm2))
 
     def by_first(self, prepared: Prepared, least_mm2: float) -> Prepared:
-        """Each sample by the first of the recipe's anatomies that is assessable, or by the last."""
-        return prepared.by_first([self.assessable(o, least_mm2) for o in prepared.by_link()])
+        """Each sample by the first of the recipe's anatomies that is assessable, or by the last.
+
+        Samples that are so already, by these rules, or have one anatomy alone, stay as they are.
+        """
+        settled = f"by the first of more than {least_mm2} mm2"
+        if prepared.store.each == 1 or prepared.once(settled, self, lambda: False):
+            return prepared
+        found = prepared.by_first([self.assessable(o, least_mm2) for o in prepared.by_link()])
+        found.once(settled, self, lambda: True)
+        return found
 
     def not_assessable(self, prepared: Prepared, least_mm2: float) -> dict[int, str]:
         """Why cases are not: number of the case -> words, before a colon the kind.
@@ -172,6 +120,9 @@ class Plausible:
 
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each sample is not plausible; "" where it is: ``(n,)``."""
+        return prepared.once("reasons", self, lambda: self._reasons(prepared))
+
+    def _reasons(self, prepared: Prepared) -> list[str]:
         said = [
             EMPTY
             if traits[_SPREAD] <= ONE_VALUE
@@ -179,15 +130,16 @@ class Plausible:
             for traits, link in zip(prepared.traits, prepared.link, strict=True)
         ]
         for link, alike in self.likeness.items():
-            for row in np.flatnonzero(prepared.link == link).tolist():
-                said[row] = said[row] or alike.reason(prepared, row)
+            rows = np.flatnonzero(prepared.link == link)
+            for row, reason in zip(rows.tolist(), alike.reasons(prepared.at(rows)), strict=True):
+                said[row] = said[row] or reason
         return said
 
     def _reason(self, traits: Traits, limits: Mapping[str, Limits]) -> str:
         """In words, the trait that is farthest outside; or those that are near a limit together."""
         values = {name: float(traits[TRAITS.index(name)]) for name in limits}
         far = {
-            name: _distance(value, limits[name], RULES[name])
+            name: distance(value, limits[name], RULES[name])
             for name, value in values.items()
             if not np.isnan(value)
         }
@@ -248,7 +200,7 @@ def _limits(
     columns = given.traits[rows].astype(np.float64).T
     known = {name: columns[TRAITS.index(name)] for name in rules}
     known = {name: values[np.isfinite(values)] for name, values in known.items()}
-    found = {n: _limit(v, rules[n]) for n, v in known.items() if len(v) >= FEWEST}
+    found = {n: limit_of(v, rules[n]) for n, v in known.items() if len(v) >= FEWEST}
     if nuisance is None:
         return found
     alike = Plausible(dict.fromkeys(np.unique(given.link[rows]).tolist(), found))
@@ -262,39 +214,12 @@ def _limits(
     moved = some.showing(acquired(some.batch(slice(None)), nuisance, rng)).traits
     for name, known_limits in list(found.items()):
         values = moved[:, TRAITS.index(name)].astype(np.float64)
-        scaled = _scaled(values[np.isfinite(values)], rules[name])
-        if not len(scaled):
+        seen = scaled(values[np.isfinite(values)], rules[name])
+        if not len(seen):
             continue
-        least, centre, most = np.quantile(scaled, (0.01, 0.5, 0.99))
+        least, centre, most = np.quantile(seen, (0.01, 0.5, 0.99))
         ends = [end + SLACK * (end - centre) for end in (least, most)]
         least, most = np.exp(ends) if rules[name].log else ends
         low, high = min(known_limits.low, float(least)), max(known_limits.high, float(most))
         found[name] = known_limits._replace(low=low, high=high)
     return found
-
-
-def _limit(values: Traits, rule: Rule) -> Limits:
-    scaled = _scaled(values, rule)
-    low, middle, high = np.quantile(scaled, (TAIL, 0.5, 1 - TAIL))
-    below, above = (np.log(far) if rule.log else far for far in (rule.below, rule.above))
-    lowest = min(low - BEYOND * (middle - low), middle - below)
-    highest = max(high + BEYOND * (high - middle), middle + above)
-    bounds = (np.exp(lowest), np.exp(highest)) if rule.log else (lowest, highest)
-    most = rule.most if 1.5 * np.quantile(values, 1 - TAIL) < rule.most else NEVER
-    highest = min(max(bounds[1], rule.fine), most)
-    return Limits(float(bounds[0]), float(np.median(values)), float(highest))
-
-
-def _scaled(values: Traits, rule: Rule) -> Traits:
-    return np.log(np.maximum(values, 1e-9)) if rule.log else values
-
-
-def _distance(value: float, limits: Limits, rule: Rule) -> float:
-    """0 at the given class's median, 1 at a limit; 0 where there is none on this side."""
-    bound = limits.low if value < limits.middle else limits.high
-    if np.isinf(bound) or (rule.log and bound <= 0):
-        return 0.0
-    at, middle, end = value, limits.middle, bound
-    if rule.log:
-        at, middle, end = (float(np.log(max(one, 1e-9))) for one in (at, middle, end))
-    return (at - middle) / (end - middle) if end != middle else float(at != middle)

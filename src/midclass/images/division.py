@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from midclass.errors import InputError
 from midclass.images.case import Case, across_parts
 from midclass.images.cohort import Cohort
@@ -12,24 +14,31 @@ from midclass.images.duplicates import Duplicate
 TRAIN, TEST = "train", "test"
 
 
-def divided(cases: Sequence[Case], test: float, seed: int) -> list[str]:
+def divided(cases: Sequence[Case], test: float, seed: int, positives: int = 0) -> list[str]:
     """The part of each case.
 
-    A patient with any case of the target class is tested with, and so is a share of the others,
-    drawn at random. A case without a label is in no part.
+    A patient with any case of the target class is tested with, but for a few who may be learned
+    from, and so is a share of the others, all drawn at random. A case without a label is in no
+    part.
 
     Args:
         cases: of known and unknown class.
         test: share of the patients without the target class to test with; 0 for none.
         seed: of the draw; the order of the cases does not matter.
+        positives: patients with the target class to learn from; with one seed the fewer are among
+            the more.
 
     Raises:
         InputError: there are too few patients to divide.
     """
-    target = {case.patient_id for case in cases if case.label == 1}
-    given = Cohort(
-        tuple(case for case in cases if case.label == 0 and case.patient_id not in target)
-    )
+    ill = sorted({case.patient_id for case in cases if case.label == 1})
+    if positives >= max(len(ill), 1):
+        raise InputError(
+            f"{positives} patients of the target class to learn from leave none to test with, "
+            f"there are {len(ill)}; ask for fewer"
+        )
+    target = {ill[k] for k in np.random.default_rng(seed).permutation(len(ill))[positives:]}
+    given = Cohort(tuple(case for case in cases if case.label == 0 and case.patient_id not in ill))
     tested = target
     if test and len(given):
         if len(given.patients) < 2:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midclass.types import ImageBatch
 
 
+Found = TypeVar("Found")
 Rows: TypeAlias = Sequence[int] | NDArray[np.generic] | slice
 """Which of the samples."""
 
@@ -36,6 +37,8 @@ class Prepared:
         rows: int ``(n,)``: the row of each sample in the store.
         case_index: int ``(n,)``: the row in ``cases`` of each sample.
         failed: the other cases, with the reason.
+
+    What is found of samples again and again is found ``once``; nobody writes into them.
     """
 
     cases: Cohort
@@ -43,6 +46,9 @@ class Prepared:
     rows: NDArray[np.intp]
     case_index: NDArray[np.intp]
     failed: tuple[tuple[Case, str], ...] = ()
+    _found: dict[str, tuple[object, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -50,6 +56,17 @@ class Prepared:
 
     def __repr__(self) -> str:
         return f"Prepared({len(self)} samples of {self.cases!r}, {len(self.failed)} failed)"
+
+    def once(self, what: str, whose: object, find: Callable[[], Found]) -> Found:
+        """What an owner finds of these samples, found the first time that it is asked for.
+
+        The last owner's is kept. It must not hold the samples themselves, which would then stay
+        in memory.
+        """
+        if what not in self._found or self._found[what][0] is not whose:
+            self._found[what] = whose, find()
+        found: Found = self._found[what][1]
+        return found
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ class Asked:
     patients: str = "header"
     key: Path | None = None
     test: float | None = None
+    positives: int = 0
     repeats: int = 1
     divide: bool = False
     seed: int = 0
@@ -120,7 +121,8 @@ def run(
         write_rows(left_out, LEFT_OUT, [(one.called, one.reason) for one in found.left_out])
         write_rows(alike, ALIKE, [_names_of(pair) for pair in pairs])
         _tell(found, columns, pairs, left_out, alike)
-        _tell_next(found, folder, out, start, columns)
+        root = f" --root {folder}" if start is None else ""
+        _tell_next(found, out, root, columns, asked.positives)
         answer({"manifest": out, "left_out": left_out, "duplicates": alike}, alike=len(pairs))
         answer(**_counts(found, columns))
     return not any(one.failed for one in found.left_out)
@@ -212,15 +214,15 @@ def _divided(found: Inventory, asked: Asked) -> tuple[Inventory, dict[str, list[
     if all(case.label is None for case in cases):
         return found, {}
     if any(case.part for case in cases) and not asked.divide:
+        if asked.positives:
+            raise InputError("--positives needs --divide: folders called train and test divide")
         refuse_patients_across(cases)
         return found, {"split": [case.part for case in cases]}
     target = any(case.label == 1 for case in cases)
     test = (USUAL if target else 0) if asked.test is None else asked.test
-    if asked.repeats == 1:
-        return found, {"split": divided(cases, test, asked.seed)}
+    names = ["split"] if asked.repeats == 1 else [f"repeat_{k}" for k in range(asked.repeats)]
     return found, {
-        f"repeat_{number}": divided(cases, test, asked.seed + number)
-        for number in range(asked.repeats)
+        name: divided(cases, test, asked.seed + k, asked.positives) for k, name in enumerate(names)
     }
 
 
@@ -280,7 +282,7 @@ def _counts(found: Inventory, parts: Mapping[str, Sequence[str]]) -> dict[str, A
 
 
 def _tell_next(
-    found: Inventory, folder: Path, out: Path, start: str | None, parts: Mapping[str, Sequence[str]]
+    found: Inventory, out: Path, root: str, parts: Mapping[str, Sequence[str]], positives: int
 ) -> None:
     if found.in_path:
         note(
@@ -288,9 +290,9 @@ def _tell_next(
             "number; score tables name these by a hash, but the manifest has to name the files: "
             "rename them, or keep it to yourself"
         )
-    root = f" --root {folder}" if start is None else ""
     split = "" if "split" in parts or not parts else " --split repeat_0"
     labels = {case.label for case in found.cases}
     command = "fit RECIPE" if 0 in labels else "score DETECTOR"
     say(f"{'saved':<16} {out}")
-    say(f"{'next':<16} midclass {command} --cohort {out}{split}{root}")
+    few = f" --positives {positives}" if positives else ""
+    say(f"{'next':<16} midclass {command} --cohort {out}{split}{root}{few}")

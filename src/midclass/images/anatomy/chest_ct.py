@@ -16,6 +16,7 @@ from midclass.images.anatomy.base import (
     air_and_tissue,
     convex_hull,
     grey_of,
+    reaching,
 )
 
 _AIR = 0.55
@@ -98,9 +99,7 @@ def _enclosed(dark: Mask) -> Mask:
     slices = dark if dark.ndim == 3 else dark[None]
     inside = np.empty_like(slices)
     for plane, out in zip(slices, inside, strict=True):
-        labels, _ = ndi.label(plane)
-        outside = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
-        out[:] = plane & ~np.isin(labels, outside[outside > 0])
+        out[:] = plane & ~reaching(plane)
     return inside.reshape(dark.shape)
 
 

@@ -11,8 +11,10 @@ from midclass.images.anatomy.base import (
     Spacing,
     convex_hull,
     enlarge,
+    filled,
     grey_of,
     largest,
+    reaching,
     shrink,
 )
 
@@ -52,7 +54,7 @@ def retina(pixels: Pixels, spacing_mm: Spacing) -> Mask:
 def _field(bright: Pixels) -> Mask:
     """The same on the grid."""
     rim = max(2, round(_RIM * max(bright.shape)))
-    page = _reaching(bright >= _WHITE, corners=True)
+    page = reaching(bright >= _WHITE, corners=True)
     bright = np.where(ndi.binary_dilation(page, iterations=rim), 0, bright)
     smooth = ndi.gaussian_filter(bright, 1.0)
     around = np.ones(bright.shape, bool)
@@ -68,14 +70,6 @@ def _field(bright: Pixels) -> Mask:
         glow = _GLOW * (float(np.median(smooth[field])) - level)
         field = smooth > level + max(_FAINT, glow)
     width = max(2, round(_TAB * max(bright.shape)))
-    opened = ndi.binary_opening(~_reaching(~field), np.ones((width, width), bool))
+    opened = ndi.binary_opening(filled(field), np.ones((width, width), bool))
     found = convex_hull(largest(opened))
     return found if found.mean() > _FIELD else np.zeros(found.shape, bool)
-
-
-def _reaching(mask: Mask, *, corners: bool = False) -> Mask:
-    """The parts of a mask that reach the image's border, or one of its corners."""
-    labels, _ = ndi.label(mask)
-    sides = [labels[0], labels[-1], labels[:, 0], labels[:, -1]]
-    reached = np.concatenate([side[[0, -1]] if corners else side for side in sides])
-    return np.asarray(np.isin(labels, reached[reached > 0]))

@@ -13,6 +13,7 @@ from midclass.images.anatomy.base import (
     Spacing,
     disc,
     enlarge,
+    filled,
     grey_of,
     largest,
     shrink,
@@ -55,7 +56,7 @@ def _with_ventricles(mask: Mask, spacing_mm: Spacing) -> Mask:
 
     Bone of the skull base stays a hole: it is nearer to the wall.
     """
-    whole = ndi.binary_fill_holes(mask)
+    whole = filled(mask)
     labels, count = ndi.label(whole & ~mask)
     if not count:
         return mask
@@ -80,7 +81,7 @@ def intracranial_by_bone(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     grey = grey_of(pixels, spacing_mm, "intracranial_by_bone", (2,))
     coarse, spacing = shrink(grey, spacing_mm, 1.0)
     mask = np.zeros(coarse.shape, bool)
-    head = ndi.binary_fill_holes(largest(coarse > 0.1))
+    head = filled(largest(coarse > 0.1))
     for box in ndi.find_objects(head.astype(np.int8)):
         mask[box] = _inside_skull(coarse[box], head[box], spacing)
     return enlarge(mask, grey.shape, spacing_mm, 1.0)
@@ -100,8 +101,8 @@ def _inside_skull(grey: Pixels, head: Mask, spacing: Spacing) -> Mask:
         if core.any():
             steps = math.ceil(radius / min(spacing)) + 1
             grown = ndi.binary_dilation(core, np.ones((3, 3)), steps, mask=soft)
-            filled = _fill(grown, grey, math.prod(spacing))
-            solid = ndi.binary_opening(filled, disc(radius, spacing)) | (filled & core)
+            full = _fill(grown, grey, math.prod(spacing))
+            solid = ndi.binary_opening(full, disc(radius, spacing)) | (full & core)
             return np.asarray(solid)
     return np.zeros(grey.shape, bool)
 
@@ -134,16 +135,16 @@ def _brain_parts(
 
 def _fill(mask: Mask, grey: Pixels, pixel_mm2: float) -> Mask:
     """Fill holes, but not with bone (temporal bone and its air cells, clinoids, sella)."""
-    hole = ndi.binary_fill_holes(mask) & ~mask
+    hole = filled(mask) & ~mask
     labels, _ = ndi.label(hole)
     count = np.bincount(labels.ravel())
     air = np.bincount(labels.ravel(), weights=(grey < 0.03).ravel()) / count
     bone = np.bincount(labels.ravel(), weights=(grey >= _BONE).ravel()) / count
-    filled = (count * pixel_mm2 < 400) | (air < 0.1) | (bone < 0.1)
+    tissue = (count * pixel_mm2 < 400) | (air < 0.1) | (bone < 0.1)
     clipped = np.bincount(labels.ravel(), weights=(grey >= _CLIPPED).ravel()) * pixel_mm2
     island = hole & (clipped > 15)[labels]
     rim = ndi.binary_dilation(island, np.ones((3, 3)))  # bone and brain in one pixel
-    return np.asarray((mask | (hole & filled[labels])) & ~rim)
+    return np.asarray((mask | (hole & tissue[labels])) & ~rim)
 
 
 def _enclosure(bone: Mask, spacing: Spacing) -> Pixels:

@@ -108,8 +108,15 @@ def _network(name: str) -> nn.Module:
 
 def _put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
     """What was seen of the square, on the grid of the image; far below 0 outside the square."""
-    step = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
-    at = [(np.arange(shape[i]) + 0.5 - box[i]) / step[i] - 0.5 for i in (0, 1)]
-    grid = np.meshgrid(*at, indexing="ij")
-    found: Pixels = ndi.map_coordinates(seen, grid, order=1, mode="constant", cval=OUTSIDE)
+    steps = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
+    offsets = [(0.5 - start) / step - 0.5 for start, step in zip(box[:2], steps, strict=True)]
+    found: Pixels = ndi.affine_transform(
+        seen,
+        [1 / step for step in steps],
+        offsets,
+        output_shape=shape,
+        order=1,
+        mode="constant",
+        cval=OUTSIDE,
+    )
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, foreground
+from midclass.images.anatomy.base import Mask, Pixels, Spacing, filled, foreground, reaching
 
 _AROUND_MM = 25.0
 """Bone is brighter than the mean of the limb over about twice this width."""
@@ -53,7 +53,7 @@ def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     labels, _ = ndi.label(closed & limb)
     sizes = np.bincount(labels.ravel()) * math.prod(spacing_mm)
     sizes[0] = 0
-    found = ndi.binary_fill_holes((sizes >= _LEAST_MM2)[labels]) & limb
+    found = filled((sizes >= _LEAST_MM2)[labels]) & limb
     return np.asarray(found) if found.any() else limb
 
 
@@ -62,9 +62,7 @@ def _shutters(grey: Pixels, spacing_mm: Spacing) -> Mask:
     width = [max(3, round(3.0 / s)) for s in spacing_mm]
     mean = ndi.uniform_filter(grey, width)
     spread = np.sqrt(np.maximum(ndi.uniform_filter(grey * grey, width) - mean * mean, 0))
-    labels, _ = ndi.label((spread < 0.004) & (grey > 0.6))
-    edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
-    even = np.isin(labels, edge[edge > 0])
+    even = reaching((spread < 0.004) & (grey > 0.6))
     if not even.any():
         return even
     return np.asarray(ndi.distance_transform_edt(~even, sampling=spacing_mm) <= _PENUMBRA_MM)
