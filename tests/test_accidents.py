@@ -114,6 +114,12 @@ app.main()
 """
 
 
+def as_in_a_terminal() -> None:
+    """Signals as a command finds them there, also where ``nohup`` or ``&`` lets them be ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_command_that_is_asked_to_end_removes_what_is_half_made(tmp_path, name):
@@ -124,7 +130,7 @@ def test_a_command_that_is_asked_to_end_removes_what_is_half_made(tmp_path, name
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(midclass.__file__).parents[1])},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=as_in_a_terminal,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
