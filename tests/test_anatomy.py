@@ -17,6 +17,7 @@ from makers import dice
 from midclass import InputError
 from midclass.images import anatomy
 from midclass.images.anatomy.base import filled, opened, reaching, without_specks
+from midclass.images.anatomy.learned import cut_out, put_back
 
 PLANAR = ["breast", "intracranial", "lungs", "retina"]
 CT_SPACING = (235 / 160, 235 / 160)
@@ -100,6 +101,15 @@ def test_what_reaches_the_border_is_what_grows_from_there(mask, corners):
         start[[0, -1]] = start[:, [0, -1]] = True
     grown = ndi.binary_propagation(start & mask, mask=mask)
     np.testing.assert_array_equal(reaching(mask, corners=corners), grown)
+
+
+def test_what_was_cut_out_lies_where_it_was_when_it_is_put_back():
+    y, x = np.mgrid[:300, :260].astype(np.float32)
+    box = (-20.0, 10.0, 330.0, 360.0)
+    for ramp in (y, x):
+        back = put_back(cut_out(ramp, box), box, ramp.shape)
+        np.testing.assert_allclose(back[10:-10, 20:-10], ramp[10:-10, 20:-10], atol=0.1)
+        assert (back[:, :10] < 0).all()  # outside of the square
 
 
 def test_a_frame_is_dropped_with_the_specks_unless_there_is_nothing_else():

@@ -294,6 +294,20 @@ def test_a_division_cuts_no_patient_and_learns_from_as_few_of_the_target_class_a
     assert (tested == 0) if test == 0 else abs(tested - test * len(given_alone)) <= 1
 
 
+def test_the_fewer_to_learn_from_are_among_the_more() -> None:
+    cases = [Case(str(n), Path(str(n)), int(n < 20), f"p{n}") for n in range(30)]
+    learned = [
+        {
+            case.case_id
+            for case, part in zip(cases, divided(cases, 0.2, 1, positives), strict=True)
+            if case.label == 1 and part == "train"
+        }
+        for positives in (0, 3, 4, 19)
+    ]
+    assert [len(some) for some in learned] == [0, 3, 4, 19]
+    assert learned[1] < learned[2] < learned[3]
+
+
 def test_repeats_are_columns_as_in_studies_and_one_seed_gives_one_division(export: Path) -> None:
     ris()
     made(f"pacs {BY_RIS} --repeats 2 --seed 3 --duplicates skip")

@@ -47,7 +47,7 @@ def seen_by(name: str, grey: Pixels, spacing_mm: Spacing) -> Pixels:
     shown = torch.from_numpy(cut_out(grey, box))[None, None]
     with torch.inference_mode():
         seen = _network(name)(scaled(shown))[0, 0].numpy()
-    return _put_back(seen, box, grey.shape)
+    return put_back(seen, box, grey.shape)
 
 
 def square_around(grey: Pixels, spacing_mm: Spacing, margin: float = MARGIN) -> Box | None:
@@ -106,7 +106,7 @@ def _network(name: str) -> nn.Module:
     return network.eval()
 
 
-def _put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
+def put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
     """What was seen of the square, on the grid of the image; far below 0 outside the square."""
     steps = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
     offsets = [(0.5 - start) / step - 0.5 for start, step in zip(box[:2], steps, strict=True)]
