@@ -9,6 +9,7 @@ the mask stayed that of the untouched image*. So they find the organ, whatever i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -68,12 +69,10 @@ def square_around(grey: Pixels, spacing_mm: Spacing, margin: float = MARGIN) -> 
 
 def cut_out(grey: Pixels, box: Box) -> Pixels:
     """The square of an image ``(SIDE, SIDE)``, black beyond the image."""
-    step = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
-    smooth = ndi.uniform_filter(grey, [max(1, round(one)) for one in step])
-    at = [box[i] + (np.arange(SIDE) + 0.5) * step[i] - 0.5 for i in (0, 1)]
-    grid = np.meshgrid(*at, indexing="ij")
-    found: Pixels = ndi.map_coordinates(smooth, grid, order=1, mode="constant", prefilter=False)
-    return found
+    steps, starts = _grid(box)
+    smooth = ndi.uniform_filter(grey, [max(1, round(step)) for step in steps])
+    offsets = [start + 0.5 * step - 0.5 for start, step in zip(starts, steps, strict=True)]
+    return _resampled(smooth, steps, offsets, (SIDE, SIDE), 0.0)
 
 
 def scaled(images: Tensor) -> Tensor:
@@ -108,15 +107,25 @@ def _network(name: str) -> nn.Module:
 
 def put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
     """What was seen of the square, on the grid of the image; far below 0 outside the square."""
-    steps = (box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE
-    offsets = [(0.5 - start) / step - 0.5 for start, step in zip(box[:2], steps, strict=True)]
+    steps, starts = _grid(box)
+    offsets = [(0.5 - start) / step - 0.5 for start, step in zip(starts, steps, strict=True)]
+    return _resampled(seen, [1 / step for step in steps], offsets, shape, float(OUTSIDE))
+
+
+def _grid(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Pixels of the image from one of the square to the next, and where the square begins."""
+    return ((box[2] - box[0]) / SIDE, (box[3] - box[1]) / SIDE), box[:2]
+
+
+def _resampled(
+    values: Pixels,
+    steps: Sequence[float],
+    offsets: Sequence[float],
+    shape: tuple[int, ...],
+    beyond: float,
+) -> Pixels:
+    """Linear between the pixels at ``offset + step * i``; ``beyond`` outside of them."""
     found: Pixels = ndi.affine_transform(
-        seen,
-        [1 / step for step in steps],
-        offsets,
-        output_shape=shape,
-        order=1,
-        mode="constant",
-        cval=OUTSIDE,
+        values, steps, offsets, output_shape=shape, order=1, mode="constant", cval=beyond
     )
     return found
