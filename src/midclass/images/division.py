@@ -31,13 +31,13 @@ def divided(cases: Sequence[Case], test: float, seed: int, positives: int = 0) -
     Raises:
         InputError: there are too few patients to divide.
     """
-    ill = sorted({case.patient_id for case in cases if case.label == 1})
+    ill = {case.patient_id for case in cases if case.label == 1}
     if positives >= max(len(ill), 1):
         raise InputError(
             f"{positives} patients of the target class to learn from leave none to test with, "
             f"there are {len(ill)}; ask for fewer"
         )
-    target = {ill[k] for k in np.random.default_rng(seed).permutation(len(ill))[positives:]}
+    target = set(np.random.default_rng(seed).permutation(sorted(ill))[positives:].tolist())
     given = Cohort(tuple(case for case in cases if case.label == 0 and case.patient_id not in ill))
     tested = target
     if test and len(given):
