@@ -253,6 +253,13 @@ def started(
     return Forked(child, out, err)
 
 
+def as_in_a_terminal() -> None:
+    """Signals as a command finds them there, also where ``nohup`` or ``&`` lets them be ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(name, signal.SIG_DFL)
+
+
 def _become(
     arguments: Sequence[str], folder: Path, environment: dict[str, str], out: IO[str], err: IO[str]
 ) -> NoReturn:
@@ -268,9 +275,7 @@ def _become(
         sys.argv = ["midclass", *arguments]
         warnings.resetwarnings()
         forkserver._forkserver.__init__()  # that of this one is no child of the new process
-        for name in (signal.SIGINT, signal.SIGTERM):
-            default = name == signal.SIGTERM
-            signal.signal(name, signal.SIG_DFL if default else signal.default_int_handler)
+        as_in_a_terminal()
         from midclass.cli.app import main
 
         main()

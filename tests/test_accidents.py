@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import midclass
-from makers import phantom_folder, started, tiny_phantoms, trained
+from makers import as_in_a_terminal, phantom_folder, started, tiny_phantoms, trained
 from midclass import InputError
 from midclass.cli.commands import fit, shown
 from midclass.cli.commands.source import Source
@@ -112,12 +112,6 @@ app.app.command()(wait)
 sys.argv = ["midclass", "wait", sys.argv[1]]
 app.main()
 """
-
-
-def as_in_a_terminal() -> None:
-    """Signals as a command finds them there, also where ``nohup`` or ``&`` lets them be ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @posix
