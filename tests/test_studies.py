@@ -20,7 +20,17 @@ THREE = STUDIES / "three_tasks"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "study",
-    ["first", "ablation", "nuisance", "three_tasks", "few", "witnesses", "shipped", "tiles"],
+    [
+        "first",
+        "ablation",
+        "nuisance",
+        "three_tasks",
+        "few",
+        "witnesses",
+        "shipped",
+        "tiles",
+        "transfer",
+    ],
 )
 def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
     table = [sys.executable, str(STUDIES / study / "table.py"), "--check"]

@@ -1,4 +1,4 @@
-"""Put this study's overview, and what local normals do for the promise, into docs/results.md."""
+"""Put this study's overview into README.md, and with what local normals do into docs/results.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from midclass.files import fill_blocks
 from midclass.study.markdown import page_command, table
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parents[1] / "docs" / "results.md"
+README, RESULTS = HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md"
 MAX_FPR, SITES, SEED = 0.05, 500, 0
 LOCAL = (20, 40, 80)
 """Patients with a normal radiograph each, whose scores set the threshold anew."""
@@ -61,9 +61,13 @@ def percent(share: float) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """The page with its tables as the scores on disk have them."""
-    blocks = {"shipped": overview(), "sites": sites()}
-    return {RESULTS: fill_blocks(RESULTS.read_text(encoding="utf-8"), blocks)}
+    """The pages with their tables as the scores on disk have them."""
+    first = {"shipped": overview()}
+    blocks = {README: first, RESULTS: first | {"sites": sites()}}
+    return {
+        page: fill_blocks(page.read_text(encoding="utf-8"), of_page)
+        for page, of_page in blocks.items()
+    }
 
 
 def main() -> int:

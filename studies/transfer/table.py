@@ -1,0 +1,52 @@
+"""Put a row for each collection, ours beside the best of the others, into README and results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from midclass import ScoreTable
+from midclass.evaluation.report import auroc_of
+from midclass.files import fill_blocks
+from midclass.study.file import Study
+from midclass.study.markdown import figure, page_command, table
+
+HERE = Path(__file__).resolve().parent
+PAGES = (HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md")
+OURS = ("middle_class", "middle_class_control", "knowledge")
+"""With knowledge and without; the last is a part of the first, and beside the point here."""
+
+
+def figures() -> str:
+    """AUROC of each collection, mean over the repeats."""
+    study = Study.load(HERE / "study.yaml")
+    rows = []
+    for task in study.tasks:
+        found = {name: _mean(task, name, study.repeats) for name in study.detectors_of(task)}
+        best = max(found.keys() - set(OURS), key=lambda name: found[name])
+        ours, control = (figure(found[name], 2) for name in OURS[:2])
+        other = f"{figure(found[best], 2)} ({study.title(best)})"
+        rows.append([study.task_title(task), f"**{ours}**", control, other])
+    return table(["", "middle classes", "without knowledge", "best published method"], rows)
+
+
+def _mean(task: str, detector: str, repeats: int) -> float:
+    files = [HERE / "scores" / task / detector / f"{repeat}.csv" for repeat in range(repeats)]
+    return float(np.mean([auroc_of(ScoreTable.read(file)) for file in files]))
+
+
+def pages() -> dict[Path, str]:
+    """The pages with the table as the scores on disk have it."""
+    blocks = {"transfer": figures()}
+    return {page: fill_blocks(page.read_text(encoding="utf-8"), blocks) for page in PAGES}
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them."""
+    return page_command(__doc__, pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
