@@ -15,7 +15,7 @@ from torch.nn import functional
 from makers import discs, seeded, trained_recipe
 from midclass import ImageBatch, InputError, MiddleClassDetector, load_detector, prepare_array
 from midclass.detectors.image_scores import BY_HEADS, NAMES, log_odds, top_change
-from midclass.detectors.middle_class import look
+from midclass.detectors.judge import look
 from midclass.evaluation.metrics import auroc
 from midclass.training.heads import Heads, KnowledgeNetworks
 from midclass.training.networks import Network

@@ -17,7 +17,7 @@ from midclass import prepare_array as prepared
 from midclass.detectors.baselines._features import Scale, network_maps
 from midclass.detectors.baselines._patches import PatchMemory
 from midclass.detectors.baselines.patchcore import PatchCore
-from midclass.detectors.middle_class import look, raw_scores
+from midclass.detectors.judge import look, raw_scores
 from midclass.evaluation.metrics import auroc
 
 pytestmark = pytest.mark.usefixtures("coarse_maps")

@@ -20,7 +20,7 @@ import torch
 from midclass import Cohort, MiddleClassDetector, Recipe, prepare
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.image_scores import Combination
-from midclass.detectors.middle_class import Choice
+from midclass.detectors.judge import Choice
 from midclass.detectors.parts import HELD_OUT
 
 HERE = Path(__file__).resolve().parent

@@ -25,7 +25,7 @@ from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
 from midclass.detectors.baselines.one_class_svm import OneClassSVM
 from midclass.detectors.baselines.patchcore import PatchCore
-from midclass.detectors.middle_class import look, raw_scores
+from midclass.detectors.judge import look, raw_scores
 from midclass.detectors.parts import parted
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,10 @@ from torch import Tensor, nn
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines._features import feature_network
 from midclass.detectors.held_out import held_out_middles, often_acquired
-from midclass.detectors.image_scores import (
-    BY_HEADS,
-    CLEARLY,
-    NAMES,
-    USABLE,
-    Combination,
-    GivenClass,
-    log_odds,
-    top_change,
-)
+from midclass.detectors.image_scores import CLEARLY, USABLE, Combination, GivenClass
+from midclass.detectors.judge import Judge, look, raw_columns, raw_scores
+from midclass.detectors.known import KnownCases
 from midclass.detectors.novelty import Novelty
-from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.training.heads import Heads, KnowledgeNetworks
@@ -34,7 +25,6 @@ from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import (
     Network,
-    Output,
     refuse_other_size,
     seeded,
     under,
@@ -46,8 +36,6 @@ from midclass.types import ImageBatch
 
 REFERENCE = 600
 """Given-class training images whose features say where the given class lies."""
-KEPT_MAPS = 16
-"""Batches whose maps are kept from one checkpoint to the next: 300 MB of images of 160 px."""
 
 
 class MiddleClassDetector(Detector):
@@ -62,7 +50,7 @@ class MiddleClassDetector(Detector):
     little more than the largest: knowledge is blind to what was not described, and novelty to what
     photographs do not show.
     No target label enters, unless a few ``positives`` are given: then they are one class more to
-    learn.
+    learn, and a fourth witness compares a case with them, see ``KnownCases``.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
@@ -70,6 +58,7 @@ class MiddleClassDetector(Detector):
 
     takes_positives = True
     novelty_: Novelty | None = None
+    known_: KnownCases | None = None
 
     def learn(self, lesson: Lesson) -> None:
         """Train, then choose the checkpoint; see the class."""
@@ -105,7 +94,9 @@ class MiddleClassDetector(Detector):
         chosen = judge.choose(self.networks_)
         self.given_, self.combination_ = chosen.given, chosen.combination
         self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
-        self.novelty_ = self._novelty(lesson, judge.select)
+        self.novelty_, self.known_ = self._novelty(lesson, judge.select), None
+        if known is not None and self.novelty_ is not None:
+            self.known_ = KnownCases.of(self.novelty_, known, judge.select, lesson.seed)
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         """All witnesses together, and where any of them sees something."""
@@ -117,6 +108,8 @@ class MiddleClassDetector(Detector):
             unusual, where = self.novelty_(images, maps[1:])
             scores = np.logaddexp(scores, unusual)
             heat = torch.maximum(heat, where.to(heat.device))
+            if self.known_ is not None:
+                scores = self.known_(scores, self.novelty_.features(images, maps[1:]))
         return torch.from_numpy(scores), heat
 
     def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
@@ -129,6 +122,8 @@ class MiddleClassDetector(Detector):
         if self.novelty_ is not None:
             unusual, where = self.novelty_.traced(images, maps[1:])
             scores, heat = torch.logaddexp(scores, unusual), torch.maximum(heat, where)
+            if self.known_ is not None:
+                scores = self.known_.traced(scores, self.novelty_.features(images, maps[1:]))
         return scores, heat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -144,6 +139,8 @@ class MiddleClassDetector(Detector):
         if self.novelty_ is not None:
             remembered, facts["novelty"] = self.novelty_.state()
             tensors |= {f"novelty.{name}": value for name, value in remembered.items()}
+        if self.known_ is not None:
+            tensors["known.direction"], facts["known"] = self.known_.state()
         if heads is not None:
             tensors |= {f"heads.{name}": value for name, value in weights_of(heads).items()}
             facts["heads"] = heads.settings
@@ -165,6 +162,8 @@ class MiddleClassDetector(Detector):
             remembered = under("novelty.", tensors)
             self.novelty_ = Novelty.restored(remembered, facts["novelty"], self.device)
             pretrained = self.novelty_.network
+        if "known" in facts:
+            self.known_ = KnownCases.restored(tensors["known.direction"], facts["known"])
         if "heads" in facts:
             about = facts["heads"]
             heads = with_weights(lambda: Heads(**about), under("heads.", tensors), self.device)
@@ -204,84 +203,3 @@ class MiddleClassDetector(Detector):
         learned = train.batch(reference).to(self.device)
         normal = often_acquired(given, nuisance, rng)
         return Judge(acquired(learned, nuisance, rng), normal, middles)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How to score with a network, and how well that tells held-out operators apart."""
-
-    given: GivenClass
-    combination: Combination
-    figure: float
-    figures: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Chooses without labels: held-out given-class images against held-out operators."""
-
-    reference: ImageBatch
-    select: ImageBatch
-    middles: list[ImageBatch]
-    _maps: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
-
-    def choose(self, networks: nn.Module) -> Choice:
-        """How these networks score; its figure is the AUROC."""
-        given = GivenClass.of(_features(networks, self.reference))
-        normal = self._scores(networks, self.select, given)
-        middle = np.concatenate([self._scores(networks, each, given) for each in self.middles])
-        combination = Combination.of(normal, (NAMES + BY_HEADS)[: normal.shape[1]])
-        figures = combination.figures(normal, middle)
-        return Choice(given, combination, figures["+".join(combination.chosen)], figures)
-
-    def _scores(self, networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
-        """``raw_scores`` of images, whose pretrained maps are the same for every checkpoint."""
-        assert isinstance(networks, KnowledgeNetworks)
-        found = [np.empty((0, len(NAMES)))]
-        for number, part in enumerate(images.split(FORWARD_BATCH)):
-            maps = self._maps.get((id(images), number)) or networks.maps(part)
-            if len(self._maps) < KEPT_MAPS:
-                self._maps[id(images), number] = maps
-            found.append(raw_scores(look(networks, part, maps), part, given))
-        return np.concatenate(found[1:] or found)
-
-
-@torch.inference_mode()
-def look(
-    networks: nn.Module, batch: ImageBatch, maps: Sequence[Tensor] | None = None
-) -> list[Output]:
-    """What each network says in float32, the same of an image alone and in a batch.
-
-    Args:
-        networks: ``KnowledgeNetworks``.
-        batch: images.
-        maps: of the images, where they were made before.
-    """
-    networks.eval()
-    outputs: list[Output] = networks(batch, maps)
-    return outputs
-
-
-def raw_scores(outputs: Sequence[Output], batch: ImageBatch, given: GivenClass) -> FloatArray:
-    """``(n, 3)``, columns as ``image_scores.NAMES``; with heads ``(n, 5)``, then ``BY_HEADS``."""
-    columns = raw_columns(outputs, batch, given)
-    return np.stack([column.double().cpu().numpy() for column in columns], 1)
-
-
-def raw_columns(
-    outputs: Sequence[Output], batch: ImageBatch, given: GivenClass
-) -> Sequence[Tensor]:
-    """The columns of ``raw_scores``, ``(n,)`` each."""
-    own, *others = [
-        [log_odds(output.logits), top_change(output.change, batch.anatomy)] for output in outputs
-    ]
-    return [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
-
-
-def _features(networks: nn.Module, images: ImageBatch) -> Tensor:
-    """Of the own network, without a look by the others."""
-    networks.eval()
-    assert isinstance(networks, KnowledgeNetworks)
-    parts = images.split(FORWARD_BATCH)
-    with torch.inference_mode():
-        return torch.cat([networks.own(part.pixels).features for part in parts]).cpu()

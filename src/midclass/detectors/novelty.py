@@ -89,7 +89,7 @@ class Novelty:
             stages: ``network_maps`` of them, where they were made before.
         """
         stages = network_maps(self.network, images) if stages is None else stages
-        features = self.scale(pooled_features(stages, images).cpu()).float()
+        features = self.features(images, stages)
         scores, cells = self.patches.distances(stages, images)
         return torch.stack([nearest(features, self.memory), scores], 1).double().numpy(), cells
 
@@ -100,9 +100,16 @@ class Novelty:
         raw, cells = self.raw(images, stages)
         return self.units(raw), self.patches.heat(cells, images.spatial)
 
+    @torch.no_grad()
+    def features(self, images: ImageBatch, stages: Sequence[Tensor] | None = None) -> Tensor:
+        """Pooled features in units of their spread over the given class: ``(n, f)``."""
+        stages = network_maps(self.network, images) if stages is None else stages
+        pooled = pooled_features(stages, images).to(self.scale.mean.device)
+        return self.scale(pooled).float()
+
     def traced(self, images: ImageBatch, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The same as an exporter can follow it; scores are a tensor."""
-        features = self.scale(pooled_features(stages, images)).float()
+        features = self.features(images, stages)
         scores, cells = self.patches.traced(stages, images)
         both = [nearest_traced(features, self.memory), scores.double()]
         return self.units.traced(torch.stack(both, 1)), self.patches.heat(cells, images.spatial)

@@ -1,0 +1,108 @@
+"""Judge: chooses a checkpoint without labels, by what training has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from midclass.detectors.image_scores import (
+    BY_HEADS,
+    NAMES,
+    Combination,
+    GivenClass,
+    log_odds,
+    top_change,
+)
+from midclass.evaluation.ranking import FloatArray
+from midclass.training.heads import KnowledgeNetworks
+from midclass.training.lesson import FORWARD_BATCH
+from midclass.training.networks import Output
+from midclass.types import ImageBatch
+
+KEPT_MAPS = 16
+"""Batches whose maps are kept from one checkpoint to the next: 300 MB of images of 160 px."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to score with a network, and how well that tells held-out operators apart."""
+
+    given: GivenClass
+    combination: Combination
+    figure: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Chooses without labels: held-out given-class images against held-out operators."""
+
+    reference: ImageBatch
+    select: ImageBatch
+    middles: list[ImageBatch]
+    _maps: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
+
+    def choose(self, networks: nn.Module) -> Choice:
+        """How these networks score; its figure is the AUROC."""
+        given = GivenClass.of(_features(networks, self.reference))
+        normal = self._scores(networks, self.select, given)
+        middle = np.concatenate([self._scores(networks, each, given) for each in self.middles])
+        combination = Combination.of(normal, (NAMES + BY_HEADS)[: normal.shape[1]])
+        figures = combination.figures(normal, middle)
+        return Choice(given, combination, figures["+".join(combination.chosen)], figures)
+
+    def _scores(self, networks: nn.Module, images: ImageBatch, given: GivenClass) -> FloatArray:
+        """``raw_scores`` of images, whose pretrained maps are the same for every checkpoint."""
+        assert isinstance(networks, KnowledgeNetworks)
+        found = [np.empty((0, len(NAMES)))]
+        for number, part in enumerate(images.split(FORWARD_BATCH)):
+            maps = self._maps.get((id(images), number)) or networks.maps(part)
+            if len(self._maps) < KEPT_MAPS:
+                self._maps[id(images), number] = maps
+            found.append(raw_scores(look(networks, part, maps), part, given))
+        return np.concatenate(found[1:] or found)
+
+
+@torch.inference_mode()
+def look(
+    networks: nn.Module, batch: ImageBatch, maps: Sequence[Tensor] | None = None
+) -> list[Output]:
+    """What each network says in float32, the same of an image alone and in a batch.
+
+    Args:
+        networks: ``KnowledgeNetworks``.
+        batch: images.
+        maps: of the images, where they were made before.
+    """
+    networks.eval()
+    outputs: list[Output] = networks(batch, maps)
+    return outputs
+
+
+def raw_scores(outputs: Sequence[Output], batch: ImageBatch, given: GivenClass) -> FloatArray:
+    """``(n, 3)``, columns as ``image_scores.NAMES``; with heads ``(n, 5)``, then ``BY_HEADS``."""
+    columns = raw_columns(outputs, batch, given)
+    return np.stack([column.double().cpu().numpy() for column in columns], 1)
+
+
+def raw_columns(
+    outputs: Sequence[Output], batch: ImageBatch, given: GivenClass
+) -> Sequence[Tensor]:
+    """The columns of ``raw_scores``, ``(n,)`` each."""
+    own, *others = [
+        [log_odds(output.logits), top_change(output.change, batch.anatomy)] for output in outputs
+    ]
+    return [*own, given.distance(outputs[0].features), *(one for two in others for one in two)]
+
+
+def _features(networks: nn.Module, images: ImageBatch) -> Tensor:
+    """Of the own network, without a look by the others."""
+    networks.eval()
+    assert isinstance(networks, KnowledgeNetworks)
+    parts = images.split(FORWARD_BATCH)
+    with torch.inference_mode():
+        return torch.cat([networks.own(part.pixels).features for part in parts]).cpu()

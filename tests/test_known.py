@@ -1,0 +1,147 @@
+"""Known cases, a witness of its own: what a few images of the disease say beside the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from makers import discs, trained_recipe
+from midclass import MiddleClassDetector, Prepared, Recipe, load_detector
+from midclass import prepare_array as prepared
+from midclass.detectors.baselines.linear_probe import LinearProbe, Separation
+from midclass.detectors.judge import look, raw_scores
+from midclass.evaluation.metrics import auroc
+
+pytestmark = pytest.mark.usefixtures("coarse_maps")
+RECIPE = trained_recipe(pretrained="imagenet")
+
+
+def gritty(n: int, seed: int) -> NDArray[np.float32]:
+    """Discs with fine, faint grit, of which no operator of the recipe knows anything."""
+    grit = np.random.default_rng(seed).normal(0, 0.02, (n, 1, 32, 32))
+    images = discs(n, seed)
+    return (images + grit * (images > 0.25)).astype(np.float32).clip(0, 1)
+
+
+def of(images: NDArray[np.float32], recipe: Recipe = RECIPE, label: int = 0) -> Prepared:
+    name = "ill" if label else "well"
+    ids = [f"{name}{number}" for number in range(len(images))]
+    return prepared(images, recipe, spacing_mm=1.0, case_id=ids, patients=ids, label=label)
+
+
+@pytest.fixture(scope="module")
+def normals() -> Prepared:
+    return of(discs(60, seed=0))
+
+
+@pytest.fixture(scope="module")
+def known() -> Prepared:
+    return of(gritty(6, seed=3), label=1)
+
+
+@pytest.fixture(scope="module")
+def detector(normals: Prepared, known: Prepared) -> MiddleClassDetector:
+    fitted = MiddleClassDetector(RECIPE).fit(normals, positives=known, max_fpr=0.1)
+    assert isinstance(fitted, MiddleClassDetector)
+    return fitted
+
+
+@pytest.fixture(scope="module")
+def both() -> Prepared:
+    """As many of each, the given class first."""
+    return of(np.concatenate([discs(40, seed=5), gritty(40, seed=6)]))
+
+
+def found(scores: NDArray[np.float64]) -> float:
+    return auroc(np.repeat([0, 1], 40), scores)
+
+
+def others(detector: MiddleClassDetector, samples: Prepared) -> NDArray[np.float64]:
+    """What the witnesses say that the known cases are not compared by."""
+    batch = samples.batch(np.arange(len(samples)))
+    knows = detector.combination_(
+        raw_scores(look(detector.networks_, batch), batch, detector.given_)
+    )
+    assert detector.novelty_ is not None
+    both: NDArray[np.float64] = np.logaddexp(knows, detector.novelty_(batch)[0])
+    return both
+
+
+def test_a_few_known_cases_show_what_neither_recipe_nor_novelty_does(
+    detector: MiddleClassDetector, both: Prepared
+) -> None:
+    without, together = found(others(detector, both)), found(detector.score_samples(both))
+    assert together > 0.8
+    assert together > without + 0.15
+
+
+def test_the_more_are_known_the_more_they_say(
+    detector: MiddleClassDetector, both: Prepared, normals: Prepared
+) -> None:
+    assert detector.known_ is not None
+    assert detector.known_.weight == 6 / 26
+    batch = both.batch(np.arange(80))
+    assert detector.novelty_ is not None
+    features = detector.novelty_.features(batch)
+    raw = detector.known_.separation(features).numpy()
+    said = detector.known_.units(raw[:, None])
+    usual = others(detector, both)
+    np.testing.assert_allclose(
+        detector.score(batch)[0], np.log(np.exp(usual) + np.exp(said)) + 6 / 26 * said
+    )
+    assert abs(np.median(said[:40])) < 1  # in units of the given class
+    assert np.median(said[40:]) > 1
+
+
+def test_it_is_saved_and_loaded(
+    detector: MiddleClassDetector, both: Prepared, tmp_path: Path
+) -> None:
+    detector.save(tmp_path / "saved")
+    again = load_detector(tmp_path / "saved")
+    assert again.score_samples(both).tobytes() == detector.score_samples(both).tobytes()
+
+
+def test_who_learns_again_without_known_cases_forgets_them(
+    normals: Prepared, known: Prepared, both: Prepared
+) -> None:
+    short = MiddleClassDetector(trained_recipe(1, pretrained="imagenet"))
+    fresh = MiddleClassDetector(short.recipe).fit(normals, max_fpr=0.1)
+    short.fit(normals, positives=known, max_fpr=0.1).fit(normals, max_fpr=0.1)
+    assert short.known_ is None
+    assert short.score_samples(both).tobytes() == fresh.score_samples(both).tobytes()
+
+
+def test_without_a_pretrained_network_they_are_one_class_more_and_no_witness(
+    normals: Prepared, known: Prepared
+) -> None:
+    alone = MiddleClassDetector(trained_recipe(1))
+    alone.fit(normals, positives=known, max_fpr=0.1)
+    assert alone.known_ is None
+
+
+def test_a_linear_probe_tells_them_apart(
+    normals: Prepared, known: Prepared, both: Prepared
+) -> None:
+    probe = LinearProbe(RECIPE).fit(normals, positives=known, max_fpr=0.1)
+    assert found(probe.score_samples(both)) > 0.75
+
+
+def test_both_classes_weigh_the_same_however_few_are_known() -> None:
+    rng = torch.Generator().manual_seed(0)
+    given, ill = (torch.randn(40, 3, generator=rng).double() + shift for shift in (0, 1))
+    few = Separation.of(given, ill[:4])
+    middle = (given.mean(0) + ill[:4].mean(0)) / 2
+    assert abs(float(few(middle[None])[0])) < 0.5  # unweighed it is the log of a tenth
+    assert (few(given).median() < 0) & (few(ill).median() > 0)
+
+
+def test_an_image_alone_has_the_log_odds_it_has_among_others() -> None:
+    rng = torch.Generator().manual_seed(1)
+    features = torch.randn(50, 944, generator=rng)
+    separation = Separation.of(features[:40], features[40:] + 1)
+    alone = [float(separation(one[None])[0]) for one in features]
+    assert alone == separation(features).tolist()
