@@ -88,7 +88,7 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
     for expected in (
         "learned from     42 cases of 21 patients",
         "calibrated with  12 cases of 6 patients",
-        "checkpoint       step 8 of 8: no better than chance on held-out middle classes",
+        "checkpoint       step 8 of 8: no better than chance on middle classes of held-out",
         "at most 10.0% false alarms",
         f"saved            {folder}/told",
         f"midclass evaluate {folder}/told --cohort {folder}/manifest.csv",
@@ -114,12 +114,16 @@ def test_an_auroc_is_said_where_something_was_chosen_by_it(
             "validation": [0.5, best],
             "best": 1,
             "scores": {"log_odds": best},
+            "undescribed": 0.512,
         }
         tell_checkpoint(SimpleNamespace(history_=history))
         said.append(capsys.readouterr().out)
     assert "last checkpoint and all scores kept" in said[0]
     assert "AUROC" not in said[0]
-    assert "step 8 of 8, chosen without labels: AUROC 0.551 on held-out middle classes" in said[1]
+    assert (
+        "step 8 of 8, chosen without labels: AUROC 0.551 on middle classes of held-out patients"
+        in said[1]
+    )
     assert "scores alone     log odds 0.551" in said[1]
 
 

@@ -26,6 +26,7 @@ THREE = STUDIES / "three_tasks"
         "nuisance",
         "three_tasks",
         "few",
+        "judge",
         "witnesses",
         "shipped",
         "tiles",

@@ -16,7 +16,7 @@ KINDS = ("head", "chest", "breast")
 DETECTORS = (
     *("middle_class", "anatpaste", "autoencoder", "constrained", "cutpaste", "deep_svdd"),
     *("denoising_autoencoder", "feature_autoencoder", "ganomaly", "heads", "intensity"),
-    *("mahalanobis", "nearest_neighbour"),
+    *("linear_probe", "mahalanobis", "nearest_neighbour"),
     *("nsa", "one_class_svm", "padim", "patchcore", "pca", "perturbation", "reverse_distillation"),
     *("rotation", "simplenet", "supervised", "uncertainty_autoencoder"),
 )

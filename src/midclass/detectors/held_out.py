@@ -1,40 +1,55 @@
-"""Held out: images and knowledge that training has not seen, to choose with and without labels."""
+"""Held out: middle classes of images that training has not seen, to choose without labels."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 
 from midclass.errors import InputError
 from midclass.knowledge.acquisition import acquired
+from midclass.knowledge.base import Knowledge
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.recipe import Recipe
 from midclass.training.lesson import FORWARD_BATCH
 from midclass.types import ImageBatch
 
 
-def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> list[ImageBatch]:
-    """Middle classes of operators not in the recipe's knowledge, seen through the nuisance.
+def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> ImageBatch:
+    """The recipe's middle classes of images that training has not seen, through the nuisance.
 
     Args:
-        recipe: its ``held_out`` operators, or else its knowledge.
+        recipe: its knowledge.
         given: images of the given class, held out of training.
         rng: draws change and nuisance.
 
     Raises:
         InputError: no change is visible.
     """
-    operators = recipe.held_out_operators() or recipe.operators()
-    nuisance, middles = recipe.nuisance_operator(), []
+    operators = recipe.operators()
+    found = _middles(operators, recipe, given, rng)
+    if not len(found):
+        raise InputError(
+            f"middle_classes: {', '.join(operators)} left no visible change on the {len(given)} "
+            "images held out to choose with; use other operators, or more images"
+        )
+    return found
+
+
+def undescribed_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> ImageBatch:
+    """The same of the recipe's ``held_out`` operators, which training does not know; maybe none."""
+    return _middles(recipe.held_out_operators(), recipe, given, rng)
+
+
+def _middles(
+    operators: Mapping[str, Knowledge], recipe: Recipe, given: ImageBatch, rng: torch.Generator
+) -> ImageBatch:
+    nuisance, found = recipe.nuisance_operator(), [given[:0]]
     for operator in operators.values():
         middle = operator(given, rng)
         visible = middle.severity >= recipe.floor
-        middles.append(acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
-    if not sum(len(images) for images in middles):
-        raise InputError(
-            f"held_out: {', '.join(operators)} left no visible change on the {len(given)} "
-            "images held out to choose with; use other operators, or more images"
-        )
-    return middles
+        found.append(acquired(given.with_pixels(middle.pixels)[visible], nuisance, rng))
+    return ImageBatch.joined(found)
 
 
 def often_acquired(

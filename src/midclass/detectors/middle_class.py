@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
 from midclass.detectors.baselines._features import feature_network
-from midclass.detectors.held_out import held_out_middles, often_acquired
+from midclass.detectors.held_out import (
+    held_out_middles,
+    often_acquired,
+    undescribed_middles,
+)
 from midclass.detectors.image_scores import CLEARLY, USABLE, Combination, GivenClass
 from midclass.detectors.judge import Judge, look, raw_columns, raw_scores
 from midclass.detectors.known import KnownCases
@@ -41,8 +45,8 @@ REFERENCE = 600
 class MiddleClassDetector(Detector):
     """Knowledge-guided one-class classification.
 
-    Trains on K middle classes against the given class, then chooses the checkpoint with operators
-    and patients that training has not seen. Three witnesses see a case, the last two where the
+    Trains on K middle classes against the given class, then chooses the checkpoint with patients
+    whom training has not seen. Three witnesses see a case, the last two where the
     recipe names weights (``budget.pretrained``): a network of its own (mean of the log-odds of any
     middle class, the top of the change map and the distance in feature space, each in units of the
     given class); heads on the maps of a network that has only seen photographs (the first two); and
@@ -93,7 +97,12 @@ class MiddleClassDetector(Detector):
         self.networks_.load_state_dict(states[best])
         chosen = judge.choose(self.networks_)
         self.given_, self.combination_ = chosen.given, chosen.combination
-        self.history_ = {**asdict(history), "best": best, "scores": chosen.figures}
+        self.history_ = {
+            **asdict(history),
+            "best": best,
+            "scores": chosen.figures,
+            "undescribed": judge.on_undescribed(self.networks_, chosen),
+        }
         self.novelty_, self.known_ = self._novelty(lesson, judge.select), None
         if known is not None and self.novelty_ is not None:
             self.known_ = KnownCases.of(self.novelty_, known, judge.select, lesson.seed)
@@ -189,7 +198,7 @@ class MiddleClassDetector(Detector):
         return KnowledgeNetworks(own, pretrained, heads).to(self.device)
 
     def judge(self, train: Prepared, select: Prepared, seed: int) -> Judge:
-        """Held-out given-class images, and middle classes of operators not in the recipe.
+        """Held-out given-class images, and middle classes made of them.
 
         All are seen through the nuisance, so that where the given class lies in feature space, and
         how far its scores spread, contains the acquisitions of the hospitals to come.
@@ -199,7 +208,8 @@ class MiddleClassDetector(Detector):
         reference = self.assessable(train)
         reference = reference[torch.randperm(len(reference), generator=rng)[:REFERENCE].numpy()]
         given = select.batch(self.assessable(select)).to(self.device)
+        undescribed = undescribed_middles(self.recipe, given, rng)
         middles = held_out_middles(self.recipe, given, rng)
         learned = train.batch(reference).to(self.device)
         normal = often_acquired(given, nuisance, rng)
-        return Judge(acquired(learned, nuisance, rng), normal, middles)
+        return Judge(acquired(learned, nuisance, rng), normal, middles, undescribed)

@@ -173,18 +173,23 @@ def tell_checkpoint(detector: Detector) -> None:
         chosen = f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}"
         if "scores" in history and max(figures) <= USABLE:  # the method, which then keeps the last
             say(
-                f"{chosen}: no better than chance on held-out middle classes, by which nothing was "
-                "chosen: last checkpoint and all scores kept"
+                f"{chosen}: no better than chance on middle classes of held-out patients, by which "
+                "nothing was chosen: last checkpoint and all scores kept"
             )
             return
         say(
-            f"{chosen}, chosen without labels: AUROC {figures[best]:.3f} on held-out middle "
-            f"classes (last step: {figures[-1]:.3f})"
+            f"{chosen}, chosen without labels: AUROC {figures[best]:.3f} on middle classes of "
+            f"held-out patients (last step: {figures[-1]:.3f})"
         )
         alone = {name: area for name, area in history.get("scores", {}).items() if "+" not in name}
         if alone:
             said = ", ".join(f"{name.replace('_', ' ')} {area:.3f}" for name, area in alone.items())
             say(f"{'scores alone':<16} {said} (the same AUROC)")
+        if history.get("undescribed") is not None:
+            say(
+                f"{'not described':<16} AUROC {history['undescribed']:.3f} on what held_out "
+                "describes, which training does not know, before novelty has its say"
+            )
 
 
 def _duration(seconds: float) -> str:
