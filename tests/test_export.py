@@ -31,6 +31,7 @@ from midclass.detectors.export import HEAT, Equality, refuse_unable
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
 from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
+from midclass.detectors.known import KnownCases
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.novelty import Novelty
 from midclass.evaluation.cross_conformal import cross_conformal_scores
@@ -43,7 +44,7 @@ EXPORTED = {
     *("middle_class", "patchcore", "mahalanobis", "nearest_neighbour", "pca"),
     *("one_class_svm", "intensity", "autoencoder", "denoising_autoencoder"),
     *("uncertainty_autoencoder", "feature_autoencoder", "padim", "simplenet"),
-    *("reverse_distillation", "heads"),
+    *("reverse_distillation", "heads", "linear_probe"),
 }
 
 
@@ -73,6 +74,13 @@ def given_class(n: int, seed: int = 0) -> Prepared:
     prepared = prepare_array(makers.discs(n, seed), makers.trained_recipe())
     cases = tuple(replace(case, label=0) for case in prepared.cases)
     return replace(prepared, cases=Cohort(cases))
+
+
+def target_class(n: int) -> Prepared:
+    """Discs with a bright square."""
+    ids = [f"ill{row}" for row in range(n)]
+    pixels, recipe = makers.discs(n, 9, square=0.2), makers.trained_recipe()
+    return prepare_array(pixels, recipe, case_id=ids, patients=ids, label=1)
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1))
@@ -186,8 +194,9 @@ def learned() -> Callable[[str], Detector]:
 
     def get(name: str) -> Detector:
         if name not in known:
-            kind = detector_class(name)
-            known[name] = kind(makers.trained_recipe(steps=1)).fit(given_class(40), max_fpr=0.2)
+            detector = detector_class(name)(makers.trained_recipe(steps=1))
+            few = target_class(3) if detector.needs_positives else None
+            known[name] = detector.fit(given_class(40), positives=few, max_fpr=0.2)
         return known[name]
 
     return get
@@ -220,7 +229,8 @@ ON_MAPS = ["padim", "simplenet", "feature_autoencoder", "reverse_distillation", 
 
 
 @pytest.mark.parametrize(
-    "name", ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore", *ON_MAPS]
+    "name",
+    ["pca", "intensity", "one_class_svm", "mahalanobis", "patchcore", "linear_probe", *ON_MAPS],
 )
 def test_a_graph_says_of_images_what_the_detector_says(
     name: str, learned: Callable[[str], Detector]
@@ -249,6 +259,9 @@ def test_the_method_is_traced_with_all_its_witnesses(monkeypatch: pytest.MonkeyP
     detector.novelty_ = Novelty.of(pretrained, learning, [held_out], makers.seeded())
     detector.calibration_ = np.linspace(0, 3, 20)
     detector.max_fpr_, detector.threshold_ = 0.1, 2.5
+    assert_alike(detector, given_class(6, seed=5))
+    few = detector.images(target_class(3))
+    detector.known_ = KnownCases.of(detector.novelty_, few, held_out, seed=0)
     assert_alike(detector, given_class(6, seed=5))
 
 
