@@ -104,6 +104,24 @@ def test_fit_tells_what_it_did_and_what_comes_next(folder: Path) -> None:
     assert not (folder / "told.part").exists()
 
 
+def test_known_cases_are_learned_from_and_told(folder: Path) -> None:
+    lines = (folder / "manifest.csv").read_text().splitlines()
+    head = lines[0].split(",")
+    ill = [n for n, line in enumerate(lines) if line.split(",")[head.index("label")] == "1"][:4]
+    for row in ill:
+        lines[row] = lines[row].replace("test", "train")
+    (folder / "known.csv").write_text("\n".join(lines) + "\n")
+    known = ["fit", FIT[1], "--cohort", "{folder}/known.csv", *FIT[4:], "--out", "{folder}/known"]
+    result = run([*known, "--detector", "linear_probe", "--positives", "3"], folder)
+    assert result.exit_code == 0, result.output
+    assert "known cases      3 cases of 2 patients" in result.stdout
+    card = (folder / "known" / "MODEL_CARD.md").read_text()
+    assert "3 images of the target class were used" in card
+    result = run([*known, "--detector", "linear_probe", "--overwrite"], folder)
+    assert result.exit_code == 2
+    assert "LinearProbe needs some cases of the target class" in result.stderr
+
+
 def test_an_auroc_is_said_where_something_was_chosen_by_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -121,10 +121,11 @@ def _tell(detector: Detector, seconds: float) -> None:
         "select": "chose with",
         "calibrate": "calibrated with",
         "given": "learned from",
+        "positives": "known cases",
     }
     for part in [name for name in uses if name in detector.cases_]:
         cases, patients = cases_in_words(detector.cases_[part]), detector.patients_[part]
-        unseen = detector.not_assessed_[part]
+        unseen = detector.not_assessed_.get(part, 0)
         without = f"; {unseen} of them cannot be assessed" if unseen else ""
         say(f"{uses[part]:<16} {cases} of {patients} patients{without}")
     folds = detector.folds_

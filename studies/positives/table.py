@@ -1,0 +1,100 @@
+"""What known cases are worth, from ``scores`` and ``rules.csv``, put into the documents."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from midclass import ScoreTable
+from midclass.evaluation.ranking import FloatArray
+from midclass.evaluation.report import auroc_of
+from midclass.files import fill_blocks
+from midclass.study.file import Study
+from midclass.study.markdown import figure, page_command, table
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parents[1] / "docs"
+LOG, RESULTS = DOCS / "research-log.md", DOCS / "results.md"
+CHOSEN, ALONE, WITHOUT = "soft maximum + n / (n + 20) known", "known alone, C = 0.1", "without"
+
+
+def study_figures() -> str:
+    """AUROC of each kind of detector, of each collection and number of known cases."""
+    study = Study.load(HERE / "study.yaml")
+    kinds = defaultdict[str, dict[int, str]](dict)
+    for name, entry in study.detectors.items():
+        kinds[entry.kind][entry.positives] = name
+    numbers = sorted({number for names in kinds.values() for number in names})
+    rows = []
+    for names in kinds.values():
+        found = [_auroc(task, names[number]) for task in study.tasks for number in numbers]
+        rows.append((study.title(next(iter(names.values()))), found))
+    best = np.max([found for _, found in rows], 0)
+    head = [f"{study.task_title(task)}, {n}" for task in study.tasks for n in numbers]
+    return table(
+        ["known cases", *head],
+        [
+            [
+                title,
+                *(
+                    f"**{figure(x)}**" if x == y else figure(x)
+                    for x, y in zip(found, best, strict=True)
+                ),
+            ]
+            for title, found in rows
+        ],
+    )
+
+
+def _auroc(task: str, detector: str) -> float:
+    return auroc_of(ScoreTable.read(HERE / "scores" / task / detector / "0.csv"))
+
+
+def rule_figures() -> str:
+    """Mean AUROC of each rule over the collections, and where it is worst beside two others."""
+    found = defaultdict[str, dict[tuple[str, int], float]](dict)
+    with open(HERE / "rules.csv", newline="", encoding="utf-8") as text:
+        for row in csv.DictReader(text):
+            found[row["rule"]][row["task"], int(row["positives"])] = float(row["auroc"])
+    cells = list(found[WITHOUT])
+    numbers = sorted({number for _, number in cells})
+
+    def areas(rule: str) -> FloatArray:
+        return np.array([found[rule][cell] for cell in cells])
+
+    def mean(rule: str, number: int) -> str:
+        return figure(
+            float(np.mean([area for cell, area in found[rule].items() if cell[1] == number]))
+        )
+
+    rows = [
+        [
+            f"**{rule}, chosen**" if rule == CHOSEN else rule,
+            *(mean(rule, number) for number in numbers),
+            *(figure(float((areas(rule) - areas(other)).min())) for other in (WITHOUT, ALONE)),
+        ]
+        for rule in found
+    ]
+    worst = ["worst beside without", "worst beside known alone"]
+    return table(["rule", *(f"{number} known" for number in numbers), *worst], rows)
+
+
+def pages() -> dict[Path, str]:
+    """The pages with the tables as the numbers on disk have them."""
+    blocks = {LOG: {"rules of known cases": rule_figures()}, RESULTS: {"known": study_figures()}}
+    return {
+        page: fill_blocks(page.read_text(encoding="utf-8"), block) for page, block in blocks.items()
+    }
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them."""
+    return page_command(__doc__, pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
