@@ -158,11 +158,19 @@ class Rules:
             x, y = case.centre
             centre = (shape[1] - 1 - x, y) if self._mirrors(case) else (x, y)
             return roi_box(centre, geometry.roi_mm, source.spacing_mm, shape)
-        mask = self.crop and _found(self.crop, source.pixels, source.spacing_mm)
-        box = whole_box(mask, shape, geometry.margin)
+        box = whole_box(self._to_crop_to(source), shape, geometry.margin)
         if geometry.view == "tiles":
             return canvas_box(box, geometry, source.spacing_mm)
         return fit_box(box, geometry.size, source.spacing_mm)
+
+    def _to_crop_to(self, source: Oriented) -> Mask | None:
+        """The mask whose box an image is cropped to; none is looked for twice."""
+        if self.crop is None:
+            return None
+        for link, mask in source.anatomies.items():
+            if link != OF_USER and self.anatomies[link] is self.crop:
+                return mask
+        return _found(self.crop, source.pixels, source.spacing_mm)
 
     def _mirrors(self, case: Case) -> bool:
         if self.geometry.orient == "keep":

@@ -2,8 +2,8 @@
 
 Every anatomy is a function ``name(pixels, spacing_mm) -> mask``: pixels float32 ``(c, *spatial)``
 in [0, 1] (channels are averaged), one spacing per spatial axis, mask bool ``(*spatial)``. All are
-deterministic; wrong shapes raise InputError. Lengths are in mm, so that a patient gets the same
-mask at any resolution: the work is done on a grid of 1 to 2 mm.
+deterministic; wrong shapes raise InputError. Lengths are in mm, and the work is done on a grid of
+some 500 pixels a side at most, so that a patient gets the same mask at any resolution.
 
 >>> square = np.zeros((1, 32, 32), np.float32)
 >>> square[0, 8:24, 8:24] = 0.7
@@ -13,18 +13,18 @@ mask at any resolution: the work is done on a grid of 1 to 2 mm.
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
+from midclass.images.anatomy.resolution import in_few_pixels
 
 Mask: TypeAlias = NDArray[np.bool_]
 Pixels: TypeAlias = NDArray[np.float32]
 Spacing: TypeAlias = tuple[float, ...]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def whole(pixels: Pixels, spacing_mm: Spacing) -> Mask:
@@ -32,6 +32,7 @@ def whole(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     return np.ones(grey_of(pixels, spacing_mm, "whole", (2, 3)).shape, bool)
 
 
+@in_few_pixels
 def foreground(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """The body, breast or head against a dark background, in 2-D and 3-D, holes filled.
 
@@ -268,26 +269,3 @@ def disc(radius_mm: float, spacing: Spacing) -> Mask:
     ry, rx = (int(radius_mm / s) for s in spacing)
     y, x = np.ogrid[-ry : ry + 1, -rx : rx + 1]
     return np.asarray((y * spacing[0]) ** 2 + (x * spacing[1]) ** 2 <= radius_mm**2)
-
-
-def _blocks(spacing: Spacing, step_mm: float) -> list[int]:
-    """How many pixels along each axis make one of about ``step_mm``."""
-    return [max(1, round(step_mm / s)) for s in spacing]
-
-
-def shrink(grey: Pixels, spacing: Spacing, step_mm: float) -> tuple[Pixels, Spacing]:
-    """Block means with pixels of about ``step_mm`` (never enlarged), and their spacing."""
-    by, bx = _blocks(spacing, step_mm)
-    pad = [(0, -n % b) for n, b in zip(grey.shape, (by, bx), strict=True)]
-    padded = np.pad(grey, pad, mode="edge")
-    means = padded.reshape(padded.shape[0] // by, by, -1, bx).mean(axis=(1, 3))
-    return means, (spacing[0] * by, spacing[1] * bx)
-
-
-def enlarge(
-    coarse: NDArray[Scalar], shape: tuple[int, ...], spacing: Spacing, step_mm: float
-) -> NDArray[Scalar]:
-    """Undo ``shrink``: repeat the blocks and crop to the shape of the image."""
-    for axis, block in enumerate(_blocks(spacing, step_mm)):
-        coarse = np.repeat(coarse, block, axis=axis)
-    return coarse[: shape[0], : shape[1]]

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.images.anatomy.base import Mask, Pixels, Spacing, against_dark, convex_hull, grey_of
+from midclass.images.anatomy.resolution import in_few_pixels
 
 _STEP = 0.01
 """Thickness of a layer of the head, as a share of its width: some 1.5 mm."""
@@ -15,6 +16,7 @@ _DARK = 0.8
 """A layer darker than this share of the brain is skull."""
 
 
+@in_few_pixels
 def brain(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Inside the skull, in one MR slice of any sequence and direction (2-D).
 

@@ -18,6 +18,7 @@ from midclass.images.anatomy.base import (
     grey_of,
     reaching,
 )
+from midclass.images.anatomy.resolution import in_few_pixels
 
 _AIR = 0.55
 """Of a lung window (width 1500, level -600): -525 HU, between lung and soft tissue."""
@@ -27,6 +28,7 @@ _CLOSE_MM = 10.0
 """Vessels, nodules and hilar notches up to twice this width belong to the lung."""
 
 
+@in_few_pixels
 def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Both lungs in axial chest CT in a lung window (width 1500, level -600), 2-D or 3-D.
 
@@ -58,6 +60,7 @@ def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     return _closed(kept, spacing_mm) if kept.any() else kept
 
 
+@in_few_pixels
 def body(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """The body in axial CT of any window, also where an image is cropped to the lungs.
 

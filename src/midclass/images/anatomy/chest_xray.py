@@ -8,6 +8,7 @@ from scipy import ndimage as ndi
 
 from midclass.images.anatomy.base import Mask, Pixels, Spacing, grey_of, without_specks
 from midclass.images.anatomy.learned import seen_by
+from midclass.images.anatomy.resolution import in_few_pixels
 
 # Two lungs: x is 0 at the spine, -1 and 1 at the lateral walls; y is 0 at the apex, 1 at the
 # costophrenic angle. Drawn on the mean of 300 normal radiographs aligned to each other.
@@ -122,6 +123,7 @@ def _polygon(corners: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
     return np.asarray(turns.cumsum(axis=1)[:, :width] % 2 == 1)
 
 
+@in_few_pixels
 def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Both lungs in a frontal chest X-ray of any crop, age or export (2-D), consolidation included.
 
@@ -133,6 +135,7 @@ def lungs(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     return without_specks(seen_by("lungs", grey, spacing_mm) > 0)
 
 
+@in_few_pixels
 def lungs_by_template(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Both lungs in a frontal chest X-ray (2-D) by a rule, consolidated parts included.
 

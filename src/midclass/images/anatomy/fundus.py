@@ -10,13 +10,12 @@ from midclass.images.anatomy.base import (
     Pixels,
     Spacing,
     convex_hull,
-    enlarge,
     filled,
     grey_of,
     largest,
     reaching,
-    shrink,
 )
+from midclass.images.anatomy.resolution import enlarge, shrink
 
 _GRID = 224
 """Pixels along the longer side that are enough to see a field."""

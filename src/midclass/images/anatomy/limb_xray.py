@@ -9,6 +9,7 @@ from scipy import ndimage as ndi
 
 from midclass.errors import InputError
 from midclass.images.anatomy.base import Mask, Pixels, Spacing, filled, foreground, reaching
+from midclass.images.anatomy.resolution import in_few_pixels
 
 _AROUND_MM = 25.0
 """Bone is brighter than the mean of the limb over about twice this width."""
@@ -19,6 +20,7 @@ _PENUMBRA_MM = 14.0
 """A shutter's edge is blurred: this much of the image beside it is not trusted."""
 
 
+@in_few_pixels
 def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Long bones and joints in an X-ray of a limb (2-D), without shutters and soft tissue.
 

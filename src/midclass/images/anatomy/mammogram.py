@@ -13,12 +13,11 @@ from midclass.images.anatomy.base import (
     Spacing,
     against_dark,
     disc,
-    enlarge,
     foreground,
     grey_of,
     largest,
-    shrink,
 )
+from midclass.images.anatomy.resolution import enlarge, shrink
 
 
 def breast(pixels: Pixels, spacing_mm: Spacing) -> Mask:
