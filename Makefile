@@ -13,7 +13,9 @@ demo: $(VENV)/installed
 	rm -rf demo
 	$(BIN)/midclass demo --out demo
 
-test: lint pytest
+# Both at once: lint alone keeps one core busy.
+test: $(VENV)/installed
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
 
 pytest: $(VENV)/installed
 	$(PYTEST) --numprocesses auto --maxprocesses 8 -m "not thorough"

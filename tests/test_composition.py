@@ -38,8 +38,15 @@ COMPOSITIONS: dict[str, Composition] = {
 
 
 @pytest.mark.parametrize("operator", COMPOSITIONS.values(), ids=COMPOSITIONS)
-@pytest.mark.parametrize("dims", [2, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("dims", "channels"),
+    [
+        (2, 1),
+        pytest.param(2, 3, marks=pytest.mark.slow),
+        pytest.param(3, 1, marks=pytest.mark.slow),
+        pytest.param(3, 3, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_composition_keeps_the_contract(operator: Composition, dims: int, channels: int) -> None:
     check_operator(operator, example_batch(dims, channels=channels))
 

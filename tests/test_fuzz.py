@@ -59,11 +59,11 @@ def seeds(work: Path) -> Seeds:
 @LINUX
 @pytest.mark.slow
 def test_the_most_telling_inputs_are_right_or_give_one_clear_line(work: Path) -> None:
-    """Every second of them; ``python benchmarks/fuzz`` tries 10,000."""
-    asked = TELLING[::2]
+    """Every fourth of them; ``python benchmarks/fuzz`` tries 10,000."""
+    asked = TELLING[::4]
     rows = list(pool.tried(asked, work, seed=0, jobs=2))
     bad = [row for row in rows if row["outcome"] not in GOOD]
-    assert len(rows) == len(asked) == 250
+    assert len(rows) == len(asked) == 125
     assert not bad, "\n".join(
         f"python benchmarks/fuzz --only {row['number']}: {row['outcome']} {row['text']}"
         for row in bad

@@ -44,8 +44,15 @@ def operators() -> list[type[Knowledge]]:
 
 
 @pytest.mark.parametrize("operator", operators(), ids=lambda item: item.__name__)
-@pytest.mark.parametrize("dims", [2, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("dims", "channels"),
+    [
+        (2, 1),
+        pytest.param(2, 3, marks=pytest.mark.slow),
+        pytest.param(3, 1, marks=pytest.mark.slow),
+        pytest.param(3, 3, marks=pytest.mark.thorough),
+    ],
+)
 def test_every_operator_keeps_the_contract(
     operator: type[Knowledge], dims: int, channels: int
 ) -> None:

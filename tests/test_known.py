@@ -35,7 +35,7 @@ def of(images: NDArray[np.float32], recipe: Recipe = RECIPE, label: int = 0) -> 
 
 @pytest.fixture(scope="module")
 def normals() -> Prepared:
-    return of(discs(60, seed=0))
+    return of(discs(50, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_more_are_known_the_more_they_say(
         detector.score(batch)[0], np.log(np.exp(usual) + np.exp(said)) + 6 / 26 * said
     )
     assert abs(np.median(said[:40])) < 1  # in units of the given class
-    assert np.median(said[40:]) > 1
+    assert np.median(said[40:]) > 0.5
 
 
 def test_it_is_saved_and_loaded(

@@ -76,7 +76,7 @@ def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
     recipe = Recipe.load(name)
     found = anatomy_overlaps(
         recipe.anatomy_function(),
-        phantoms_of(recipe, 4),
+        phantoms_of(recipe, 3),
         recipe.operators(),
         recipe.nuisance_operator(),
     )
@@ -109,9 +109,9 @@ def test_the_law_holds_on_real_heads(shared_data: Path, collection: str, disease
     operators, nuisance = GREAT, ANY_EXPORT
     if disease == "of the recipe":
         operators, nuisance = recipe.operators(), recipe.nuisance_operator()
-    images = real(shared_data / collection, "0", 6)
+    images = real(shared_data / collection, "0", 4)
     found = anatomy_overlaps(anatomy.intracranial, images, operators, nuisance)
-    assert len(found[0].dice) >= 3  # of CT-ICH a quarter show face and neck
+    assert len(found[0].dice) >= 2  # of CT-ICH a quarter show face and neck
     assert not broken(found)
 
 
@@ -141,7 +141,7 @@ def test_the_law_holds_on_real_images_of_many_sources(
 
 def test_the_inside_of_an_mr_head_is_found_and_no_tumour_moves_it() -> None:
     recipe = Recipe.load("brain_mr")
-    heads = phantoms_of(Recipe.load("head_ct"), 6)
+    heads = phantoms_of(Recipe.load("head_ct"), 4)
     images = [(mr_of(pixels), spacing) for pixels, spacing in heads]
     for pixels, spacing in images:
         inside, head = anatomy.brain(pixels, spacing), anatomy.foreground(pixels, spacing)
@@ -206,7 +206,7 @@ def test_an_anatomy_is_found_in_pictures_of_any_source(
     recipe = Recipe.load(name)
     function = recipe.anatomy_function()
     field_of_view_mm = recipe.geometry.field_of_view_mm or 0
-    images = real(shared_data / "transfer" / name, label, 100, field_of_view_mm)
+    images = real(shared_data / "transfer" / name, label, 50, field_of_view_mm)
     shares = [
         function(pixels, spacing).sum() / convex_hull(anatomy.foreground(pixels, spacing)).sum()
         for pixels, spacing in images
@@ -221,7 +221,7 @@ def test_the_inside_of_the_skull_is_found_in_pictures_of_any_source(
 ) -> None:
     """A rule that knows one window finds it in two thirds of the bleeding slices."""
     shares = []
-    for pixels, spacing in real(shared_data / "transfer" / "head_ct", label, 100):
+    for pixels, spacing in real(shared_data / "transfer" / "head_ct", label, 50):
         mask = anatomy.intracranial(pixels, spacing)
         shares.append(mask.sum() / anatomy.foreground(pixels, spacing).sum())
     assert np.mean(np.array(shares) > 0.4) >= 0.98

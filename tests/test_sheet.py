@@ -230,6 +230,6 @@ def test_a_picture_for_the_documentation_is_made_small(
 )
 def test_every_shipped_recipe_can_be_shown_on_phantoms(name: str, tmp_path: Path) -> None:
     recipe = phantoms.for_phantoms(Recipe.load(name))
-    with phantoms.phantom_cohort(recipe, 16, 0) as cohort:
+    with phantoms.phantom_cohort(recipe, 6, 0) as cohort:
         prepared = prepare(cohort, recipe, cache=tmp_path)
     assert prepared.assessable.sum() >= 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -33,9 +33,14 @@ THREE = STUDIES / "three_tasks"
         "transfer",
     ],
 )
-def test_the_documents_say_what_the_score_tables_say(study: str) -> None:
-    table = [sys.executable, str(STUDIES / study / "table.py"), "--check"]
-    assert subprocess.run(table, check=False).returncode == 0
+def test_the_documents_say_what_the_score_tables_say(
+    study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = str(STUDIES / study / "table.py")
+    monkeypatch.setattr(sys, "argv", [table, "--check"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(table, run_name="__main__")
+    assert ended.value.code == 0
 
 
 @pytest.mark.parametrize("task", ["chest_xray", "head_ct", "mammography_roi"])
