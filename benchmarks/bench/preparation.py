@@ -56,6 +56,12 @@ def preparing(asked: Asked) -> Iterator[Row]:
         seconds = prepared(some, recipe, asked.folder)
         what = f"{len(some)} files of 512 px, anatomy of {name}, s beside decoding alone, 2 cores"
         yield Row(what, seconds, peer, seconds / peer, "<= 2")
+    large = write_png(asked.folder / "large", n // 8, side=2048)
+    peer = decoded(large)
+    for name in ("chest_xray", "bone_xray"):
+        seconds = prepared(large, Recipe.load(name), asked.folder)
+        what = f"{len(large)} PNG of 2048 px, anatomy of {name}, s beside decoding alone, 2 cores"
+        yield Row(what, seconds, peer, seconds / peer, "")
     seconds, alone = (prepared(few, chest, asked.folder, jobs) for jobs in (2, 1))
     yield Row(f"{len(few)} files, 2 processes beside 1, s", seconds, alone, alone / seconds, "")
 
