@@ -14,6 +14,7 @@ from midclass import MiddleClassDetector, Prepared, Recipe, load_detector
 from midclass import prepare_array as prepared
 from midclass.detectors.baselines.linear_probe import LinearProbe, Separation
 from midclass.detectors.judge import look, raw_scores
+from midclass.detectors.known import KnownCases
 from midclass.evaluation.metrics import auroc
 
 pytestmark = pytest.mark.usefixtures("coarse_maps")
@@ -95,6 +96,17 @@ def test_the_more_are_known_the_more_they_say(
     )
     assert abs(np.median(said[:40])) < 1  # in units of the given class
     assert np.median(said[40:]) > 0.5
+
+
+def test_many_images_of_one_patient_are_one_case_known(detector: MiddleClassDetector) -> None:
+    images, ids = gritty(6, seed=3), [f"slice{number}" for number in range(6)]
+    of_two = prepared(
+        images, RECIPE, spacing_mm=1.0, case_id=ids, patients=["a"] * 5 + ["b"], label=1
+    )
+    novelty, held_out = detector.novelty_, of(discs(20, seed=8)).batch(slice(None))
+    assert novelty is not None
+    found = KnownCases.of(novelty, detector.images(of_two), held_out, seed=0)
+    assert found.weight == 2 / 22
 
 
 def test_it_is_saved_and_loaded(

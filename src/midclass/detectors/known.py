@@ -18,7 +18,7 @@ from midclass.training.lesson import FORWARD_BATCH, LearningImages
 from midclass.types import ImageBatch
 
 HALF_A_SAY = 20
-"""Known images with which this witness, alone, weighs half as much as all together."""
+"""Patients known with whom this witness, alone, weighs half as much as all together."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class KnownCases:
     With the others it is one more in the soft maximum, so that two known cases of one kind do not
     outvote what the recipe says of another. The more are known, the more they represent the
     disease, and the more this witness says alone: ``log(exp others + exp known) + w known``, where
-    ``w`` is ``n / (n + 20)`` for n images. Form and number were chosen on the development suite,
-    see docs/research-log.md.
+    ``w`` is ``n / (n + 20)`` for n patients: many slices of one are no sample of a disease. Form
+    and number were chosen on the development suite, see docs/research-log.md.
 
     Attributes:
         separation: of the given class from the known cases.
@@ -57,7 +57,7 @@ class KnownCases:
         separation = Separation.of(novelty.memory, known.collect_twice(novelty.features, rng))
         raw = [separation(novelty.features(part)) for part in held_out.split(FORWARD_BATCH)]
         units = Combination.of(torch.cat(raw)[:, None].numpy(), ("known",))
-        count = len(known.rows)
+        count = len(known.patients)
         return cls(separation, units, count / (count + HALF_A_SAY))
 
     def __call__(self, others: FloatArray, features: Tensor) -> FloatArray:

@@ -74,6 +74,12 @@ class LearningImages:
     nuisance: Nuisance | None
     device: torch.device
 
+    @property
+    def patients(self) -> set[str]:
+        """Of whom the images are."""
+        cases = self.prepared.cases.cases
+        return {cases[self.prepared.case_index[row]].patient_id for row in self.rows}
+
     def draw(self, n: int, rng: torch.Generator) -> ImageBatch:
         """Any n images, as they are."""
         drawn = torch.randint(len(self.rows), (n,), generator=rng).numpy()
