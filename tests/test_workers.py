@@ -144,6 +144,15 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Here]:
     monkeypatch.setattr(module, "_Process", Here)
     monkeypatch.setattr(module, "ENOUGH_S", 0)
     monkeypatch.setattr(Here, "made", [])
+    start = Workers._start
+
+    def started(workers: Workers, jobs: int) -> None:
+        """Only then does the asking process leave the rest to the others."""
+        start(workers, jobs)
+        while not workers._ready.wait(0.01) and any(one.is_alive() for one in workers._drivers):
+            continue
+
+    monkeypatch.setattr(Workers, "_start", started)
     return Here.made
 
 
