@@ -23,6 +23,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -62,6 +63,18 @@ anatomy: anatomy.whole
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+every_kind_of_image = pytest.mark.parametrize(
+    ("dims", "channels"),
+    [
+        (2, 1),
+        pytest.param(2, 3, marks=pytest.mark.slow),
+        pytest.param(3, 1, marks=pytest.mark.slow),
+        pytest.param(3, 3, marks=pytest.mark.thorough),
+    ],
+)
+"""What the contract of an operator is tried on."""
 
 
 def recipe(**fields: Any) -> Recipe:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from makers import NAMES
+from makers import NAMES, every_kind_of_image
 from makers import seeded as rng
 from midclass import (
     ImageBatch,
@@ -38,15 +38,7 @@ COMPOSITIONS: dict[str, Composition] = {
 
 
 @pytest.mark.parametrize("operator", COMPOSITIONS.values(), ids=COMPOSITIONS)
-@pytest.mark.parametrize(
-    ("dims", "channels"),
-    [
-        (2, 1),
-        pytest.param(2, 3, marks=pytest.mark.slow),
-        pytest.param(3, 1, marks=pytest.mark.slow),
-        pytest.param(3, 3, marks=pytest.mark.thorough),
-    ],
-)
+@every_kind_of_image
 def test_a_composition_keeps_the_contract(operator: Composition, dims: int, channels: int) -> None:
     check_operator(operator, example_batch(dims, channels=channels))
 

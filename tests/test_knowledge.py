@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import midclass.knowledge
+from makers import every_kind_of_image
 from midclass import ImageBatch, InputError, Knowledge, check_operator, example_batch
 from midclass.knowledge.calcification import Calcification
 from midclass.knowledge.crescent import Crescent
@@ -44,15 +45,7 @@ def operators() -> list[type[Knowledge]]:
 
 
 @pytest.mark.parametrize("operator", operators(), ids=lambda item: item.__name__)
-@pytest.mark.parametrize(
-    ("dims", "channels"),
-    [
-        (2, 1),
-        pytest.param(2, 3, marks=pytest.mark.slow),
-        pytest.param(3, 1, marks=pytest.mark.slow),
-        pytest.param(3, 3, marks=pytest.mark.thorough),
-    ],
-)
+@every_kind_of_image
 def test_every_operator_keeps_the_contract(
     operator: type[Knowledge], dims: int, channels: int
 ) -> None:

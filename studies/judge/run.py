@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
-import importlib.util
 import inspect
 import pkgutil
+import runpy
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -42,6 +41,8 @@ from midclass.knowledge.acquisition import acquired
 from midclass.knowledge.nuisance import Nuisance
 
 HERE = Path(__file__).resolve().parent
+suite_cases = runpy.run_path(str(HERE.parent / "witnesses" / "run.py"))["cases"]
+"""Recipe, cases to learn from and cases to test, of a collection of the development suite."""
 LEAST = 48
 """Changed images of an operator at least, where there are fewer by drawing several times."""
 CHECKPOINTS = 6
@@ -124,16 +125,6 @@ class Watched(MiddleClassDetector):
         return ImageBatch.joined(found)
 
 
-def _witnesses() -> ModuleType:
-    """The script that knows the development suite."""
-    spec = importlib.util.spec_from_file_location("suite", HERE.parent / "witnesses" / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def main() -> int:
     """Learn, watch, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,7 +134,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    recipe, train, test = _witnesses().cases(asked.task, 0, asked.data)
+    recipe, train, test = suite_cases(asked.task, 0, asked.data)
     name = "chest_xray" if asked.task == "chest" else asked.task
     generic = Recipe.load(f"{name}_control")
     fields = recipe.to_dict()

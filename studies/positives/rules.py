@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
+import runpy
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -38,6 +37,8 @@ from midclass.recipe.recipe import Recipe
 from midclass.training.lesson import FORWARD_BATCH
 
 HERE = Path(__file__).resolve().parent
+suite_cases = runpy.run_path(str(HERE.parent / "witnesses" / "run.py"))["cases"]
+"""Recipe, cases to learn from and cases to test, of a collection of the development suite."""
 TASKS = ("brain_mr", "chest_ct", "fundus", "head_ct")
 REPEATS, DRAWS = 3, 3
 POSITIVES = (2, 5, 10, 20, 50)
@@ -96,7 +97,7 @@ def rules(others: FloatArray, known: dict[float, FloatArray], n: int) -> dict[st
 
 def draws(task: str, repeat: int, data: Path) -> Iterator[tuple[int, str, float]]:
     """Positives, rule and AUROC of every draw."""
-    recipe, train, test = _witnesses().cases(task, repeat, data)
+    recipe, train, test = suite_cases(task, repeat, data)
     given, tested = (Seen.of(prepare(c, recipe), recipe, repeat) for c in (train, test))
     table = ScoreTable.read(HERE.parent / f"transfer/scores/{task}/middle_class/{repeat}.csv")
     said = dict(zip(table.case_id.tolist(), table.score.tolist(), strict=True))
@@ -130,16 +131,6 @@ def draws(task: str, repeat: int, data: Path) -> Iterator[tuple[int, str, float]
                 known[penalty] = units(line.decision_function(scaled(tested.plain[rest]))[:, None])
             for name, score in rules(scores[rest], known, n).items():
                 yield n, name, auroc(tested.label[rest], score)
-
-
-def _witnesses() -> ModuleType:
-    """The script that knows the development suite."""
-    spec = importlib.util.spec_from_file_location("suite", HERE.parent / "witnesses" / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def main() -> int:

@@ -7,13 +7,14 @@ anatomy there takes seconds an image, and finds it by pixels that no sample show
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from midclass.images.anatomy.base import Mask, Pixels, Spacing
+    from midclass.recipe.function import AnatomyFunction
 
 MOST = 512
 """Pixels along the longer side that are enough; of twice as many, means of blocks are seen."""
@@ -21,16 +22,7 @@ MOST = 512
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class Anatomy(Protocol):
-    """A function that finds an anatomy."""
-
-    __name__: str
-
-    def __call__(self, pixels: Pixels, spacing_mm: Spacing) -> Mask:
-        """The mask ``(*spatial)`` of pixels ``(c, *spatial)``."""
-
-
-def in_few_pixels(anatomy: Anatomy) -> Anatomy:
+def in_few_pixels(anatomy: AnatomyFunction) -> AnatomyFunction:
     """An anatomy that looks at block means of a 2-D image of at least ``2 * MOST`` pixels a side.
 
     The mask is as fine as these blocks. Volumes, and smaller images, are looked at as they are.
