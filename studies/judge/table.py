@@ -57,11 +57,41 @@ def page() -> str:
     chosen = ["held out", "all of own", "all of generic", "all of library", *single[:SHOWN]]
     head = ["who", "checkpoints", "lowest", "detectors", "all within a task", "lost by its choice"]
     rows = [_row(runs, who) for who in [*chosen, *single[-SHOWN:]]]
-    return fill_blocks(DOCUMENT.read_text(encoding="utf-8"), {"judge": table(head, rows)})
+    blocks = {"judge": table(head, rows), "judged": _each(runs)}
+    return fill_blocks(DOCUMENT.read_text(encoding="utf-8"), blocks)
+
+
+def _each(runs: list[Run]) -> str:
+    """A row for each detector: the truth, and the two who chose and choose."""
+    shown = {"own": "all of own", "held out": "held out"}
+    rows = []
+    for run in runs:
+        truth = run.figures[TRUTH]
+        rows.append(
+            [
+                f"{run.task}, {run.detector.partition('.')[0]}",
+                figure(float(truth[-1])),
+                figure(float(truth.max() - truth[-1])),
+                *(figure(float(run.figures[who][-1])) for who in shown.values()),
+                *(figure(_follows(run, who)) for who in shown.values()),
+            ]
+        )
+    taught = [run for run in runs if run.detector.startswith("knowledge")]
+    for name, some in (("mean of knowledge", taught), ("mean of all", runs)):
+        last = [float(run.figures[TRUTH].max() - run.figures[TRUTH][-1]) for run in some]
+        means = [np.mean([_follows(run, who) for run in some]) for who in shown.values()]
+        rows.append([name, "", figure(float(np.mean(last))), "", "", *map(figure, means)])
+    head = ["detector", "truth, last", "lost by the last", *(f"{who}, last" for who in shown)]
+    return table([*head, *(f"{who} follows" for who in shown)], rows)
+
+
+def _follows(run: Run, who: str) -> float:
+    """Rank correlation with the truth over the checkpoints of a training."""
+    return float(spearmanr(run.figures[who], run.figures[TRUTH])[0])
 
 
 def _row(runs: list[Run], who: str) -> list[str]:
-    ranks = [float(spearmanr(run.figures[who], run.figures[TRUTH])[0]) for run in runs]
+    ranks = [_follows(run, who) for run in runs]
     lost = [
         run.figures[TRUTH].max() - run.figures[TRUTH][np.argmax(run.figures[who])] for run in runs
     ]
