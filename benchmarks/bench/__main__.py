@@ -22,6 +22,7 @@ from rows import Asked, Row
 RESULTS = Path(__file__).resolve().parents[1] / "results.csv"
 GROUPS = {
     "preparation": "preparation:preparing",
+    "anatomy": "preparation:anatomies",
     "one_more": "preparation:one_more",
     "prepared": "scoring:from_prepared",
     "files": "scoring:from_files",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from inspect import unwrap
 from pathlib import Path
 
-from rows import Asked, Row, recipe_text, write_dicom, write_png
+from rows import Asked, Row, pictures, recipe_text, write_dicom, write_png
 
 from midclass import Cohort, Recipe, prepare
 
@@ -64,6 +65,22 @@ def preparing(asked: Asked) -> Iterator[Row]:
         yield Row(what, seconds, peer, seconds / peer, "")
     seconds, alone = (prepared(few, chest, asked.folder, jobs) for jobs in (2, 1))
     yield Row(f"{len(few)} files, 2 processes beside 1, s", seconds, alone, alone / seconds, "")
+
+
+def anatomies(asked: Asked) -> Iterator[Row]:
+    """Processor time of an image of 2048 px, beside the same anatomy at the file's resolution."""
+    pixels, spacing = pictures(1, 2048)[0][None], (0.15, 0.15)
+    names = ("chest_xray", "head_ct", "brain_mr", "fundus", "bone_xray")
+    for find in (Recipe.load(name).anatomy_function() for name in names):
+        find(pixels, spacing)  # what is imported and kept once is no image's
+        seconds, peer = (_processor_time(one, pixels, spacing) for one in (find, unwrap(find)))
+        yield Row(f"{find.__name__} of 2048 px, CPU s", seconds, peer, seconds / peer, "")
+
+
+def _processor_time(find: Callable[..., object], *seen: object) -> float:
+    began = time.process_time()
+    find(*seen)
+    return time.process_time() - began
 
 
 def one_more(asked: Asked) -> Iterator[Row]:
