@@ -89,6 +89,8 @@ def test_wrong_shapes_of_large_images_are_told_by_the_anatomy() -> None:
     for shape, spacing in (((1, 1024, 1024), (1.0,)), ((1, 1024, 1024), (0.0, 1.0))):
         with pytest.raises(InputError, match="spacing_mm must be 2 numbers"):
             anatomy.foreground(np.zeros(shape, np.float32), spacing)
+    with pytest.raises(InputError, match="spacing_mm must be 3 numbers"):
+        anatomy.foreground(np.zeros((1, 2, 1024, 1024), np.float32), (1.0, 1.0))
 
 
 def test_what_an_image_is_cropped_to_is_not_looked_for_twice(
