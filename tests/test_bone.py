@@ -13,12 +13,13 @@ from midclass.images.formats.read import read
 
 
 def limb() -> tuple[np.ndarray, np.ndarray]:
-    """A bone in soft tissue in the dark, between shutters; pixels of 1.5 mm."""
-    x = np.arange(200) * np.ones((200, 1))
-    bone = np.abs(x - 100) < 12
-    pixels = np.select([bone, np.abs(x - 100) < 40, np.abs(x - 100) > 80], [0.75, 0.45, 1.0], 0.05)
+    """A slanting bone in soft tissue in the dark, between shutters; pixels of 1.5 mm."""
+    y, x = np.mgrid[:200, :200]
+    across = np.abs(x - 100 - 0.1 * (y - 100))
+    bone = across < 12
+    pixels = np.select([bone, across < 40, np.abs(x - 100) > 80], [0.75, 0.45, 1.0], 0.05)
     noise = np.random.default_rng(0).normal(0, 0.01, pixels.shape)
-    noise[:, np.abs(x[0] - 100) > 80] = 0
+    noise[np.abs(x - 100) > 80] = 0
     return np.clip(pixels + noise, 0, 1).astype(np.float32)[None], bone
 
 
@@ -26,6 +27,21 @@ def test_the_bone_is_found_and_neither_soft_tissue_nor_shutters() -> None:
     pixels, bone = limb()
     found = bones(pixels, (1.5, 1.5))
     assert 2 * (found & bone).sum() / (found.sum() + bone.sum()) > 0.9
+
+
+def test_an_even_bone_that_reaches_the_border_is_no_shutter() -> None:
+    pixels, bone = limb()
+    pixels[0, bone] = 0.75
+    assert bones(pixels, (1.5, 1.5))[bone].mean() > 0.95
+
+
+def test_the_blurred_edge_of_a_shutter_is_no_bone() -> None:
+    pixels, bone = limb()
+    x = np.arange(200)
+    pixels[0] += np.interp(np.abs(x - 100), [60, 80], [0, 0.9]) * (np.abs(x - 100) <= 80)
+    found = bones(pixels, (1.5, 1.5))
+    assert found[bone].mean() > 0.9
+    assert not found[:, np.abs(x - 100) > 60].any()
 
 
 def test_a_lytic_lesion_stays_inside() -> None:
@@ -55,6 +71,7 @@ def test_the_shin_and_ankle_of_a_real_image_are_bone(shared_data: Path) -> None:
     small = np.clip((pixels - low) / (high - low), 0, 1)[:, ::8, ::8].astype(np.float32)
     found = bones(small, (300 / 220, 300 / 220))
     assert found[195, 100]  # the ankle
+    assert found[:120:20, 108].all()  # the shaft, up to the border
     assert not found[100, 70]  # air
     assert not found[100, 20]  # a shutter
 

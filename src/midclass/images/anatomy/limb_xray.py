@@ -16,6 +16,10 @@ _AROUND_MM = 25.0
 _LEAST_MM2 = 400.0
 """The smallest part that counts as a bone: those of the hand and foot are larger."""
 
+_EVEN, _BLADE = 0.01, 0.6
+"""Of the image's range: a shutter varies by less over 3 mm, and is brighter."""
+_FALL = 0.01
+"""Of the image's range a mm: where a line is darker than the one before by less, the edge ends."""
 _PENUMBRA_MM = 14.0
 """A shutter's edge is blurred: this much of the image beside it is not trusted."""
 
@@ -51,8 +55,10 @@ def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     smooth = ndi.gaussian_filter(grey, [0.7 / s for s in spacing_mm])
     bright = limb & (smooth > around + 0.02)
     step = max(1, round(2.0 / min(spacing_mm)))
-    closed = ndi.binary_closing(ndi.binary_opening(bright, iterations=step), iterations=2 * step)
-    labels, _ = ndi.label(closed & limb)
+    beyond = np.pad(bright, 3 * step, mode="edge")  # a bone does not end where the image does
+    closed = ndi.binary_closing(ndi.binary_opening(beyond, iterations=step), iterations=2 * step)
+    inner = closed[3 * step : -3 * step, 3 * step : -3 * step]
+    labels, _ = ndi.label(inner & limb)
     sizes = np.bincount(labels.ravel()) * math.prod(spacing_mm)
     sizes[0] = 0
     found = filled((sizes >= _LEAST_MM2)[labels]) & limb
@@ -60,11 +66,32 @@ def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
 
 
 def _shutters(grey: Pixels, spacing_mm: Spacing) -> Mask:
-    """Bright even areas that touch the border: collimator blades, or film that was masked."""
+    """Bright even areas in the image's corners: collimator blades, or film that was masked.
+
+    A bone may reach the border, and be as even; a blade ends in a corner. A side that is mostly
+    blade is shut line by line, up to its edge, which may be blurred over centimetres.
+    """
     width = [max(3, round(3.0 / s)) for s in spacing_mm]
     mean = ndi.uniform_filter(grey, width)
     spread = np.sqrt(np.maximum(ndi.uniform_filter(grey * grey, width) - mean * mean, 0))
-    even = reaching((spread < 0.004) & (grey > 0.6))
+    even = reaching((spread < _EVEN) & (grey > _BLADE), corners=True)
     if not even.any():
         return even
-    return np.asarray(ndi.distance_transform_edt(~even, sampling=spacing_mm) <= _PENUMBRA_MM)
+    shut = ndi.distance_transform_edt(~even, sampling=spacing_mm) <= _PENUMBRA_MM
+    for lines, blade, of_lines, spacing in (
+        (shut, even, grey, spacing_mm[0]),
+        (shut.T, even.T, grey.T, spacing_mm[1]),
+    ):
+        for end in (1, -1):
+            if blade[::end][0].mean() >= 0.5:
+                lines[::end][: _to_edge(of_lines[::end], spacing)] = True
+    return np.asarray(shut)
+
+
+def _to_edge(lines: Pixels, spacing: float) -> int:
+    """How many lines, from the first, are of a blade: bright along all, then ever darker."""
+    low, level = np.percentile(lines, (10, 50), axis=1)
+    bright = (low > _BLADE / 2) & (level > _BLADE)
+    falling = np.diff(level, prepend=level[0]) < -_FALL * spacing
+    count = int(np.argmin(np.append(bright, False)))
+    return count + int(np.argmin(np.append(falling[count:], False)))
