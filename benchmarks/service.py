@@ -3,8 +3,8 @@
     python benchmarks/service.py DETECTOR FILES... [--images 128] [--clients 32] [--alone 5]
 
 Processor time of the process that scores, and time by the clock. The service gets the files by
-HTTP from as many clients at once; a detector looks at 64 images at a time, so that one alone costs
-what 64 do, and is measured too. Ratios are to preparing and scoring in process, which is what
+HTTP from as many clients at once; a detector looks at 8 images at a time, so that one alone costs
+what 8 do, and is measured too. Ratios are to preparing and scoring in process, which is what
 `midclass score` does without its cache. Linux (`/proc`).
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from midclass import (
     load_detector,
     prepare_array,
 )
-from midclass.detectors import eye
 from midclass.detectors.catalogue import detector_names
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
@@ -37,14 +35,6 @@ def detectors() -> list[type[Detector]]:
             if own and issubclass(item, Detector) and not inspect.isabstract(item):
                 found.append(item)
     return sorted(set(found), key=lambda item: item.__name__)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches() -> Iterator[None]:
-    """Whatever is scored is filled up to a batch, and here never more than ten are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eye, "FORWARD_BATCH", 16)
-        yield
 
 
 @pytest.fixture(scope="module")

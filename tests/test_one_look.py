@@ -27,6 +27,7 @@ from midclass.cli.commands import evaluate, fit, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
 from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.eye import LOOK
 from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.detectors.look import Look
 from midclass.evaluation.table import ScoreTable
@@ -77,7 +78,7 @@ def test_80_cases_scored_with_heat_maps_are_80_images_through_the_network(
     maps, out = tmp_path / "maps", tmp_path / "scores.csv"
     assert score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
     assert len(cases) == len(list(maps.glob("*.png"))) == 80
-    assert looked_at == [FORWARD_BATCH] * -(-80 // FORWARD_BATCH)
+    assert looked_at == [LOOK] * -(-80 // LOOK)
 
 
 COUNT_OPENS = """
@@ -118,7 +119,7 @@ def test_an_evaluation_with_examples_looks_at_each_image_once(
 ) -> None:
     cases, options = Source(folder / "data" / "manifest.csv"), Options(cache=folder / "cache")
     evaluate.run(folder / "detector", cases, options, out=tmp_path / "evaluation")
-    assert looked_at == [FORWARD_BATCH] * -(-80 // FORWARD_BATCH)
+    assert looked_at == [LOOK] * -(-80 // LOOK)
     names = {path.name for path in (tmp_path / "evaluation").iterdir()}
     tables, pictures = {"scores.csv", "patients.csv", "summary.json"}, {"roc.png", "heat_maps.png"}
     page = {"page.html", "pictures.zip", "run.json"}
@@ -155,7 +156,7 @@ def test_a_cohort_of_many_blocks_gives_the_same_bytes_and_pictures_as_one(
 
 def test_blocks_are_whole_batches_of_the_network() -> None:
     """Else the last bits of a score would depend on where its block ends."""
-    assert score.BLOCK % FORWARD_BATCH == 0
+    assert score.BLOCK % FORWARD_BATCH == FORWARD_BATCH % LOOK == 0
 
 
 def test_where_nothing_can_be_read_every_case_has_a_row_all_the_same(

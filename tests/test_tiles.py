@@ -23,8 +23,9 @@ from midclass.cli.options import Options
 from midclass.cli.service.scorer import Arrived, Scorer
 from midclass.detectors import on_source, sliding
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.export import refuse_unable
-from midclass.detectors.eye import taught
+from midclass.detectors.export import exported
+from midclass.detectors.eye import LOOK, taught
+from midclass.detectors.graph import graph_of
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
@@ -191,7 +192,9 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
     assert fitted.calibration_.shape == (fitted.cases_["calibrate"],)  # by case, not by tile
     together = CountsItsBatch(fitted.recipe)
     sizes = {float(score) for look in together.looks(prepared) for score in look.scores}
-    assert sizes == {64.0}  # kernels round by the size of a batch, which must always be the same
+    assert sizes == {
+        float(LOOK)
+    }  # kernels round by the size of a batch, which must always be the same
 
 
 @given(st.permutations(range(9)))
@@ -297,11 +300,42 @@ def test_a_large_image_is_refused_with_the_way_out() -> None:
 
 
 def test_what_cannot_be_done_with_tiles_is_said_at_once(fitted: MiddleClassDetector) -> None:
-    with pytest.raises(InputError, match="an export is not possible with view tiles"):
-        refuse_unable(fitted)
     given, target = bodies(4), prepare_array(bodies(2, seed=3), fitted.recipe, label=1)
     with pytest.raises(InputError, match="positives cannot be learned from with view tiles"):
         MiddleClassDetector(fitted.recipe).fit(given, positives=target)
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_the_graph_of_tiles_says_what_the_detector_says(
+    fitted: MiddleClassDetector, folds: int
+) -> None:
+    if folds:
+        given = prepare_array(bodies(18), fitted.recipe, label=0)
+        fitted = MiddleClassDetector(fitted.recipe, max_fpr=0.3).fit(given, folds=folds)
+    prepared = prepare_array(bodies(6, seed=1), fitted.recipe)
+    graph = graph_of(fitted)
+    with torch.no_grad():
+        said = [graph(*one.values()) for one in graph.inputs(prepared, np.arange(6))]
+    scores, p_values, flags, maps = (torch.cat(part).numpy() for part in zip(*said, strict=True))
+    expected = fitted.score_samples(prepared)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    np.testing.assert_array_equal(p_values, fitted.p_values(expected))
+    np.testing.assert_array_equal(flags, expected > fitted.threshold_)
+    np.testing.assert_allclose(maps, fitted.heat_maps(prepared), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_exported_detector_of_tiles_says_the_same_in_onnx_runtime(
+    fitted: MiddleClassDetector, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    prepared = prepare_array(bodies(5, seed=1), fitted.recipe)
+    fitted.save(tmp_path / "one")
+    raw, found = exported(fitted, tmp_path / "one", prepared, "bodies")
+    assert (found.images, found.flags) == (5, ())
+    assert found.score <= found.tolerance
+    assert b"the first row and column of squares" in raw
 
 
 def test_saved_and_loaded_it_says_the_same(fitted: MiddleClassDetector, tmp_path: Path) -> None:

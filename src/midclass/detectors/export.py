@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from midclass.detectors.graph import NAMES, NOT_ASSESSED, DetectorGraph, tie_of
+from midclass.detectors.graph import NAMES, NOT_ASSESSED, graph_of, tie_of
 from midclass.detectors.saved import known_id
 from midclass.errors import InputError, in_one_line
+from midclass.images.tiles import in_groups
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from midclass.detectors.base import Detector
     from midclass.images.prepared import Prepared
-    from midclass.types import ImageBatch, Progress
+    from midclass.types import Progress
 
 Said: TypeAlias = dict[str, NDArray[Any]]
 """What a file says of some images, by ``graph.NAMES``."""
@@ -38,7 +40,15 @@ Said: TypeAlias = dict[str, NDArray[Any]]
 HEAT = 0.01
 """Of heat in [0, 1]: by as much it may differ."""
 TOGETHER = 16
-"""Images that the file is tried with at once, and then alone; detectors look at 64."""
+"""Images that the file is tried with at once, and then alone; detectors look at another number."""
+INPUTS = (
+    "pixels and anatomy as midclass prepares them by this recipe; the file does not know whether "
+    "an image is plausible, and gives a score to every image with any anatomy"
+)
+OF_TILES = (
+    "; one image at a time, and corners, int64 (t, 2): the first row and column of squares as wide "
+    "as geometry.size that lie over the anatomy, as midclass.images.tiles.planned says"
+)
 USE = "Research only. This is no medical device; no clinical decision may rest on it."
 
 
@@ -86,9 +96,8 @@ class Equality:
 
 def refuse_unable(detector: Detector) -> None:
     """Raise InputError, before any work, where a detector cannot be exported here."""
-    detector.recipe.geometry.refuse_tiles("an export is not possible")
     try:
-        DetectorGraph(detector)
+        graph_of(detector)
     except TypeError as error:
         raise InputError(
             f"{error} cannot be exported: its score is no graph of torch; middle_class, patchcore, "
@@ -114,7 +123,8 @@ def exported(
     """The bytes of an ONNX file, after both have looked at the same images.
 
     Its inputs are ``pixels``, float32 ``(batch, c, *spatial)`` in [0, 1], and ``anatomy``, bool
-    ``(batch, 1, *spatial)``, as ``prepare`` makes them; its outputs ``graph.NAMES``.
+    ``(batch, 1, *spatial)``, as ``prepare`` makes them; its outputs ``graph.NAMES``. Of view tiles
+    the batch is one image, and a third input, ``corners``, says where its tiles lie.
 
     Args:
         detector: fitted.
@@ -158,8 +168,7 @@ def about(detector: Detector, folder: Path, found: Equality) -> dict[str, Any]:
         "threshold": detector.threshold_,
         "promise": detector.promise(),
         "heat_begins": detector.heat_.begins,
-        "inputs": "pixels and anatomy as midclass prepares them by this recipe; the file does not "
-        "know whether an image is plausible, and gives a score to every image with any anatomy",
+        "inputs": INPUTS + (OF_TILES if recipe.geometry.view == "tiles" else ""),
         "flag": f"1 above the threshold, 0 not, {NOT_ASSESSED} without any anatomy",
         "verified": asdict(found),
     }
@@ -177,10 +186,11 @@ def compared(
     tolerance = tie_of(detector.calibration_)
     names, score, heat, p_values = list[str](), 0.0, list[float](), 0
     flags, images = list[str](), 0
-    total = len(detector.assessable(known))
+    total, graph = len(detector.assessable(known)), graph_of(detector)
     for look in detector.looks(known, heat_maps=True):
         scores = look.scores if detector.folds_ is None else detector.folds_.scores(look.scores)
-        said = _joined([_said(session, one) for one in _parts(look.images, alone=not images)])
+        parts = _parts(look.rows, alone=not images)
+        said = _joined([_said(session, one) for p in parts for one in graph.inputs(known, p)])
         names = [known.cases[int(known.case_index[row])].case_id for row in look.rows]
         score = max(score, float(np.abs(said["score"] - scores).max()))
         flagged = scores > detector.threshold_
@@ -205,19 +215,22 @@ def compared(
 
 
 def _model(detector: Detector, shape: Sequence[int]) -> Any:
-    """The ONNX model, with a batch of any size."""
-    graph = DetectorGraph(detector).eval()
-    pixels = torch.rand(2, *shape[1:], generator=torch.Generator().manual_seed(0))
-    anatomy = torch.ones(2, 1, *shape[2:], dtype=torch.bool)
-    batch = torch.export.Dim("batch", min=1)
+    """The ONNX model, with a batch of any size, or any number of tiles."""
+    graph = graph_of(detector).eval()
+    inputs = graph.example(shape)
+    lengths = {
+        name: {0: torch.export.Dim(name if name == "corners" else "batch", min=1)}
+        for name, value in inputs.items()
+        if len(value) > 1
+    }
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
-            (pixels, anatomy),
+            tuple(inputs.values()),
             dynamo=True,
-            input_names=["pixels", "anatomy"],
+            input_names=list(inputs),
             output_names=graph.names,
-            dynamic_shapes={"pixels": {0: batch}, "anatomy": {0: batch}},
+            dynamic_shapes={name: lengths.get(name, {}) for name in inputs},
             verbose=False,
         )
     assert program is not None
@@ -246,15 +259,15 @@ def _session(raw: bytes) -> InferenceSession:
     return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
 
 
-def _said(session: InferenceSession, images: ImageBatch) -> Said:
-    inputs = {"pixels": images.pixels.numpy(), "anatomy": images.anatomy.numpy()}
-    return dict(zip(NAMES, session.run(None, inputs), strict=False))  # perhaps without heat
+def _said(session: InferenceSession, inputs: Mapping[str, Tensor]) -> Said:
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    return dict(zip(NAMES, session.run(None, arrays), strict=False))  # perhaps without heat
 
 
-def _parts(images: ImageBatch, *, alone: bool) -> list[ImageBatch]:
+def _parts(rows: NDArray[np.int64], *, alone: bool) -> list[NDArray[np.int64]]:
     """A few single images first, so that a batch of one is tried too; the others together."""
-    single = images[:2].split(1) if alone else []
-    return [*single, *images[len(single) :].split(TOGETHER)]
+    single = 2 if alone else 0
+    return [*in_groups(rows[:single], 1), *in_groups(rows[single:], TOGETHER)]
 
 
 def _joined(parts: Sequence[Said]) -> Said:

@@ -22,6 +22,9 @@ from midclass.types import ImageBatch
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
 
+LOOK = 8
+"""Images that a processor looks at together: as fast as any number, and one alone pays for few."""
+
 
 @dataclass(frozen=True)
 class Eye:
@@ -37,15 +40,20 @@ class Eye:
     device: torch.device
     heat_maps: bool
 
+    @property
+    def together(self) -> int:
+        """How many images are looked at together; fewer are filled up."""
+        return LOOK if self.device.type == "cpu" else FORWARD_BATCH
+
     def looks(
         self, prepared: Prepared, rows: NDArray[np.int64], geometry: Geometry
     ) -> Iterator[Look]:
         """Look at some of the samples; of view tiles, at all their tiles."""
         if geometry.view == "tiles" and not isinstance(prepared, Tiles):
-            over = looked_over(prepared, rows, geometry, self._at_tiles, FORWARD_BATCH)
+            over = looked_over(prepared, rows, geometry, self._at_tiles, self.together)
             yield from (Look(some, prepared.batch(some), said, maps) for some, said, maps in over)
             return
-        for some in in_groups(rows, FORWARD_BATCH):
+        for some in in_groups(rows, self.together):
             batch = prepared.batch(some).to(self.device)
             scores, heat = self._seen(batch)
             maps = None
@@ -63,7 +71,7 @@ class Eye:
 
     def _seen(self, batch: ImageBatch) -> tuple[Tensor, Tensor | None]:
         with torch.inference_mode():
-            scores, heat = self.see(filled_up(batch, FORWARD_BATCH))
+            scores, heat = self.see(filled_up(batch, self.together))
             heat = heat[: len(batch)] if self.heat_maps and heat is not None else None
             return scores[: len(batch)], heat
 

@@ -89,8 +89,7 @@ def blended(corners: Corners, values: FloatArray, mask: NDArray[np.bool_], side:
     Returns:
         ``(h, w)``; 0 where no tile lies.
     """
-    along = 1 - np.abs((np.arange(side) + 0.5) * 2 / side - 1)
-    near = np.outer(along, along)
+    near = nearness(side)
     total, weights = np.zeros(mask.shape), np.zeros(mask.shape)
     for (top, left), one in zip(corners.tolist(), values, strict=True):
         where = slice(top, top + side), slice(left, left + side)
@@ -98,3 +97,13 @@ def blended(corners: Corners, values: FloatArray, mask: NDArray[np.bool_], side:
         total[where] += weight * one
         weights[where] += weight
     return np.divide(total, weights, out=np.zeros(mask.shape), where=weights > 0)
+
+
+def nearness(side: int) -> NDArray[np.float64]:
+    """How near each place of a tile is to its middle ``(side, side)``: 1 there, next to 0 around.
+
+    >>> nearness(4)[0].tolist()
+    [0.0625, 0.1875, 0.1875, 0.0625]
+    """
+    along = 1 - np.abs((np.arange(side) + 0.5) * 2 / side - 1)
+    return np.outer(along, along)

@@ -21,8 +21,8 @@ Content: TypeAlias = bytes | Path
 class Worker:
     """Scores files in the order in which they came; those that wait are scored together.
 
-    A detector always looks at as many images as ``FORWARD_BATCH``, so that one alone takes as long
-    as so many: under load each costs what it costs in ``midclass score``.
+    A detector always looks at as many images as ``eye.LOOK``, so that one alone takes as long as so
+    many: under load each costs what it costs in ``midclass score``.
 
     Args:
         scorer: used by this thread alone.
