@@ -1,4 +1,4 @@
-"""Start: a mistake is told before torch is imported, once arguments and files were looked at."""
+"""Start: a mistake is told before anything slow is imported, once arguments and files were seen."""
 
 from __future__ import annotations
 
@@ -59,15 +59,17 @@ from midclass.cli.app import app
 told = {}
 for words in json.load(sys.stdin):
     done = CliRunner().invoke(app, words)
-    told[" ".join(words)] = done.exit_code, done.output, "torch" in sys.modules
-    sys.modules.pop("torch", None)
+    slow = [name for name in ("torch", "scipy", "matplotlib", "sklearn") if name in sys.modules]
+    told[" ".join(words)] = done.exit_code, done.output, slow
+    for name in slow:
+        sys.modules.pop(name)
 print(json.dumps(told))
 """
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, bool]]:
-    """Of each command its exit code, what it said, and whether torch was imported."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
+    """Of each command its exit code, what it said, and which slow modules were imported."""
     folder = tmp_path_factory.mktemp("start")
     for name in ("images", "foreign", "damaged"):
         (folder / name).mkdir()
@@ -88,14 +90,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, 
         text=True,
         check=True,
     )
-    found: dict[str, tuple[int, str, bool]] = json.loads(done.stdout)
+    found: dict[str, tuple[int, str, list[str]]] = json.loads(done.stdout)
     return found
 
 
 @pytest.mark.parametrize("line", WRONG.strip().splitlines())
-def test_a_mistake_is_told_before_torch_is_imported(
-    told: dict[str, tuple[int, str, bool]], line: str
+def test_a_mistake_is_told_before_anything_slow_is_imported(
+    told: dict[str, tuple[int, str, list[str]]], line: str
 ) -> None:
-    code, said, torch = told[line]
+    code, said, slow = told[line]
     assert code == 2, said
-    assert not torch, said
+    assert not slow, said

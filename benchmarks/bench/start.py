@@ -13,6 +13,10 @@ WRONG = (
     ("score", "none", "none.png"),
     ("evaluate", "none", "--cohort", "none.csv"),
     ("audit", "no_recipe"),
+    ("show", "no_recipe"),
+    ("nuisance", "none", "--cohort", "none.csv"),
+    ("manifest", "none"),
+    ("view", "none"),
     ("study", "none.yaml"),
 )
 

@@ -219,6 +219,9 @@ def view(
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Make the page of an evaluation anew, from its files; one file that needs no network."""
+    from midclass.evaluation.page.place import folder_of
+
+    folder_of(run)
     from midclass.cli.commands import view
 
     view.run(run, out=out, pictures=pictures, nuisance=nuisance, show=open_)

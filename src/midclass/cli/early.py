@@ -12,8 +12,12 @@ from midclass.cli.commands.source import Source, given_class_of
 from midclass.cli.options import Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.saved import check_saved
+from midclass.errors import InputError
 from midclass.evaluation.table import ScoreTable
 from midclass.recipe.recipe import Recipe
+
+PICTURES = (".png", ".svg", ".pdf")
+"""As what a sheet is drawn."""
 
 
 def check_recipe(name: str, source: Source | None, options: Options) -> None:
@@ -58,3 +62,15 @@ def check_tables(tables: Iterable[Path]) -> None:
     for path in tables:
         if not path.is_file():
             ScoreTable.read(path)
+
+
+def check_format(path: Path, option: str = "--out") -> None:
+    """Refuse a file that cannot be drawn, before any work; ``option`` is what named it.
+
+    Raises:
+        InputError: not one of ``PICTURES``.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise InputError(
+            f"{path}: a sheet is drawn as one of {', '.join(PICTURES)}; change {option}"
+        )

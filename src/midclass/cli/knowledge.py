@@ -38,11 +38,16 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw what a recipe makes of given-class images."""
-    from midclass.cli.commands import show
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import check_format, check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
-    show.run(recipe, source, Options.of(trust, cache, overwrite), out=out, n=n, seed=seed)
+    options = Options.of(trust, cache, overwrite)
+    check_format(out)
+    check_recipe(recipe, source, options)
+    from midclass.cli.commands import show
+
+    show.run(recipe, source, options, out=out, n=n, seed=seed)
 
 
 def check(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.case import Case, across_parts
 from midclass.images.cohort import Cohort
-from midclass.images.duplicates import Duplicate
+
+if TYPE_CHECKING:
+    from midclass.images.duplicates import Duplicate
 
 TRAIN, TEST = "train", "test"
 
@@ -66,6 +69,7 @@ def one_patient(found: Iterable[Duplicate]) -> dict[str, str]:
     """Patients who share an image, exactly or as a near copy: what each is called as one.
 
     >>> from pathlib import Path
+    >>> from midclass.images.duplicates import Duplicate
     >>> a, b, c = (Case(name, Path(name), 0, name) for name in "abc")
     >>> one_patient([Duplicate(a, b, "near copy"), Duplicate(b, c, "same file")])
     {'b': 'a', 'c': 'a'}

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from midclass.errors import InputError
 from midclass.evaluation.panel import Panel
 from midclass.evaluation.plots import OUTLINE, save, show_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = (".png", ".svg", ".pdf")
 SURROUND, BRIGHT, DIM, ACCENT = (
     "#111111",
     "#FFFFFF",
@@ -62,18 +60,6 @@ class Block:
     about: str
     given: Sequence[Panel]
     strips: Sequence[Strip]
-
-
-def check_format(path: Path, option: str = "--out") -> None:
-    """Refuse a file that cannot be drawn, before any work; ``option`` is what named it.
-
-    Raises:
-        InputError: not one of ``FORMATS``.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(
-            f"{path}: a sheet is drawn as one of {', '.join(FORMATS)}; change {option}"
-        )
 
 
 def contact_sheet(path: Path | None, title: str, summary: str, blocks: Sequence[Block]) -> Figure:
@@ -194,7 +180,7 @@ def outline_sheet(path: Path | None, title: str, summary: str, panels: Sequence[
     """Draw images with the outline of their anatomy, four in a row, and their text below.
 
     Args:
-        path: one of ``FORMATS``; None only returns the figure.
+        path: .png, .svg or .pdf; None only returns the figure.
         title: of the page.
         summary: below it.
         panels: in the order in which they stand.

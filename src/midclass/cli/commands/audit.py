@@ -10,6 +10,7 @@ from typing import Any
 
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, cell, fault, new_table, say, show_table, tell_anatomies
+from midclass.cli.early import check_format
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_audit, no_picture
@@ -20,7 +21,7 @@ from midclass.images.cohort import Cohort, choose
 from midclass.images.prepare import Prepared
 from midclass.preview.advice import advice, verdict
 from midclass.preview.audit import anatomy_of, audit
-from midclass.preview.page import check_format, outline_sheet
+from midclass.preview.page import outline_sheet
 from midclass.preview.phantoms import for_phantoms, phantom_cohort
 from midclass.preview.plausibility import FAR, in_words, panels
 from midclass.recipe.recipe import Recipe

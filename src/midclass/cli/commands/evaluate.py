@@ -34,7 +34,8 @@ from midclass.errors import InputError
 from midclass.evaluation import plots
 from midclass.evaluation.page import PAGE
 from midclass.evaluation.page.pictures import new_pictures, small_sheet
-from midclass.evaluation.page.run import ABOUT, SHEET, Run
+from midclass.evaluation.page.place import ABOUT
+from midclass.evaluation.page.run import SHEET, Run
 from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel
 from midclass.evaluation.patients import has_series, patient_table, series_of, series_table

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midclass.cli.commands.folder import SAID, tell_apart, tell_left_out
 from midclass.cli.commands.source import prints_with_bar
@@ -21,14 +21,15 @@ from midclass.evaluation.cells import as_cell
 from midclass.images.case import without_folder
 from midclass.images.cohort import Cohort
 from midclass.images.division import divided, one_patient, refuse_patients_across
-from midclass.images.duplicates import Duplicate
-from midclass.images.duplicates import duplicates as find_duplicates
 from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
 from midclass.images.labels import LabelTable, names_of_given
 from midclass.images.manifest_file import write_manifest, write_rows
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import TOLD_APART
 from midclass.images.where import Condition
+
+if TYPE_CHECKING:
+    from midclass.images.duplicates import Duplicate
 
 CHOICES = ("drop", "tell", "skip")
 USUAL = 0.2
@@ -113,7 +114,7 @@ def run(
         with bar("reading headers") as progress:
             found = inventory(folder, names, wish, start=start or "", progress=progress)
         _refuse_one_class(found, wish, folder)
-        pairs = list[Duplicate]()
+        pairs: list[Duplicate] = []
         if asked.duplicates != "skip":
             found, pairs = _compared(found, asked, folder, options.cache)
         found, columns = _divided(found, asked)
@@ -130,10 +131,10 @@ def run(
 
 def _start(folder: Path, out: Path) -> str | None:
     """What stands before names of files in the manifest; None where it lies elsewhere."""
-    top, here = (os.path.normpath(path.absolute()) for path in (folder, out.parent))
-    if not Path(top).is_relative_to(here):
+    top, here = (Path(os.path.normpath(path.absolute())) for path in (folder, out.parent))
+    if not top.is_relative_to(here):
         return None
-    name = Path(top).relative_to(here).as_posix()
+    name = top.relative_to(here).as_posix()
     return "" if name == "." else f"{name}/"
 
 
@@ -152,6 +153,8 @@ def _compared(
     found: Inventory, asked: Asked, folder: Path, cache: Path | None
 ) -> tuple[Inventory, list[Duplicate]]:
     """Without what cannot be decoded, and without images that are there twice."""
+    from midclass.images.duplicates import duplicates
+
     known = {case.case_id: case for case in found.cases}
     called = {one.case.case_id: one.called for one in found.entries}
     apart = [  # files without a patient have one name where they hold the same
@@ -165,7 +168,7 @@ def _compared(
             gone[case.case_id] = LeftOut(called[case.case_id], reason, failed=True)
     pairs = [
         replace(pair, first=known[pair.first.case_id], second=known[pair.second.case_id])
-        for pair in find_duplicates(prints)
+        for pair in duplicates(prints)
     ]
     if asked.duplicates == "drop":
         for pair in pairs:
@@ -240,11 +243,11 @@ def _tell(
 ) -> None:
     """What is in the manifest, and what is not."""
     cases, labels = found.cases, Counter(case.label for case in found.cases)
-    people = len({case.patient_id for case in cases})
+    patients = len({case.patient_id for case in cases})
     classes = f"{labels[0]} of the given class, {labels[1]} of the target class"
     unlabelled = f", {labels[None]} without a label" if labels[None] else ""
     said = f": {classes}{unlabelled}" if labels[0] or labels[1] else ", without labels"
-    say(f"{'cases':<16} {len(cases)} of {people} patients{said}")
+    say(f"{'cases':<16} {len(cases)} of {patients} patients{said}")
     tell_apart(found)
     for name, of in list(parts.items())[:1]:
         counts = Counter(of)
@@ -252,11 +255,8 @@ def _tell(
             part: len({c.patient_id for c, one in zip(cases, of, strict=True) if one == part})
             for part in counts
         }
-        shown = [
-            f"{part} {counts[part]} of {people_in[part]} patients"
-            for part in sorted(counts)
-            if part
-        ]
+        named = filter(None, sorted(counts))
+        shown = [f"{part} {counts[part]} of {people_in[part]} patients" for part in named]
         more = f", and {len(parts) - 1} more divisions" if len(parts) > 1 else ""
         say(f"{name:<16} {', '.join(reversed(shown))}{more}")
     tell_left_out(found, f"; all in {left_out}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import say
+from midclass.cli.early import check_format
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.recognised import no_picture
@@ -28,7 +29,7 @@ def run(
     seed: int = 0,
 ) -> None:
     """Draw the contact sheet of a recipe on given-class images of a cohort, or on phantoms."""
-    page.check_format(out)
+    check_format(out)
     output = Place(out, "file", strange=no_picture)
     reads = read_by(source, recipe_name, *options.trust)
     with claimed(output, reads=reads, overwrite=options.overwrite):

@@ -13,7 +13,8 @@ from midclass.cli.recognised import no_html_page
 from midclass.errors import InputError
 from midclass.evaluation.page import PAGE
 from midclass.evaluation.page.cases import Which
-from midclass.evaluation.page.run import SCORES, SUMMARY, Run, folder_of
+from midclass.evaluation.page.place import SCORES, SUMMARY, folder_of
+from midclass.evaluation.page.run import Run
 from midclass.evaluation.page.write import html
 from midclass.files import write_text_atomic
 from midclass.owned import list_anew

@@ -11,9 +11,9 @@ from typing import Any
 from midclass.errors import InputError
 from midclass.evaluation.page import pictures
 from midclass.evaluation.page.pictures import Pictures
+from midclass.evaluation.page.place import ABOUT, PATIENTS, SCORES, SUMMARY
 from midclass.evaluation.table import ScoreTable
 
-ABOUT, SUMMARY, SCORES, PATIENTS = "run.json", "summary.json", "scores.csv", "patients.csv"
 SHEET = f"sheet.{pictures.FORMAT}"
 
 
@@ -90,19 +90,6 @@ class Run:
         """The recipe in words; empty for evaluations of earlier versions."""
         told: Mapping[str, Any] = self.detector.get("recipe", {})
         return told
-
-
-def folder_of(place: Path) -> Path:
-    """The folder of an evaluation: the place itself, or ``evaluation`` in a detector's folder.
-
-    Raises:
-        InputError: it is neither.
-    """
-    for folder in (place, place / "evaluation"):
-        if (folder / SUMMARY).is_file() and (folder / SCORES).is_file():
-            return folder
-    missing = "is no folder" if not place.is_dir() else f"has no {SUMMARY} and {SCORES}"
-    raise InputError(f"{place}: {missing}; give the folder that `midclass evaluate` wrote")
 
 
 def _json(path: Path) -> dict[str, Any]:
