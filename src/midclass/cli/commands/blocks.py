@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from midclass.cli.commands.shown import Shown
 from midclass.cli.console import unseen_of
 from midclass.detectors.base import Detector
 from midclass.detectors.cohort_scores import score_table, with_failed
 from midclass.detectors.equipment import with_equipment
+from midclass.detectors.framing import Side, sides_of
 from midclass.detectors.heat_maps import kept_heat_maps
 from midclass.evaluation.table import NotAssessed, ScoreTable
 from midclass.images.cohort import Case, Cohort
@@ -44,6 +45,7 @@ class ScoredBlock:
         anatomies: how many samples are by each anatomy.
         contents: what each case shows, see ``identity.content_of``.
         unseen: the first that could be prepared and not assessed, and why.
+        sides: how patients lie beside the given class, see ``framing.sides_of``.
     """
 
     table: ScoreTable
@@ -53,6 +55,7 @@ class ScoredBlock:
     anatomies: Mapping[str, int]
     contents: tuple[str, ...]
     unseen: tuple[tuple[str, str], ...]
+    sides: Mapping[str, Side] = field(default_factory=dict)
 
 
 def scored_block(
@@ -106,6 +109,7 @@ def scored_block(
         anatomies,
         tuple(contents),
         tuple(unseen),
+        sides_of(detector, prepared) if len(prepared) else {},
     )
 
 

@@ -26,6 +26,7 @@ from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
 from midclass.detectors.about import about, made_now
 from midclass.detectors.cohort_scores import score_table, with_failed
+from midclass.detectors.framing import Framing, sides_of, warning
 from midclass.detectors.heat_maps import HeatMaps, kept_heat_maps
 from midclass.detectors.marks import localised
 from midclass.detectors.provenance import write_provenance
@@ -120,6 +121,7 @@ def _run(
         figures["provenance"] = made
         figures["near_copies_of_fitted"] = near
         figures["anatomies"] = prepared.anatomies(detector.recipe.anatomies)
+        figures["framed_otherwise"] = Framing(sides_of(detector, prepared)).otherwise()
         if found := localised(prepared, maps, detector.recipe.geometry):
             figures["localisation"] = found
         text = json.dumps(figures, indent=1)
@@ -138,6 +140,8 @@ def _run(
         (temporary / ABOUT).write_text(json.dumps(told, indent=1), encoding="utf-8")
         (temporary / PAGE).write_text(html(Run.read(temporary)), encoding="utf-8")
     _tell(figures)
+    if figures["framed_otherwise"]:
+        note(warning(figures["framed_otherwise"], detector))
     tell_unseen(table)
     pictures = "roc.png, heat_maps.png" if detector.makes_heat_maps else "roc.png"
     tables = "scores.csv, series.csv" if several else "scores.csv"

@@ -31,6 +31,7 @@ from midclass.cli.options import Options
 from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.dicom_out import DicomOut
+from midclass.detectors.framing import Framing, warning
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
@@ -128,6 +129,8 @@ def score(
             "and flags say nothing of new cases"
         )
     tell_anatomies(scored.anatomies)
+    if otherwise := scored.framing.otherwise():
+        note(warning(otherwise, detector))
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     if objects is not None:
@@ -146,6 +149,7 @@ def score(
         reasons=scored.reasons,
         flagged_of={name: int(table.flagged.sum()) for name, table in tables.items()},
         fitted_with=fitted,
+        framed_otherwise=otherwise,
         dicom_images=None if objects is None else objects.written,
     )
     written = objects is None or not (objects.failed or objects.others)
@@ -206,6 +210,7 @@ class _Scored:
     unseen: list[tuple[str, str]] = field(default_factory=list)
     anatomies: Counter[str] = field(default_factory=Counter)
     contents: list[str] = field(default_factory=list)
+    framing: Framing = field(default_factory=Framing)
 
     def count(self, block: ScoredBlock) -> None:
         """Note what there is in one more block."""
@@ -221,6 +226,7 @@ class _Scored:
         self.unseen += block.unseen[: NAMED - len(self.unseen)]
         self.anatomies.update(block.anatomies)
         self.contents += block.contents
+        self.framing.add(block.sides)
 
 
 def _add_all(
