@@ -103,6 +103,14 @@ def test_how_well_heat_maps_point_at_lesions_is_there_where_it_was_measured(
     assert "localisation" not in page
 
 
+def test_a_page_says_where_images_show_the_anatomy_otherwise(run: Path, page: str) -> None:
+    whole = Run.read(run)
+    figures = {**whole.figures, "framed_otherwise": ["it lies lower in 90% of them"]}
+    shown = html(replace(whole, figures=figures), "none")
+    assert "learned from: it lies lower in 90% of them. Whether the promise holds" in shown
+    assert "show the anatomy otherwise" not in page
+
+
 def test_another_summary_makes_another_page(run: Path, page: str, tmp_path: Path) -> None:
     figures = json.loads((run / "summary.json").read_text())
     figures["auroc"]["value"] = 0.123

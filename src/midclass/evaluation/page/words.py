@@ -142,6 +142,11 @@ def limits(run: Run) -> list[str]:
     )
     if figures.get("few_patients"):
         lines.append(f"{figures['few_patients']}.")
+    if otherwise := figures.get("framed_otherwise"):
+        lines.append(
+            "These images show the anatomy otherwise than those that were learned from: "
+            f"{'; '.join(otherwise)}. Whether the promise holds for such images is not known."
+        )
     if near := figures.get("near_copies_of_fitted"):
         lines.append(
             f"{count(len(near), 'image')} of this test look like images that the detector was "
