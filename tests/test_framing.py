@@ -77,6 +77,13 @@ def test_what_is_said_depends_neither_on_blocks_nor_on_how_many_images_a_patient
         assert whole.otherwise() == []
 
 
+def test_of_fewer_than_20_patients_nothing_is_said() -> None:
+    sides = {f"p{n}": one_image(1) for n in range(FEWEST)}
+    assert Framing(dict(sides)).otherwise() == ["it takes more of the height in 100% of them"]
+    del sides["p0"]
+    assert Framing(sides).otherwise() == []
+
+
 def test_patients_of_whose_slices_a_little_more_than_half_lie_on_one_side_are_alike() -> None:
     """Slices of all patients go through the same places: most of each are beyond the median."""
     patient = Framing()

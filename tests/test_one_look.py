@@ -70,15 +70,15 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.slow
-def test_80_cases_scored_with_heat_maps_are_80_images_through_the_network(
+def test_77_cases_scored_with_heat_maps_are_77_images_through_the_network(
     folder: Path, looked_at: list[int], tmp_path: Path
 ) -> None:
-    cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")
+    cases = Cohort.from_manifest(folder / "data" / "manifest.csv").part("test")[:77]
     options = Options(cache=folder / "cache")
     maps, out = tmp_path / "maps", tmp_path / "scores.csv"
     assert score.run(folder / "detector", cases, options, out=out, heat_maps=maps)
-    assert len(cases) == len(list(maps.glob("*.png"))) == 80
-    assert looked_at == [LOOK] * -(-80 // LOOK)
+    assert len(cases) == len(list(maps.glob("*.png"))) == 77
+    assert looked_at == [LOOK] * -(-77 // LOOK)  # the last look is filled up
 
 
 COUNT_OPENS = """
