@@ -21,10 +21,10 @@ from midclass.cli.commands import evaluate, fit, monitor, score
 from midclass.cli.commands.source import Source
 from midclass.cli.options import Options
 from midclass.cli.service.scorer import Arrived, Scorer
-from midclass.detectors import on_source, sliding
+from midclass.detectors import eye, on_source, sliding
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.export import exported
-from midclass.detectors.eye import LOOK, taught
+from midclass.detectors.eye import taught
 from midclass.detectors.graph import graph_of
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.table import ScoreTable
@@ -96,10 +96,21 @@ class Spots(Brightness):
 
 
 class CountsItsBatch(Spots):
-    """Scores the number of images that are seen together."""
+    """Scores the number of images that are seen together, below 0: the smallest is highest."""
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
-        return torch.full((len(images),), float(len(images))), images.pixels.clone()
+        return torch.full((len(images),), -float(len(images))), images.pixels.clone()
+
+
+class Darkness(Brightness):
+    """Scores how dark an image is: below 0 everywhere."""
+
+    makes_heat_maps = False
+
+    def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+        return -1 - images.pixels.amax((1, 2, 3)), None
+
+    traced = score
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +202,10 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
     assert (maps[~prepared.masks()[:, 0]] == 0).all()
     assert fitted.calibration_.shape == (fitted.cases_["calibrate"],)  # by case, not by tile
     together = CountsItsBatch(fitted.recipe)
-    sizes = {float(score) for look in together.looks(prepared) for score in look.scores}
-    assert sizes == {
-        float(LOOK)
-    }  # kernels round by the size of a batch, which must always be the same
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eye, "LOOK", 5)  # of which the tiles of an image are no multiple
+        sizes = {float(score) for look in together.looks(prepared) for score in look.scores}
+    assert sizes == {-5.0}  # kernels round by the size of a batch: it is always the same
 
 
 @given(st.permutations(range(9)))
@@ -322,6 +333,15 @@ def test_the_graph_of_tiles_says_what_the_detector_says(
     np.testing.assert_array_equal(p_values, fitted.p_values(expected))
     np.testing.assert_array_equal(flags, expected > fitted.threshold_)
     np.testing.assert_allclose(maps, fitted.heat_maps(prepared), atol=1e-4)
+
+
+def test_places_that_no_tile_shows_have_no_say_in_the_graph() -> None:
+    detector = Darkness(tiled())
+    detector.calibration_, detector.threshold_ = np.linspace(-3, 0, 20), 0.0
+    prepared = prepare_array(bodies(2, seed=1), detector.recipe)
+    graph = graph_of(detector)
+    said = [graph(*one.values())[0] for one in graph.inputs(prepared, np.arange(2))]
+    np.testing.assert_allclose(torch.cat(said), detector.score_samples(prepared), rtol=1e-6)
 
 
 @pytest.mark.slow
