@@ -103,6 +103,7 @@ def page() -> str:
     }
     blocks = {
         "heads": heads(),
+        "framing": framing(),
         "witnesses": _table("witness", tasks, single),
         "skill": _table("witness", tasks, skill),
         "rules": _table("rule", tasks, rules),
@@ -122,6 +123,21 @@ def heads() -> str:
             area = auroc(numbers[:, 0].astype(int), numbers[:, column])
             rows.setdefault(name.replace("_", " ").replace(".", ": "), []).append(area)
     return _table("score", [file.stem for file in files], rows)
+
+
+def framing() -> str:
+    """Traits of cohorts beside those to learn from, and the largest share on one side."""
+    with open(HERE / "framed.csv", newline="", encoding="utf-8") as text:
+        most = {row["cohort"]: row["most"] for row in csv.DictReader(text)}
+    with open(HERE / "framing.csv", newline="", encoding="utf-8") as text:
+        found = list(csv.DictReader(text))
+    traits = list(dict.fromkeys(row["trait"] for row in found))
+    rows = dict[tuple[str, str], list[str]]()
+    for row in found:
+        rows.setdefault((row["cohort"], row["class"]), []).append(figure(float(row["auroc"])))
+    cells = [[f"{cohort}, {kind}", *areas] for (cohort, kind), areas in rows.items()]
+    said = ", ".join(f"{name} {figure(float(share))}" for name, share in most.items())
+    return f"{table(['cohort', *traits], cells)}\n\nLargest share on one side: {said}."
 
 
 def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:

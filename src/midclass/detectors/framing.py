@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from midclass.detectors.limits import Limits
 from midclass.images.traits import TRAITS
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.detectors.limits import Limits
     from midclass.images.prepared import Prepared
 
 ASKED = {
