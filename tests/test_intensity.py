@@ -54,7 +54,7 @@ def heads(n: int, seed: int) -> list[Hounsfield]:
 def test_a_head_in_hounsfield_units_scores_like_its_picture(tmp_path: Path) -> None:
     """Of the windows that viewers call brain, those near the recipe's."""
     recipe = Recipe.load("head_ct")
-    learned = [as_dicom(hu, tmp_path / f"given{i}") for i, hu in enumerate(heads(80, 0))]
+    learned = [as_dicom(hu, tmp_path / f"given{i}") for i, hu in enumerate(heads(50, 0))]
     cases = tuple(replace(case, label=0) for case in Cohort.from_files(learned))
     given = prepare(Cohort(cases), recipe)
     detector = detector_class("one_class_svm")(recipe).fit(given, max_fpr=0.1)
@@ -68,7 +68,7 @@ def test_a_head_in_hounsfield_units_scores_like_its_picture(tmp_path: Path) -> N
     }.items():
         folder = tmp_path / name
         folder.mkdir()
-        files = [write(hu, folder / f"{i:02}") for i, hu in enumerate(heads(24, 1))]
+        files = [write(hu, folder / f"{i:02}") for i, hu in enumerate(heads(12, 1))]
         scores[name] = detector.score_samples(prepare(Cohort.from_files(files), recipe))
     for name in ("same", "near"):
         assert np.nanmedian(np.abs(scores[name] - scores["dicom"])) < spread

@@ -145,7 +145,7 @@ from midclass.detectors.baselines.pca import PCA
 
 class Slow(PCA):
     def learn(self, lesson):
-        time.sleep(3 * lesson.seed)
+        time.sleep(2 * lesson.seed)
         super().learn(lesson)
 """
 
@@ -169,7 +169,7 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     process.send_signal(signal.SIGINT)
     process.wait()
     assert [f"scores/{one.name}.csv" for one in read_log(out)] == list(tables(out))
-    time.sleep(4)  # longer than the cell that was stopped
+    time.sleep(2.5)  # longer than the cell that was stopped
     assert len(tables(out)) == len(read_log(out)) == 1
 
 
