@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -18,7 +19,7 @@ from midclass.images.anatomy.base import (
     without_specks,
 )
 from midclass.images.anatomy.learned import seen_by
-from midclass.images.anatomy.resolution import enlarge, in_few_pixels, shrink
+from midclass.images.anatomy.resolution import FINE, enlarge, in_few_pixels, shrink
 
 _DOUBTFUL = -3.2  # logits above are within 4 mm of the inside of drawn heads
 _DEEP_MM = 39.0
@@ -29,7 +30,7 @@ _AS_BRIGHT_AS_BONE = 0.85  # of the way from brain to bone
 _CLIPPED, _BONE, _AIR = 0.99, 0.95, 0.05
 
 
-@in_few_pixels
+@partial(in_few_pixels, most=FINE)
 def intracranial(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Inside the skull, in one axial head CT slice of any window, file or crop (2-D).
 
@@ -66,7 +67,7 @@ def _with_ventricles(mask: Mask, spacing_mm: Spacing) -> Mask:
     return np.asarray(mask | deep[labels])
 
 
-@in_few_pixels
+@partial(in_few_pixels, most=FINE)
 def intracranial_by_bone(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """Inside the skull up to the inner table, by a rule, in a brain window (2-D).
 

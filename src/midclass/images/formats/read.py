@@ -262,7 +262,7 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
     for start in range(0, len(values), step):
         part = values[start : start + step]
         if table is not None:
-            target[start : start + step] = table.take(part)
+            table.take(part, out=target[start : start + step], mode="clip")  # all are in it
             continue
         with np.errstate(invalid="ignore"):  # what is no number is counted below
             part = np.asarray(part, np.float64)
