@@ -1,7 +1,7 @@
 """Resolution: an anatomy of a large image is found in a smaller one.
 
 A recipe's samples have 128 to 256 pixels a side, a slice of CT 512, a radiograph 2000 to 4000. What
-looks for an anatomy there takes up to seconds an image, and finds it by pixels that no sample shows.
+looks for an anatomy there takes long, and finds it by pixels that no sample shows.
 """
 
 from __future__ import annotations
