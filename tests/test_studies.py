@@ -32,6 +32,7 @@ THREE = STUDIES / "three_tasks"
         "shipped",
         "tiles",
         "transfer",
+        "unlabelled",
     ],
 )
 def test_the_documents_say_what_the_score_tables_say(

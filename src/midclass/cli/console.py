@@ -204,6 +204,12 @@ def tell_series(table: ScoreTable, calibration: int, max_fpr: float, where: obje
 
 def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     """What a threshold promises; see ``Detector.promise``."""
+    if "moved" in rate:
+        say(
+            f"{'aimed at':<16} at most {rate['max_fpr']:.1%} false alarms{where}; "
+            f"not promised, since unlabelled cases moved the threshold (by {rate['moved']:.3g})"
+        )
+        return
     say(
         f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
         f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases{where}"

@@ -114,6 +114,13 @@ def calibrate(
     max_fpr: Annotated[
         float | None, typer.Option(help="False-alarm rate to promise; by default that of before.")
     ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled",
+            help="Nobody knows which cases are normal: move the threshold as far as scores tell.",
+        ),
+    ] = False,
     trust: Trust = None,
     cache: Cache = None,
     jobs: Jobs = None,
@@ -123,13 +130,16 @@ def calibrate(
 
     Uses cases with label 0 that the detector was not fitted with: 19 of them are enough for 5 %.
     Says whether they differ from the normals of before. Scores stay what they were.
+
+    With --unlabelled any cases do, of 50 patients or more, normal and ill together; labels are not
+    read. The threshold is then an estimate, and never lower than before.
     """
     from midclass.cli.commands import calibrate
     from midclass.cli.commands.source import Source
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
-    calibrate.run(detector, source, options, out=out, max_fpr=max_fpr)
+    calibrate.run(detector, source, options, out=out, max_fpr=max_fpr, unlabelled=unlabelled)
 
 
 def evaluate(

@@ -214,12 +214,15 @@ class Detector(Estimator):
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
 
         Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. Where folds calibrated, also
-        what is proven: ``guaranteed``, see ``guaranteed_rate``.
+        what is proven: ``guaranteed``, see ``guaranteed_rate``. Where unlabelled cases moved the
+        threshold, ``moved`` by how much: the rate is then aimed at, and not promised.
         """
         low, high = conformal.promised_range(self.calibration_, threshold=self.threshold_)
         rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
         if self.folds_ is not None and self.parent_ is None:
             rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
+        if self.parent_ is not None and "shift" in self.parent_:
+            rates["moved"] = self.parent_["shift"]
         return rates
 
     def p_values(self, scores: FloatArray) -> FloatArray:

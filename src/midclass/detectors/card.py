@@ -67,6 +67,8 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
         promise=numbers,
         guaranteed=f"{promise['guaranteed']:.1%}" if "guaranteed" in promise else "",
         parent="" if detector.parent_ is None else detector.parent_["name"],
+        moved=f"{promise['moved']:.3g}" if "moved" in promise else "",
+        unknown=(detector.parent_ or {}).get("unknown", 0),
         validation=_validation(detector),
         weights=_weights(recipe, set(_architectures(facts))),
     )

@@ -109,5 +109,6 @@ def warning(otherwise: list[str], detector: Detector) -> str:
     return (
         "note: these images show the anatomy otherwise than those that were learned from: "
         f"{'; '.join(otherwise)}; whether at most {detector.max_fpr_:.1%} false alarms hold for "
-        "them is not known: set the threshold with normals of this kind, midclass calibrate"
+        "them is not known: set the threshold with normals of this kind, midclass calibrate, or "
+        "without labels, --unlabelled"
     )

@@ -60,12 +60,14 @@ class Fold(_Strict):
 
 
 class Parent(_Strict):
-    """Of which detector the threshold was set anew; see ``site.set_threshold``."""
+    """Of which detector the threshold was set anew, or moved by ``unknown`` cases; see ``site``."""
 
     name: str = Field(max_length=300)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     max_fpr: float = Field(gt=0, lt=1)
     threshold: FiniteFloat
+    unknown: Count | None = None
+    shift: FiniteFloat | None = None
 
 
 class Heat(_Strict):

@@ -1,4 +1,8 @@
-"""Site: the threshold of a fitted detector, set anew with the normals of another hospital."""
+"""Site: the threshold of a fitted detector, set anew for another hospital.
+
+With its normals it is promised as before. Where nobody knows which of its cases are normal it is
+moved as far as their scores tell, which is an estimate.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ import numpy as np
 from midclass.detectors.base import Detector
 from midclass.detectors.parts import only_given_class
 from midclass.detectors.saved import ABOUT, id_of
+from midclass.errors import InputError
 from midclass.evaluation import conformal
+from midclass.evaluation.empirical_null import Null, shift_interval
 from midclass.evaluation.metrics import checked_fpr, share_interval
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.identity import hash_of_file
@@ -92,17 +98,98 @@ def set_threshold(
     scores = detector.calibrate(local)
     there = np.flatnonzero(~np.isnan(scores))
     patients = [local.cases.cases[row].patient_id for row in there]
+    detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}
+    detector.patients_ = detector.patients_ | {"calibrate": len(local.cases.patients)}
+    detector.not_assessed_ = detector.not_assessed_ | {"calibrate": len(scores) - len(there)}
+    _is_of(detector, before, folder)
+    return Shift.between(before, scores[there], patients)
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far a threshold was moved by cases of which nobody knows which are normal.
+
+    Attributes:
+        cases: that could be assessed.
+        patients: of them.
+        not_assessed: the others.
+        flagged: of the cases, above the threshold of before.
+        flagged_now: above the new one.
+        shift: how much higher normal cases score here; see ``evaluation.empirical_null``.
+        low: of the 95 % interval of the shift, over patients.
+        high: of that interval.
+        normal: which share of the cases is normal, as far as scores tell.
+    """
+
+    cases: int
+    patients: int
+    not_assessed: int
+    flagged: int
+    flagged_now: int
+    shift: float
+    low: float
+    high: float
+    normal: float
+
+
+def move_threshold(
+    detector: Detector, unknown: Prepared, folder: Path, max_fpr: float | None = None
+) -> Move:
+    """Move the threshold of a detector with cases of another place that nobody has looked at.
+
+    Every calibration score is moved by as much, so that p-values go with the threshold. It is
+    never lowered. Scores and heat stay. What it was moved by is an estimate, and no promise.
+
+    Args:
+        detector: fitted, without folds; changed in place.
+        unknown: cases of the other place, whatever their label.
+        folder: where it is saved, which the new one names.
+        max_fpr: false-alarm rate aimed at; that of before where none is given.
+
+    Raises:
+        InputError: the detector learned in folds, or the patients are too few.
+    """
+    if detector.folds_ is not None and detector.parent_ is None:
+        raise InputError(
+            f"{folder}: learned in folds, whose scores are ranks and cannot be moved; calibrate "
+            "with cases that are known to be normal, or fit with more normals (--folds 0)"
+        )
+    rate = detector.max_fpr_ if max_fpr is None else checked_fpr(max_fpr)
+    conformal.refuse_too_few(len(detector.calibration_), rate)
+    scores = detector.score_samples(unknown)
+    there = ~np.isnan(scores)
+    patients = np.array([case.patient_id for case in unknown.cases])[there]
+    known, before = scores[there], copy(detector)
+    shift, low, high = shift_interval(detector.calibration_, known, patients).tolist()
+    normal = Null.among(detector.calibration_, known).normal
+    detector.max_fpr_ = rate
+    detector.calibration_ = detector.calibration_ + shift
+    detector.patient_calibration_ = detector.patient_calibration_ + shift
+    detector.threshold_ = conformal.conformal_threshold(detector.calibration_, rate)
+    _is_of(detector, before, folder, unknown=len(known), shift=shift)
+    return Move(
+        cases=len(known),
+        patients=len(np.unique(patients)),
+        not_assessed=int((~there).sum()),
+        flagged=int((known > before.threshold_).sum()),
+        flagged_now=int((known > detector.threshold_).sum()),
+        shift=shift,
+        low=low,
+        high=high,
+        normal=normal,
+    )
+
+
+def _is_of(detector: Detector, before: Detector, folder: Path, **moved: float) -> None:
+    """Note of which detector this is the one with another threshold."""
     detector.parent_ = {
         "name": folder.resolve().name,
         "sha256": hash_of_file(folder / ABOUT),
         "max_fpr": before.max_fpr_,
         "threshold": before.threshold_,
+        **moved,
     }
-    detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}
-    detector.patients_ = detector.patients_ | {"calibrate": len(local.cases.patients)}
-    detector.not_assessed_ = detector.not_assessed_ | {"calibrate": len(scores) - len(there)}
     detector.origin_ = replace(detector.origin_, id=id_of(detector))
-    return Shift.between(before, scores[there], patients)
 
 
 def promise(detector: Detector, max_fpr: float) -> None:

@@ -63,7 +63,8 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         spacing = about.spacing_mm
         detector.spacing_mm = (spacing[0], spacing[1]) if isinstance(spacing, list) else spacing
         detector.heat_ = HeatScale(about.heat.begins, about.heat.rate)
-        detector.parent_ = None if about.parent is None else about.parent.model_dump()
+        if about.parent is not None:
+            detector.parent_ = about.parent.model_dump(exclude_none=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that do not fit; the error says it
             _restore(detector, about, tensors)

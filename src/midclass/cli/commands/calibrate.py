@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import (
     Source,
+    cases_to_score,
     given_class_of,
     prepared_with_bar,
     prints_with_bar,
@@ -18,10 +19,12 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
 from midclass.detectors.saved import check_saved
+from midclass.errors import InputError
 from midclass.images.identity import fitted_with_more, refuse_seen
 
 if TYPE_CHECKING:
-    from midclass.detectors.site import Shift
+    from midclass.detectors.site import Move, Shift
+    from midclass.images.cohort import Cohort
 
 # What needs torch is imported when all that can be refused without it was looked at.
 
@@ -33,45 +36,88 @@ def run(
     *,
     out: Path | None = None,
     max_fpr: float | None = None,
+    unlabelled: bool = False,
 ) -> Path:
-    """Set the threshold of a saved detector with local normals; save it as another."""
+    """Set the threshold of a saved detector with local cases; save it as another."""
     out = out or folder.with_name(f"{folder.resolve().name}_local")
     reads = read_by(source, folder, *options.trust)
     with claimed(Place(out), reads=reads, overwrite=options.overwrite):
         check_saved(folder)
-        cohort = source.cohort("train")
-        given = given_class_of(cohort, "to calibrate with")
-        tell_set_aside(cohort, len(given))
-        refuse_seen(folder, given)
-        from midclass.detectors.site import set_threshold
+        cases = _unlabelled(source) if unlabelled else _given(source)
+        refuse_seen(folder, cases)
+        from midclass.detectors.site import move_threshold, set_threshold
         from midclass.detectors.storage import load_detector
         from midclass.detectors.workplace import save_knowing
 
         detector = load_detector(folder, options.trust)
-        prepared = prepared_with_bar(given, detector.recipe, options)
-        refuse_seen(folder, given, prepared.contents)
-        prints = prints_with_bar(given, options.cache)
+        prepared = prepared_with_bar(cases, detector.recipe, options)
+        refuse_seen(folder, cases, prepared.contents)
+        prints = prints_with_bar(cases, options.cache)
         before = detector.threshold_
-        shift = set_threshold(detector, prepared, folder, max_fpr)
-        known = fitted_with_more(folder, given, prepared.contents, prints.each)
+        if unlabelled:
+            move = move_threshold(detector, prepared, folder, max_fpr)
+            unseen, found = move.not_assessed, {"unlabelled": asdict(move)}
+            _tell_move(move)
+        else:
+            shift = set_threshold(detector, prepared, folder, max_fpr)
+            unseen = detector.not_assessed_["calibrate"]
+            found = {"local_normals": asdict(shift) | {"differ": shift.differs}}
+            _tell_shift(shift)
+        known = fitted_with_more(folder, cases, prepared.contents, prints.each)
         save_knowing(detector, known, out, overwrite=options.overwrite)
-        _tell_shift(shift)
         say(f"{'threshold':<16} {detector.threshold_:.4g} (before: {before:.4g})")
         tell_promise(detector.promise(), " of this place")
-        if unseen := detector.not_assessed_["calibrate"]:
-            note(f"note: {cases_in_words(unseen)} of {len(given)} cannot be assessed")
+        if unseen:
+            note(f"note: {cases_in_words(unseen)} of {len(cases)} cannot be assessed")
         say(f"{'saved':<16} {out}")
         answer(
             {"detector": out},
             id=detector.origin_.id,
-            cases=len(given),
+            cases=len(cases),
             not_assessed=unseen,
-            local_normals=asdict(shift) | {"differ": shift.differs},
+            **found,
             threshold=detector.threshold_,
             threshold_before=before,
             promised=detector.promise(),
         )
     return out
+
+
+def _given(source: Source) -> Cohort:
+    cohort = source.cohort("train")
+    try:
+        given = given_class_of(cohort, "to calibrate with")
+    except InputError as error:
+        raise InputError(f"{error}; or, where nobody knows who is normal, --unlabelled") from error
+    tell_set_aside(cohort, len(given))
+    return given
+
+
+def _unlabelled(source: Source) -> Cohort:
+    """All cases, whatever their label; of a folder, whatever its folders are called."""
+    if source.is_folder:
+        return cases_to_score((), source.manifest, source.split, source.part, source.root)
+    return source.cohort("train")
+
+
+def _tell_move(move: Move) -> None:
+    """How far normal scores moved, and what that changes."""
+    from midclass.evaluation.empirical_null import MOSTLY
+
+    say(
+        f"{'unlabelled':<16} {cases_in_words(move.cases)} of {move.patients} patients: as far as "
+        f"scores tell, normal ones score higher by {move.shift:.3g} "
+        f"({move.low:.3g} to {move.high:.3g})"
+    )
+    say(
+        f"{'':<16} {move.flagged} of them above the threshold of before, {move.flagged_now} above "
+        f"the new one; about {move.normal:.0%} look normal"
+    )
+    if move.normal < MOSTLY:
+        note(
+            f"note: fewer than {MOSTLY:.0%} look normal: where most cases are ill, they are taken "
+            "for normal ones that moved, and disease is missed; calibrate with known normals"
+        )
 
 
 def _tell_shift(shift: Shift) -> None:

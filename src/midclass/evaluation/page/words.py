@@ -162,6 +162,10 @@ def limits(run: Run) -> list[str]:
             "The detector learned in folds: what is proven is a false-alarm rate of at most "
             f"{percent(figures['promised']['guaranteed'])}."
         )
+    if "moved" in figures["promised"]:
+        lines.append(
+            "Unlabelled cases moved the threshold: the false-alarm rate is an aim, not promised."
+        )
     lines.append(
         "Heat maps show what the score rests on. They are no segmentation, and an image can be "
         "flagged by no single place."

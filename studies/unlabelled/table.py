@@ -1,0 +1,90 @@
+"""Put what unlabelled cases do to a threshold into docs/research-log.md and docs/results.md."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from midclass.files import fill_blocks
+from midclass.study.markdown import figure, page_command, table
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parents[1] / "docs"
+THRESHOLDS = ("before", "moved", "best")
+OURS = "middle_class"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a table on disk."""
+    with open(HERE / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def pair(rows: list[dict[str, str]], threshold: str) -> str:
+    """Mean false alarms and sensitivity."""
+    false_alarms, found = (
+        np.mean([float(row[f"{what}_{threshold}"]) for row in rows])
+        for what in ("false_alarms", "sensitivity")
+    )
+    return f"{100 * false_alarms:.1f} % / {figure(float(found))}"
+
+
+def moves() -> str:
+    """Means over collections, repeats and detectors, a row for each move and share of ill cases."""
+    groups = defaultdict[tuple[str, ...], list[dict[str, str]]](list)
+    for row in rows_of("moves.csv"):
+        groups[row["by"], row["wider"], row["cases"], row["ill"]].append(row)
+    head = ["moved by", "wider", "unlabelled cases", "of them ill", *THRESHOLDS]
+    body = [
+        [by, wider, cases, f"{float(ill):.0%}", *(pair(rows, one) for one in THRESHOLDS)]
+        for (by, wider, cases, ill), rows in sorted(groups.items())
+    ]
+    return table(head, body)
+
+
+def official() -> str:
+    """A row for each detector on the official chest test."""
+    head = ["detector", "looks normal", *THRESHOLDS]
+    body = [
+        [row["detector"], f"{float(row['estimated']):.0%}", *(pair([row], t) for t in THRESHOLDS)]
+        for row in rows_of("official.csv")
+    ]
+    return table(head, body)
+
+
+def ours() -> str:
+    """The row of the method alone."""
+    [row] = [row for row in rows_of("official.csv") if row["detector"] == OURS]
+    head = ["threshold", "false alarms, 5 % aimed at", "sensitivity"]
+    names = {
+        "before": "normals of `fit`",
+        "moved": "half of the patients, unlabelled",
+        "best": "5 % of the other half's normals",
+    }
+    body = [[said, *pair([row], name).split(" / ")] for name, said in names.items()]
+    return table(head, body)
+
+
+def pages() -> dict[Path, str]:
+    """The pages with their tables as the files on disk have them."""
+    blocks = {
+        DOCS / "research-log.md": {"moves": moves(), "moved_official": official()},
+        DOCS / "results.md": {"unlabelled": ours()},
+    }
+    return {
+        page: fill_blocks(page.read_text(encoding="utf-8"), of_page)
+        for page, of_page in blocks.items()
+    }
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them."""
+    return page_command(__doc__, pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Another hospital whose normals nobody knows: how far its scores moved, and what is made of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
+from midclass import Detector, InputError, Prepared, load_detector, prepare_array
+from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.site import move_threshold, set_threshold
+from midclass.evaluation.conformal import conformal_threshold
+from midclass.evaluation.empirical_null import FEWEST, Null, shift_interval
+
+RECIPE = recipe(budget={"standardise": False})
+MOVED = 0.8
+
+
+def scores(
+    seed: int, normal: int = 400, ill: int = 0, moved: float = 0.0, apart: float = 3.0
+) -> NDArray[np.float64]:
+    """Skewed scores of normal cases, as distances are, and of ill ones that score higher."""
+    rng = np.random.default_rng(seed)
+    given_class = rng.gamma(4, 0.5, normal)
+    return np.append(given_class, rng.gamma(4, 0.5, ill) + apart) + moved
+
+
+@pytest.mark.parametrize("ill", [0, 40, 400])
+def test_the_rate_aimed_at_holds_after_normal_scores_moved_whatever_share_is_ill(ill: int) -> None:
+    before, after = [], []
+    for seed in range(20):
+        calibration = scores(seed, 200)
+        null = Null.among(calibration, scores(100 + seed, 400, ill, MOVED))
+        threshold = conformal_threshold(calibration, 0.05)
+        new = scores(200 + seed, 2000, moved=MOVED)
+        before.append((new > threshold).mean())
+        after.append((new > threshold + null.shift).mean())
+    assert np.mean(before) > 0.14
+    assert 0.02 < np.mean(after) < 0.07
+
+
+def test_where_nothing_moved_the_threshold_hardly_does() -> None:
+    shifts = [
+        Null.among(scores(seed, 200), scores(100 + seed, 400, 40)).shift for seed in range(20)
+    ]
+    assert np.mean(shifts) < 0.15
+    lower = [Null.among(scores(seed, 200), scores(seed, moved=-MOVED)).shift for seed in range(5)]
+    assert max(lower) == 0  # it is never lowered
+
+
+@pytest.mark.parametrize(("ill", "normal"), [(0, 1.0), (100, 0.8), (400, 0.5)])
+def test_the_share_of_normal_cases_is_told(ill: int, normal: float) -> None:
+    found = [
+        Null.among(scores(seed, 300), scores(50 + seed, 400, ill, MOVED)).normal
+        for seed in range(10)
+    ]
+    assert np.mean(found) == pytest.approx(normal, abs=0.1)
+
+
+@given(
+    scale=st.floats(0.01, 100),
+    start=st.floats(-1000, 1000),
+    seed=st.integers(0, 20),
+)
+@settings(max_examples=20, deadline=None)
+def test_units_of_the_scores_do_not_matter(scale: float, start: float, seed: int) -> None:
+    calibration, unknown = scores(seed, 150), scores(100 + seed, 200, 60, MOVED)
+    plain = Null.among(calibration, unknown)
+    other = Null.among(start + scale * calibration, start + scale * unknown)
+    assert other.shift / scale == pytest.approx(plain.shift, abs=0.03)
+    assert other.normal == pytest.approx(plain.normal, abs=0.02)
+
+
+def test_the_interval_is_as_wide_as_chance_and_wider_for_fewer_patients() -> None:
+    calibration = scores(0, 1000)
+    shifts, many, few = [], [], []
+    for seed in range(12):
+        unknown = scores(100 + seed, 300, 30, MOVED)
+        of_each = shift_interval(calibration, unknown, np.arange(330))
+        of_slices = shift_interval(calibration, np.repeat(unknown[::5], 5), np.arange(330) // 5)
+        assert of_each[0] == Null.among(calibration, unknown).shift
+        assert of_each[1] <= of_each[0] <= of_each[2]
+        shifts.append(of_each[0])
+        many.append(of_each[2] - of_each[1])
+        few.append(of_slices[2] - of_slices[1])
+    assert 0.6 < np.mean(many) / (2 * 1.96 * np.std(shifts)) < 1.7
+    assert np.mean(few) > 1.4 * np.mean(many)
+
+
+def test_too_few_patients_and_equal_scores_are_told() -> None:
+    many = scores(0, 400)
+    with pytest.raises(InputError, match=rf"{FEWEST - 1} patients .* give {FEWEST} or more"):
+        shift_interval(many, many, np.arange(400) % (FEWEST - 1))
+    with pytest.raises(InputError, match="calibration scores are equal"):
+        Null.among(np.ones(30), many)
+
+
+# --- detectors ----------------------------------------------------------------------------------
+
+
+def of(images: NDArray[np.float32], label: int | None = None) -> Prepared:
+    found = prepare_array(images, RECIPE, spacing_mm=1.0)
+    cases = tuple(replace(case, label=label) for case in found.cases)
+    return replace(found, cases=replace(found.cases, cases=cases))
+
+
+def noisier(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng(seed).normal(0, 0.02, images.shape)
+    return (images + noise).clip(0, 1).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    PCA(RECIPE).fit(of(discs(200, seed=0), label=0), max_fpr=0.1).save(tmp_path / "there")
+    return tmp_path / "there"
+
+
+def elsewhere(seed: int, normal: int = 120, ill: int = 30) -> Prepared:
+    both = np.concatenate([discs(normal, seed), discs(ill, seed + 1, square=0.3)])
+    return of(noisier(both, seed))
+
+
+def test_a_detector_keeps_its_rate_where_unlabelled_cases_moved_its_threshold(folder: Path) -> None:
+    new = of(noisier(discs(300, seed=9), 9))
+    assert load_detector(folder).predict(new).mean() > 0.5
+    rates = []
+    for seed in range(20, 24):
+        detector = load_detector(folder)
+        move = move_threshold(detector, elsewhere(seed), folder)
+        assert move.flagged > move.flagged_now >= 20  # nearly all that is ill
+        assert 0 < move.low <= move.shift <= move.high
+        rates.append(detector.predict(new).mean())
+    assert 0.03 < np.mean(rates) < 0.12
+
+
+def test_labels_are_not_read(folder: Path) -> None:
+    unknown, thresholds = elsewhere(20), []
+    for label in (None, 0, 1):
+        cases = tuple(replace(case, label=label) for case in unknown.cases)
+        detector = load_detector(folder)
+        move_threshold(
+            detector, replace(unknown, cases=replace(unknown.cases, cases=cases)), folder
+        )
+        thresholds.append(detector.threshold_)
+    assert len(set(thresholds)) == 1
+
+
+def moved(folder: Path) -> Detector:
+    detector = load_detector(folder)
+    move_threshold(detector, elsewhere(20), folder)
+    return detector
+
+
+def test_scores_stay_and_p_values_move_with_the_threshold_and_nothing_is_promised(
+    folder: Path, tmp_path: Path
+) -> None:
+    before, after = load_detector(folder), moved(folder)
+    after.save(tmp_path / "here")
+    again, new = load_detector(tmp_path / "here"), of(discs(20, seed=3))
+    assert again.score_samples(new).tobytes() == before.score_samples(new).tobytes()
+    assert again.parent_ is not None
+    shift = again.parent_["shift"]
+    assert shift == again.promise()["moved"] > 0
+    assert again.parent_["unknown"] == 150
+    assert again.threshold_ == pytest.approx(before.threshold_ + shift)
+    some = np.linspace(*np.quantile(before.calibration_, (0.05, 0.95)), 7) + 1e-6
+    assert again.p_values(some + shift).tolist() == before.p_values(some).tolist()
+    np.testing.assert_allclose(
+        again.patient_calibration_, before.patient_calibration_ + shift, rtol=1e-12
+    )
+    assert again.origin_.id != before.origin_.id
+    card = (tmp_path / "here" / "MODEL_CARD.md").read_text()
+    assert "150 unlabelled cases of another place" in card
+    assert "**not promised**" in card
+    assert again.heat_ == before.heat_
+
+
+def test_what_was_moved_may_be_set_with_normals_after_it_and_promises_again(folder: Path) -> None:
+    detector = moved(folder)
+    detector.save(folder.with_name("moved"))
+    normals = of(noisier(discs(60, seed=7), 7), label=0)
+    set_threshold(detector, normals, folder.with_name("moved"))
+    assert "moved" not in detector.promise()
+
+
+def test_what_learned_in_folds_and_few_patients_are_refused_and_change_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    detector = load_detector(folder)
+    threshold = detector.threshold_
+    with pytest.raises(InputError, match="40 patients with unknown cases"):
+        move_threshold(detector, elsewhere(20, 30, 10), folder)
+    assert detector.threshold_ == threshold
+    assert detector.parent_ is None
+    in_folds = PCA(RECIPE).fit(of(discs(40, seed=0), label=0), max_fpr=0.1, folds=4)
+    in_folds.save(tmp_path / "folds")
+    with pytest.raises(InputError, match="learned in folds"):
+        move_threshold(in_folds, elsewhere(20), tmp_path / "folds")
+
+
+@pytest.mark.slow
+def test_as_typed_the_page_says_that_nothing_is_promised(
+    tmp_path: Path,
+) -> None:
+    phantom_folder(tmp_path, tiny_phantoms(), given=260, target=100)
+    manifest = tmp_path / "data" / "manifest.csv"
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    numbers = {patient: n for n, patient in enumerate(sorted({row["patient_id"] for row in rows}))}
+    for row in rows:
+        number, ill = numbers[row["patient_id"]], row["label"] == "1"
+        row["split"] = "train" if not ill and number % 2 else ("local", "test")[number // 2 % 2]
+    unlabelled = [row | {"label": ""} if row["split"] == "local" else row for row in rows]
+    for name, some in (("manifest.csv", rows), ("unlabelled.csv", unlabelled)):
+        with (tmp_path / "data" / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(some)
+    data = "--cohort data/manifest.csv --split split"
+    fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .1 --out there", tmp_path)
+    assert fit.returncode == 0, fit.stderr
+    refused = typed(
+        "calibrate there --cohort data/unlabelled.csv --split split --part local", tmp_path
+    )
+    assert refused.returncode == 2
+    assert "where nobody knows who is normal, --unlabelled" in refused.stderr
+    words = "calibrate there --cohort data/unlabelled.csv --split split --part local"
+    done = typed(f"{words} --unlabelled --out here --json", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "aimed at         at most 10.0% false alarms of this place; not promised" in done.stderr
+    said = json.loads(done.stdout)
+    assert said["unlabelled"]["patients"] > 50
+    assert said["threshold"] >= said["threshold_before"]
+    measured = typed(f"evaluate here {data} --part test --out page --json", tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["promised"]["moved"] >= 0
+    assert "Unlabelled cases moved the threshold" in (tmp_path / "page" / "page.html").read_text()
+    again = typed(f"evaluate here {data} --part local --out other", tmp_path)
+    assert again.returncode == 1
+    assert "was used to fit" in again.stderr
