@@ -244,5 +244,5 @@ def test_as_typed_the_page_says_that_nothing_is_promised(
     assert json.loads(measured.stdout)["promised"]["moved"] >= 0
     assert "Unlabelled cases moved the threshold" in (tmp_path / "page" / "page.html").read_text()
     again = typed(f"evaluate here {data} --part local --out other", tmp_path)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert "was used to fit" in again.stderr
