@@ -242,7 +242,9 @@ def test_as_typed_the_page_says_that_nothing_is_promised(
     measured = typed(f"evaluate here {data} --part test --out page --json", tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["promised"]["moved"] >= 0
-    assert "Unlabelled cases moved the threshold" in (tmp_path / "page" / "page.html").read_text()
+    page = (tmp_path / "page" / "page.html").read_text()
+    assert "an aim and no promise here" in page
+    assert "promised to be flagged" not in page
     again = typed(f"evaluate here {data} --part local --out other", tmp_path)
     assert again.returncode == 2
     assert "was used to fit" in again.stderr

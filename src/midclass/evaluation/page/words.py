@@ -131,8 +131,12 @@ def limits(run: Run) -> list[str]:
             f"The recipe describes {', '.join(known)}. What it does not describe may be found only "
             "where it looks new beside normal images, and may be missed."
         )
+    rate = percent(figures["max_fpr"])
     lines.append(
-        f"The promise of at most {percent(figures['max_fpr'])} false alarms holds for normal "
+        f"At most {rate} false alarms are an aim and no promise here: unlabelled cases of this "
+        "place, or of one like it, moved the threshold as far as their scores tell."
+        if "moved" in figures["promised"]
+        else f"The promise of at most {rate} false alarms holds for normal "
         "images of the same kind as those that calibrated: another hospital, device or protocol "
         "needs its own threshold (midclass calibrate)."
     )
@@ -161,10 +165,6 @@ def limits(run: Run) -> list[str]:
         lines.append(
             "The detector learned in folds: what is proven is a false-alarm rate of at most "
             f"{percent(figures['promised']['guaranteed'])}."
-        )
-    if "moved" in figures["promised"]:
-        lines.append(
-            "Unlabelled cases moved the threshold: the false-alarm rate is an aim, not promised."
         )
     lines.append(
         "Heat maps show what the score rests on. They are no segmentation, and an image can be "
