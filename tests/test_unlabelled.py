@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
-from midclass import Detector, InputError, Prepared, load_detector, prepare_array
+from midclass import Case, Cohort, Detector, InputError, Prepared, load_detector, prepare_array
+from midclass.cli.commands import score
+from midclass.cli.options import Options
 from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.higher import Higher, normals_higher
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.empirical_null import FEWEST, Null, shift_interval
@@ -24,7 +28,7 @@ RECIPE = recipe(budget={"standardise": False})
 MOVED = 0.8
 
 
-def scores(
+def drawn(
     seed: int, normal: int = 400, ill: int = 0, moved: float = 0.0, apart: float = 3.0
 ) -> NDArray[np.float64]:
     """Skewed scores of normal cases, as distances are, and of ill ones that score higher."""
@@ -37,10 +41,10 @@ def scores(
 def test_the_rate_aimed_at_holds_after_normal_scores_moved_whatever_share_is_ill(ill: int) -> None:
     before, after = [], []
     for seed in range(20):
-        calibration = scores(seed, 200)
-        null = Null.among(calibration, scores(100 + seed, 400, ill, MOVED))
+        calibration = drawn(seed, 200)
+        null = Null.among(calibration, drawn(100 + seed, 400, ill, MOVED))
         threshold = conformal_threshold(calibration, 0.05)
-        new = scores(200 + seed, 2000, moved=MOVED)
+        new = drawn(200 + seed, 2000, moved=MOVED)
         before.append((new > threshold).mean())
         after.append((new > threshold + null.shift).mean())
     assert np.mean(before) > 0.14
@@ -48,19 +52,16 @@ def test_the_rate_aimed_at_holds_after_normal_scores_moved_whatever_share_is_ill
 
 
 def test_where_nothing_moved_the_threshold_hardly_does() -> None:
-    shifts = [
-        Null.among(scores(seed, 200), scores(100 + seed, 400, 40)).shift for seed in range(20)
-    ]
+    shifts = [Null.among(drawn(seed, 200), drawn(100 + seed, 400, 40)).shift for seed in range(20)]
     assert np.mean(shifts) < 0.15
-    lower = [Null.among(scores(seed, 200), scores(seed, moved=-MOVED)).shift for seed in range(5)]
+    lower = [Null.among(drawn(seed, 200), drawn(seed, moved=-MOVED)).shift for seed in range(5)]
     assert max(lower) == 0  # it is never lowered
 
 
 @pytest.mark.parametrize(("ill", "normal"), [(0, 1.0), (100, 0.8), (400, 0.5)])
 def test_the_share_of_normal_cases_is_told(ill: int, normal: float) -> None:
     found = [
-        Null.among(scores(seed, 300), scores(50 + seed, 400, ill, MOVED)).normal
-        for seed in range(10)
+        Null.among(drawn(seed, 300), drawn(50 + seed, 400, ill, MOVED)).normal for seed in range(10)
     ]
     assert np.mean(found) == pytest.approx(normal, abs=0.1)
 
@@ -72,7 +73,7 @@ def test_the_share_of_normal_cases_is_told(ill: int, normal: float) -> None:
 )
 @settings(max_examples=20, deadline=None)
 def test_units_of_the_scores_do_not_matter(scale: float, start: float, seed: int) -> None:
-    calibration, unknown = scores(seed, 150), scores(100 + seed, 200, 60, MOVED)
+    calibration, unknown = drawn(seed, 150), drawn(100 + seed, 200, 60, MOVED)
     plain = Null.among(calibration, unknown)
     other = Null.among(start + scale * calibration, start + scale * unknown)
     assert other.shift / scale == pytest.approx(plain.shift, abs=0.03)
@@ -80,10 +81,10 @@ def test_units_of_the_scores_do_not_matter(scale: float, start: float, seed: int
 
 
 def test_the_interval_is_as_wide_as_chance_and_wider_for_fewer_patients() -> None:
-    calibration = scores(0, 1000)
     shifts, many, few = [], [], []
-    for seed in range(12):
-        unknown = scores(100 + seed, 300, 30, MOVED)
+    for seed in range(8):
+        calibration = drawn(seed, 400)
+        unknown = drawn(100 + seed, 300, 30, MOVED)
         of_each = shift_interval(calibration, unknown, np.arange(330))
         of_slices = shift_interval(calibration, np.repeat(unknown[::5], 5), np.arange(330) // 5)
         assert of_each[0] == Null.among(calibration, unknown).shift
@@ -95,12 +96,15 @@ def test_the_interval_is_as_wide_as_chance_and_wider_for_fewer_patients() -> Non
     assert np.mean(few) > 1.4 * np.mean(many)
 
 
-def test_too_few_patients_and_equal_scores_are_told() -> None:
-    many = scores(0, 400)
+def test_equal_calibration_scores_move_like_others() -> None:
+    assert Null.among(np.ones(30), np.full(60, 3.0)).shift == pytest.approx(2, abs=0.05)
+    assert Null.among(np.zeros(30), np.zeros(60)).shift == pytest.approx(0, abs=1e-6)
+
+
+def test_too_few_patients_are_told() -> None:
+    many = drawn(0, 400)
     with pytest.raises(InputError, match=rf"{FEWEST - 1} patients .* give {FEWEST} or more"):
         shift_interval(many, many, np.arange(400) % (FEWEST - 1))
-    with pytest.raises(InputError, match="calibration scores are equal"):
-        Null.among(np.ones(30), many)
 
 
 # --- detectors ----------------------------------------------------------------------------------
@@ -206,6 +210,72 @@ def test_what_learned_in_folds_and_few_patients_are_refused_and_change_nothing(
         move_threshold(in_folds, elsewhere(20), tmp_path / "folds")
 
 
+# --- said without being asked -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Detector:
+    """With 120 calibration cases."""
+    return PCA(RECIPE).fit(of(discs(600, seed=0), label=0), max_fpr=0.1)
+
+
+def asked(detector: Detector, cases: Prepared) -> Higher | None:
+    patients = [case.patient_id for case in cases.cases]
+    return normals_higher(detector, detector.score_samples(cases), patients)
+
+
+@pytest.mark.parametrize("ill", [0, 30, 60])
+def test_where_normal_cases_score_higher_it_is_said_how_many_are_flagged(
+    fitted: Detector, ill: int
+) -> None:
+    found = asked(fitted, elsewhere(20, ill=ill))
+    assert found is not None
+    rate = fitted.predict(elsewhere(40, 400, 0)).mean()
+    assert 0.2 < found.low <= found.flagged <= found.high
+    assert found.low - 0.1 < rate < found.high + 0.1
+    assert "where at most 10.0% were promised" in found.warning(fitted.max_fpr_)
+
+
+@pytest.mark.parametrize("ill", [0, 30, 60])
+def test_where_they_do_not_nothing_is_said(fitted: Detector, ill: int) -> None:
+    for seed in range(50, 60):
+        both = np.concatenate([discs(120, seed), discs(ill, seed + 100, square=0.3)])
+        assert asked(fitted, of(both)) is None
+
+
+def test_where_nothing_can_be_told_nothing_is_said(
+    fitted: Detector, folder: Path, tmp_path: Path
+) -> None:
+    higher = elsewhere(20)
+    assert asked(fitted, higher) is not None
+    assert asked(fitted, elsewhere(20, FEWEST - 1, 0)) is None  # few patients
+    assert asked(fitted, elsewhere(20, 40, 120)) is None  # most are ill
+    assert asked(load_detector(folder), higher) is None  # 40 calibration cases
+    in_folds = PCA(RECIPE).fit(of(discs(120, seed=0), label=0), max_fpr=0.1, folds=4)
+    assert asked(in_folds, higher) is None
+    fitted.save(tmp_path / "det")
+    again = load_detector(tmp_path / "det")
+    move_threshold(again, higher, tmp_path / "det")
+    assert asked(again, elsewhere(40)) is None  # it was moved
+
+
+def test_score_says_so(
+    fitted: Detector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted.save(tmp_path / "det")
+    images = noisier(discs(80, seed=20), 20)
+    for number, image in enumerate(images):
+        pixels = (image[0] * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+    cases = tuple(
+        Case(f"c{n}", tmp_path / f"{n:02}.png", None, f"p{n}", spacing_mm=(1.0, 1.0))
+        for n in range(len(images))
+    )
+    assert score.run(tmp_path / "det", Cohort(cases), Options(), out=tmp_path / "scores.csv")
+    told = capsys.readouterr()
+    assert "normal cases score higher here" in told.out + told.err
+
+
 @pytest.mark.slow
 def test_as_typed_the_page_says_that_nothing_is_promised(
     tmp_path: Path,
@@ -242,6 +312,8 @@ def test_as_typed_the_page_says_that_nothing_is_promised(
     measured = typed(f"evaluate here {data} --part test --out page --json", tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["promised"]["moved"] >= 0
+    assert "false-alarm rate, aimed at" in measured.stderr
+    assert "false-alarm rate, promised" not in measured.stderr
     page = (tmp_path / "page" / "page.html").read_text()
     assert "an aim and no promise here" in page
     assert "promised to be flagged" not in page

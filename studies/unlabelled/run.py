@@ -1,11 +1,12 @@
-"""What a threshold does that unlabelled cases moved: ``moves.csv`` and ``official.csv``.
+"""What unlabelled cases tell of a threshold: ``moves.csv``, ``official.csv`` and ``said.csv``.
 
     python studies/unlabelled/run.py
 
 From scores on disk. Development (``studies/transfer``): half of the test normals calibrate, the
 other half and drawn ill cases are another place, where all scores are moved, and stretched about
 the median or not. One real move is the official chest test (``studies/shipped``): half of its
-patients move the threshold, and the others are counted.
+patients move the threshold, and the others are counted. What ``score`` would say without being
+asked of every test of ``studies/shipped`` is in the third.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass import ScoreTable
+from midclass.detectors.higher import TIMES
 from midclass.evaluation.conformal import conformal_threshold
-from midclass.evaluation.empirical_null import Null
+from midclass.evaluation.empirical_null import Null, shift_interval
 
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parent
@@ -123,6 +125,24 @@ def official() -> Iterator[dict[str, Any]]:
         yield {"detector": file.parts[-2], **looks, **figures(*np.mean(found, 0))}
 
 
+def said() -> Iterator[dict[str, Any]]:
+    """Every test of the three tasks: the share flagged of normal cases as told, and in truth."""
+    for file in sorted((STUDIES / "shipped" / "scores").glob("*/*/0.csv")):
+        table, calibration = ScoreTable.read(file), calibration_of(file)
+        seen, threshold = ~np.isnan(table.score), table.threshold[0]
+        moved = shift_interval(calibration, table.score[seen], table.patient_id[seen])
+        told = [float((calibration > threshold - one).mean()) for one in moved]
+        truth, _ = rates(threshold, table.score[seen & (table.label == 0)], np.zeros(1))
+        yield {
+            "task": file.parts[-3],
+            "detector": file.parts[-2],
+            "calibration": len(calibration),
+            **{name: f"{v:.4f}" for name, v in zip(("told", "low", "high"), told, strict=True)},
+            "true": f"{truth:.4f}",
+            "said": int(told[1] >= TIMES * MAX_FPR),
+        }
+
+
 def write(name: str, rows: Iterator[dict[str, Any]]) -> None:
     """A table of all rows."""
     all_rows = list(rows)
@@ -134,4 +154,5 @@ def write(name: str, rows: Iterator[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     write("official.csv", official())
+    write("said.csv", said())
     write("moves.csv", development())

@@ -56,6 +56,28 @@ def official() -> str:
     return table(head, body)
 
 
+def said() -> str:
+    """Of each task, where ``score`` says that normal cases score higher, and the least and most."""
+    rows = defaultdict[tuple[str, str], list[dict[str, str]]](list)
+    for row in rows_of("said.csv"):
+        rows[row["task"], row["said"]].append(row)
+    body = [
+        [
+            task,
+            "yes" if said == "1" else "no",
+            *(_range(some, name) for name in ("told", "low", "true")),
+            ", ".join(row["detector"] for row in some),
+        ]
+        for (task, said), some in sorted(rows.items())
+    ]
+    return table(["task", "said", "flagged, as told", "at least", "in truth", "detectors"], body)
+
+
+def _range(rows: list[dict[str, str]], name: str) -> str:
+    values = [100 * float(row[name]) for row in rows]
+    return f"{min(values):.0f} to {max(values):.0f} %"
+
+
 def ours() -> str:
     """The row of the method alone."""
     [row] = [row for row in rows_of("official.csv") if row["detector"] == OURS]
@@ -72,7 +94,11 @@ def ours() -> str:
 def pages() -> dict[Path, str]:
     """The pages with their tables as the files on disk have them."""
     blocks = {
-        DOCS / "research-log.md": {"moves": moves(), "moved_official": official()},
+        DOCS / "research-log.md": {
+            "moves": moves(),
+            "moved_official": official(),
+            "moved_said": said(),
+        },
         DOCS / "results.md": {"unlabelled": ours()},
     }
     return {

@@ -173,15 +173,19 @@ def tell_anatomies(counts: Mapping[str, int]) -> None:
         say(f"{'anatomy':<16} {said}")
 
 
-def tell_patients(table: ScoreTable, calibration: int, max_fpr: float, where: object) -> None:
+def tell_patients(
+    table: ScoreTable, calibration: int, rate: Mapping[str, float], where: object
+) -> None:
     """What became of patients, and whether a rate can be promised of them at all."""
     from midclass.evaluation.conformal import smallest_rate
 
+    max_fpr = rate["max_fpr"]
     scored = int(table.assessed.sum())
     least = smallest_rate(calibration)
     if least <= max_fpr:
         flagged = int(table.flagged.sum())
-        said = f"{flagged} flagged, of normal ones at most {max_fpr:.1%}"
+        aim = " as an aim" if "moved" in rate else ""
+        said = f"{flagged} flagged, of normal ones at most {max_fpr:.1%}{aim}"
     elif calibration:
         said = (
             f"{max_fpr:.1%} cannot be promised of them: {calibration} calibrated, which are enough "

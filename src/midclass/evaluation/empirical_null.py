@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 
 from midclass.errors import InputError
-from midclass.evaluation.bootstrap import interval
+from midclass.evaluation.bootstrap import resamples
 from midclass.evaluation.metrics import checked_scores
 from midclass.evaluation.ranking import FloatArray, IntArray
 
@@ -65,10 +65,12 @@ class Null:
 
 
 def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLike) -> FloatArray:
-    """The shift and its 95 % interval over patients of the other place, ``(3,)``.
+    """The shift and its 95 % interval, ``(3,)``.
+
+    The bootstrap draws patients of the other place, and calibration cases.
 
     Args:
-        calibration: of normal cases ``(m,)``; taken as they are.
+        calibration: of normal cases ``(m,)``.
         unknown: of cases of another place ``(n,)``.
         patients: of each of these.
 
@@ -81,16 +83,17 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
             f"{len(names)} patients with unknown cases do not tell how far normal scores moved; "
             f"give {FEWEST} or more, or cases that are known to be normal"
         )
-    below = _Below(checked_scores(calibration, "calibration scores"))
-    scores = checked_scores(unknown)
+    known, scores = checked_scores(calibration, "calibration scores"), checked_scores(unknown)
     order = np.argsort(scores)
     ascending, of_patient = scores[order], of_patient[order]
-
-    def shifts(times: IntArray) -> FloatArray:
-        return np.array([below.null(_levels(ascending, one[of_patient])).shift for one in times])
-
-    value = below.null(np.quantile(scores, LEVELS)).shift
-    return np.array([value, *interval(shifts, value, len(names), n_resamples=_RESAMPLES)])
+    value = _Below(known).null(np.quantile(scores, LEVELS)).shift
+    rng, shifts = np.random.default_rng(0), list[float]()
+    for drawn in resamples(rng, (len(names), len(known)), _RESAMPLES):
+        for there, here in zip(*drawn, strict=True):
+            below = _Below(np.repeat(known, here))
+            shifts.append(below.null(_levels(ascending, there[of_patient])).shift)
+    low, high = np.quantile(shifts, (0.025, 0.975))
+    return np.array([value, min(low, value), max(high, value)])
 
 
 def _levels(ascending: FloatArray, times: IntArray) -> FloatArray:
@@ -109,8 +112,7 @@ class _Below:
     def __init__(self, calibration: FloatArray) -> None:
         quarters = np.subtract(*np.quantile(calibration, (0.75, 0.25))) / 1.34
         spread = min(float(calibration.std()), float(quarters)) or float(calibration.std())
-        if spread <= 0:
-            raise InputError("all calibration scores are equal, so that no move can be told")
+        spread = max(spread, 1e-9 * float(np.abs(calibration).max()), 1e-12)  # all are equal
         width = 0.9 * spread * len(calibration) ** -0.2
         self.lowest, highest = np.quantile(calibration, (0.01, 0.99)).tolist()
         edges = np.linspace(self.lowest - 6 * width, highest + 6 * width, _GRID)

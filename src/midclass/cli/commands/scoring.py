@@ -6,7 +6,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.dicom_out import DicomOut
 from midclass.detectors.framing import Framing, warning
+from midclass.detectors.higher import normals_higher
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
@@ -120,17 +121,19 @@ def score(
     say(f"{scores} cases scored, {scored.flagged} flagged, {unseen} not assessed: {out}")
     calibrated = len(detector.patient_calibration_)
     if "patients" in tables:
-        tell_patients(tables["patients"], calibrated, detector.max_fpr_, further["patients"])
+        tell_patients(tables["patients"], calibrated, detector.promise(), further["patients"])
     if "series" in tables:
         tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
     if fitted := seen_by(folder, scored.contents):
         note(
-            f"note: {cases_in_words(fitted)} of these were used to fit {folder}; their p-values "
-            "and flags say nothing of new cases"
+            f"note: {cases_in_words(fitted)} of these were used to fit or calibrate {folder}; "
+            "their p-values and flags say nothing of new cases"
         )
     tell_anatomies(scored.anatomies)
     if otherwise := scored.framing.otherwise():
         note(warning(otherwise, detector))
+    if higher := normals_higher(detector, scored.score, scored.patient):
+        note(higher.warning(detector.max_fpr_))
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     if objects is not None:
@@ -150,6 +153,7 @@ def score(
         flagged_of={name: int(table.flagged.sum()) for name, table in tables.items()},
         fitted_with=fitted,
         framed_otherwise=otherwise,
+        normals_higher=None if higher is None else asdict(higher),
         dicom_images=None if objects is None else objects.written,
     )
     written = objects is None or not (objects.failed or objects.others)
