@@ -5,6 +5,7 @@ What only one file needs stays there. Everything is small: it trains in seconds.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -165,6 +166,20 @@ def phantom_folder(
     phantoms.write(folder / data, "breast", 0, given, target, size=48)
     (folder / "tiny.yaml").write_text(text)
     return folder
+
+
+def manifest_rows(manifest: Path) -> list[dict[str, str]]:
+    """The rows of a manifest, as text."""
+    with manifest.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_manifest(manifest: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """A manifest of these rows, all with the columns of the first."""
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 HEAVY = (

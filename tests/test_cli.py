@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import midclass
-from makers import phantom_folder, tiny_phantoms
+from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
 from midclass import ScoreTable
 from midclass.cli.app import app
 from midclass.cli.commands.fit import tell_checkpoint
@@ -404,22 +404,10 @@ def _interrupting(at: int, seen: list[int] | None = None) -> Callable[[str], Any
 Bad = Callable[[Path], tuple[list[str], str]]
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "manifest.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(folder: Path, rows: list[dict[str, str]]) -> None:
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _changed(folder: Path, row: int = 0, **fields: str) -> tuple[list[str], str]:
-    rows = _rows(folder)
+    rows = manifest_rows(folder / "manifest.csv")
     rows[row].update(fields)
-    _write(folder, rows)
+    write_manifest(folder / "manifest.csv", rows)
     return [], f"row {row + 2}"
 
 
@@ -463,7 +451,10 @@ def patient_on_both_sides(folder: Path) -> tuple[list[str], str]:
 
 
 def no_given_class(folder: Path) -> tuple[list[str], str]:
-    _write(folder, [row | {"label": "1"} for row in _rows(folder)])
+    write_manifest(
+        folder / "manifest.csv",
+        [row | {"label": "1"} for row in manifest_rows(folder / "manifest.csv")],
+    )
     return [], "no case of the given class"
 
 
@@ -572,11 +563,12 @@ def test_results_are_not_replaced_unasked(folder: Path) -> None:
 
 
 def test_evaluating_on_a_patient_of_the_fit_is_refused(folder: Path) -> None:
-    rows = [row | {"split": ""} for row in _rows(folder) if row["path"].endswith("00003.png")]
-    with (folder / "seen.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = [
+        row | {"split": ""}
+        for row in manifest_rows(folder / "manifest.csv")
+        if row["path"].endswith("00003.png")
+    ]
+    write_manifest(folder / "seen.csv", rows)
     result = run(["evaluate", "{folder}/detector", "--cohort", "{folder}/seen.csv"], folder)
     assert result.exit_code == 2
     assert "patient breast-train-00001" in result.stderr

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
-from makers import Brightness, discs, phantom_folder, recipe, tiny_phantoms
+from makers import (
+    Brightness,
+    discs,
+    manifest_rows,
+    phantom_folder,
+    recipe,
+    tiny_phantoms,
+    write_manifest,
+)
 from midclass import ImageBatch, InputError, Prepared, ScoreTable, prepare_array, report
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class
@@ -226,13 +234,10 @@ class TestEveryWayIn:
         self, folder: Path, tmp_path: Path
     ) -> None:
         manifest = folder / "data" / "nuisance.csv"
-        with open(folder / "data" / "manifest.csv", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+        rows = manifest_rows(folder / "data" / "manifest.csv")
+        rows = [row for row in rows if row["split"] == "test"]
         spot = rows[0] | {"path": "three/c.png", "patient_id": "new", "label": "0"}
-        with open(manifest, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows([*rows, spot])
+        write_manifest(manifest, [*rows, spot])
         out = f"{tmp_path}/n.csv"
         result = typed(folder, "nuisance", "d", "--cohort", "data/nuisance.csv", "--out", out)
         assert result.exit_code == 1, result.output
@@ -375,18 +380,13 @@ class TestOnTheCommandLine:
         assert ScoreTable.read(tmp_path / "s.csv").review.tolist() == [False, False, False]
 
     def test_evaluate_says_what_its_figures_leave_out(self, folder: Path, tmp_path: Path) -> None:
-        manifest = folder / "data" / "manifest.csv"
-        with open(manifest, newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = manifest_rows(folder / "data" / "manifest.csv")
         shown = next(row for row in rows if row["label"] == "1")
         noise = shown | {"path": "three/c.png", "patient_id": "new", "split": "test"}
         broken = noise | {"path": "cut.png", "patient_id": "cut", "label": "0"}
         whole = (folder / "data" / "images" / "target_00000.png").read_bytes()
         (folder / "data" / "cut.png").write_bytes(whole[: len(whole) // 2])
-        with open(folder / "data" / "more.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows([broken, *rows, noise])
+        write_manifest(folder / "data" / "more.csv", [broken, *rows, noise])
         command = ["evaluate", "d", "--cohort", "data/more.csv", "--out", f"{tmp_path}/e"]
         result = typed(folder, *command)
         assert result.exit_code == 1, result.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from makers import discs, of_target_class, phantom_folder, recipe, tiny_phantoms, typed
+from makers import (
+    discs,
+    manifest_rows,
+    of_target_class,
+    phantom_folder,
+    recipe,
+    tiny_phantoms,
+    typed,
+    write_manifest,
+)
 from midclass import Detector, InputError, Prepared, ScoreTable, load_detector, prepare_array
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.site import promise, set_threshold
@@ -122,8 +130,7 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
 ) -> None:
     phantom_folder(tmp_path, tiny_phantoms(), given=120, target=20)
     manifest = tmp_path / "data" / "manifest.csv"
-    with manifest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = manifest_rows(manifest)
     patients = sorted({row["patient_id"] for row in rows if row["label"] == "0"})
     third = {patient: number * 3 // len(patients) for number, patient in enumerate(patients)}
     names = {0: "train", 1: "local", 2: "test"}
@@ -131,10 +138,7 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
     third |= {patient: number % 3 for number, patient in enumerate(ill)}
     for row in rows:
         row["split"] = names[third[row["patient_id"]]]
-    with manifest.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_manifest(manifest, rows)
     data = "--cohort data/manifest.csv --split split"
     fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .2 --out there", tmp_path)
     assert fit.returncode == 0, fit.stderr

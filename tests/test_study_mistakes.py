@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from makers import phantom_folder, tiny_phantoms
+from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
 from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
 from midclass.study.cell import Cell, cases, table_of
@@ -75,14 +74,10 @@ def own(folder: Path, name: str, learn: str = "", score: str = "") -> Cell:
 def relabelled(folder: Path, part: str, label: str) -> None:
     """Give all cases of a part one label."""
     manifest = folder / "data" / "manifest.csv"
-    with manifest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = manifest_rows(manifest)
     for row in rows:
         row["label"] = label if row["split"] == part else row["label"]
-    with manifest.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_manifest(manifest, rows)
 
 
 @pytest.mark.parametrize(

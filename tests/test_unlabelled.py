@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
+from makers import (
+    discs,
+    manifest_rows,
+    phantom_folder,
+    recipe,
+    tiny_phantoms,
+    typed,
+    write_manifest,
+)
 from midclass import Case, Cohort, Detector, InputError, Prepared, load_detector, prepare_array
 from midclass.cli.commands import score
 from midclass.cli.options import Options
@@ -281,19 +288,14 @@ def test_as_typed_the_page_says_that_nothing_is_promised(
     tmp_path: Path,
 ) -> None:
     phantom_folder(tmp_path, tiny_phantoms(), given=260, target=100)
-    manifest = tmp_path / "data" / "manifest.csv"
-    with manifest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = manifest_rows(tmp_path / "data" / "manifest.csv")
     numbers = {patient: n for n, patient in enumerate(sorted({row["patient_id"] for row in rows}))}
     for row in rows:
         number, ill = numbers[row["patient_id"]], row["label"] == "1"
         row["split"] = "train" if not ill and number % 2 else ("local", "test")[number // 2 % 2]
     unlabelled = [row | {"label": ""} if row["split"] == "local" else row for row in rows]
     for name, some in (("manifest.csv", rows), ("unlabelled.csv", unlabelled)):
-        with (tmp_path / "data" / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(some)
+        write_manifest(tmp_path / "data" / name, some)
     data = "--cohort data/manifest.csv --split split"
     fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .1 --out there", tmp_path)
     assert fit.returncode == 0, fit.stderr
