@@ -10,7 +10,7 @@ import numpy as np
 from midclass import ScoreTable
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.files import fill_blocks
-from midclass.study.markdown import page_command, table
+from midclass.study.markdown import page_command, rows_under, table
 
 HERE = Path(__file__).resolve().parent
 README, RESULTS = HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md"
@@ -24,9 +24,8 @@ LOCAL = (20, 40, 80)
 
 def overview() -> str:
     """The table under the heading AUROC."""
-    section = (HERE / "RESULTS.md").read_text(encoding="utf-8").split("\n## AUROC\n")[1]
-    lines = section.split("\n## ")[0].splitlines()
-    return "\n".join(line for line in lines if line.startswith("|"))
+    head, *rows = rows_under((HERE / "RESULTS.md").read_text(encoding="utf-8"), "## AUROC")
+    return table(head, rows)
 
 
 def shortened(whole: str) -> str:

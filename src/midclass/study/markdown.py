@@ -25,6 +25,18 @@ def page_command(about: str, pages: Callable[[], Mapping[Path, str]]) -> int:
     return int(not all(same))
 
 
+def rows_under(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table under a heading: its head, then its rows.
+
+    >>> rows_under("## One" + chr(10) + table(["a", "b"], [["1", "2"]]), "## One")
+    [['a', 'b'], ['1', '2']]
+    """
+    section = page.split(f"{heading}\n", 1)[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines]
+    return [cells[0], *cells[2:]]
+
+
 def figure(value: float, digits: int = 3) -> str:
     """A figure between -1 and 1 without its 0.
 
