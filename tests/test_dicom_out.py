@@ -311,6 +311,21 @@ def test_about_real_files_too(tmp_path: Path) -> None:
     assert complaints(files) == []
 
 
+def test_where_unlabelled_cases_moved_the_threshold_a_report_promises_nothing(
+    folder: Path,
+) -> None:
+    from midclass.evaluation.dicom.report import report
+    from midclass.images.formats.dicom_file import open_header
+
+    header = header_of(open_header(folder / "0.dcm"))
+    made = datetime.datetime(2024, 1, 1)
+    for moved, name in ((False, "max_fpr"), (True, "aimed_fpr")):
+        said = Assessment(header, "a" * 64, "x", 1, 0.1, made, 2, 0.5, True, moved=moved)
+        values = values_of(report(said))
+        assert values[name] == 0.1
+        assert len({"max_fpr", "aimed_fpr"} & values.keys()) == 1
+
+
 @pytest.mark.slow
 def test_as_typed(folder: Path, tmp_path: Path) -> None:
     done = typed(f"score {folder}/d {folder}/1.dcm --dicom out --heat-maps maps", tmp_path)

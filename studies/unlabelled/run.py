@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from midclass import ScoreTable
 from midclass.detectors.higher import TIMES
 from midclass.evaluation.conformal import conformal_threshold
-from midclass.evaluation.empirical_null import Null, shift_interval
+from midclass.evaluation.empirical_null import MOSTLY, Null, shift_interval
 
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parent
@@ -132,6 +132,7 @@ def said() -> Iterator[dict[str, Any]]:
         seen, threshold = ~np.isnan(table.score), table.threshold[0]
         moved = shift_interval(calibration, table.score[seen], table.patient_id[seen])
         told = [float((calibration > threshold - one).mean()) for one in moved]
+        looks_normal = Null.among(calibration, table.score[seen]).normal >= MOSTLY
         truth, _ = rates(threshold, table.score[seen & (table.label == 0)], np.zeros(1))
         yield {
             "task": file.parts[-3],
@@ -139,7 +140,7 @@ def said() -> Iterator[dict[str, Any]]:
             "calibration": len(calibration),
             **{name: f"{v:.4f}" for name, v in zip(("told", "low", "high"), told, strict=True)},
             "true": f"{truth:.4f}",
-            "said": int(told[1] >= TIMES * MAX_FPR),
+            "said": int(looks_normal and told[1] >= TIMES * MAX_FPR),
         }
 
 

@@ -65,12 +65,18 @@ def said() -> str:
         [
             task,
             "yes" if said == "1" else "no",
-            *(_range(some, name) for name in ("told", "low", "true")),
+            *(_range(some, name) for name in ("told", "low", "high", "true")),
+            f"{sum(_within(row) for row in some)} of {len(some)}",
             ", ".join(row["detector"] for row in some),
         ]
         for (task, said), some in sorted(rows.items())
     ]
-    return table(["task", "said", "flagged, as told", "at least", "in truth", "detectors"], body)
+    ends = ["lower end", "upper end", "in truth", "truth between the ends"]
+    return table(["task", "said", "flagged, as told", *ends, "detectors"], body)
+
+
+def _within(row: dict[str, str]) -> bool:
+    return float(row["low"]) <= float(row["true"]) <= float(row["high"])
 
 
 def _range(rows: list[dict[str, str]], name: str) -> str:

@@ -132,7 +132,7 @@ def calibrate(
     Says whether they differ from the normals of before. Scores stay what they were.
 
     With --unlabelled any cases do, of 50 patients or more, normal and ill together; labels are not
-    read. The threshold is then an estimate, and never lower than before.
+    read. The threshold is then an estimate, and at the same rate never lower than before.
     """
     from midclass.cli.commands import calibrate
     from midclass.cli.commands.source import Source

@@ -215,15 +215,20 @@ class Detector(Estimator):
 
         Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. Where folds calibrated, also
         what is proven: ``guaranteed``, see ``guaranteed_rate``. Where unlabelled cases moved the
-        threshold, ``moved`` by how much: the rate is then aimed at, and not promised.
+        threshold, ``max_fpr`` is aimed at, and besides is only ``moved``, by how much.
         """
+        if self.parent_ is not None and self.moved:
+            return {"max_fpr": self.max_fpr_, "moved": self.parent_["shift"]}
         low, high = conformal.promised_range(self.calibration_, threshold=self.threshold_)
         rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
         if self.folds_ is not None and self.parent_ is None:
             rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
-        if self.parent_ is not None and "shift" in self.parent_:
-            rates["moved"] = self.parent_["shift"]
         return rates
+
+    @property
+    def moved(self) -> bool:
+        """Whether unlabelled cases moved the threshold: its rate is no promise."""
+        return self.parent_ is not None and "shift" in self.parent_
 
     def p_values(self, scores: FloatArray) -> FloatArray:
         """How often a held-out given-class case scores as high: ``(n,)``; NaN for a score NaN."""
@@ -251,10 +256,7 @@ class Detector(Estimator):
         return np.flatnonzero(self.plausible_.assessable(prepared, self._least_mm2))
 
     def by_plausible_anatomy(self, prepared: Prepared) -> Prepared:
-        """Each sample by the first of the recipe's anatomies that is plausible, or else the last.
-
-        All that a detector does with samples begins so.
-        """
+        """Each sample by its first anatomy that is plausible, or else the last; all begins so."""
         return self.plausible_.by_first(prepared, self._least_mm2)
 
     def reasons(self, prepared: Prepared) -> dict[int, str]:

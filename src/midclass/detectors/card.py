@@ -40,7 +40,7 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
     numbers = (
         f"{detector.threshold_:.4g}",
         f"{promise['max_fpr']:.1%}",
-        f"{promise['low']:.1%} to {promise['high']:.1%}",
+        "" if detector.moved else f"{promise['low']:.1%} to {promise['high']:.1%}",
         str(len(detector.calibration_)),
         str(detector.patients_.get("calibrate", detector.patients_.get("given", 0))),
     )
@@ -81,6 +81,8 @@ def _numbers(detector: Detector, part: str) -> tuple[int, int, int]:
 
 def _positives(detector: Detector) -> str:
     count = detector.cases_.get("positives", 0)
+    if not count and detector.moved:
+        return "It learned from no image of the target class."
     if not count:
         return "No image of the target class was used."
     return f"{count} images of the target class were used, none of them to set the threshold."

@@ -112,6 +112,7 @@ class DicomOut:
                     recipe=detector.recipe.name,
                     threshold=detector.threshold_,
                     max_fpr=detector.max_fpr_,
+                    moved=detector.moved,
                     made=self.made,
                     score=float(table.score[number]),
                     p_value=float(table.extra["p_value"][number]),

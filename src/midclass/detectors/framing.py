@@ -85,7 +85,7 @@ def sides_of(detector: Detector, prepared: Prepared) -> dict[str, Side]:
     None of a detector whose threshold was set anew, with normals of another site.
     """
     found = dict[str, Side]()
-    if detector.parent_ is not None:
+    if detector.parent_ is not None and not detector.moved:
         return found
     framing = Framing(found)
     for row in detector.assessable(prepared).tolist():

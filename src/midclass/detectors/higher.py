@@ -6,6 +6,7 @@ asked apart, see ``framing``: scores may move without that, and stay with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,49 +28,52 @@ class Higher:
 
     Attributes:
         flagged: the share.
-        low: of its 95 % interval.
-        high: of that interval.
+        low: what chance alone could make of it, the lower end (95 %).
+        high: the upper end.
     """
 
     flagged: float
     low: float
     high: float
 
-    def warning(self, max_fpr: float) -> str:
-        """What a user should know and do."""
+    def warning(self, rate: Mapping[str, float]) -> str:
+        """What a user should know and do; ``rate`` is ``Detector.promise``."""
+        word = "are aimed at" if "moved" in rate else "were promised"
         return (
             "note: as far as scores tell, normal cases score higher here than those that set the "
-            f"threshold: {self.flagged:.0%} of them are flagged ({self.low:.0%} to {self.high:.0%})"
-            f", where at most {max_fpr:.1%} were promised: set the threshold with normals of this "
-            "kind, midclass calibrate, or without labels, --unlabelled"
+            f"threshold, and {self.flagged:.0%} of them are flagged (by chance {self.low:.0%} to "
+            f"{self.high:.0%}), where at most {rate['max_fpr']:.1%} {word}; or most of these cases "
+            "are ill. Set the threshold with normals of this kind, midclass calibrate, or where "
+            "most are normal and nobody knows which, --unlabelled"
         )
 
 
-def normals_higher(detector: Detector, scores: ArrayLike, patients: ArrayLike) -> Higher | None:
+def normals_higher(
+    detector: Detector, scores: ArrayLike, patients: ArrayLike, labels: ArrayLike
+) -> Higher | None:
     """What is said; None where normal cases do not clearly score higher, or nothing can be told.
 
     Nothing can of fewer than ``FEWEST`` patients or calibration cases, where most cases look ill,
-    and of a detector whose scores are ranks (folds) or whose threshold was moved by such scores.
+    and of a detector that learned in folds, whose scores are ranks.
 
     Args:
         detector: fitted.
         scores: of cases ``(n,)``, normal and ill; NaN where not assessed.
         patients: of each of them.
+        labels: 1 for a case that is known to be ill, which does not count.
     """
-    ranks = detector.folds_ is not None and detector.parent_ is None
-    moved = detector.parent_ is not None and "shift" in detector.parent_
-    if ranks or moved or len(detector.calibration_) < FEWEST:
+    if detector.folds_ is not None or len(detector.calibration_) < FEWEST:
         return None
     values = np.asarray(scores, np.float64)
-    there = ~np.isnan(values)
-    known, who = values[there], np.asarray(patients)[there]
+    counted = ~np.isnan(values) & (np.asarray(labels) != 1)
+    known, who = values[counted], np.asarray(patients)[counted]
     if len(np.unique(who)) < FEWEST:
         return None
-    null = Null.among(detector.calibration_, known)
-    if null.normal < MOSTLY or _flagged(detector, null.shift) < TIMES * detector.max_fpr_:
+    null, least = Null.among(detector.calibration_, known), TIMES * detector.max_fpr_
+    if null.normal < MOSTLY or _flagged(detector, null.shift) < least:
         return None
     shares = [_flagged(detector, one) for one in shift_interval(detector.calibration_, known, who)]
-    return Higher(*shares) if shares[1] >= TIMES * detector.max_fpr_ else None
+    return Higher(*shares) if shares[1] >= least else None
 
 
 def _flagged(detector: Detector, shift: float) -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DECIDES = (
     *("detector", "recipe", "max_fpr", "threshold", "calibration", "patient_calibration"),
-    *("plausible", "heat", "spacing_mm", "state", "folds"),
+    *("plausible", "heat", "spacing_mm", "state", "folds", "aimed_at"),
 )
 """What a detector's id is made of, with its tensors: all on which scores, flags and maps depend."""
 
@@ -66,8 +66,8 @@ class Origin:
 def identity(about: Mapping[str, Any], weights: bytes) -> str:
     """The id of a detector: 16 digits of a SHA-256 of its tensors and of what decides a score.
 
-    Two detectors have one id where they give every case the same score, p-value and flag. The date,
-    versions, and numbers of cases are no part of it.
+    Two detectors have one id where they give every case the same score, p-value and flag, and
+    promise alike. The date, versions, and numbers of cases are no part of it.
 
     Args:
         about: the fields of ``detector.json``.

@@ -140,6 +140,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         **asdict(detector.origin_),
         **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),
         **({} if detector.parent_ is None else {"parent": detector.parent_}),
+        **({"aimed_at": True} if detector.moved else {}),
         "state" if detector.folds_ is None else "folds": facts,
     }
     return about, tensors

@@ -116,8 +116,8 @@ class Move:
         flagged: of the cases, above the threshold of before.
         flagged_now: above the new one.
         shift: how much higher normal cases score here; see ``evaluation.empirical_null``.
-        low: of the 95 % interval of the shift, over patients.
-        high: of that interval.
+        low: what chance alone could make of the shift, the lower end (95 %).
+        high: the upper end.
         normal: which share of the cases is normal, as far as scores tell.
     """
 
@@ -138,7 +138,8 @@ def move_threshold(
     """Move the threshold of a detector with cases of another place that nobody has looked at.
 
     Every calibration score is moved by as much, so that p-values go with the threshold. It is
-    never lowered. Scores and heat stay. What it was moved by is an estimate, and no promise.
+    never lower than before at the same rate. Scores and heat stay. The move is an estimate, and no
+    promise.
 
     Args:
         detector: fitted, without folds; changed in place.
@@ -149,10 +150,15 @@ def move_threshold(
     Raises:
         InputError: the detector learned in folds, or the patients are too few.
     """
-    if detector.folds_ is not None and detector.parent_ is None:
+    if detector.folds_ is not None:
         raise InputError(
             f"{folder}: learned in folds, whose scores are ranks and cannot be moved; calibrate "
             "with cases that are known to be normal, or fit with more normals (--folds 0)"
+        )
+    if detector.moved:
+        raise InputError(
+            f"{folder}: was moved by unlabelled cases already; move the detector of before, with "
+            "all of the cases"
         )
     rate = detector.max_fpr_ if max_fpr is None else checked_fpr(max_fpr)
     conformal.refuse_too_few(len(detector.calibration_), rate)

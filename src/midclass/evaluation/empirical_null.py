@@ -29,7 +29,7 @@ LEVELS = (np.arange(50) + 0.5) / 100
 """Shares of the unknown cases below the scores that are compared: the lower half."""
 MOSTLY = 0.4
 """Share of normal cases below which the lower half may be of ill ones."""
-_CANDIDATES = 101
+_EVERY, _CANDIDATES = 5, 101
 _GRID = 2000
 _RESAMPLES = 200
 
@@ -65,9 +65,10 @@ class Null:
 
 
 def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLike) -> FloatArray:
-    """The shift and its 95 % interval, ``(3,)``.
+    """The shift, and what chance alone could make of it: a 95 % interval, ``(3,)``.
 
-    The bootstrap draws patients of the other place, and calibration cases.
+    The bootstrap draws patients of the other place, and calibration cases. It knows nothing of ill
+    cases that score low, or of normal scores that were stretched.
 
     Args:
         calibration: of normal cases ``(m,)``.
@@ -88,7 +89,7 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
     ascending, of_patient = scores[order], of_patient[order]
     value = _Below(known).null(np.quantile(scores, LEVELS)).shift
     rng, shifts = np.random.default_rng(0), list[float]()
-    for drawn in resamples(rng, (len(names), len(known)), _RESAMPLES):
+    for drawn in resamples(rng, (len(names), len(known)), _RESAMPLES, at_once=1):
         for there, here in zip(*drawn, strict=True):
             below = _Below(np.repeat(known, here))
             shifts.append(below.null(_levels(ascending, there[of_patient])).shift)
@@ -114,21 +115,23 @@ class _Below:
         spread = min(float(calibration.std()), float(quarters)) or float(calibration.std())
         spread = max(spread, 1e-9 * float(np.abs(calibration).max()), 1e-12)  # all are equal
         width = 0.9 * spread * len(calibration) ** -0.2
-        self.lowest, highest = np.quantile(calibration, (0.01, 0.99)).tolist()
-        edges = np.linspace(self.lowest - 6 * width, highest + 6 * width, _GRID)
+        lowest, highest = np.quantile(calibration, (0.01, 0.99)).tolist()
+        edges = np.linspace(lowest - 6 * width, highest + 6 * width, _GRID)
         below = np.searchsorted(np.sort(calibration), edges) / len(calibration)
         self.at = edges
+        self.lower = np.quantile(calibration, LEVELS)
         self.share = gaussian_filter1d(below, width / (edges[1] - edges[0]), mode="nearest")
 
     def null(self, scores: FloatArray) -> Null:
-        """The best fit to scores at ``LEVELS``: a coarse search, then a fine one around it."""
-        low, high = 0.0, max(0.0, float(scores[-1]) - self.lowest)
-        for _ in range(2):
-            shifts = np.linspace(low, high, _CANDIDATES)
-            normal, misfit = self._fits(scores, shifts)
-            best = int(np.argmin(misfit))
-            step = shifts[1] - shifts[0]
-            low, high = max(0.0, shifts[best] - step), shifts[best] + step
+        """The best fit to scores at ``LEVELS``: first of what would bring one level to another."""
+        apart = scores[::_EVERY, None] - self.lower[::_EVERY]
+        shifts = np.unique(np.append(apart.ravel().clip(0), 0.0))
+        _, misfit = self._fits(scores, shifts)
+        best = int(np.argmin(misfit))
+        around = shifts[max(best - 1, 0)], shifts[min(best + 1, len(shifts) - 1)]
+        shifts = np.linspace(*around, _CANDIDATES)
+        normal, misfit = self._fits(scores, shifts)
+        best = int(np.argmin(misfit))
         return Null(float(shifts[best]), float(normal[best]))
 
     def _fits(self, scores: FloatArray, shifts: FloatArray) -> tuple[FloatArray, FloatArray]:

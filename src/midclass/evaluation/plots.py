@@ -44,7 +44,8 @@ def roc(path: Path | None, title: str, table: ScoreTable, figures: Mapping[str, 
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     axes.plot(false_alarms, found, color="#0072B2", lw=2)
     axes.axvline(figures["max_fpr"], color=GREY, lw=0.8, ls="--")
-    axes.text(figures["max_fpr"] + 0.01, 0.01, "promised", color=GREY, fontsize=8)
+    word = "aimed at" if "moved" in figures.get("promised", {}) else "promised"
+    axes.text(figures["max_fpr"] + 0.01, 0.01, word, color=GREY, fontsize=8)
     lines = [f"AUROC {interval_text(figures['auroc'])}"]
     alarm, hit = figures["false_alarm_rate"], figures["sensitivity"]
     if alarm is not None and hit is not None:
@@ -64,7 +65,7 @@ def roc(path: Path | None, title: str, table: ScoreTable, figures: Mapping[str, 
             "at the threshold:",
             f"   sensitivity {interval_text(hit)}",
             f"   false-alarm rate {interval_text(alarm)}",
-            f"   promised at most {figures['max_fpr']:g}",
+            f"   {word} at most {figures['max_fpr']:g}",
         ]
     if any(figures["not_assessed"].values()):
         share = figures["share_not_assessed"]

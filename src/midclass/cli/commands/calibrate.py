@@ -88,6 +88,8 @@ def _given(source: Source) -> Cohort:
     try:
         given = given_class_of(cohort, "to calibrate with")
     except InputError as error:
+        if all(case.label is not None for case in cohort):
+            raise
         raise InputError(f"{error}; or, where nobody knows who is normal, --unlabelled") from error
     tell_set_aside(cohort, len(given))
     return given
@@ -107,17 +109,18 @@ def _tell_move(move: Move) -> None:
     say(
         f"{'unlabelled':<16} {cases_in_words(move.cases)} of {move.patients} patients: as far as "
         f"scores tell, normal ones score higher by {move.shift:.3g} "
-        f"({move.low:.3g} to {move.high:.3g})"
+        f"(by chance {move.low:.3g} to {move.high:.3g})"
     )
     say(
         f"{'':<16} {move.flagged} of them above the threshold of before, {move.flagged_now} above "
         f"the new one; about {move.normal:.0%} look normal"
     )
-    if move.normal < MOSTLY:
-        note(
-            f"note: fewer than {MOSTLY:.0%} look normal: where most cases are ill, they are taken "
-            "for normal ones that moved, and disease is missed; calibrate with known normals"
-        )
+    few = f"fewer than {MOSTLY:.0%} look normal; " if move.normal < MOSTLY else ""
+    note(
+        f"note: {few}where most cases are ill they are taken for normal ones that moved, and "
+        "disease is missed; known normals, 19 of them, are better (calibrate the detector of "
+        "before with them)"
+    )
 
 
 def _tell_shift(shift: Shift) -> None:

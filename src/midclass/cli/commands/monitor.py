@@ -64,7 +64,7 @@ def run(
         periods = by_week(found, weekly) if weekly else _by_table(found)
         rows = drift(periods, baseline)
         _write(out, rows)
-        _tell(rows)
+        _tell(rows, moved=detector.moved)
         _tell_equipment(rows, first_seen(periods))
         say(f"saved: {out}")
         answer({"periods": out}, detector=detector.origin_.id, periods=list(map(_row, rows)))
@@ -144,7 +144,7 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _tell(rows: Sequence[Period]) -> None:
+def _tell(rows: Sequence[Period], *, moved: bool) -> None:
     shown = new_table()
     for name in ("", "cases", "patients", "flagged", "not assessed", "p of scores"):
         shown.add_column(name, justify="left" if not name else "right")
@@ -163,11 +163,17 @@ def _tell(rows: Sequence[Period]) -> None:
     asked = sum(
         one is not None for row in rows for one in (row.p_flagged, row.p_scores, row.p_not_assessed)
     )
-    promised = rows[0].promised
+    word = "aimed at" if moved else "promised"
     say(
-        f"promised at most {promised:.1%} of normal cases flagged; p-values are corrected for the "
-        f"{asked} questions of this call, one case of each patient (95 % intervals: all cases)"
+        f"{word}: at most {rows[0].promised:.1%} of normal cases flagged; p-values are corrected "
+        f"for the {asked} questions of this call, one case of each patient (95 % intervals: all "
+        "cases)"
     )
+    if moved:
+        note(
+            "unlabelled cases moved the threshold, an estimate: a sign may be its error, and not a "
+            "change of what arrives"
+        )
     if any(row.differs for row in rows):
         note(
             "what arrives is not what the threshold was set with, or more of it is diseased: look "

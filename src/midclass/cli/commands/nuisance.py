@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
@@ -17,6 +18,9 @@ from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
 from midclass.images.cohort import choose
 from midclass.images.identity import refuse_seen
+
+if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
 
 
 def run(
@@ -53,13 +57,14 @@ def _run(
         table = nuisance_scores(detector, prepared, seed, progress)
     write_provenance(detector, folder.resolve().name, out)
     table.write(out)
-    _tell(table, detector.max_fpr_)
+    _tell(table, detector)
     tell_unseen(table)
     say(f"saved: {out}")
     return table
 
 
-def _tell(table: ScoreTable, max_fpr: float) -> None:
+def _tell(table: ScoreTable, detector: Detector) -> None:
+    word = "aimed at" if detector.moved else "promised"
     rates = false_alarms(table)
     still = rates.pop("none")[0.0]
     strengths = sorted({strength for row in rates.values() for strength in row})
@@ -83,7 +88,7 @@ def _tell(table: ScoreTable, max_fpr: float) -> None:
     )
     say(
         f"without nuisance {still['value']:.1%} ({still['low']:.1%} to {still['high']:.1%}); "
-        f"promised at most {max_fpr:.1%}"
+        f"{word}: at most {detector.max_fpr_:.1%}"
     )
 
 

@@ -132,8 +132,8 @@ def score(
     tell_anatomies(scored.anatomies)
     if otherwise := scored.framing.otherwise():
         note(warning(otherwise, detector))
-    if higher := normals_higher(detector, scored.score, scored.patient):
-        note(higher.warning(detector.max_fpr_))
+    if higher := normals_higher(detector, scored.score, scored.patient, scored.label):
+        note(higher.warning(detector.promise()))
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     if objects is not None:

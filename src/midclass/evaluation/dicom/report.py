@@ -88,13 +88,20 @@ def _measurements(assessment: Assessment) -> list[Measurement]:
         "score": ("Score, the higher the more abnormal", assessment.score),
         "p_value": ("p-value among normal cases", assessment.p_value),
         "threshold": ("Threshold of the score", assessment.threshold),
-        "max_fpr": ("Promised false-alarm rate at the threshold", assessment.max_fpr),
+        **_rate(assessment),
     }
     return [
         Measurement(concept(code, meaning), value, codes.UCUM.NoUnits)
         for code, (meaning, value) in numbers.items()
         if math.isfinite(value)
     ]
+
+
+def _rate(assessment: Assessment) -> dict[str, tuple[str, float]]:
+    if assessment.moved:
+        said = "False-alarm rate aimed at by the threshold, an estimate"
+        return {"aimed_fpr": (said, assessment.max_fpr)}
+    return {"max_fpr": ("Promised false-alarm rate at the threshold", assessment.max_fpr)}
 
 
 def _flag(assessment: Assessment) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from midclass.evaluation.curves import Band, measured_rate, precision_band, roc_band, roc_curve
 from midclass.evaluation.page.chart import Chart
 from midclass.evaluation.page.run import Run
-from midclass.evaluation.page.words import between, percent, series
+from midclass.evaluation.page.words import aim, between, percent, series
 from midclass.evaluation.page.words import part as named
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import UNKNOWN
@@ -29,7 +29,7 @@ def roc(run: Run) -> Chart:
     chart.line([0, 1], [0, 1], "chance")
     _banded(chart, roc_band(run.table))
     chart.line(*roc_curve(run.table), "target")
-    chart.upright(run.figures["max_fpr"], "promised", "promised")
+    chart.upright(run.figures["max_fpr"], "promised", aim(run.figures))
     alarm, hit = run.figures["false_alarm_rate"], run.figures["sensitivity"]
     if alarm is not None and hit is not None:
         chart.point(
@@ -70,8 +70,8 @@ def promise(run: Run, most: float) -> Chart:
     """
     rates = np.linspace(0, most, 101)[1:]
     chart = Chart(
-        f"Normal images flagged, over the rate that is promised, up to {percent(most)}",
-        "false-alarm rate promised (p-value)",
+        f"Normal images flagged, over the rate {aim(run.figures)}, up to {percent(most)}",
+        f"false-alarm rate {aim(run.figures)} (p-value)",
         "normal images flagged",
         (0, most),
         (0, most),

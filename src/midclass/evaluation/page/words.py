@@ -83,7 +83,16 @@ def series(number: int) -> str:
     return f"series s{number % COLOURS}{' second' if number >= COLOURS else ''}"
 
 
-def kept(rate: Mapping[str, float], max_fpr: float) -> tuple[str, str]:
+def aim(figures: Mapping[str, Any]) -> str:
+    """What a false-alarm rate is of a detector: promised, or where unlabelled cases moved it not.
+
+    >>> aim({"promised": {"max_fpr": 0.05, "moved": 0.3}})
+    'aimed at'
+    """
+    return "aimed at" if "moved" in figures["promised"] else "promised"
+
+
+def kept(rate: Mapping[str, float], max_fpr: float, word: str = "promised") -> tuple[str, str]:
     """Whether a measured false-alarm rate is in keeping with the one promised: kind, and sentence.
 
     >>> kept({"value": 0.03, "low": 0.006, "high": 0.09}, 0.05)[0]
@@ -93,10 +102,10 @@ def kept(rate: Mapping[str, float], max_fpr: float) -> tuple[str, str]:
     """
     said = percent(max_fpr)
     if rate["low"] > max_fpr:
-        return "bad", f"More than the {said} promised: these normals differ from those learned from"
+        return "bad", f"More than the {said} {word}: these normals differ from those learned from"
     if rate["value"] > max_fpr:
-        return "fair", f"Above the {said} promised, by no more than chance explains"
-    return "good", f"At most {said} were promised"
+        return "fair", f"Above the {said} {word}, by no more than chance explains"
+    return "good", f"At most {said} were {word}"
 
 
 def pointing(found: Mapping[str, Any], target: str) -> str:
@@ -192,6 +201,12 @@ def provenance(run: Run) -> list[tuple[str, Any]]:
             calibrated
             and f"{count(calibrated['cases'], 'normal image')} of "
             f"{count(calibrated['patients'], 'patient')}",
+        ),
+        (
+            "Threshold moved with",
+            parent
+            and "shift" in parent
+            and f"{count(parent['unknown'], 'unlabelled image')}, by {parent['shift']:.3g}",
         ),
         (
             "Threshold set anew; before",

@@ -64,7 +64,10 @@ def html(run: Run, which: Which = "some") -> str:
         .render(
             run=run,
             figures=summary,
-            kept=None if alarm is None else words.kept(alarm, summary["max_fpr"]),
+            aim=words.aim(summary),
+            kept=None
+            if alarm is None
+            else words.kept(alarm, summary["max_fpr"], words.aim(summary)),
             limits=words.limits(run),
             provenance=words.provenance(run),
             roc=figures.roc(run),
