@@ -13,7 +13,7 @@ import midclass.images.anatomy
 from makers import dice, recipe
 from midclass import InputError, Recipe, prepare_array
 from midclass.images import anatomy
-from midclass.images.anatomy.resolution import FINE, MOST, in_few_pixels
+from midclass.images.anatomy.resolution import FINE, MOST, in_few_pixels, shrink
 from midclass.preview.phantoms import phantom_cohort
 
 SHIPPED = Path(midclass.recipe.__file__).parent / "shipped"
@@ -63,6 +63,13 @@ def test_an_anatomy_is_found_in_few_pixels_however_many_there_are(name: str) -> 
             usual, fine.shape[1] / few.shape[1], order=0, grid_mode=True, mode="nearest"
         )
         assert dice(mask, back) > (0.94 if find.__name__ == "bones" else 0.99)
+
+
+def test_blocks_are_means_also_at_an_edge_that_they_do_not_fill() -> None:
+    rows = np.arange(5, dtype=np.float32)[:, None] * np.ones((5, 7), np.float32)
+    means, spacing = shrink(rows, (1.0, 0.5), 2.0)
+    assert spacing == (2.0, 2.0)
+    np.testing.assert_allclose(means, np.array([[0.5, 0.5], [2.5, 2.5], [4.0, 4.0]]))
 
 
 def test_smaller_images_and_volumes_are_seen_as_they_are() -> None:

@@ -34,6 +34,7 @@ from midclass import (
 )
 from midclass.cli.commands import monitor, score
 from midclass.cli.options import Options
+from midclass.detectors import higher
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.higher import Higher, normals_higher
 from midclass.detectors.site import move_threshold, set_threshold
@@ -181,6 +182,17 @@ def test_labels_are_not_read(folder: Path) -> None:
     assert len(set(thresholds)) == 1
 
 
+def test_images_of_one_patient_are_one_patient(folder: Path) -> None:
+    unknown = elsewhere(20)
+    cases = tuple(
+        replace(case, patient_id=f"p{number // 2}") for number, case in enumerate(unknown.cases)
+    )
+    found = move_threshold(
+        load_detector(folder), replace(unknown, cases=replace(unknown.cases, cases=cases)), folder
+    )
+    assert (found.cases, found.patients, found.not_assessed) == (150, 75, 0)
+
+
 def moved(folder: Path) -> Detector:
     detector = load_detector(folder)
     move_threshold(detector, elsewhere(20), folder)
@@ -277,17 +289,25 @@ def test_where_they_do_not_nothing_is_said(fitted: Detector, ill: int) -> None:
 def test_where_nothing_can_be_told_nothing_is_said(
     fitted: Detector, folder: Path, tmp_path: Path
 ) -> None:
-    higher = elsewhere(20)
-    assert asked(fitted, higher) is not None
+    moved_up = elsewhere(20)
+    assert asked(fitted, moved_up) is not None
     assert asked(fitted, elsewhere(20, FEWEST - 1, 0)) is None  # few patients
     assert asked(fitted, elsewhere(20, 40, 120)) is None  # most are ill
-    assert asked(load_detector(folder), higher) is None  # 40 calibration cases
+    assert asked(load_detector(folder), moved_up) is None  # 40 calibration cases
     in_folds = PCA(RECIPE).fit(of(discs(120, seed=0), label=0), max_fpr=0.1, folds=4)
-    assert asked(in_folds, higher) is None
+    assert asked(in_folds, moved_up) is None
     fitted.save(tmp_path / "det")
     known = elsewhere(20)
     ill = tuple(replace(case, label=1) for case in known.cases)
     assert asked(fitted, replace(known, cases=replace(known.cases, cases=ill))) is None
+
+
+def test_what_chance_alone_could_make_is_not_said(
+    fitted: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked(fitted, elsewhere(20)) is not None
+    monkeypatch.setattr(higher, "shift_interval", lambda *_: np.array([0.01, 0.0, 0.02]))
+    assert asked(fitted, elsewhere(20)) is None
 
 
 def test_a_threshold_that_was_moved_is_asked_about_at_the_next_place(
