@@ -28,6 +28,7 @@ THREE = STUDIES / "three_tasks"
         "few",
         "judge",
         "positives",
+        "repeats",
         "witnesses",
         "shipped",
         "tiles",
