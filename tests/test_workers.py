@@ -22,6 +22,8 @@ from midclass.cli.app import app
 from midclass.cli.commands import source
 from midclass.images import prepare as preparation
 from midclass.images import workers as module
+from midclass.images.anatomy import learned
+from midclass.images.anatomy.learned import seen_by
 from midclass.images.prepare import prepare_blocks
 from midclass.images.rules import Rules
 from midclass.images.store import DIED
@@ -143,6 +145,7 @@ class Here(module._Process):
 def here(monkeypatch: pytest.MonkeyPatch) -> list[Here]:
     monkeypatch.setattr(module, "_Process", Here)
     monkeypatch.setattr(module, "ENOUGH_S", 0)
+    monkeypatch.setattr(learned, "is_used", lambda: False)  # by another test of this process
     monkeypatch.setattr(Here, "made", [])
     start = Workers._start
 
@@ -193,9 +196,19 @@ def test_processes_start_where_there_is_enough_to_do_and_only_there(
     assert len(here) == 3
     assert three.images().tobytes() == one.images().tobytes()
     here.clear()
+    monkeypatch.setattr(learned, "is_used", lambda: True)
+    monkeypatch.setattr(module, "ENOUGH_LEARNED_S", 1e9)
+    prepare(cohort, usual, cache=tmp_path / "learned", jobs=3)
+    assert here == []  # they would import torch first
+    monkeypatch.setattr(learned, "is_used", lambda: False)
     monkeypatch.setattr(module, "ENOUGH_S", 1e9)
     prepare(cohort, usual, cache=tmp_path / "few", jobs=3)
     assert here == []
+
+
+def test_a_learned_anatomy_is_known_to_be_used_once_it_was() -> None:
+    seen_by("lungs", np.eye(40, dtype=np.float32), (1.0, 1.0))
+    assert learned.is_used()
 
 
 def test_by_other_rules_no_process_works(

@@ -20,6 +20,7 @@ from itertools import groupby
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from midclass.images.anatomy import learned
 from midclass.images.case import Case
 from midclass.images.rules import Rules
 from midclass.images.store import DIED, Attempt
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 Task: TypeAlias = list[tuple[int, Case]]
 """Cases of one file, with their rows: who reads it once does them all."""
 
-ENOUGH_S = 12.0
+ENOUGH_S, ENOUGH_LEARNED_S = 12.0, 24.0
 """Seconds of work of one process from which on it pays to start others: two starts on two cores
-take as long as three seconds of work; where an anatomy needs torch, ten."""
+take as long as three seconds of work; of a learned anatomy, which needs torch and MONAI, ten."""
 LONGEST_TASK = 32
 """Cases of one file that one process does; a file of thousands of frames is for all."""
 AHEAD = 4
@@ -127,7 +128,8 @@ class Workers:
             return False
         usual = sorted(self._times)[:-1]  # the first imports decoders
         left = self.later + sum(map(len, here))
-        return left * sum(usual) / len(usual) > ENOUGH_S
+        enough = ENOUGH_LEARNED_S if learned.is_used() else ENOUGH_S
+        return left * sum(usual) / len(usual) > enough
 
     def _by_itself(self, task: Task) -> Iterator[tuple[int, Attempt]]:
         for row, case in task:

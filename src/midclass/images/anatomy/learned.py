@@ -105,6 +105,11 @@ def _network(name: str) -> nn.Module:
     return network.eval()
 
 
+def is_used() -> bool:
+    """Whether a learned anatomy was found in this process: another needs seconds to begin."""
+    return _network.cache_info().currsize > 0
+
+
 def put_back(seen: Pixels, box: Box, shape: tuple[int, ...]) -> Pixels:
     """What was seen of the square, on the grid of the image; far below 0 outside the square."""
     steps, starts = _grid(box)
