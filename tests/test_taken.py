@@ -231,6 +231,16 @@ def test_parts_are_removed_when_the_whole_is_there(
     assert [one.cases for one in entries(folder.parent / "cache")] == [6]
 
 
+def test_one_case_that_takes_long_is_a_part_and_the_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "PART_S", 0)
+    for file in sorted(folder.iterdir())[1:]:
+        file.unlink()
+    assert len(prepared(folder)) == 1
+    assert [one.cases for one in entries(folder.parent / "cache")] == [1]
+
+
 def test_where_there_is_little_room_nothing_is_kept_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,7 +118,8 @@ def build(
         )
         entry, _ = making.put(wanted, list(range(len(wanted.cohort))), store.failed, new)
     for part in making.parts:
-        remove(part)
+        if part != entry:  # of one slow case, the part is the whole
+            remove(part)
     tidy(wanted.root, keep=entry)
     return entry, store.failed
 
