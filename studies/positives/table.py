@@ -12,9 +12,8 @@ import numpy as np
 from midclass import ScoreTable
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.report import auroc_of
-from midclass.files import fill_blocks
 from midclass.study.file import Study
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
@@ -86,9 +85,7 @@ def rule_figures() -> str:
 def pages() -> dict[Path, str]:
     """The pages with the tables as the numbers on disk have them."""
     blocks = {LOG: {"rules of known cases": rule_figures()}, RESULTS: {"known": study_figures()}}
-    return {
-        page: fill_blocks(page.read_text(encoding="utf-8"), block) for page, block in blocks.items()
-    }
+    return pages_with(blocks)
 
 
 def main() -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from midclass.files import fill_blocks
 from midclass.study.file import Study
-from midclass.study.markdown import page_command, rows_under, table
+from midclass.study.markdown import page_command, pages_with, rows_under, table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "docs" / "results.md"
@@ -33,8 +32,7 @@ def overview() -> str:
 
 def pages() -> dict[Path, str]:
     """The page with its table as the report has it."""
-    blocks = {"repeats": overview()}
-    return {RESULTS: fill_blocks(RESULTS.read_text(encoding="utf-8"), blocks)}
+    return pages_with({RESULTS: {"repeats": overview()}})
 
 
 def main() -> int:

@@ -9,8 +9,7 @@ import numpy as np
 
 from midclass import ScoreTable
 from midclass.evaluation.conformal import conformal_threshold
-from midclass.files import fill_blocks
-from midclass.study.markdown import page_command, rows_under, table
+from midclass.study.markdown import page_command, pages_with, rows_under, table
 
 HERE = Path(__file__).resolve().parent
 README, RESULTS = HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md"
@@ -77,10 +76,7 @@ def pages() -> dict[Path, str]:
         README: {"shipped": shortened(whole)},
         RESULTS: {"shipped": whole, "sites": sites()},
     }
-    return {
-        page: fill_blocks(page.read_text(encoding="utf-8"), of_page)
-        for page, of_page in blocks.items()
-    }
+    return pages_with(blocks)
 
 
 def main() -> int:

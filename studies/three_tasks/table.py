@@ -7,10 +7,9 @@ from pathlib import Path
 
 from midclass import ScoreTable
 from midclass.evaluation.report import auroc_of
-from midclass.files import fill_blocks
 from midclass.study.cell import table_of
 from midclass.study.file import Study
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
 LONGER = HERE.parent / "longer"
@@ -44,9 +43,7 @@ def area(folder: Path, cell: str) -> str:
 def pages() -> dict[Path, str]:
     """Both pages with their tables as the scores on disk have them."""
     blocks = {RESULTS: {"three tasks": overview()}, HERE / "README.md": {"longer": longer()}}
-    return {
-        page: fill_blocks(page.read_text(encoding="utf-8"), named) for page, named in blocks.items()
-    }
+    return pages_with(blocks)
 
 
 def main() -> int:

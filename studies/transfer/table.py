@@ -9,9 +9,8 @@ import numpy as np
 
 from midclass import ScoreTable
 from midclass.evaluation.report import auroc_of
-from midclass.files import fill_blocks
 from midclass.study.file import Study
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md")
@@ -40,7 +39,7 @@ def _mean(task: str, detector: str, repeats: int) -> float:
 def pages() -> dict[Path, str]:
     """The pages with the table as the scores on disk have it."""
     blocks = {"transfer": figures()}
-    return {page: fill_blocks(page.read_text(encoding="utf-8"), blocks) for page in PAGES}
+    return pages_with(dict.fromkeys(PAGES, blocks))
 
 
 def main() -> int:

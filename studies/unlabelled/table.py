@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midclass.files import fill_blocks
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
@@ -112,10 +111,7 @@ def pages() -> dict[Path, str]:
         },
         DOCS / "results.md": {"unlabelled": ours()},
     }
-    return {
-        page: fill_blocks(page.read_text(encoding="utf-8"), of_page)
-        for page, of_page in blocks.items()
-    }
+    return pages_with(blocks)
 
 
 def main() -> int:

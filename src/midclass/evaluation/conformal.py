@@ -15,6 +15,7 @@ patients of 30 slices each, whose scores correlate by 0.5).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -112,6 +113,15 @@ def promised_range(
         raise InputError(f"level is {level}; give a share between 0 and 1, for example 0.95")
     low, high = betaincinv(1 + above, m - above, np.array([(1 - level) / 2, (1 + level) / 2]))
     return float(low), float(high)
+
+
+def aim(promised: Mapping[str, float]) -> str:
+    """What the rate of a threshold is; of ``Detector.promise``.
+
+    >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.1}), aim({"max_fpr": 0.05, "moved": 0.3})
+    ('promised', 'aimed at')
+    """
+    return "aimed at" if "moved" in promised else "promised"
 
 
 def _ascending(calibration: ArrayLike) -> FloatArray:

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.curves import roc_curve
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.panel import Panel, coloured, gradient, meaning, over, rgb
@@ -44,7 +45,7 @@ def roc(path: Path | None, title: str, table: ScoreTable, figures: Mapping[str, 
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     axes.plot(false_alarms, found, color="#0072B2", lw=2)
     axes.axvline(figures["max_fpr"], color=GREY, lw=0.8, ls="--")
-    word = "aimed at" if "moved" in figures.get("promised", {}) else "promised"
+    word = aim(figures.get("promised", {}))
     axes.text(figures["max_fpr"] + 0.01, 0.01, word, color=GREY, fontsize=8)
     lines = [f"AUROC {interval_text(figures['auroc'])}"]
     alarm, hit = figures["false_alarm_rate"], figures["sensitivity"]

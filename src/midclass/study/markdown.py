@@ -8,7 +8,7 @@ from pathlib import Path
 
 from midclass.evaluation.markdown import filled as filled
 from midclass.evaluation.markdown import table as table
-from midclass.files import write_or_check
+from midclass.files import fill_blocks, write_or_check
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,6 +23,17 @@ def page_command(about: str, pages: Callable[[], Mapping[Path, str]]) -> int:
     check = parser.parse_args().check
     same = [write_or_check(page, text, check=check) for page, text in pages().items()]
     return int(not all(same))
+
+
+def pages_with(blocks: Mapping[Path, Mapping[str, str]]) -> dict[Path, str]:
+    """Pages as they are on disk, with these blocks in them; see ``files.fill_blocks``.
+
+    >>> pages_with({})
+    {}
+    """
+    return {
+        page: fill_blocks(page.read_text(encoding="utf-8"), named) for page, named in blocks.items()
+    }
 
 
 def rows_under(page: str, heading: str) -> list[list[str]]:

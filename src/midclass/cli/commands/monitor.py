@@ -19,6 +19,7 @@ from midclass.detectors.provenance import beside
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.cells import LineEnds, as_cell
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.drift import (
     WEEK,
     Baseline,
@@ -64,7 +65,7 @@ def run(
         periods = by_week(found, weekly) if weekly else _by_table(found)
         rows = drift(periods, baseline)
         _write(out, rows)
-        _tell(rows, moved=detector.moved)
+        _tell(rows, detector.promise())
         _tell_equipment(rows, first_seen(periods))
         say(f"saved: {out}")
         answer({"periods": out}, detector=detector.origin_.id, periods=list(map(_row, rows)))
@@ -144,7 +145,7 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _tell(rows: Sequence[Period], *, moved: bool) -> None:
+def _tell(rows: Sequence[Period], rate: Mapping[str, float]) -> None:
     shown = new_table()
     for name in ("", "cases", "patients", "flagged", "not assessed", "p of scores"):
         shown.add_column(name, justify="left" if not name else "right")
@@ -163,13 +164,12 @@ def _tell(rows: Sequence[Period], *, moved: bool) -> None:
     asked = sum(
         one is not None for row in rows for one in (row.p_flagged, row.p_scores, row.p_not_assessed)
     )
-    word = "aimed at" if moved else "promised"
     say(
-        f"{word}: at most {rows[0].promised:.1%} of normal cases flagged; p-values are corrected "
-        f"for the {asked} questions of this call, one case of each patient (95 % intervals: all "
-        "cases)"
+        f"{aim(rate)}: at most {rate['max_fpr']:.1%} of normal cases flagged; p-values are "
+        f"corrected for the {asked} questions of this call, one case of each patient (95 % "
+        "intervals: all cases)"
     )
-    if moved:
+    if "moved" in rate:
         note(
             "unlabelled cases moved the threshold, an estimate: a sign may be its error, and not a "
             "change of what arrives"

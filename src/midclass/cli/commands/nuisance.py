@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from midclass.cli.commands.source import Source, prepared_with_bar
 from midclass.cli.console import bar, new_table, say, show_table, tell_unseen
@@ -13,14 +13,12 @@ from midclass.cli.outputs import Place, claimed, read_by
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.saved import check_saved
 from midclass.errors import InputError
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.parquet import check_installed
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import ScoreTable
 from midclass.images.cohort import choose
 from midclass.images.identity import refuse_seen
-
-if TYPE_CHECKING:
-    from midclass.detectors.base import Detector
 
 
 def run(
@@ -57,14 +55,13 @@ def _run(
         table = nuisance_scores(detector, prepared, seed, progress)
     write_provenance(detector, folder.resolve().name, out)
     table.write(out)
-    _tell(table, detector)
+    _tell(table, detector.promise())
     tell_unseen(table)
     say(f"saved: {out}")
     return table
 
 
-def _tell(table: ScoreTable, detector: Detector) -> None:
-    word = "aimed at" if detector.moved else "promised"
+def _tell(table: ScoreTable, rate: Mapping[str, float]) -> None:
     rates = false_alarms(table)
     still = rates.pop("none")[0.0]
     strengths = sorted({strength for row in rates.values() for strength in row})
@@ -88,7 +85,7 @@ def _tell(table: ScoreTable, detector: Detector) -> None:
     )
     say(
         f"without nuisance {still['value']:.1%} ({still['low']:.1%} to {still['high']:.1%}); "
-        f"{word}: at most {detector.max_fpr_:.1%}"
+        f"{aim(rate)}: at most {rate['max_fpr']:.1%}"
     )
 
 

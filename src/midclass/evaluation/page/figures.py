@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.curves import Band, measured_rate, precision_band, roc_band, roc_curve
 from midclass.evaluation.page.chart import Chart
 from midclass.evaluation.page.run import Run
-from midclass.evaluation.page.words import aim, between, percent, series
+from midclass.evaluation.page.words import between, percent, series
 from midclass.evaluation.page.words import part as named
 from midclass.evaluation.report import false_alarms
 from midclass.evaluation.table import UNKNOWN
@@ -29,7 +30,7 @@ def roc(run: Run) -> Chart:
     chart.line([0, 1], [0, 1], "chance")
     _banded(chart, roc_band(run.table))
     chart.line(*roc_curve(run.table), "target")
-    chart.upright(run.figures["max_fpr"], "promised", aim(run.figures))
+    chart.upright(run.figures["max_fpr"], "promised", aim(run.figures["promised"]))
     alarm, hit = run.figures["false_alarm_rate"], run.figures["sensitivity"]
     if alarm is not None and hit is not None:
         chart.point(
@@ -68,10 +69,10 @@ def promise(run: Run, most: float) -> Chart:
     Up to 1 it is the distribution of the p-values of normals, which is the even one where they are
     like those that calibrated.
     """
-    rates = np.linspace(0, most, 101)[1:]
+    rates, word = np.linspace(0, most, 101)[1:], aim(run.figures["promised"])
     chart = Chart(
-        f"Normal images flagged, over the rate {aim(run.figures)}, up to {percent(most)}",
-        f"false-alarm rate {aim(run.figures)} (p-value)",
+        f"Normal images flagged, over the rate {word}, up to {percent(most)}",
+        f"false-alarm rate {word} (p-value)",
         "normal images flagged",
         (0, most),
         (0, most),

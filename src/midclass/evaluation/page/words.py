@@ -83,15 +83,6 @@ def series(number: int) -> str:
     return f"series s{number % COLOURS}{' second' if number >= COLOURS else ''}"
 
 
-def aim(figures: Mapping[str, Any]) -> str:
-    """What a false-alarm rate is of a detector: promised, or where unlabelled cases moved it not.
-
-    >>> aim({"promised": {"max_fpr": 0.05, "moved": 0.3}})
-    'aimed at'
-    """
-    return "aimed at" if "moved" in figures["promised"] else "promised"
-
-
 def kept(rate: Mapping[str, float], max_fpr: float, word: str = "promised") -> tuple[str, str]:
     """Whether a measured false-alarm rate is in keeping with the one promised: kind, and sentence.
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from midclass.evaluation import operating
-from midclass.evaluation.conformal import smallest_rate
+from midclass.evaluation.conformal import aim, smallest_rate
 from midclass.evaluation.operating import operating_points, predictive_values
 from midclass.evaluation.page import cases, figures, words
 from midclass.evaluation.page.cases import Which
@@ -57,17 +57,15 @@ def html(run: Run, which: Which = "some") -> str:
     listed = cases.listed(table)
     place = {row: number for number, row in enumerate(listed.tolist())}
     pictures = cases.shown(run, which, listed)
-    alarm = summary["false_alarm_rate"]
+    alarm, word = summary["false_alarm_rate"], aim(summary["promised"])
     return (
         environment()
         .get_template("page.html.j2")
         .render(
             run=run,
             figures=summary,
-            aim=words.aim(summary),
-            kept=None
-            if alarm is None
-            else words.kept(alarm, summary["max_fpr"], words.aim(summary)),
+            aim=word,
+            kept=None if alarm is None else words.kept(alarm, summary["max_fpr"], word),
             limits=words.limits(run),
             provenance=words.provenance(run),
             roc=figures.roc(run),
