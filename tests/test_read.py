@@ -245,6 +245,14 @@ def test_npz_arrays_of_any_order_are_read_by_what_their_bits_can_hold(
 # --- npz ----------------------------------------------------------------------------------------
 
 
+def test_who_alters_an_image_does_not_alter_what_is_read_next(tmp_path: Path) -> None:
+    rows = np.linspace(0, 1, 2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4)
+    np.savez(tmp_path / "x.npz", rows=rows)
+    first = read(tmp_path / "x.npz", array="rows", index=0).pixels
+    first[:] = 0
+    assert read(tmp_path / "x.npz", array="rows", index=0).pixels.max() > 0
+
+
 def test_npz_rows_of_grey_colour_and_volume(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     grey = np.stack([RAMP, RAMP + 1])

@@ -19,6 +19,8 @@ from midclass.images.formats.dicom_tables import table_of
 from midclass.images.formats.raw import Values, finite_range, integer_range
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+BAND = 1 << 16
+"""Pixels that are looked up at once."""
 GIVE_A_WINDOW = "give a window (intensity.window of the recipe) or correct it"
 
 
@@ -55,8 +57,10 @@ def grey_pixels(
     pixels = np.empty(stored.shape, np.float32)
     for frame, table, target in zip(stored, tables, pixels, strict=True):
         unit = table.astype(np.float32)
-        for row, out in zip(frame, target, strict=True):  # by rows, as an index takes 8 bytes
-            np.take(unit, row, out=out, mode="wrap")
+        band = max(1, BAND // frame.shape[1])
+        for first in range(0, len(frame), band):  # by parts, as an index takes 8 bytes
+            rows = slice(first, first + band)
+            np.take(unit, frame[rows], out=target[rows], mode="wrap")
     return pixels, 0.0, 1.0
 
 

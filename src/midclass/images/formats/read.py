@@ -252,6 +252,8 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
         raise InputError(f"{path}: has no pixels")
     if not np.isfinite(raw.high - raw.low):
         raise InputError(f"{path}: values from {raw.low:g} to {raw.high:g} cannot be scaled")
+    if _is_unit_range(raw):
+        return np.array(values[None], order="C")  # a format may keep its own for the next
     *spatial, colours = values.shape if raw.colour else (*values.shape, 1)
     pixels = np.empty((colours, *spatial), np.float32)
     target = np.moveaxis(pixels, 0, -1) if raw.colour else pixels[0]
@@ -275,6 +277,12 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
             "write the file again with numbers there"
         )
     return pixels
+
+
+def _is_unit_range(raw: Raw) -> bool:
+    """Whether nothing is left to do: what is no number is not between 0 and 1."""
+    grey = raw.values.dtype == np.float32 and not raw.colour and (raw.low, raw.high) == (0, 1)
+    return bool(grey and raw.values.min() >= 0 and raw.values.max() <= 1)
 
 
 def _scaled(values: NDArray[np.float64], raw: Raw) -> NDArray[np.float64]:
