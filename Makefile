@@ -5,7 +5,8 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # One thread a process: torch in two processes on the same cores slows down many times otherwise.
 # Each process needs about 1 GB of memory. Files go out in the order of tests/conftest.py, the longest first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+# What is imported is compiled once, whatever the environment says: tests start hundreds of commands.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test pytest thorough quick coverage mutants bench lint format wheel sheets docs reports clean
 

@@ -27,7 +27,7 @@ from midclass.cli.options import Options
 from midclass.preview import page, sheet
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, words_of_phantoms
 from midclass.recipe.entry import Entry
-from midclass.recipe.file import shipped
+from midclass.recipe.names import shipped
 
 FOLDER = Path(__file__).parent / "sheets"
 COLUMNS, SEED, SPARE = 4, 0, 6

@@ -11,7 +11,7 @@ import pytest
 from makers import recipe
 from midclass import Cohort, InputError, Recipe, prepare
 from midclass.images.formats.read import read
-from midclass.recipe.file import shipped
+from midclass.recipe.names import shipped
 from test_dicom import write_dicom
 
 CHEST = {"modality": ["CR", "DX"], "body_part": ["CHEST", "LUNG"]}

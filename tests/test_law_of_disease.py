@@ -76,7 +76,7 @@ def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
     recipe = Recipe.load(name)
     found = anatomy_overlaps(
         recipe.anatomy_function(),
-        phantoms_of(recipe, 3),
+        phantoms_of(recipe, 2),
         recipe.operators(),
         recipe.nuisance_operator(),
     )
@@ -231,13 +231,13 @@ def test_the_inside_of_the_skull_is_found_in_pictures_of_any_source(
 def test_blood_is_not_taken_for_bone(shared_data: Path) -> None:
     """Least of all in the ventricles, where it is brightest and far from any bone."""
     large = 0
-    for pixels, (mm, _) in real(shared_data / "transfer" / "head_ct", "1", 100):
+    for pixels, (mm, _) in real(shared_data / "transfer" / "head_ct", "1", 60):
         mask = anatomy.intracranial(pixels, (mm, mm))
         holes = ndi.binary_fill_holes(mask) & ~mask
         depth = ndi.distance_transform_edt(mask | holes, sampling=mm)
         assert holes[depth > 45].sum() * mm**2 < 15
         large += holes.sum() * mm**2 > 100
-    assert large <= 2
+    assert large <= 1
 
 
 def test_weights_in_the_package_are_small_and_said_where_they_come_from() -> None:

@@ -16,7 +16,7 @@ from midclass import InputError, Recipe
 from midclass.knowledge.nuisance import Nuisance
 from midclass.recipe.budget import Budget
 from midclass.recipe.entry import Entry
-from midclass.recipe.file import SHIPPED, shipped
+from midclass.recipe.names import SHIPPED, shipped
 from midclass.recipe.parts import Geometry, Intensity
 
 CONTROLS = [name for name in shipped() if name.endswith("_control")]

@@ -482,7 +482,7 @@ def test_every_detector_and_anatomy_of_midclass_is_found_without_trust() -> None
     for name in detector_names():
         if name != "supervised":
             assert issubclass(detector_class(name), Detector)
-    from midclass.recipe.file import shipped
+    from midclass.recipe.names import shipped
 
     for name in shipped():
         Recipe.load(name).check()

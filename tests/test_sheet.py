@@ -19,7 +19,7 @@ from midclass.cli.app import app
 from midclass.evaluation.panel import Panel
 from midclass.preview import page, phantoms, sheet
 from midclass.preview.page import Block, Strip
-from midclass.recipe.file import shipped
+from midclass.recipe.names import shipped
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +58,10 @@ import json, sys
 from typer.testing import CliRunner
 from midclass.cli.app import app
 
-told = {}
-for words in json.load(sys.stdin):
+told, (commands, slow_modules) = {}, json.load(sys.stdin)
+for words in commands:
     done = CliRunner().invoke(app, words)
-    slow = [name for name in ("torch", "scipy", "matplotlib", "sklearn") if name in sys.modules]
+    slow = [name for name in slow_modules if name in sys.modules]
     told[" ".join(words)] = done.exit_code, done.output, slow
     for name in slow:
         sys.modules.pop(name)
@@ -67,9 +69,34 @@ print(json.dumps(told))
 """
 
 
+SLOW = ["torch", "scipy", "matplotlib", "sklearn"]
+MISSING = """
+fit no_recipe images
+fit no_recipe.yaml images
+fit chest_xray none
+fit chest_xray --cohort none.csv
+calibrate none --cohort manifest.csv
+score foreign none.png
+score foreign --cohort none.csv
+evaluate none --cohort manifest.csv
+nuisance none --cohort manifest.csv
+show no_recipe
+check chest_xray --cohort none.csv
+audit no_recipe
+export none --onnx out.onnx
+serve none
+monitor scores.csv --detector none
+study none.yaml
+report none.yaml
+view none
+manifest none
+"""
+"""Commands with a name of nothing."""
+
+
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
-    """Of each command its exit code, what it said, and which slow modules were imported."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands are typed."""
     folder = tmp_path_factory.mktemp("start")
     for name in ("images", "foreign", "damaged"):
         (folder / name).mkdir()
@@ -81,10 +108,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, 
     (folder / "manifest.csv").write_text("path,label\nimages/a.png,0\n")
     (folder / "targets.csv").write_text("path,label\nimages/a.png,1\n")
     (folder / "bad.csv").write_text("file,what\na,b\n")
-    asked = [shlex.split(line) for line in WRONG.strip().splitlines()]
+    return folder
+
+
+def told_in(folder: Path, lines: str, slow: list[str]) -> dict[str, tuple[int, str, list[str]]]:
+    """Of each command its exit code, what it said, and which slow modules were imported."""
+    asked = [shlex.split(line) for line in lines.strip().splitlines()]
     done = subprocess.run(
         [sys.executable, "-c", CODE],
-        input=json.dumps(asked),
+        input=json.dumps([asked, slow]),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -94,6 +126,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, 
     return found
 
 
+@pytest.fixture(scope="module")
+def told(folder: Path) -> dict[str, tuple[int, str, list[str]]]:
+    """Of each mistake."""
+    return told_in(folder, WRONG, SLOW)
+
+
 @pytest.mark.parametrize("line", WRONG.strip().splitlines())
 def test_a_mistake_is_told_before_anything_slow_is_imported(
     told: dict[str, tuple[int, str, list[str]]], line: str
@@ -101,3 +139,11 @@ def test_a_mistake_is_told_before_anything_slow_is_imported(
     code, said, slow = told[line]
     assert code == 2, said
     assert not slow, said
+
+
+def test_that_nothing_is_there_is_told_before_numpy_and_recipes_are_imported(folder: Path) -> None:
+    slow = ["numpy", "midclass.recipe.recipe", "midclass.detectors.saved"]
+    for line, (code, said, imported) in told_in(folder, MISSING, slow).items():
+        assert code == 2, (line, said)
+        assert re.search(r"no such|no recipe|is no folder|no saved detector", said), (line, said)
+        assert not imported, line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from midclass.cli.options import Options
 from midclass.detectors import higher
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.higher import Higher, normals_higher
+from midclass.detectors.saved import id_of
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.empirical_null import FEWEST, Null, shift_interval
@@ -168,6 +170,16 @@ def test_a_detector_keeps_its_rate_where_unlabelled_cases_moved_its_threshold(fo
         assert 0 < move.low <= move.shift <= move.high
         rates.append(detector.predict(new).mean())
     assert 0.03 < np.mean(rates) < 0.12
+
+
+def test_who_aims_at_a_rate_has_another_id_than_who_promises_it(folder: Path) -> None:
+    moved = load_detector(folder)
+    move_threshold(moved, elsewhere(20), folder)
+    promising = copy(moved)
+    assert moved.parent_ is not None
+    promising.parent_ = {k: v for k, v in moved.parent_.items() if k not in ("shift", "unknown")}
+    assert promising.threshold_ == moved.threshold_
+    assert id_of(promising) != id_of(moved)
 
 
 def test_labels_are_not_read(folder: Path) -> None:

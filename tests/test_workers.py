@@ -260,7 +260,7 @@ def test_what_is_prepared_ahead_ends_with_who_wanted_it(
 @pytest.mark.parametrize("words", [[], ["--jobs", "3"]])
 @pytest.mark.parametrize("name", ["fit", "score", "evaluate", "audit", "nuisance", "calibrate"])
 def test_commands_use_the_cores_that_they_may_use_or_are_told(
-    name: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+    name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(*given: Any, **_: Any) -> None:
         (jobs,) = {one.jobs for one in given if isinstance(one, options.Options)}
@@ -269,9 +269,11 @@ def test_commands_use_the_cores_that_they_may_use_or_are_told(
     monkeypatch.setattr(options, "cores", lambda: 5)
     monkeypatch.setattr(f"midclass.cli.commands.{name}.run", run)
     monkeypatch.setattr("midclass.cli.commands.source.cases_to_score", lambda *_: None)
-    for early in ("check_recipe", "check_detector", "check_folder"):
-        monkeypatch.setattr(f"midclass.cli.early.{early}", lambda *_: None)
-    said = CliRunner().invoke(app, [name, "x", "--cohort", "m.csv", *words]).stderr
+    for early in ("refuse_missing", "check_recipe", "check_detector", "check_folder"):
+        monkeypatch.setattr(f"midclass.cli.early.{early}", lambda *_, **__: None)
+    cohort = tmp_path / "m.csv"
+    cohort.touch()
+    said = CliRunner().invoke(app, [name, "x", "--cohort", str(cohort), *words]).stderr
     assert f"jobs {3 if words else 5}" in said
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from makers import NAMES
 from midclass import InputError, Recipe
 from midclass.recipe import plain_yaml
-from midclass.recipe.file import SHIPPED
+from midclass.recipe.names import SHIPPED
 from midclass.recipe.plain_yaml import read_yaml
 from midclass.study.file import Study
 

@@ -58,7 +58,7 @@ SCORES = "case_id,patient_id,label,class_name,score,threshold,assessed,reason,re
 
 
 def texts() -> Iterator[Seed]:
-    from midclass.recipe.file import SHIPPED
+    from midclass.recipe.names import SHIPPED
 
     yield Seed("recipe", "small", RECIPE.encode())
     for file in sorted(SHIPPED.glob("*.yaml")):

@@ -85,12 +85,16 @@ def fit(
     the same command goes on from its last checkpoint. Images that are in two parts of the split are
     refused, and near copies told, before any work. --patients and --key are of a folder.
     """
-    from midclass.cli.commands import fit
     from midclass.cli.commands.source import source_of_normals
+    from midclass.cli.early import refuse_missing
+
+    refuse_missing(recipe=recipe)
+    source = source_of_normals(folder, cohort, split, part, root, patients, key)
+    from midclass.cli.commands import fit
 
     fit.run(
         recipe,
-        source_of_normals(folder, cohort, split, part, root, patients, key),
+        source,
         Options.of(trust, cache, overwrite, jobs),
         out=out,
         seed=seed,
@@ -134,11 +138,14 @@ def calibrate(
     With --unlabelled any cases do, of 50 patients or more, normal and ill together; labels are not
     read. The threshold is then an estimate, and at the same rate never lower than before.
     """
-    from midclass.cli.commands import calibrate
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import refuse_missing
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
+    refuse_missing(detector=detector, source=source)
+    from midclass.cli.commands import calibrate
+
     calibrate.run(detector, source, options, out=out, max_fpr=max_fpr, unlabelled=unlabelled)
 
 
@@ -197,11 +204,14 @@ def nuisance(
 
     Cases that cannot be assessed without any are listed at the end, and the exit code is 1.
     """
-    from midclass.cli.commands import nuisance
     from midclass.cli.commands.source import Source
+    from midclass.cli.early import refuse_missing
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
+    refuse_missing(detector=detector, source=source)
+    from midclass.cli.commands import nuisance
+
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)
     if not table.assessed.all():
         raise typer.Exit(1)

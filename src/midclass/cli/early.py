@@ -1,23 +1,42 @@
 """Early: what can be refused without torch is refused before it is imported, within a second.
 
-The commands look at the same things again, when they use them.
+First whether what a command names is there at all, since to read it takes imports, too. The
+commands look at the same things again, when they use them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from midclass.cli.commands.source import Source, given_class_of
-from midclass.cli.options import Options
-from midclass.cli.outputs import Place, claimed, read_by
-from midclass.detectors.saved import check_saved
 from midclass.errors import InputError
-from midclass.evaluation.table import ScoreTable
-from midclass.recipe.recipe import Recipe
+from midclass.there import refuse_no_detector, refuse_no_file
+
+if TYPE_CHECKING:
+    from midclass.cli.commands.source import Source
+    from midclass.cli.options import Options
 
 PICTURES = (".png", ".svg", ".pdf")
 """As what a sheet is drawn."""
+
+
+def refuse_missing(
+    *, recipe: str | None = None, detector: Path | None = None, source: Source | None = None
+) -> None:
+    """What a command names, by names alone.
+
+    Raises:
+        InputError: the first that is not there.
+    """
+    if recipe is not None:
+        from midclass.recipe.names import find
+
+        find(recipe)
+    if detector is not None:
+        refuse_no_detector(detector)
+    if source is not None:
+        source.refuse_missing()
 
 
 def check_recipe(name: str, source: Source | None, options: Options) -> None:
@@ -26,6 +45,10 @@ def check_recipe(name: str, source: Source | None, options: Options) -> None:
     Raises:
         InputError: the first mistake.
     """
+    refuse_missing(recipe=name, source=source)
+    from midclass.cli.commands.source import given_class_of
+    from midclass.recipe.recipe import Recipe
+
     Recipe.load(name, options.trust)
     if source is not None and not source.is_folder:
         given_class_of(source.cohort("train"), "to look at")
@@ -37,6 +60,9 @@ def check_detector(folder: Path, source: Source | None = None, part: str = "test
     Raises:
         InputError: the first mistake.
     """
+    refuse_missing(detector=folder, source=source)
+    from midclass.detectors.saved import check_saved
+
     check_saved(folder)
     if source is not None and not source.is_folder:
         source.cohort(part)
@@ -48,6 +74,8 @@ def check_folder(out: Path, source: Source, options: Options, *reads: Path) -> N
     Raises:
         InputError: it cannot be, or must not.
     """
+    from midclass.cli.outputs import Place, claimed, read_by
+
     seen = read_by(source, *reads, *options.trust)
     with claimed(Place(out), reads=seen, overwrite=options.overwrite):
         return
@@ -60,8 +88,7 @@ def check_tables(tables: Iterable[Path]) -> None:
         InputError: names the first that is not.
     """
     for path in tables:
-        if not path.is_file():
-            ScoreTable.read(path)
+        refuse_no_file(path, "score table")
 
 
 def check_format(path: Path, option: str = "--out") -> None:

@@ -84,6 +84,9 @@ def manifest(
     nowhere, numbers only as hashes by a key of yours. Where files are damaged or labels contradict
     each other, the exit code is 1.
     """
+    from midclass.there import refuse_no_folder
+
+    refuse_no_folder(folder, "give one with images")
     from midclass.cli.commands import manifest
     from midclass.cli.options import Options
 

@@ -29,7 +29,7 @@ def one_of(*names: str) -> Callable[[str], list[str]]:
 
 
 def _recipes(incomplete: str) -> list[str]:
-    from midclass.recipe.file import shipped
+    from midclass.recipe.names import shipped
 
     return one_of(*shipped())(incomplete)
 

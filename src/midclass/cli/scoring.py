@@ -115,8 +115,8 @@ def score(
     Files that cannot be read, and cases that cannot be assessed, are listed at the end, and the
     exit code is then 1. With --engine ray every worker needs the same files under the same paths.
     """
-    from midclass.cli.commands import score
     from midclass.cli.commands.source import cases_to_score
+    from midclass.cli.early import refuse_missing
 
     cases: Cohort | ServerImages
     if dicomweb is None:
@@ -136,6 +136,9 @@ def score(
         cases = _of_server(
             dicomweb, (study or (), series or (), query or ()), again, token_file, password_file
         )
+    refuse_missing(detector=detector)
+    from midclass.cli.commands import score
+
     options = Options.of(trust, cache, overwrite, jobs)
     done = score.run(
         detector,

@@ -27,6 +27,9 @@ def study(
 
     Finished cells are kept: interrupted, the same command goes on.
     """
+    from midclass.there import refuse_no_file
+
+    refuse_no_file(file, "study file")
     from midclass.cli.commands import study
 
     options = Options.of(trust, cache)
@@ -48,6 +51,9 @@ def report(
     ] = False,
 ) -> None:
     """Write RESULTS.md, figures and a page of a study, all from its score tables."""
+    from midclass.there import refuse_no_file
+
+    refuse_no_file(file, "study file")
     from midclass.study.file import Study
 
     Study.load(file)  # matplotlib takes its time

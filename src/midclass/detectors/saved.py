@@ -26,6 +26,7 @@ from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.cross_conformal import steps
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
+from midclass.there import refuse_no_detector
 from midclass.version import __version__
 
 if TYPE_CHECKING:
@@ -229,11 +230,7 @@ def damaged(folder: Path, what: str, fields: Mapping[str, Any] | None = None) ->
 def _bytes(folder: Path, name: str) -> bytes:
     file = folder / name
     try:
-        if not file.exists() and not file.is_symlink():
-            raise InputError(
-                f"{folder}: no saved detector here ({name} is missing); make one with "
-                "`midclass fit`"
-            )
+        refuse_no_detector(folder, name)
         if file.resolve().parent != folder.resolve():
             raise damaged(folder, f"{name} is a link to a file elsewhere")
         if not file.is_file():

@@ -15,6 +15,7 @@ from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.holding import images_in
 from midclass.images.formats.read import file_format
 from midclass.images.series import FoundFile, PlacedImage, placed
+from midclass.there import refuse_nothing
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
@@ -58,8 +59,7 @@ def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[Pass
         InputError: nothing there, no images, or the same file named twice.
     """
     for path in given:
-        if not os.path.lexists(path):
-            raise InputError(f"{path}: no such file or folder")
+        refuse_nothing(path)
     found, passed = list[tuple[Path, int]](), list[PassedFile]()
     taken = dict[str, tuple[Path, int]]()
     for number, path in enumerate(given):

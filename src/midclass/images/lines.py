@@ -13,6 +13,7 @@ from midclass.errors import InputError
 from midclass.files import coding_of
 from midclass.images.columns import KNOWN
 from midclass.images.row import Row
+from midclass.there import refuse_no_file
 
 LONGEST_LINE = 2**20
 """Characters of a header."""
@@ -61,8 +62,7 @@ BOOKS = {b"PK\x03\x04": "an Excel or OpenDocument file", b"\xd0\xcf\x11\xe0": "a
 
 def _coding(path: Path) -> str:
     """Of the text of a file, by its first bytes; raises InputError for a file of no text."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    refuse_no_file(path)
     with path.open("rb") as file:
         first = file.read(4)
     for mark, name in BOOKS.items():

@@ -1,4 +1,4 @@
-"""Recipe files: finding and reading YAML, and what ``extends`` takes over from another recipe."""
+"""Recipe files: reading YAML, and what ``extends`` takes over from another recipe."""
 
 from __future__ import annotations
 
@@ -9,41 +9,11 @@ from typing import Any
 
 from midclass.errors import InputError
 from midclass.recipe.budget import IMAGENET
+from midclass.recipe.names import find
 from midclass.recipe.plain_yaml import read_yaml
-from midclass.recipe.resolve import did_you_mean
 
-SHIPPED = Path(__file__).parent / "shipped"
-SUFFIXES = (".yaml", ".yml")
 LONGEST = 20
 """Recipes that extend each other, one by one."""
-
-
-def shipped() -> list[str]:
-    """The names of the recipes that come with midclass.
-
-    >>> "chest_xray" in shipped()
-    True
-    """
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-
-
-def find(name_or_path: str | Path, folder: Path = Path()) -> Path:
-    """The file of a shipped name or of a path, relative to a folder.
-
-    Raises:
-        InputError: neither exists.
-    """
-    path = Path(name_or_path)
-    if path.suffix in SUFFIXES:
-        if not (folder / path).is_file():
-            raise InputError(f"{folder / path}: no such recipe file")
-        return folder / path
-    if str(name_or_path) not in shipped():
-        raise InputError(
-            f"no recipe {str(name_or_path)!r}{did_you_mean(str(name_or_path), shipped())}; shipped "
-            f"are {', '.join(shipped())}; your own is named by its path, ending in .yaml"
-        )
-    return SHIPPED / f"{name_or_path}.yaml"
 
 
 def read_fields(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:

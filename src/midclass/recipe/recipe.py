@@ -25,8 +25,9 @@ from midclass.errors import InputError
 from midclass.recipe.budget import Budget, weights_file
 from midclass.recipe.build import build
 from midclass.recipe.entry import Entry, built
-from midclass.recipe.file import find, read_fields
+from midclass.recipe.file import read_fields
 from midclass.recipe.function import AnatomyFunction, anatomy_function
+from midclass.recipe.names import find
 from midclass.recipe.parts import Accepts, Geometry, Intensity, Part
 from midclass.recipe.resolve import did_you_mean, resolve
 

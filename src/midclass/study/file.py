@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 
 from midclass.detectors.catalogue import detector_class
 from midclass.errors import InputError
-from midclass.recipe.file import find, parse_yaml, with_files
+from midclass.recipe.file import parse_yaml, with_files
+from midclass.recipe.names import find
 from midclass.recipe.parts import Part
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import Cell
 from midclass.study.plan import Plan, named
+from midclass.there import refuse_no_file
 
 
 class Task(Part):
@@ -125,8 +127,7 @@ class Study(Part):
             InputError: names the file, the field and the way out.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such study file")
+        refuse_no_file(path, "study file")
         try:
             study = cls.model_validate(parse_yaml(path))
         except ValidationError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from midclass.errors import InputError
-from midclass.recipe.file import SUFFIXES, with_files
+from midclass.recipe.file import with_files
+from midclass.recipe.names import SUFFIXES
 from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import did_you_mean
 

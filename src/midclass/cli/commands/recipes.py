@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midclass.cli.console import cell, new_table, say, show_table
 from midclass.cli.voice import answer
-from midclass.recipe.file import shipped
+from midclass.recipe.names import shipped
 from midclass.recipe.recipe import Recipe
 
 CONTROL = "_control"

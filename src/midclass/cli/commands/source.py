@@ -8,20 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midclass.cli.commands.folder import refuse_classes, tell_inventory
 from midclass.cli.console import bar, note, notes
 from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
-from midclass.images.cohort import Cohort
-from midclass.images.inventory import Wish, inventory
-from midclass.images.manifest import refuse_divided, unused_columns
-from midclass.images.pseudonyms import Pseudonyms
-from midclass.images.series import TOLD_APART
-from midclass.recipe.recipe import Recipe
+from midclass.there import refuse_no_file, refuse_no_folder, refuse_nothing
 
 if TYPE_CHECKING:
+    from midclass.images.cohort import Cohort
     from midclass.images.fingerprint import Fingerprints
     from midclass.images.prepare import Prepared
+    from midclass.recipe.recipe import Recipe
+
+# What reads images is imported when it is known that there are some.
 
 SAID = 8
 """Columns that are named."""
@@ -42,6 +40,11 @@ class Source:
     patients: str = "header"
     key: Path | None = None
 
+    def refuse_missing(self) -> None:
+        """Raise InputError where there is neither such a manifest nor such a folder."""
+        if not self.is_folder:
+            refuse_no_file(self.manifest)
+
     def cohort(self, default_part: str) -> Cohort:
         """The cases of the part; all cases where there are no parts and none is asked for."""
         return self.part_of(self.whole(), default_part)
@@ -57,12 +60,19 @@ class Source:
 
     @cached_property
     def _of_manifest(self) -> Cohort:
+        from midclass.images.cohort import Cohort
+
         return Cohort.from_manifest(self.manifest, self.split, root=self.root)
 
     @cached_property
     def _of_folder(self) -> Cohort:
         if self.split or self.root:
             raise InputError(f"{self.manifest}: is a folder, --split and --root are of a manifest")
+        from midclass.cli.commands.folder import refuse_classes, tell_inventory
+        from midclass.images.cohort import Cohort
+        from midclass.images.inventory import Wish, inventory
+        from midclass.images.pseudonyms import Pseudonyms
+
         refuse_classes(self.manifest)
         with notes():
             names = Pseudonyms.from_file(self.key)
@@ -76,6 +86,8 @@ class Source:
         """Those of the part, of what ``whole`` gives."""
         if self.part is None and not whole.parts:
             if default_part == "train" and not self.is_folder:
+                from midclass.images.manifest import refuse_divided
+
                 refuse_divided(self.manifest)
             return whole
         return whole.part(self.part or default_part)
@@ -84,6 +96,8 @@ class Source:
         """Say once which columns of the manifest nothing is read from."""
         if self.is_folder:
             return
+        from midclass.images.manifest import unused_columns
+
         if names := unused_columns(self.manifest, self.split):
             more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
             note(f"note: columns not used: {', '.join(names[:SAID])}{more}")
@@ -111,15 +125,19 @@ def source_of_normals(
     """
     if (folder is None) == (manifest is None):
         raise InputError("give either a FOLDER of normal images or --cohort MANIFEST to learn from")
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; a manifest is named with --cohort")
+    if folder is not None:
+        refuse_no_folder(folder, "a manifest is named with --cohort")
     where = manifest if folder is None else folder
     assert where is not None
     if not where.is_dir() and (key or patients != "header"):
         raise InputError("--patients and --key are of a folder; the manifest says who is who")
+    source = Source(where, split, part, root, patients, key)
+    source.refuse_missing()
+    from midclass.images.series import TOLD_APART
+
     if patients not in TOLD_APART:
         raise InputError(f"--patients {patients}: expected one of {', '.join(TOLD_APART)}")
-    return Source(where, split, part, root, patients, key)
+    return source
 
 
 def cases_to_score(
@@ -138,13 +156,18 @@ def cases_to_score(
     """
     if bool(files) == (manifest is not None):
         raise InputError("give either FILES or --cohort MANIFEST to score")
-    if manifest is None or manifest.is_dir():
-        named = files if manifest is None else (manifest,)
-        if split or part or root:
-            raise InputError(
-                f"{next(iter(named))}: --split, --part and --root are of a manifest, and this is "
-                "none; leave them out, or make one: midclass manifest FOLDER"
-            )
+    named = files if manifest is None else (manifest,)
+    of_folders = manifest is None or manifest.is_dir()
+    if of_folders and (split or part or root):
+        raise InputError(
+            f"{next(iter(named))}: --split, --part and --root are of a manifest, and this is "
+            "none; leave them out, or make one: midclass manifest FOLDER"
+        )
+    for path in named:
+        refuse_nothing(path) if of_folders else refuse_no_file(path)
+    from midclass.images.cohort import Cohort
+
+    if manifest is None or of_folders:
         with notes():
             return Cohort.from_files(named)
     cohort = Cohort.from_manifest(manifest, split, root=root)
