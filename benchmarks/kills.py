@@ -1,6 +1,8 @@
-"""Kills: fit, study and score are ended at random moments and typed again, until they are done.
+"""Kills: commands are ended at random moments and typed again, until they are done.
 
-    python benchmarks/kills.py --seed 0 --fit 50 --study 50 --score 20
+They are fit, study, score, and score on a Ray cluster that it starts itself.
+
+    python benchmarks/kills.py --seed 0 --fit 50 --study 50 --score 20 --ray 20
 
 Each command works on phantoms in a scratch folder, where an undisturbed run went before. A kill is
 SIGKILL, SIGTERM or SIGINT, to the command alone or to all that it started too, at a moment drawn
@@ -103,9 +105,10 @@ FIT = Job("fit", ("fit", "tiny.yaml", "--cohort", "data/manifest.csv", "--max-fp
                   "--out", "out/detector"), ("out/detector",))  # fmt: skip
 SCORE = Job("score", ("score", "detector", "data/images", "--out", "out/scores.csv",
                       "--heat-maps", "out/maps"), ("out/scores.csv", "out/maps"))  # fmt: skip
+RAY = Job("ray", (*SCORE.words, "--engine", "ray"), SCORE.written)
 STUDIES = Job("study", ("study", "study.yaml", "--out", "out/study", "--jobs", "2"),
               ("out/study",))  # fmt: skip
-JOBS = {job.name: job for job in (FIT, STUDIES, SCORE)}
+JOBS = {job.name: job for job in (FIT, STUDIES, SCORE, RAY)}
 
 
 @dataclass
@@ -207,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=0)
-    for name, count in (("fit", 50), ("study", 50), ("score", 20)):
+    for name, count in (("fit", 50), ("study", 50), ("score", 20), ("ray", 20)):
         parser.add_argument(f"--{name}", type=int, default=count)
     asked = parser.parse_args(arguments)
     wrong = 0

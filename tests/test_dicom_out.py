@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from dicom_images import KINDS, MARK, NAME, TIMES, knowing_discs, written
 from makers import discs, typed
-from midclass import InputError
+from midclass import InputError, load_detector
 from midclass.cli.app import app
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
@@ -312,16 +312,15 @@ def test_about_real_files_too(tmp_path: Path) -> None:
 
 
 def test_where_unlabelled_cases_moved_the_threshold_a_report_promises_nothing(
-    folder: Path,
+    folder: Path, out: Out, tmp_path: Path
 ) -> None:
-    from midclass.evaluation.dicom.report import report
-    from midclass.images.formats.dicom_file import open_header
-
-    header = header_of(open_header(folder / "0.dcm"))
-    made = datetime.datetime(2024, 1, 1)
-    for moved, name in ((False, "max_fpr"), (True, "aimed_fpr")):
-        said = Assessment(header, "a" * 64, "x", 1, 0.1, made, 2, 0.5, True, moved=moved)
-        values = values_of(report(said))
+    detector = load_detector(folder / "d")
+    before = {"name": "d", "sha256": "0" * 64, "max_fpr": 0.1, "threshold": detector.threshold_}
+    detector.parent_ = before | {"unknown": 60, "shift": 0.0}
+    detector.save(tmp_path / "d")
+    moved = scored(tmp_path, tmp_path / "moved", folder / "0.dcm")
+    for made, name in ((out, "max_fpr"), (moved, "aimed_fpr")):
+        values = values_of(made.read("00000_0.dcm_report.dcm"))
         assert values[name] == 0.1
         assert len({"max_fpr", "aimed_fpr"} & values.keys()) == 1
 
