@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_cases import compressed
 from midclass import InputError
-from midclass.images.formats import dicom_pixels
+from midclass.images.formats import dicom_grey, dicom_pixels
 from midclass.images.formats.read import decode, file_format, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -62,6 +62,21 @@ def item(**attributes: Any) -> Dataset:
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     return dataset
+
+
+@pytest.mark.parametrize("band", [1, 100])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_values_that_are_looked_up_in_parts_are_those_of_all_at_once(
+    tmp_path: Path, photometric: str, band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = waves(255).astype(np.uint8)  # 48 a line: two at once, the last alone
+    path = write_dicom(tmp_path / "x.dcm", stored[:63], PhotometricInterpretation=photometric)
+    whole = read(path).pixels
+    monkeypatch.setattr(dicom_grey, "BAND", band)
+    assert read(path).pixels.tobytes() == whole.tobytes()
+    right = stored[:63] / 255
+    right = 1 - right if photometric == "MONOCHROME1" else right
+    np.testing.assert_allclose(whole[0], right, atol=1e-6)
 
 
 def test_monochrome1_is_inverted_and_a_window_is_too(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_the_csv_says_what_was_found_and_is_not_lost(folder: Path, tmp_path: Pat
     with pytest.raises(InputError, match="is there already"):
         monitor.run(tables[:1], folder / "d", out=out)
     assert monitor.run(tables[:1], folder / "d", Options(overwrite=True), out=out)
-    with pytest.raises(InputError, match=r"none\.csv: is no readable CSV file"):
+    with pytest.raises(InputError, match=r"none\.csv: no such score table"):
         monitor.run([tmp_path / "none.csv"], folder / "d", out=tmp_path / "n.csv")
     with pytest.raises(InputError, match="is read by this command"):
         monitor.run(tables, folder / "d", Options(overwrite=True), out=tables[0])

@@ -14,8 +14,9 @@ from midclass.cli.commands import score
 from midclass.cli.options import Options
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.card import CARD, model_card
+from midclass.detectors.folder import ABOUT
 from midclass.detectors.provenance import today
-from midclass.detectors.saved import ABOUT, facts_of
+from midclass.detectors.saved import facts_of
 from midclass.detectors.site import set_threshold
 from midclass.images.cohort import Cohort
 

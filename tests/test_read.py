@@ -242,6 +242,27 @@ def test_npz_arrays_of_any_order_are_read_by_what_their_bits_can_hold(
         np.testing.assert_allclose(pixels, row / most, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["C.npz", "F.npz", "big-endian.npz", "x.tif", "x.nii"])
+def test_what_is_in_the_unit_range_already_is_read_as_if_it_were_scaled(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, path = np.linspace(0, 1, 30, dtype=np.float32).reshape(5, 6), tmp_path / kind
+    where: dict[str, Any] = {"array": "a", "index": 0} if kind.endswith("npz") else {}
+    if kind == "x.tif":
+        PIL.Image.fromarray(values).save(path)
+    elif kind == "x.nii":
+        nibabel.save(nibabel.Nifti1Image(values[..., None], np.eye(4)), path)
+    else:
+        order: Any = "F" if kind.startswith("F") else "C"
+        dtype = ">f4" if kind.startswith("big") else "<f4"
+        np.savez(path, a=np.asarray(values[None], dtype, order=order))
+    quick = read(path, **where).pixels
+    monkeypatch.setattr("midclass.images.formats.read._is_unit_range", lambda _: False)
+    assert quick.tobytes() == read(path, **where).pixels.tobytes()
+    assert quick.flags.c_contiguous
+    assert quick.flags.writeable
+
+
 # --- npz ----------------------------------------------------------------------------------------
 
 
@@ -249,8 +270,8 @@ def test_who_alters_an_image_does_not_alter_what_is_read_next(tmp_path: Path) ->
     rows = np.linspace(0, 1, 2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4)
     np.savez(tmp_path / "x.npz", rows=rows)
     first = read(tmp_path / "x.npz", array="rows", index=0).pixels
-    first[:] = 0
-    assert read(tmp_path / "x.npz", array="rows", index=0).pixels.max() > 0
+    first[:] = 2
+    assert np.array_equal(read(tmp_path / "x.npz", array="rows", index=0).pixels[0], rows[0])
 
 
 def test_npz_rows_of_grey_colour_and_volume(tmp_path: Path) -> None:
@@ -318,8 +339,8 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, suffix: str, kept: float) 
 
 @pytest.mark.parametrize("suffix", ["tif", "nii.gz"])
 def test_nan_and_infinite_values_are_counted(tmp_path: Path, suffix: str) -> None:
-    values = np.ones((4, 4), dtype=np.float32)
-    values[0, :2], values[1, 0] = np.nan, np.inf
+    values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)  # a range with nothing to do
+    values[1, :2], values[2, 0] = np.nan, np.inf
     path = tmp_path / f"x.{suffix}"
     if suffix == "tif":
         PIL.Image.fromarray(values).save(path)

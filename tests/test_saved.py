@@ -24,7 +24,8 @@ from makers import discs, trained_recipe
 from midclass import Detector, InputError, Recipe, load_detector, prepare_array
 from midclass.cli.app import app
 from midclass.detectors.catalogue import detector_class, detector_names
-from midclass.detectors.saved import ABOUT, CHECKSUMS, WEIGHTS
+from midclass.detectors.folder import ABOUT, WEIGHTS
+from midclass.detectors.saved import CHECKSUMS
 
 KINDS = ["middle_class", "pca", "intensity", "one_class_svm", "autoencoder", "deep_svdd"]
 ORIGIN = ["id", "seed", "fitted", "versions"]

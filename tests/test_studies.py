@@ -76,7 +76,12 @@ def test_baselines_on_chest_x_rays_come_in_the_published_order(better: str, wors
 
 @pytest.mark.slow
 @pytest.mark.parametrize(  # the others: `make reports`
-    ("study", "ours"), [("positives", "middle_class_5"), ("shipped", "middle_class")]
+    ("study", "ours"),
+    [
+        ("positives", "middle_class_5"),
+        ("shipped", "middle_class"),
+        pytest.param("transfer", "middle_class", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_report_says_what_the_score_tables_say(study: str, ours: str) -> None:
     file = str(STUDIES / study / "study.yaml")

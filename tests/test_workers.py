@@ -269,7 +269,7 @@ def test_commands_use_the_cores_that_they_may_use_or_are_told(
     monkeypatch.setattr(options, "cores", lambda: 5)
     monkeypatch.setattr(f"midclass.cli.commands.{name}.run", run)
     monkeypatch.setattr("midclass.cli.commands.source.cases_to_score", lambda *_: None)
-    for early in ("refuse_missing", "check_recipe", "check_detector", "check_folder"):
+    for early in ("refuse_absent", "check_recipe", "check_detector", "check_folder"):
         monkeypatch.setattr(f"midclass.cli.early.{early}", lambda *_, **__: None)
     cohort = tmp_path / "m.csv"
     cohort.touch()

@@ -1,8 +1,8 @@
-"""Writing: files and folders appear whole or not at all.
+"""Files: what a user names is there; what is written appears whole or not at all.
 
-They are made beside their place under another name and renamed, so an interrupted command leaves
-what was there before. A folder gets a list of its files, by which it is known that midclass wrote
-them (see ``owned``); only such a folder is replaced.
+It is made beside its place under another name and renamed, so an interrupted command leaves what
+was there before. A folder gets a list of its files, by which it is known that midclass wrote them
+(see ``owned``); only such a folder is replaced.
 """
 
 from __future__ import annotations
@@ -47,6 +47,26 @@ class CannotWriteError(InputError):
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         room = "free some space, or " if full else ""
         super().__init__(f"{path}: cannot be written ({reason}); {room}{way_out}")
+
+
+def refuse_no_file(path: Path, what: str = "file") -> None:
+    """Raise InputError where a path is no file; ``what`` is what it should be."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a {what}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such {what}")
+
+
+def refuse_no_folder(path: Path, way_out: str) -> None:
+    """Raise InputError where a path is no folder."""
+    if not path.is_dir():
+        raise InputError(f"{path}: is no folder; {way_out}")
+
+
+def refuse_missing_path(path: Path) -> None:
+    """Raise InputError where nothing has this name; a broken link counts as something."""
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such file or folder")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midclass.cli import early
 from midclass.cli.options import (
     Cache,
     DetectorFolder,
@@ -43,11 +44,10 @@ def export(
     than a thousandth of the spread of the calibration scores.
     """
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import check_detector
 
     source = None if cohort is None else Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite)
-    check_detector(detector, source)
+    early.check_detector(detector, source)
     from midclass.cli.commands import export
 
     export.run(detector, source, options, onnx=onnx, seed=seed)
@@ -86,9 +86,8 @@ def serve(
 
     curl --data-binary @image.dcm http://127.0.0.1:8000/score
     """
-    from midclass.cli.early import check_detector
 
-    check_detector(detector)
+    early.check_detector(detector)
     from midclass.cli.commands import serve
     from midclass.cli.commands.serve import Serving
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midclass.cli import early
 from midclass.cli.options import (
     DETECTORS,
     Cache,
@@ -86,9 +87,8 @@ def fit(
     refused, and near copies told, before any work. --patients and --key are of a folder.
     """
     from midclass.cli.commands.source import source_of_normals
-    from midclass.cli.early import refuse_missing
 
-    refuse_missing(recipe=recipe)
+    early.refuse_absent(recipe=recipe)
     source = source_of_normals(folder, cohort, split, part, root, patients, key)
     from midclass.cli.commands import fit
 
@@ -139,11 +139,10 @@ def calibrate(
     read. The threshold is then an estimate, and at the same rate never lower than before.
     """
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import refuse_missing
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
-    refuse_missing(detector=detector, source=source)
+    early.refuse_absent(detector=detector, source=source)
     from midclass.cli.commands import calibrate
 
     calibrate.run(detector, source, options, out=out, max_fpr=max_fpr, unlabelled=unlabelled)
@@ -173,12 +172,11 @@ def evaluate(
     that cannot be assessed, are listed at the end, and the exit code is then 1.
     """
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import check_detector, check_folder
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
-    check_detector(detector, source)
-    check_folder(out or detector / "evaluation", source, options, detector)
+    early.check_detector(detector, source)
+    early.check_folder(out or detector / "evaluation", source, options, detector)
     from midclass.cli.commands import evaluate
 
     figures = evaluate.run(detector, source, options, out=out, sheet=sheet)
@@ -205,11 +203,10 @@ def nuisance(
     Cases that cannot be assessed without any are listed at the end, and the exit code is 1.
     """
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import refuse_missing
 
     source = Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs)
-    refuse_missing(detector=detector, source=source)
+    early.refuse_absent(detector=detector, source=source)
     from midclass.cli.commands import nuisance
 
     table = nuisance.run(detector, source, options, out=out, n=n, seed=seed)

@@ -1,7 +1,7 @@
 """Early: what can be refused without torch is refused before it is imported, within a second.
 
-First whether what a command names is there at all, since to read it takes imports, too. The
-commands look at the same things again, when they use them.
+What a command names is looked for first, because reading it needs imports, too. The commands look
+at the same things again, when they use them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midclass.detectors.folder import refuse_no_detector
 from midclass.errors import InputError
-from midclass.there import refuse_no_detector, refuse_no_file
+from midclass.files import refuse_no_file
+from midclass.recipe.names import find
 
 if TYPE_CHECKING:
     from midclass.cli.commands.source import Source
@@ -21,22 +23,20 @@ PICTURES = (".png", ".svg", ".pdf")
 """As what a sheet is drawn."""
 
 
-def refuse_missing(
+def refuse_absent(
     *, recipe: str | None = None, detector: Path | None = None, source: Source | None = None
 ) -> None:
-    """What a command names, by names alone.
+    """Refuse a recipe, a detector or a manifest that does not exist; reads none of them.
 
     Raises:
-        InputError: the first that is not there.
+        InputError: the first that does not.
     """
     if recipe is not None:
-        from midclass.recipe.names import find
-
         find(recipe)
     if detector is not None:
         refuse_no_detector(detector)
-    if source is not None:
-        source.refuse_missing()
+    if source is not None and not source.is_folder:
+        refuse_no_file(source.manifest)
 
 
 def check_recipe(name: str, source: Source | None, options: Options) -> None:
@@ -45,7 +45,7 @@ def check_recipe(name: str, source: Source | None, options: Options) -> None:
     Raises:
         InputError: the first mistake.
     """
-    refuse_missing(recipe=name, source=source)
+    refuse_absent(recipe=name, source=source)
     from midclass.cli.commands.source import given_class_of
     from midclass.recipe.recipe import Recipe
 
@@ -60,7 +60,7 @@ def check_detector(folder: Path, source: Source | None = None, part: str = "test
     Raises:
         InputError: the first mistake.
     """
-    refuse_missing(detector=folder, source=source)
+    refuse_absent(detector=folder, source=source)
     from midclass.detectors.saved import check_saved
 
     check_saved(folder)
@@ -82,10 +82,10 @@ def check_folder(out: Path, source: Source, options: Options, *reads: Path) -> N
 
 
 def check_tables(tables: Iterable[Path]) -> None:
-    """Score tables that are there.
+    """Score tables that exist.
 
     Raises:
-        InputError: names the first that is not.
+        InputError: names the first that does not.
     """
     for path in tables:
         refuse_no_file(path, "score table")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midclass.cli import early
 from midclass.cli.options import (
     Cache,
     GivenImages,
@@ -39,12 +40,11 @@ def show(
 ) -> None:
     """Draw what a recipe makes of given-class images."""
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import check_format, check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite)
-    check_format(out)
-    check_recipe(recipe, source, options)
+    early.check_format(out)
+    early.check_recipe(recipe, source, options)
     from midclass.cli.commands import show
 
     show.run(recipe, source, options, out=out, n=n, seed=seed)
@@ -64,11 +64,10 @@ def check(
     Prints tables, and a line for each broken promise; the exit code is then 1.
     """
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
     options = Options.of(trust)
-    check_recipe(recipe, source, options)
+    early.check_recipe(recipe, source, options)
     from midclass.cli.commands import check
 
     if not check.run(recipe, source, options, seed=seed):
@@ -97,11 +96,10 @@ def audit(
 ) -> None:
     """Ask before training whether a recipe's knowledge is usable."""
     from midclass.cli.commands.source import Source
-    from midclass.cli.early import check_recipe
 
     source = None if cohort is None else Source(cohort, split, part, root)
     options = Options.of(trust, cache, overwrite, jobs=jobs)
-    check_recipe(recipe, source, options)
+    early.check_recipe(recipe, source, options)
     from midclass.cli.commands import audit
 
     audit.run(recipe, source, options, out=out, outlines=outlines, n=n, seed=seed)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from midclass.cli.options import Cache, Key, Overwrite, Patients, Seed, one_of
+from midclass.files import refuse_no_folder
 
 
 def manifest(
@@ -84,8 +85,6 @@ def manifest(
     nowhere, numbers only as hashes by a key of yours. Where files are damaged or labels contradict
     each other, the exit code is 1.
     """
-    from midclass.there import refuse_no_folder
-
     refuse_no_folder(folder, "give one with images")
     from midclass.cli.commands import manifest
     from midclass.cli.options import Options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midclass.cli import early
 from midclass.cli.options import (
     Cache,
     DateOfObjects,
@@ -116,8 +117,8 @@ def score(
     exit code is then 1. With --engine ray every worker needs the same files under the same paths.
     """
     from midclass.cli.commands.source import cases_to_score
-    from midclass.cli.early import refuse_missing
 
+    early.refuse_absent(detector=detector)
     cases: Cohort | ServerImages
     if dicomweb is None:
         asked = (study, series, query, token_file, password_file, again, store)
@@ -136,7 +137,6 @@ def score(
         cases = _of_server(
             dicomweb, (study or (), series or (), query or ()), again, token_file, password_file
         )
-    refuse_missing(detector=detector)
     from midclass.cli.commands import score
 
     options = Options.of(trust, cache, overwrite, jobs)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from midclass.cli.options import Cache, Engine, Options, Trust
+from midclass.files import refuse_no_file
 
 
 def study(
@@ -27,8 +28,6 @@ def study(
 
     Finished cells are kept: interrupted, the same command goes on.
     """
-    from midclass.there import refuse_no_file
-
     refuse_no_file(file, "study file")
     from midclass.cli.commands import study
 
@@ -51,8 +50,6 @@ def report(
     ] = False,
 ) -> None:
     """Write RESULTS.md, figures and a page of a study, all from its score tables."""
-    from midclass.there import refuse_no_file
-
     refuse_no_file(file, "study file")
     from midclass.study.file import Study
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midclass.cli import early
 from midclass.cli.options import Cache, Options, Overwrite, Trust
 
 # Bodies import what they need, so that --help needs neither torch nor matplotlib.
@@ -33,10 +34,9 @@ def monitor(
     Compares flags with the promise, p-values with what they should be, and how many are not
     assessed, by table or week. Where they differ, the exit code is 1.
     """
-    from midclass.cli.early import check_detector, check_tables
 
-    check_detector(detector)
-    check_tables(tables)
+    early.check_tables(tables)
+    early.check_detector(detector)
     from midclass.cli.commands import monitor
 
     options = Options.of(trust, None, overwrite)

@@ -12,7 +12,8 @@ from typing import Any
 
 from midclass.detectors.base import Detector
 from midclass.detectors.bounded import REMARKS
-from midclass.detectors.saved import ABOUT, CHECKSUMS, known_id
+from midclass.detectors.folder import ABOUT
+from midclass.detectors.saved import CHECKSUMS, known_id
 from midclass.recipe.entry import Entry
 from midclass.recipe.recipe import Recipe
 from midclass.version import __version__

@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from midclass.detectors.bounded import bounded_fields
 from midclass.detectors.card import CARD, model_card
+from midclass.detectors.folder import ABOUT, WEIGHTS, refuse_no_detector
 from midclass.detectors.provenance import identity
 from midclass.errors import InputError
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.cross_conformal import steps
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
-from midclass.there import refuse_no_detector
 from midclass.version import __version__
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from midclass.detectors.base import Detector
 
-ABOUT, WEIGHTS, CHECKSUMS = "detector.json", "weights.safetensors", "sha256"
+CHECKSUMS = "sha256"
 LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
 """Bytes."""
 

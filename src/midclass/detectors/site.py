@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from midclass.detectors.base import Detector
+from midclass.detectors.folder import ABOUT
 from midclass.detectors.parts import only_given_class
-from midclass.detectors.saved import ABOUT, id_of
+from midclass.detectors.saved import id_of
 from midclass.errors import InputError
 from midclass.evaluation import conformal
 from midclass.evaluation.empirical_null import Null, shift_interval

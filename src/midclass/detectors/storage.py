@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
+from midclass.detectors.folder import ABOUT
 from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.provenance import Origin
-from midclass.detectors.saved import ABOUT, About, damaged, read_saved
+from midclass.detectors.saved import About, damaged, read_saved
 from midclass.errors import InputError
 from midclass.evaluation.heat import HeatScale
 from midclass.recipe.file import with_files

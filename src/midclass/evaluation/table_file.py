@@ -76,6 +76,8 @@ def read_columns(path: Path) -> dict[str, list[str]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # spreadsheets add a mark
             header, *rows = list(csv.reader(file, strict=True)) or [[]]
+    except FileNotFoundError:
+        raise InputError("no such score table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"is no readable CSV file ({error}); give a score table") from error
     if not rows:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midclass.errors import STOPS, InputError, NoImage
+from midclass.files import refuse_missing_path
 from midclass.images.case import Case, names_of
 from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.holding import images_in
 from midclass.images.formats.read import file_format
 from midclass.images.series import FoundFile, PlacedImage, placed
-from midclass.there import refuse_nothing
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
@@ -59,7 +59,7 @@ def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[Pass
         InputError: nothing there, no images, or the same file named twice.
     """
     for path in given:
-        refuse_nothing(path)
+        refuse_missing_path(path)
     found, passed = list[tuple[Path, int]](), list[PassedFile]()
     taken = dict[str, tuple[Path, int]]()
     for number, path in enumerate(given):

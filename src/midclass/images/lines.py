@@ -10,10 +10,9 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from midclass.errors import InputError
-from midclass.files import coding_of
+from midclass.files import coding_of, refuse_no_file
 from midclass.images.columns import KNOWN
 from midclass.images.row import Row
-from midclass.there import refuse_no_file
 
 LONGEST_LINE = 2**20
 """Characters of a header."""

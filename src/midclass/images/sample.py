@@ -283,9 +283,8 @@ def _of_padded(values: Pixels, box: Box, size: tuple[int, int], mode: str) -> Pi
         (max(-top, 0), max(bottom - height, 0)),
         (max(-left, 0), max(right - width, 0)),
     )
-    padded = part
-    if any(map(any, around)):
-        padded = np.pad(part, around, mode=mode)  # type: ignore[call-overload]
+    needed = any(map(any, around))
+    padded = np.pad(part, around, mode=mode) if needed else part  # type: ignore[call-overload]
     where = (box[1] - left, box[0] - top, box[3] - left, box[2] - top)
     return np.stack(
         [

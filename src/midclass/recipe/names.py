@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from midclass.errors import InputError
+from midclass.files import refuse_no_file
 from midclass.recipe.resolve import did_you_mean
-from midclass.there import refuse_no_file
 
 SHIPPED = Path(__file__).parent / "shipped"
 SUFFIXES = (".yaml", ".yml")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 
 from midclass.detectors.catalogue import detector_class
 from midclass.errors import InputError
+from midclass.files import refuse_no_file
 from midclass.recipe.file import parse_yaml, with_files
 from midclass.recipe.names import find
 from midclass.recipe.parts import Part
@@ -18,7 +19,6 @@ from midclass.recipe.recipe import Recipe
 from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import Cell
 from midclass.study.plan import Plan, named
-from midclass.there import refuse_no_file
 
 
 class Task(Part):

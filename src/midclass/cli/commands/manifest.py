@@ -27,7 +27,6 @@ from midclass.images.manifest_file import write_manifest, write_rows
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import TOLD_APART
 from midclass.images.where import Condition
-from midclass.there import refuse_no_folder
 
 if TYPE_CHECKING:
     from midclass.images.duplicates import Duplicate
@@ -94,7 +93,6 @@ def run(
 
     True where nothing failed: no file was damaged, and no label contradicts another.
     """
-    refuse_no_folder(folder, "give one with images")
     wish = asked.wish()
     left_out, alike = (
         out.with_name(f"{out.stem}.{name}.csv") for name in ("left_out", "duplicates")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from midclass.cli.console import bar, note, notes
 from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
-from midclass.there import refuse_no_file, refuse_no_folder, refuse_nothing
+from midclass.files import refuse_missing_path, refuse_no_file, refuse_no_folder
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from midclass.images.prepare import Prepared
     from midclass.recipe.recipe import Recipe
 
-# What reads images is imported when it is known that there are some.
+# What reads images and manifests is imported when there is one of that name.
 
 SAID = 8
 """Columns that are named."""
@@ -39,11 +39,6 @@ class Source:
     root: Path | None = None
     patients: str = "header"
     key: Path | None = None
-
-    def refuse_missing(self) -> None:
-        """Raise InputError where there is neither such a manifest nor such a folder."""
-        if not self.is_folder:
-            refuse_no_file(self.manifest)
 
     def cohort(self, default_part: str) -> Cohort:
         """The cases of the part; all cases where there are no parts and none is asked for."""
@@ -121,7 +116,7 @@ def source_of_normals(
     """What to learn from: a folder of normal images, or a manifest.
 
     Raises:
-        InputError: neither or both are given, or the folder is none.
+        InputError: neither or both are given, or nothing is there.
     """
     if (folder is None) == (manifest is None):
         raise InputError("give either a FOLDER of normal images or --cohort MANIFEST to learn from")
@@ -131,13 +126,13 @@ def source_of_normals(
     assert where is not None
     if not where.is_dir() and (key or patients != "header"):
         raise InputError("--patients and --key are of a folder; the manifest says who is who")
-    source = Source(where, split, part, root, patients, key)
-    source.refuse_missing()
+    if not where.is_dir():
+        refuse_no_file(where)
     from midclass.images.series import TOLD_APART
 
     if patients not in TOLD_APART:
         raise InputError(f"--patients {patients}: expected one of {', '.join(TOLD_APART)}")
-    return source
+    return Source(where, split, part, root, patients, key)
 
 
 def cases_to_score(
@@ -152,24 +147,27 @@ def cases_to_score(
     A folder in place of the manifest is one of files, as it is in ``fit``.
 
     Raises:
-        InputError: neither or both are given, or what is of a manifest is given with files.
+        InputError: neither or both are given, one does not exist, or what is of a manifest is
+            given with files.
     """
     if bool(files) == (manifest is not None):
         raise InputError("give either FILES or --cohort MANIFEST to score")
-    named = files if manifest is None else (manifest,)
-    of_folders = manifest is None or manifest.is_dir()
-    if of_folders and (split or part or root):
-        raise InputError(
-            f"{next(iter(named))}: --split, --part and --root are of a manifest, and this is "
-            "none; leave them out, or make one: midclass manifest FOLDER"
-        )
-    for path in named:
-        refuse_nothing(path) if of_folders else refuse_no_file(path)
-    from midclass.images.cohort import Cohort
+    if manifest is None or manifest.is_dir():
+        named = files if manifest is None else (manifest,)
+        if split or part or root:
+            raise InputError(
+                f"{next(iter(named))}: --split, --part and --root are of a manifest, and this is "
+                "none; leave them out, or make one: midclass manifest FOLDER"
+            )
+        for path in named:
+            refuse_missing_path(path)
+        from midclass.images.cohort import Cohort
 
-    if manifest is None or of_folders:
         with notes():
             return Cohort.from_files(named)
+    refuse_no_file(manifest)
+    from midclass.images.cohort import Cohort
+
     cohort = Cohort.from_manifest(manifest, split, root=root)
     return cohort if part is None else cohort.part(part)
 

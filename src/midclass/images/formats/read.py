@@ -246,14 +246,17 @@ BAND = 1 << 18
 
 
 def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
-    """Float32 ``(c, *spatial)``; computed in double precision, part by part to save memory."""
+    """Float32 ``(c, *spatial)``, of its own memory.
+
+    What is not in [0, 1] yet is computed in double precision, part by part to save memory.
+    """
     values, broken = raw.values, 0
     if not values.size:
         raise InputError(f"{path}: has no pixels")
     if not np.isfinite(raw.high - raw.low):
         raise InputError(f"{path}: values from {raw.low:g} to {raw.high:g} cannot be scaled")
     if _is_unit_range(raw):
-        return np.array(values[None], order="C")  # a format may keep its own for the next
+        return np.array(values[None], order="C")  # a copy: npz keeps its arrays for the next row
     *spatial, colours = values.shape if raw.colour else (*values.shape, 1)
     pixels = np.empty((colours, *spatial), np.float32)
     target = np.moveaxis(pixels, 0, -1) if raw.colour else pixels[0]
@@ -280,7 +283,7 @@ def _to_unit_range(path: Path, raw: Raw) -> NDArray[np.float32]:
 
 
 def _is_unit_range(raw: Raw) -> bool:
-    """Whether nothing is left to do: what is no number is not between 0 and 1."""
+    """Whether values are grey float32 in [0, 1] already; NaN is not, it compares with nothing."""
     grey = raw.values.dtype == np.float32 and not raw.colour and (raw.low, raw.high) == (0, 1)
     return bool(grey and raw.values.min() >= 0 and raw.values.max() <= 1)
 
