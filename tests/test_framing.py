@@ -17,7 +17,7 @@ from midclass import Cohort, Detector, prepare_array
 from midclass.cli.commands import score
 from midclass.cli.options import Options
 from midclass.detectors.framing import ASKED, FEWEST, ONE_SIDE, Framing, sides_of
-from midclass.detectors.site import set_threshold
+from midclass.detectors.site import move_threshold, set_threshold
 from midclass.images.case import Case
 from midclass.images.prepared import Prepared
 
@@ -122,3 +122,7 @@ def test_score_says_so_until_local_normals_set_the_threshold(
     score.run(tmp_path / "local", Cohort(tuple(cases)), options, out=tmp_path / "b.csv")
     told = capsys.readouterr()
     assert "it lies lower" not in told.out + told.err
+    elsewhere = prepare_array(lying(60, seed=7, down=3), fitted.recipe)
+    moved = copy(fitted)
+    move_threshold(moved, elsewhere, det)  # nobody has looked at these
+    assert said(moved, elsewhere) == said(fitted, elsewhere) != []

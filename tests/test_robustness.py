@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from makers import Brightness, phantom_folder, tiny_phantoms
 from midclass import Cohort, InputError, Recipe, ScoreTable, example_batch, prepare
 from midclass.cli.app import app
+from midclass.cli.commands import nuisance as command
 from midclass.detectors.cohort_scores import STRENGTHS, nuisance_scores
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.report import false_alarms
@@ -70,7 +71,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return phantom_folder(tmp_path_factory.mktemp("nuisance") / "phantoms", RECIPE, data=".")
 
 
-def test_brightness_alarms_under_gain_and_never_under_rotation(folder: Path) -> None:
+def test_brightness_alarms_under_gain_and_never_under_rotation(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = Recipe.load(folder / "tiny.yaml")
     cohort = Cohort.from_manifest(folder / "manifest.csv").part("test")
     detector = Brightness(recipe)
@@ -86,6 +89,12 @@ def test_brightness_alarms_under_gain_and_never_under_rotation(folder: Path) -> 
     assert 0 < gains[-1] <= 0.5  # the low end darkens
     assert rates["rotation_deg"][0.25]["value"] == 0
     assert (table.extra["gain +2"] > table.extra["gain +1"]).all()
+    for rate, words in (
+        ({}, "; promised: at most 5.0%"),
+        ({"moved": 0.1}, "; aimed at: at"),
+    ):
+        command._tell(table, {"max_fpr": 0.05, **rate})
+        assert words in capsys.readouterr().out
     target = prepare(cohort.target_class(), recipe, cache=folder.parent / "cache")
     with pytest.raises(InputError, match="label 0"):
         nuisance_scores(detector, target)
