@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from midclass import (
     load_detector,
     prepare_array,
 )
+from midclass.detectors.about import about
 from midclass.detectors.catalogue import detector_names
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
@@ -65,6 +67,17 @@ def fitted(kind: type[Detector], given: Prepared, positives: Prepared) -> Detect
 
 @pytest.mark.parametrize("kind", detectors(), ids=lambda kind: kind.__name__, scope="class")
 class TestEveryDetector:
+    def test_says_whether_it_learns_the_middle_classes_of_a_recipe(
+        self, kind: type[Detector], fitted: Detector, tmp_path: Path
+    ) -> None:
+        own = [one for one in kind.__mro__ if one.__module__.startswith("midclass.detectors")]
+        code = "".join(inspect.getsource(sys.modules[one.__module__]) for one in own)
+        assert kind.learns_knowledge == ("MiddleClasses(" in code)
+        fitted.save(tmp_path / "saved")
+        card = (tmp_path / "saved" / "MODEL_CARD.md").read_text()
+        assert ("learns nothing of this" in card) is not kind.learns_knowledge
+        assert about(fitted, tmp_path / "saved")["learns_knowledge"] == kind.learns_knowledge
+
     def test_flags_exactly_where_the_decision_function_is_positive(
         self, kind: type[Detector], fitted: Detector, unseen: Prepared
     ) -> None:

@@ -16,7 +16,7 @@ import makers
 from midclass import Cohort, Detector, prepare_array
 from midclass.cli.commands import score
 from midclass.cli.options import Options
-from midclass.detectors.framing import ASKED, FEWEST, ONE_SIDE, Framing, sides_of
+from midclass.detectors.framing import ASKED, FEWEST, ONE_SIDE, Framing, sides_of, warning
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.images.case import Case
 from midclass.images.prepared import Prepared
@@ -125,4 +125,6 @@ def test_score_says_so_until_local_normals_set_the_threshold(
     elsewhere = prepare_array(lying(60, seed=7, down=3), fitted.recipe)
     moved = copy(fitted)
     move_threshold(moved, elsewhere, det)  # nobody has looked at these
-    assert said(moved, elsewhere) == said(fitted, elsewhere) != []
+    assert (otherwise := said(moved, elsewhere)) == said(fitted, elsewhere) != []
+    assert "--unlabelled" in warning(otherwise, fitted)
+    assert "--unlabelled" not in warning(otherwise, moved)  # it cannot be moved once more

@@ -333,3 +333,14 @@ def test_false_alarms_under_nuisance_are_on_the_page_where_they_were_computed(
     )
     assert {name: float(rate) for name, rate in rows.items()} == {"blur": 0.25, "gain": 2 / 7}
     assert "nuisance" not in {attributes.get("id") for _, attributes in Parsed(page).elements}
+
+
+def test_who_learns_no_knowledge_is_not_said_to_be_trained_on_it(
+    tmp_path: Path,
+) -> None:
+    for number, learns in enumerate((True, False)):
+        folder = evaluation(tmp_path / str(number), table(), about() | {"learns_knowledge": learns})
+        shown = html(Run.read(folder))
+        assert ("<td>trained on</td>" in shown) is learns
+        assert ("What it knows of" in shown) is learns
+        assert ("learns nothing of it" in shown) is not learns

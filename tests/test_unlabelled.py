@@ -289,6 +289,7 @@ def test_where_normal_cases_score_higher_it_is_said_how_many_are_flagged(
     assert 0.2 < found.low <= found.flagged <= found.high
     assert found.low - 0.1 < rate < found.high + 0.1
     assert "where at most 10.0% were promised" in found.warning(fitted.promise())
+    assert "--unlabelled" in found.warning(fitted.promise())
 
 
 @pytest.mark.parametrize("ill", [0, 30, 60])
@@ -333,6 +334,7 @@ def test_a_threshold_that_was_moved_is_asked_about_at_the_next_place(
     found = asked(again, of(both))
     assert found is not None
     assert "where at most 10.0% are aimed at" in found.warning(again.promise())
+    assert "--unlabelled" not in found.warning(again.promise())  # it cannot be moved once more
 
 
 def test_an_aim_and_a_promise_of_the_same_threshold_are_two_detectors(

@@ -34,8 +34,8 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
         The fields of ``detector.json`` that are short (version, kind, cases and patients of each
         part, promised rate, threshold, seed and date where they are there), and ``id`` (see
         ``provenance.identity``), ``name`` of the folder, ``folds`` (how many), ``calibrated``
-        (cases, patients), ``makes_heat_maps``, ``histories`` (of each network that was trained)
-        and ``recipe``, see ``in_words``.
+        (cases, patients), ``makes_heat_maps``, ``learns_knowledge``, ``histories`` (of each
+        network that was trained) and ``recipe``, see ``in_words``.
     """
     fields = json.loads((folder / ABOUT).read_bytes())
     states = [fields, *(fields.get("folds") or [])]
@@ -50,6 +50,7 @@ def about(detector: Detector, folder: Path) -> dict[str, Any]:
             "patients": len(detector.patient_calibration_),
         },
         "makes_heat_maps": detector.makes_heat_maps,
+        "learns_knowledge": detector.learns_knowledge,
         "histories": [one for one in told if isinstance(one, Mapping) and "step" in one],
         "recipe": in_words(detector.recipe),
     }

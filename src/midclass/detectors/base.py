@@ -49,14 +49,15 @@ class Detector(Estimator):
     see ``midclass.evaluation.conformal``, and ``cross_conformal`` for what learns in folds, where
     less is proven).
 
-    A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says
-    ``makes_heat_maps = False`` where it makes none. One that can use a few target-class cases says
-    so with ``takes_positives`` (one that cannot do without, with ``needs_positives`` too).
+    A subclass fills four holes: ``learn``, ``score``, ``state`` and ``restore``; and says whether
+    it ``makes_heat_maps``, ``learns_knowledge`` (the recipe's middle classes), ``takes_positives``
+    (a few target-class cases) or ``needs_positives``.
 
     All take prepared images or arrays; for the parameters see ``Estimator``.
     """
 
     makes_heat_maps: ClassVar[bool] = True
+    learns_knowledge: ClassVar[bool] = False
     takes_positives: ClassVar[bool] = False
     folds_: Folds | None = None
     plausible_: Plausible = Plausible()

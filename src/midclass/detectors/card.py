@@ -63,6 +63,7 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
             if name in detector.cases_
         ],
         positives=_positives(detector),
+        learns=detector.learns_knowledge,
         knowledge=[(name, one.reason) for name, one in recipe.middle_classes.items()],
         promise=numbers,
         guaranteed=f"{promise['guaranteed']:.1%}" if "guaranteed" in promise else "",

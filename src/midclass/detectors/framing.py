@@ -106,9 +106,10 @@ def _side(trait: float, limits: Limits | None) -> tuple[bool, bool]:
 
 def warning(otherwise: list[str], detector: Detector) -> str:
     """What a user should know and do."""
+    unlabelled = "" if detector.moved else ", or without labels, --unlabelled"
     return (
         "note: these images show the anatomy otherwise than those that were learned from: "
         f"{'; '.join(otherwise)}; whether at most {detector.max_fpr_:.1%} false alarms hold for "
-        "them is not known: set the threshold with normals of this kind, midclass calibrate, or "
-        "without labels, --unlabelled"
+        "them is not known: set the threshold with normals of this kind, midclass calibrate"
+        f"{unlabelled}"
     )

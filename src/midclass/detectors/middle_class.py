@@ -60,6 +60,7 @@ class MiddleClassDetector(Detector):
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
 
+    learns_knowledge = True
     takes_positives = True
     novelty_: Novelty | None = None
     known_: KnownCases | None = None

@@ -45,6 +45,8 @@ class PretrainedHeads(Detector):
     2-D.
     """
 
+    learns_knowledge = True
+
     def learn(self, lesson: Lesson) -> None:
         """Train the heads, then choose the checkpoint."""
         recipe, budget = self.recipe, self.recipe.budget
