@@ -34,6 +34,7 @@ from midclass import (
     prepare_array,
 )
 from midclass.cli.commands import monitor, score
+from midclass.cli.console import tell_patients
 from midclass.cli.options import Options
 from midclass.detectors import higher
 from midclass.detectors.baselines.pca import PCA
@@ -42,6 +43,7 @@ from midclass.detectors.saved import id_of
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.empirical_null import FEWEST, Null, shift_interval
+from midclass.evaluation.patients import patient_table
 
 RECIPE = recipe(budget={"standardise": False})
 MOVED = 0.8
@@ -396,6 +398,14 @@ def test_monitor_promises_no_more_than_the_detector(
     assert ("promised: at most" in told.out) is not moved
     assert ("aimed at: at most" in told.out) is moved
     assert ("may be its error" in told.out + told.err) is moved
+
+
+def test_of_patients_a_rate_is_an_aim_too(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = ScoreTable.of([*"ab"], [*"pq"], [0, 0], [1.0, 2.0])
+    patients = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    for rate, words in (({}, "at most 10.0%: t.csv"), ({"moved": 0.1}, "at most 10.0% as an aim")):
+        tell_patients(patients, 30, {"max_fpr": 0.1, **rate}, "t.csv")
+        assert words in capsys.readouterr().out
 
 
 @pytest.mark.slow
