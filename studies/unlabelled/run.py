@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parent
 MAX_FPR, SEED = 0.05, 0
 DRAWS = 20
-CASES = (100, 400)
+CASES = (50, 100, 400)
 """Unlabelled cases; normals and ill ones are drawn with replacement."""
 ILL = (0.03, 0.2, 0.6)
 MOVES = ((0.0, 1.0), (0.8, 1.0), (0.5, 1.3))

@@ -40,9 +40,15 @@ def moves() -> str:
     head = ["moved by", "wider", "unlabelled cases", "of them ill", *THRESHOLDS]
     body = [
         [by, wider, cases, f"{float(ill):.0%}", *(pair(rows, one) for one in THRESHOLDS)]
-        for (by, wider, cases, ill), rows in sorted(groups.items())
+        for (by, wider, cases, ill), rows in sorted(
+            groups.items(), key=lambda one: _numbers(one[0])
+        )
     ]
     return table(head, body)
+
+
+def _numbers(words: tuple[str, ...]) -> list[float]:
+    return [float(word) for word in words]
 
 
 def official() -> str:
