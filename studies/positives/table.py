@@ -21,16 +21,20 @@ LOG, RESULTS = DOCS / "research-log.md", DOCS / "results.md"
 CHOSEN, ALONE, WITHOUT = "soft maximum + n / (n + 20) known", "known alone, C = 0.1", "without"
 
 
-def study_figures() -> str:
-    """AUROC of each kind of detector, of each collection and number of known cases."""
-    study = Study.load(HERE / "study.yaml")
+def study_figures(folder: Path) -> str:
+    """AUROC of each kind of detector, of each task and number of known cases of a study."""
+    study = Study.load(folder / "study.yaml")
     kinds = defaultdict[str, dict[int, str]](dict)
     for name, entry in study.detectors.items():
         kinds[entry.kind][entry.positives] = name
     numbers = sorted({number for names in kinds.values() for number in names})
     rows = []
     for names in kinds.values():
-        found = [_auroc(task, names[number]) for task in study.tasks for number in numbers]
+        found = [
+            auroc_of(ScoreTable.read(folder / "scores" / task / names[number] / "0.csv"))
+            for task in study.tasks
+            for number in numbers
+        ]
         rows.append((study.title(next(iter(names.values()))), found))
     best = np.max([found for _, found in rows], 0)
     head = [f"{study.task_title(task)}, {n}" for task in study.tasks for n in numbers]
@@ -47,10 +51,6 @@ def study_figures() -> str:
             for title, found in rows
         ],
     )
-
-
-def _auroc(task: str, detector: str) -> float:
-    return auroc_of(ScoreTable.read(HERE / "scores" / task / detector / "0.csv"))
 
 
 def rule_figures() -> str:
@@ -84,7 +84,9 @@ def rule_figures() -> str:
 
 def pages() -> dict[Path, str]:
     """The pages with the tables as the numbers on disk have them."""
-    blocks = {LOG: {"rules of known cases": rule_figures()}, RESULTS: {"known": study_figures()}}
+    studies = {"known": HERE, "known on the tasks": HERE.parent / "known_cases"}
+    measured = {name: study_figures(folder) for name, folder in studies.items()}
+    blocks = {LOG: {"rules of known cases": rule_figures()}, RESULTS: measured}
     return pages_with(blocks)
 
 
