@@ -16,6 +16,7 @@ import makers
 from midclass import Cohort, Detector, prepare_array
 from midclass.cli.commands import score
 from midclass.cli.options import Options
+from midclass.detectors.folds import Folds
 from midclass.detectors.framing import ASKED, FEWEST, ONE_SIDE, Framing, sides_of, warning
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.images.case import Case
@@ -128,3 +129,5 @@ def test_score_says_so_until_local_normals_set_the_threshold(
     assert (otherwise := said(moved, elsewhere)) == said(fitted, elsewhere) != []
     assert "--unlabelled" in warning(otherwise, fitted)
     assert "--unlabelled" not in warning(otherwise, moved)  # it cannot be moved once more
+    moved.parent_, moved.folds_ = None, Folds((), ())
+    assert "--unlabelled" not in warning(otherwise, moved)  # nor what learned in folds

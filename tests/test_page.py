@@ -303,7 +303,7 @@ def test_view_as_typed_says_where_the_page_is_and_refuses_in_one_line(tmp_path: 
 def test_what_view_cannot_use_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: is no folder; give the folder"):
         view.run(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no\.csv: is no readable CSV file"):
+    with pytest.raises(InputError, match=r"no\.csv: no such score table"):
         view.run(run, nuisance=tmp_path / "no.csv")
     other = ScoreTable.of(["a"], ["p"], [0], [1.0], threshold=9.0, extra={"gain +1": [2.0]})
     other.write(tmp_path / "other.csv")

@@ -92,8 +92,9 @@ def test_an_error_names_file_row_and_column(tmp_path, content, message):
 
 
 def test_a_missing_table_and_columns_of_unequal_length_are_refused(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
-        ScoreTable.read(tmp_path / "none.csv")
+    for name in ("none.csv", "none.parquet"):
+        with pytest.raises(InputError, match=rf"{name}: no such score table"):
+            ScoreTable.read(tmp_path / name)
     with pytest.raises(InputError, match=r"column score has the shape \(1,\)"):
         ScoreTable.of(["a", "b"], ["p", "q"], [0, 1], [1.0])
 

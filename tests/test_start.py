@@ -70,9 +70,13 @@ MISSING = {
     "evaluate none --cohort manifest.csv": "none: no saved detector here",
     "evaluate damaged --cohort none.csv": "none.csv: no such file",
     "nuisance none --cohort manifest.csv": "none: no saved detector here",
+    "nuisance damaged --cohort none.csv": "none.csv: no such file",
     "show no_recipe": "no recipe 'no_recipe'",
     "check chest_xray --cohort none.csv": "none.csv: no such file",
+    "show chest_xray --cohort none.csv": "none.csv: no such file",
     "audit no_recipe": "no recipe 'no_recipe'",
+    "audit chest_xray --cohort none.csv": "none.csv: no such file",
+    "export damaged --onnx out.onnx --cohort none.csv": "none.csv: no such file",
     "export none --onnx out.onnx": "none: no saved detector here",
     "serve none": "none: no saved detector here",
     "monitor taken.csv --detector none": "none: no saved detector here",
@@ -83,7 +87,7 @@ MISSING = {
     "view none": "none: is no folder",
     "manifest none": "none: is no folder",
 }
-"""Commands that name something that does not exist, and how what they say begins."""
+"""Commands that name what does not exist or is a folder, and how what they say begins."""
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,8 @@ def _side(trait: float, limits: Limits | None) -> tuple[bool, bool]:
 
 def warning(otherwise: list[str], detector: Detector) -> str:
     """What a user should know and do."""
-    unlabelled = "" if detector.moved else ", or without labels, --unlabelled"
+    can_be_moved = detector.folds_ is None and not detector.moved
+    unlabelled = ", or without labels, --unlabelled" if can_be_moved else ""
     return (
         "note: these images show the anatomy otherwise than those that were learned from: "
         f"{'; '.join(otherwise)}; whether at most {detector.max_fpr_:.1%} false alarms hold for "

@@ -71,13 +71,13 @@ def read_columns(path: Path) -> dict[str, list[str]]:
     Raises:
         InputError: it is no table with rows.
     """
+    if not path.exists():
+        raise InputError("no such score table")
     if path.suffix == SUFFIX:
         return read_parquet(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # spreadsheets add a mark
             header, *rows = list(csv.reader(file, strict=True)) or [[]]
-    except FileNotFoundError:
-        raise InputError("no such score table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"is no readable CSV file ({error}); give a score table") from error
     if not rows:
