@@ -41,14 +41,10 @@ def moves() -> str:
     body = [
         [by, wider, cases, f"{float(ill):.0%}", *(pair(rows, one) for one in THRESHOLDS)]
         for (by, wider, cases, ill), rows in sorted(
-            groups.items(), key=lambda one: _numbers(one[0])
+            groups.items(), key=lambda one: [*map(float, one[0])]
         )
     ]
     return table(head, body)
-
-
-def _numbers(words: tuple[str, ...]) -> list[float]:
-    return [float(word) for word in words]
 
 
 def official() -> str:

@@ -86,7 +86,6 @@ def serve(
 
     curl --data-binary @image.dcm http://127.0.0.1:8000/score
     """
-
     early.check_detector(detector)
     from midclass.cli.commands import serve
     from midclass.cli.commands.serve import Serving

@@ -34,7 +34,6 @@ def monitor(
     Compares flags with the promise, p-values with what they should be, and how many are not
     assessed, by table or week. Where they differ, the exit code is 1.
     """
-
     early.check_tables(tables)
     early.check_detector(detector)
     from midclass.cli.commands import monitor

@@ -124,9 +124,9 @@ def source_of_normals(
         refuse_no_folder(folder, "a manifest is named with --cohort")
     where = manifest if folder is None else folder
     assert where is not None
-    if not where.is_dir() and (key or patients != "header"):
-        raise InputError("--patients and --key are of a folder; the manifest says who is who")
     if not where.is_dir():
+        if key or patients != "header":
+            raise InputError("--patients and --key are of a folder; the manifest says who is who")
         refuse_no_file(where)
     from midclass.images.series import TOLD_APART
 
