@@ -18,7 +18,7 @@ from midclass.evaluation.metrics import auroc
 from midclass.evaluation.report import bounds
 from midclass.images import phantoms
 from midclass.study.file import Study
-from midclass.study.markdown import figure, percent
+from midclass.study.markdown import figure, percent, signed
 from midclass.study.page import html
 from midclass.study.report import alarms, markdown
 from midclass.study.results import Results
@@ -267,6 +267,37 @@ def test_a_detector_with_positives_is_not_ranked_with_those_without(folder: Path
         "supervised.Weighted": [5, 20],
     }
     assert curve["middle classes"][0] == results.compared["first"].estimate("middle_class")
+
+
+def test_with_known_cases_ours_is_compared_with_those_that_learned_from_as_many(
+    folder: Path,
+) -> None:
+    results = Results.of(Study.load(folder / "study.yaml"), folder, "middle_class", resamples=500)
+    fives = {(task, "weighted_5") for task in ("first", "second")}
+    assert set(results.known_differences) == fives  # ours has not learned from 20
+    for task, other in fives:
+        found = results.known_differences[task, other]
+        alone = results.compared[task].difference("with_5", other)
+        assert found[:4] == alone[:4]
+        assert alone.p_value <= found.corrected <= 2 * alone.p_value  # two of them
+    title = "supervised.Weighted"
+    value = results.known_differences["first", "weighted_5"]
+    row = f"| {title} | {signed(value.value)} ({signed(value.low)} to {signed(value.high)}), p "
+    assert "| middle classes minus | 5 |" in markdown(results, folder)
+    assert row in markdown(results, folder)
+    assert "corrected for 2 comparisons (Holm)" in markdown(results, folder)
+    page = html(results, folder)
+    assert f"{value.value:+.3f}<span" in page.partition("middle classes minus")[2]
+
+
+def test_by_whichever_entry_ours_is_named_its_known_cases_are_compared(folder: Path) -> None:
+    study = Study.load(folder / "study.yaml")
+    named = [Results.of(study, folder, ours, resamples=200) for ours in ("middle_class", "with_5")]
+    assert named[0].known_differences == named[1].known_differences
+    alone = Results.of(study, folder, "pca", resamples=200)
+    assert not alone.known_differences
+    assert "minus | 5" not in markdown(alone, folder)
+    assert " minus</th>" not in html(alone, folder)
 
 
 @pytest.mark.parametrize(

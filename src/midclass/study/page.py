@@ -44,6 +44,7 @@ def html(results: Results, folder: Path) -> str:
             ranks=_ranks(results),
             ranking=ranking(results),
             positives=_positives(results),
+            ours_known=results.study.kind_title(results.study.detectors[results.ours].kind),
             spent=spent(log),
             versions=versions(log),
             clearly=CLEARLY,
@@ -190,7 +191,18 @@ def _positives(results: Results) -> list[Part]:
             numbers = sorted({number for points in curves.values() for number in points})
             title = results.study.task_title(task)
             chart = _curves(title, curves, numbers)
-            parts.append({"title": title, "chart": chart, "curves": curves, "numbers": numbers})
+            against = results.known_curves(task)
+            parts.append(
+                {
+                    "title": title,
+                    "chart": chart,
+                    "curves": curves,
+                    "numbers": numbers,
+                    "against": {
+                        results.study.kind_title(kind): one for kind, one in against.items()
+                    },
+                }
+            )
     return parts
 
 

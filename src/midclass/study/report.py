@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from midclass.evaluation import comparison
-from midclass.evaluation.comparison import Estimate
+from midclass.evaluation.comparison import Difference, Estimate
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.ranks import CLEARLY
 from midclass.evaluation.table import ScoreTable
@@ -49,6 +49,7 @@ def markdown(results: Results, folder: Path) -> str:
         ranking=ranking(results),
         tasks=[_one_task(results, task) for task in results.main],
         positives=_positives(results),
+        known_comparisons=len(results.known_differences),
         spent=spent(log),
         versions=versions(log),
         version=__version__,
@@ -175,8 +176,30 @@ def _positives(results: Results) -> list[Part] | None:
         if rows:
             head = [study.task_title(task), *map(str, numbers)]
             out = _not_assessed(results, task)
-            parts.append({"head": head, "rows": rows, "not_assessed": out})
+            against = _against(results, task)
+            parts.append({"head": head, "rows": rows, "not_assessed": out, "against": against})
     return parts or None
+
+
+def _against(results: Results, task: str) -> Part | None:
+    """Ours minus each other kind, by number of positives; None where there is no other."""
+    curves = results.known_curves(task)
+    if not curves:
+        return None
+    ours = results.study.kind_title(results.study.detectors[results.ours].kind)
+    numbers = sorted({number for points in curves.values() for number in points})
+    rows = [
+        [results.study.kind_title(kind), *(_gain(points.get(number)) for number in numbers)]
+        for kind, points in curves.items()
+    ]
+    return {"head": [f"{ours} minus", *map(str, numbers)], "rows": rows}
+
+
+def _gain(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    low, high, p = signed(found.low), signed(found.high), _p(found.corrected)
+    return f"{signed(found.value)} ({low} to {high}), p {p}"
 
 
 def left_out(results: Results) -> list[Part]:

@@ -176,6 +176,34 @@ class Results:
                 curves[entry.kind][entry.positives] = self.compared[task].estimate(name)
         return {kind: dict(sorted(points.items())) for kind, points in curves.items()}
 
+    @cached_property
+    def known_differences(self) -> dict[tuple[str, str], Difference]:
+        """(task, detector with positives) -> our AUROC minus its, with as many positives.
+
+        Ours is the entry of the same kind as ``ours``. P-values are corrected for all of these
+        comparisons together.
+        """
+        entries, found = self.study.detectors, dict[tuple[str, str], Difference]()
+        kind = entries[self.ours].kind
+        for task, tables in self.tables.items():
+            by_number = {
+                entries[name].positives: name for name in tables if entries[name].kind == kind
+            }
+            for name in tables:
+                own = by_number.get(entries[name].positives)
+                if own and entries[own].positives and name != own:
+                    found[task, name] = self.compared[task].difference(own, name)
+        return comparison.holm(found)
+
+    def known_curves(self, task: str) -> dict[str, dict[int, Difference]]:
+        """The same of a task by ``Contender.kind`` and number of positives."""
+        curves: dict[str, dict[int, Difference]] = {}
+        for (where, name), one in self.known_differences.items():
+            if where == task:
+                entry = self.study.detectors[name]
+                curves.setdefault(entry.kind, {})[entry.positives] = one
+        return {kind: dict(sorted(points.items())) for kind, points in curves.items()}
+
 
 def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]]:
     """The score tables of detectors with every repeat, by task; and the cells without one."""
