@@ -128,6 +128,6 @@ def test_score_says_so_until_local_normals_set_the_threshold(
     move_threshold(moved, elsewhere, det)  # nobody has looked at these
     assert (otherwise := said(moved, elsewhere)) == said(fitted, elsewhere) != []
     assert "--unlabelled" in warning(otherwise, fitted)
-    assert "--unlabelled" not in warning(otherwise, moved)  # it cannot be moved once more
+    assert "--unlabelled of the detector of before" in warning(otherwise, moved)
     moved.parent_, moved.folds_ = None, Folds((), ())
     assert "--unlabelled" not in warning(otherwise, moved)  # nor what learned in folds

@@ -6,6 +6,7 @@ import json
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ from midclass import (
     load_detector,
     prepare_array,
 )
-from midclass.cli.commands import monitor, score
+from midclass.cli.commands import calibrate, monitor, score
+from midclass.cli.commands.source import Source
 from midclass.cli.console import tell_patients
 from midclass.cli.options import Options
 from midclass.detectors import higher
@@ -266,6 +268,37 @@ def test_what_learned_in_folds_and_few_patients_are_refused_and_change_nothing(
         move_threshold(detector, elsewhere(30), folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "many", "asked", "words"),
+    [
+        ("folds", 60, {"unlabelled": True}, "learned in folds"),
+        ("moved", 60, {"unlabelled": True}, "moved by unlabelled cases already"),
+        ("", 49, {"unlabelled": True}, "49 patients with unknown cases do not tell"),
+        ("", 60, {"unlabelled": True, "max_fpr": 0.001}, "cannot be promised with 40 calibration"),
+        ("", 18, {"max_fpr": 0.05}, "cannot be promised with 18 calibration cases"),
+    ],
+)
+def test_what_no_image_can_change_is_refused_before_an_image_is_read(
+    folder: Path, tmp_path: Path, change: str, many: int, asked: dict[str, Any], words: str
+) -> None:
+    if change == "folds":
+        folder = tmp_path / "folds"
+        PCA(RECIPE).fit(of(discs(40, seed=0), label=0), max_fpr=0.1, folds=4).save(folder)
+    elif change == "moved":
+        detector = moved(folder)
+        folder = tmp_path / "moved"
+        detector.save(folder)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for number in range(many):
+        (broken / f"{number}.png").write_bytes(b"no picture %d" % number)
+    lines = [f"{number}.png,0,p{number}\n" for number in range(many)]
+    (broken / "manifest.csv").write_text("path,label,patient_id\n" + "".join(lines))
+    with pytest.raises(InputError, match=words):
+        calibrate.run(folder, Source(broken / "manifest.csv"), out=tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
+
+
 # --- said without being asked -------------------------------------------------------------------
 
 
@@ -336,7 +369,7 @@ def test_a_threshold_that_was_moved_is_asked_about_at_the_next_place(
     found = asked(again, of(both))
     assert found is not None
     assert "where at most 10.0% are aimed at" in found.warning(again.promise())
-    assert "--unlabelled" not in found.warning(again.promise())  # it cannot be moved once more
+    assert "--unlabelled of the detector of before" in found.warning(again.promise())
 
 
 def test_an_aim_and_a_promise_of_the_same_threshold_are_two_detectors(

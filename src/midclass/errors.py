@@ -1,9 +1,14 @@
 """Exceptions for what the user can put right, and what no failure of one case may end."""
 
+import difflib
+import re
 import unicodedata
+from collections.abc import Iterable
 
 LONGEST = 1400
 """Characters of a message: more were given by a file, and tell nobody anything."""
+LONGEST_NAME = 100
+"""Characters of a name that are compared with those that exist."""
 
 
 def escaped(text: str) -> str:
@@ -22,6 +27,20 @@ def escaped(text: str) -> str:
         else one
         for one in text
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that does not exist, or ""; case and separators do not count.
+
+    >>> did_you_mean("diametr_mm", ["diameter_mm", "sign"])
+    " (did you mean 'diameter_mm'?)"
+    >>> did_you_mean("ROI-MM", ["roi_mm", "margin"])
+    " (did you mean 'roi_mm'?)"
+    """
+    plain = {re.sub(r"[\W_]+", "_", one.casefold()): one for one in known}
+    asked = re.sub(r"[\W_]+", "_", name[:LONGEST_NAME].casefold())
+    close = difflib.get_close_matches(asked, list(plain), n=1)
+    return f" (did you mean {plain[close[0]]!r}?)" if close else ""
 
 
 class InputError(ValueError):

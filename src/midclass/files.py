@@ -18,10 +18,11 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeAlias
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.owned import refuse_foreign, write_list
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -32,6 +33,8 @@ _MARKS = {
 }
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[BinaryIO]]
 """Makes a file to fill, of a name."""
+_NAMES = 2000
+"""Names beside one that is not there that are compared with it: among more it takes too long."""
 _LONGEST = 200
 """Bytes of a name that are kept in a temporary one; file systems allow 255."""
 
@@ -54,19 +57,30 @@ def refuse_no_file(path: Path, what: str = "file") -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected a {what}")
     if not path.is_file():
-        raise InputError(f"{path}: no such {what}")
+        raise InputError(f"{path}: no such {what}{_meant(path)}")
 
 
 def refuse_no_folder(path: Path, way_out: str) -> None:
     """Raise InputError where a path is no folder."""
     if not path.is_dir():
-        raise InputError(f"{path}: is no folder; {way_out}")
+        raise InputError(f"{path}: is no folder{_meant(path)}; {way_out}")
 
 
-def refuse_missing_path(path: Path) -> None:
+def refuse_no_path(path: Path) -> None:
     """Raise InputError where nothing has this name; a broken link counts as something."""
     if not os.path.lexists(path):
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder{_meant(path)}")
+
+
+def _meant(path: Path) -> str:
+    """What a path that is not there may have meant, in brackets, or ""."""
+    if os.path.lexists(path):
+        return ""
+    if not path.parent.is_dir():
+        return f" (nor a folder {path.parent})"
+    with suppress(OSError), os.scandir(path.parent) as entries:  # it may not be readable
+        return did_you_mean(path.name, [entry.name for entry in islice(entries, _NAMES)])
+    return ""
 
 
 @contextmanager

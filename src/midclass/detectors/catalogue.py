@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midclass.detectors import baselines
-from midclass.errors import InputError
-from midclass.recipe.resolve import MOVED_NAMES, did_you_mean, resolve
+from midclass.errors import InputError, did_you_mean
+from midclass.recipe.resolve import MOVED_NAMES, resolve
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector

@@ -106,8 +106,9 @@ def _side(trait: float, limits: Limits | None) -> tuple[bool, bool]:
 
 def warning(otherwise: list[str], detector: Detector) -> str:
     """What a user should know and do."""
-    can_be_moved = detector.folds_ is None and not detector.moved
-    unlabelled = ", or without labels, --unlabelled" if can_be_moved else ""
+    before = " of the detector of before, with these cases, too" if detector.moved else ""
+    in_folds = detector.folds_ is not None
+    unlabelled = "" if in_folds else f"; or without labels, --unlabelled{before}"
     return (
         "note: these images show the anatomy otherwise than those that were learned from: "
         f"{'; '.join(otherwise)}; whether at most {detector.max_fpr_:.1%} false alarms hold for "

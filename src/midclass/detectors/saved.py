@@ -103,6 +103,11 @@ class About(_Strict):
     state: dict[str, Any] | None = None
     folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
 
+    @property
+    def moved(self) -> bool:
+        """See ``Detector.moved``."""
+        return self.parent is not None and self.parent.shift is not None
+
     @model_validator(mode="after")
     def _consistent(self) -> About:
         if (self.state is None) == (self.folds is None):
@@ -183,13 +188,13 @@ def _bytes_of(tensors: Mapping[str, Tensor]) -> bytes:
     return bytes(save({name: value.contiguous() for name, value in tensors.items()}))
 
 
-def check_saved(folder: Path) -> None:
-    """Look at all that can be told without torch.
+def check_saved(folder: Path) -> About:
+    """What a saved detector's folder says, after a look at all that can be told without torch.
 
     Raises:
         InputError: there is no detector, or the first thing that is wrong with it.
     """
-    _read(folder)
+    return _read(folder)[0]
 
 
 def read_saved(folder: Path) -> tuple[About, dict[str, Tensor]]:

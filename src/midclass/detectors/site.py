@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from midclass.detectors.base import Detector
-from midclass.detectors.folder import ABOUT
+from midclass.detectors.folder import ABOUT, refuse_unmovable
 from midclass.detectors.parts import only_given_class
 from midclass.detectors.saved import id_of
-from midclass.errors import InputError
 from midclass.evaluation import conformal
 from midclass.evaluation.empirical_null import Null, shift_interval
 from midclass.evaluation.metrics import checked_fpr, share_interval
@@ -151,16 +150,7 @@ def move_threshold(
     Raises:
         InputError: the detector learned in folds, or the patients are too few.
     """
-    if detector.folds_ is not None:
-        raise InputError(
-            f"{folder}: learned in folds, whose scores are ranks and cannot be moved; calibrate "
-            "with cases that are known to be normal, or fit with more normals (--folds 0)"
-        )
-    if detector.moved:
-        raise InputError(
-            f"{folder}: was moved by unlabelled cases already; move the detector of before, with "
-            "all of the cases"
-        )
+    refuse_unmovable(folder, in_folds=detector.folds_ is not None, moved=detector.moved)
     rate = detector.max_fpr_ if max_fpr is None else checked_fpr(max_fpr)
     conformal.refuse_too_few(len(detector.calibration_), rate)
     scores = detector.score_samples(unknown)

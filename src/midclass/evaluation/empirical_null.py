@@ -79,11 +79,7 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
         InputError: there are fewer than ``FEWEST`` patients.
     """
     names, of_patient = np.unique(np.asarray(patients), return_inverse=True)
-    if len(names) < FEWEST:
-        raise InputError(
-            f"{len(names)} patients with unknown cases do not tell how far normal scores moved; "
-            f"give {FEWEST} or more, or cases that are known to be normal"
-        )
+    refuse_too_few(len(names))
     known, scores = checked_scores(calibration, "calibration scores"), checked_scores(unknown)
     order = np.argsort(scores)
     ascending, of_patient = scores[order], of_patient[order]
@@ -95,6 +91,15 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
             shifts.append(below.null(_levels(ascending, there[of_patient])).shift)
     low, high = np.quantile(shifts, (0.025, 0.975))
     return np.array([value, min(low, value), max(high, value)])
+
+
+def refuse_too_few(patients: int) -> None:
+    """Raise InputError where cases of so many patients do not tell a move."""
+    if patients < FEWEST:
+        raise InputError(
+            f"{patients} patients with unknown cases do not tell how far normal scores moved; "
+            f"give {FEWEST} or more, or cases that are known to be normal"
+        )
 
 
 def _levels(ascending: FloatArray, times: IntArray) -> FloatArray:

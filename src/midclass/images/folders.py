@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midclass.errors import STOPS, InputError, NoImage
-from midclass.files import refuse_missing_path
+from midclass.files import refuse_no_path
 from midclass.images.case import Case, names_of
 from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
@@ -59,7 +59,7 @@ def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[Pass
         InputError: nothing there, no images, or the same file named twice.
     """
     for path in given:
-        refuse_missing_path(path)
+        refuse_no_path(path)
     found, passed = list[tuple[Path, int]](), list[PassedFile]()
     taken = dict[str, tuple[Path, int]]()
     for number, path in enumerate(given):

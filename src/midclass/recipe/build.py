@@ -9,8 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from midclass.errors import InputError
-from midclass.recipe.resolve import did_you_mean
+from midclass.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 

@@ -15,9 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.recipe.build import build
-from midclass.recipe.resolve import did_you_mean
 
 if TYPE_CHECKING:
     from midclass.knowledge.base import Knowledge

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.files import refuse_no_file
-from midclass.recipe.resolve import did_you_mean
 
 SHIPPED = Path(__file__).parent / "shipped"
 SUFFIXES = (".yaml", ".yml")

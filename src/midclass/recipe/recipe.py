@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.recipe.budget import Budget, weights_file
 from midclass.recipe.build import build
 from midclass.recipe.entry import Entry, built
@@ -29,7 +29,7 @@ from midclass.recipe.file import read_fields
 from midclass.recipe.function import AnatomyFunction, anatomy_function
 from midclass.recipe.names import find
 from midclass.recipe.parts import Accepts, Geometry, Intensity, Part
-from midclass.recipe.resolve import did_you_mean, resolve
+from midclass.recipe.resolve import resolve
 
 if TYPE_CHECKING:
     from midclass.knowledge.base import Knowledge

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
-import re
 import reprlib
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -16,10 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from midclass.errors import InputError
-
-LONGEST_NAME = 100
-"""Characters of a name that are compared with those that exist."""
+from midclass.errors import InputError, did_you_mean
 
 USER = "midclass_user_"
 """How the names of modules begin that are files of the user's."""
@@ -225,17 +220,3 @@ def _run(file: Path, source: bytes) -> ModuleType:
         del sys.modules[name]
         raise
     return module
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that does not exist, or ""; case and separators do not count.
-
-    >>> did_you_mean("diametr_mm", ["diameter_mm", "sign"])
-    " (did you mean 'diameter_mm'?)"
-    >>> did_you_mean("ROI-MM", ["roi_mm", "margin"])
-    " (did you mean 'roi_mm'?)"
-    """
-    plain = {re.sub(r"[\W_]+", "_", one.casefold()): one for one in known}
-    asked = re.sub(r"[\W_]+", "_", name[:LONGEST_NAME].casefold())
-    close = difflib.get_close_matches(asked, list(plain), n=1)
-    return f" (did you mean {plain[close[0]]!r}?)" if close else ""

@@ -10,13 +10,12 @@ from typing import Any
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from midclass.detectors.catalogue import detector_class
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.files import refuse_no_file
 from midclass.recipe.file import parse_yaml, with_files
 from midclass.recipe.names import find
 from midclass.recipe.parts import Part
 from midclass.recipe.recipe import Recipe
-from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import Cell
 from midclass.study.plan import Plan, named
 

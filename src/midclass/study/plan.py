@@ -8,11 +8,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.recipe.file import with_files
 from midclass.recipe.names import SUFFIXES
 from midclass.recipe.recipe import Recipe
-from midclass.recipe.resolve import did_you_mean
 
 Fields = Mapping[str, Any]
 

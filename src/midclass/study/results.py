@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from midclass.errors import InputError
+from midclass.errors import InputError, did_you_mean
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
 from midclass.evaluation.ranks import RankTest
 from midclass.evaluation.report import bounds
 from midclass.evaluation.table import ScoreTable
-from midclass.recipe.resolve import did_you_mean
 from midclass.study.cell import table_of
 from midclass.study.file import Study
 

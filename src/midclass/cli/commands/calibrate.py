@@ -18,7 +18,8 @@ from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
-from midclass.detectors.saved import check_saved
+from midclass.detectors.folder import refuse_unmovable
+from midclass.detectors.saved import About, check_saved
 from midclass.errors import InputError
 from midclass.images.identity import fitted_with_more, refuse_seen
 
@@ -42,8 +43,9 @@ def run(
     out = out or folder.with_name(f"{folder.resolve().name}_local")
     reads = read_by(source, folder, *options.trust)
     with claimed(Place(out), reads=reads, overwrite=options.overwrite):
-        check_saved(folder)
+        about = check_saved(folder)
         cases = _unlabelled(source) if unlabelled else _given(source)
+        _refuse_hopeless(folder, about, cases, max_fpr, unlabelled=unlabelled)
         refuse_seen(folder, cases)
         from midclass.detectors.site import move_threshold, set_threshold
         from midclass.detectors.storage import load_detector
@@ -81,6 +83,19 @@ def run(
             promised=detector.promise(),
         )
     return out
+
+
+def _refuse_hopeless(
+    folder: Path, about: About, cases: Cohort, max_fpr: float | None, *, unlabelled: bool
+) -> None:
+    """Refuse before an image is read what no image can change."""
+    from midclass.evaluation import conformal, empirical_null
+
+    rate = about.max_fpr if max_fpr is None else max_fpr
+    if unlabelled:
+        refuse_unmovable(folder, in_folds=about.folds is not None, moved=about.moved)
+        empirical_null.refuse_too_few(len(cases.patients))
+    conformal.refuse_too_few(len(about.calibration if unlabelled else cases), rate)
 
 
 def _given(source: Source) -> Cohort:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from midclass.cli.console import bar, note, notes
 from midclass.cli.options import DEFAULTS, Options
 from midclass.errors import InputError
-from midclass.files import refuse_missing_path, refuse_no_file, refuse_no_folder
+from midclass.files import refuse_no_file, refuse_no_folder, refuse_no_path
 
 if TYPE_CHECKING:
     from midclass.images.cohort import Cohort
@@ -160,7 +160,7 @@ def cases_to_score(
                 "none; leave them out, or make one: midclass manifest FOLDER"
             )
         for path in named:
-            refuse_missing_path(path)
+            refuse_no_path(path)
         from midclass.images.cohort import Cohort
 
         with notes():
