@@ -1,8 +1,10 @@
-"""Features of a pretrained network: ResNet-18 or EfficientNet-Lite0, its weights from a file."""
+"""Features of a pretrained network, its weights from a file; its values are those of the paper."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from makers import recipe
 from midclass import InputError, Recipe, load_detector, prepare_array
 from midclass.detectors.baselines.mahalanobis import Mahalanobis
 from midclass.detectors.baselines.nearest_neighbour import NearestNeighbour
-from midclass.training.pretrained import SIDE, TOGETHER, EfficientNetLite0, PretrainedNetwork
+from midclass.training.architectures import EfficientNetLite0
+from midclass.training.pretrained import SIDE, TOGETHER
+from midclass.training.published import network_of, read_network
 
 
 class Weights(dict[str, Tensor]):
@@ -123,27 +127,107 @@ def last_of_lite0(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     return x
 
 
-def last_of_resnet18(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-    """ResNet-18 as the paper has it, without a library's network."""
+def norm_of(weights: dict[str, Tensor], x: Tensor, name: str) -> Tensor:
+    kinds = ("running_mean", "running_var", "weight", "bias")
+    return functional.batch_norm(x, *(weights[f"{name}.{kind}"] for kind in kinds))
 
-    def norm(x: Tensor, name: str) -> Tensor:
-        kinds = ("running_mean", "running_var", "weight", "bias")
-        return functional.batch_norm(x, *(weights[f"{name}.{kind}"] for kind in kinds))
 
-    def conv(x: Tensor, name: str, stride: int, padding: int) -> Tensor:
-        return functional.conv2d(x, weights[f"{name}.weight"], stride=stride, padding=padding)
+def conv_of(
+    weights: dict[str, Tensor], x: Tensor, name: str, stride: int = 1, padding: int = 0
+) -> Tensor:
+    return functional.conv2d(x, weights[f"{name}.weight"], stride=stride, padding=padding)
 
+
+def last_of_resnet(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """ResNet as the paper has it, the stride in the 3 x 3 convolution, without a library's."""
+    norm, conv = partial(norm_of, weights), partial(conv_of, weights)
     x = functional.relu(norm(conv(x, "conv1", 2, 3), "bn1"))
     x = functional.max_pool2d(x, 3, 2, 1)
     for stage in (1, 2, 3, 4):
-        for block in (0, 1):
+        for block in range(6):
             name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
-            y = functional.relu(norm(conv(x, f"{name}.conv1", stride, 1), f"{name}.bn1"))
-            y = norm(conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2")
+            if f"{name}.conv1.weight" not in weights:
+                break
+            if f"{name}.conv3.weight" in weights:
+                y = functional.relu(norm(conv(x, f"{name}.conv1"), f"{name}.bn1"))
+                y = functional.relu(norm(conv(y, f"{name}.conv2", stride, 1), f"{name}.bn2"))
+                y = norm(conv(y, f"{name}.conv3"), f"{name}.bn3")
+            else:
+                y = functional.relu(norm(conv(x, f"{name}.conv1", stride, 1), f"{name}.bn1"))
+                y = norm(conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2")
             if f"{name}.downsample.0.weight" in weights:
-                x = norm(conv(x, f"{name}.downsample.0", stride, 0), f"{name}.downsample.1")
+                x = norm(conv(x, f"{name}.downsample.0", stride), f"{name}.downsample.1")
             x = functional.relu(x + y)
     return x
+
+
+def resnet50() -> dict[str, Tensor]:
+    """Under torchvision's names."""
+    weights = Weights()
+    weights.conv("conv1", 64, 3, 7)
+    weights.norm("bn1", 64)
+    into = 64
+    for stage, (between, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=1):
+        for block in range(count):
+            name, out = f"layer{stage}.{block}", 4 * between
+            for number, (a, b, side) in enumerate(
+                ((into, between, 1), (between, between, 3), (between, out, 1)), start=1
+            ):
+                weights.conv(f"{name}.conv{number}", b, a, side)
+                weights.norm(f"{name}.bn{number}", b)
+            if block == 0:
+                weights.conv(f"{name}.downsample.0", out, into, 1)
+                weights.norm(f"{name}.downsample.1", out)
+            into = out
+    return weights
+
+
+DENSE = (6, 12, 24, 16)
+
+
+def densenet121(colours: int = 3) -> dict[str, Tensor]:
+    """Under torchvision's names: 32 channels more a layer."""
+    weights, into = Weights(), 64
+    weights.conv("features.conv0", 64, colours, 7)
+    weights.norm("features.norm0", 64)
+    for stage, layers in enumerate(DENSE, start=1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{stage}.denselayer{layer}"
+            weights.norm(f"{name}.norm1", into)
+            weights.conv(f"{name}.conv1", 128, into, 1)
+            weights.norm(f"{name}.norm2", 128)
+            weights.conv(f"{name}.conv2", 32, 128, 3)
+            into += 32
+        if stage < 4:
+            weights.norm(f"features.transition{stage}.norm", into)
+            weights.conv(f"features.transition{stage}.conv", into // 2, into, 1)
+            into //= 2
+    weights.norm("features.norm5", into)
+    weights["classifier.weight"], weights["classifier.bias"] = torch.zeros(9, into), torch.zeros(9)
+    return weights
+
+
+def last_of_densenet(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """DenseNet-121 as the paper has it."""
+    norm, conv = partial(norm_of, weights), partial(conv_of, weights)
+
+    def step(x: Tensor, name: str, number: int, padding: int) -> Tensor:
+        return conv(
+            functional.relu(norm(x, f"{name}.norm{number}")), f"{name}.conv{number}", 1, padding
+        )
+
+    x = functional.relu(norm(conv(x, "features.conv0", 2, 3), "features.norm0"))
+    x = functional.max_pool2d(x, 3, 2, 1)
+    for stage, layers in enumerate(DENSE, start=1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{stage}.denselayer{layer}"
+            x = torch.cat([x, step(step(x, name, 1, 0), name, 2, 1)], 1)
+        if stage < 4:
+            name = f"features.transition{stage}"
+            x = functional.avg_pool2d(
+                conv(functional.relu(norm(x, f"{name}.norm")), f"{name}.conv"), 2
+            )
+    return functional.relu(norm(x, "features.norm5"))
 
 
 def large(**budget: object) -> Recipe:
@@ -157,7 +241,15 @@ def images(n: int, stripes: float = 0.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
-@pytest.mark.parametrize(("make", "last"), [(resnet18, last_of_resnet18), (lite0, last_of_lite0)])
+@pytest.mark.parametrize(
+    ("make", "last"),
+    [
+        (resnet18, last_of_resnet),
+        (resnet50, last_of_resnet),
+        (densenet121, last_of_densenet),
+        (lite0, last_of_lite0),
+    ],
+)
 def test_the_network_is_that_of_the_paper_with_the_file_s_weights(
     tmp_path: Path,
     name: str,
@@ -171,9 +263,10 @@ def test_the_network_is_that_of_the_paper_with_the_file_s_weights(
         torch.save(dict(weights), tmp_path / name)
     grey = torch.rand(2, 1, 192, 224)
     with torch.inference_mode():
-        stages = PretrainedNetwork.load(tmp_path / name).stages(grey)
+        stages = read_network(tmp_path / name).stages(grey)
         expected = last(weights, grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(stages[-1], expected, rtol=1e-4, atol=1e-4)
+    scale = expected.abs().max()
+    torch.testing.assert_close(stages[-1] / scale, expected / scale, rtol=1e-4, atol=1e-5)
     assert [tuple(stage.shape[2:]) for stage in stages] == [(24, 28), (12, 14), (6, 7)]
 
 
@@ -186,13 +279,13 @@ def test_a_file_may_count_the_batches_of_its_norms_or_not(tmp_path: Path) -> Non
     x, stages = torch.rand(1, 3, 160, 160), []
     for name, found in (("a", weights), ("b", weights | counted)):
         torch.save(dict(found), tmp_path / name)
-        stages.append(PretrainedNetwork.load(tmp_path / name).stages(x)[-1])
+        stages.append(read_network(tmp_path / name).stages(x)[-1])
     torch.testing.assert_close(*stages)
 
 
 def test_images_pass_in_parts_and_come_back_in_order(tmp_path: Path) -> None:
     save_file(lite0(), tmp_path / "weights.safetensors")
-    network = PretrainedNetwork.load(tmp_path / "weights.safetensors")
+    network = read_network(tmp_path / "weights.safetensors")
     many = torch.rand(TOGETHER + 3, 1, 160, 160)
     with torch.inference_mode():
         for stage, *alone in zip(
@@ -203,7 +296,7 @@ def test_images_pass_in_parts_and_come_back_in_order(tmp_path: Path) -> None:
 
 def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> None:
     save_file(resnet18(), tmp_path / "weights.safetensors")
-    network = PretrainedNetwork.load(tmp_path / "weights.safetensors")
+    network = read_network(tmp_path / "weights.safetensors")
     small = torch.rand(1, 1, 64, 96)
     large = functional.interpolate(small, size=(SIDE, SIDE * 3 // 2), mode="bilinear")
     with torch.inference_mode():
@@ -229,7 +322,7 @@ def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
     test = prepare_array(np.concatenate([images(20), images(21, stripes=0.3)]), task)
     scores = detector.score_samples(test)
     assert scores[20:].min() > scores[:20].max()
-    standardised = PretrainedNetwork.load(file).settings["standardise"]
+    standardised = read_network(file).settings["standardise"]
     assert (standardised, detector.network_.settings["standardise"]) == (True, False)
     assert not np.allclose(scores, plain.score_samples(test))  # another network
     detector.save(tmp_path / "saved")
@@ -252,13 +345,63 @@ def test_what_is_folded_has_the_weights_that_are_published_and_were_saved_before
 def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
     weights = resnet18()
     save_file({**weights, "layer2.0.conv1.weight": torch.zeros(3)}, tmp_path / "a.safetensors")
-    wrong = r"as ResNet18 layer2.0.conv1.weight should have .*there is \(3,\); as EfficientNetL.*"
+    wrong = (
+        r"\(ResNet18, ResNet50, .*\); as ResNet18 layer2.0.conv1.weight should .*there is \(3,\)"
+    )
     with pytest.raises(InputError, match=wrong):
-        PretrainedNetwork.load(tmp_path / "a.safetensors")
+        read_network(tmp_path / "a.safetensors")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(InputError, match=r"list\.pth: holds a list, not weights by name"):
-        PretrainedNetwork.load(tmp_path / "list.pth")
+        read_network(tmp_path / "list.pth")
     (tmp_path / "b.safetensors").write_text("no weights")
     for name in ("b.safetensors", "none.pth"):
         with pytest.raises(InputError, match=f"{name}: no readable weights"):
-            PretrainedNetwork.load(tmp_path / name)
+            read_network(tmp_path / name)
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")  # with its code
+    with pytest.raises(InputError, match=r"save its state: torch\.save\(model\.state_dict\(\)"):
+        read_network(tmp_path / "model.pth")
+
+
+def test_weights_are_found_inside_what_a_training_saved(tmp_path: Path) -> None:
+    weights = resnet18()
+    inside = {f"module.backbone.{name}": value for name, value in weights.items()}
+    torch.save({"epoch": 3, "state_dict": inside}, tmp_path / "a.pth")
+    numbered = {"conv1": "0", "bn1": "1"} | {f"layer{n}": str(n + 3) for n in (1, 2, 3, 4)}
+    names = {name: name.split(".", 1) for name in weights if not name.startswith("fc")}
+    torch.save(
+        {f"backbone.{numbered[a]}.{b}": weights[name] for name, (a, b) in names.items()},
+        tmp_path / "b.pth",
+    )
+    torch.save(dict(weights), tmp_path / "plain.pth")
+    x = torch.rand(1, 1, 160, 160)
+    with torch.inference_mode():
+        expected = read_network(tmp_path / "plain.pth").stages(x)[-1]
+        for name in ("a.pth", "b.pth"):
+            torch.testing.assert_close(read_network(tmp_path / name).stages(x)[-1], expected)
+
+
+def test_grey_weights_see_what_they_were_made_for(tmp_path: Path) -> None:
+    """TorchXRayVision's: one channel from -1024 to 1024; and colours become grey."""
+    weights = densenet121(colours=1)
+    old = {re.sub(r"(denselayer.*(?:norm|conv))(\d)", r"\1.\2", n): x for n, x in weights.items()}
+    assert "features.denseblock1.denselayer1.norm.1.bias" in old
+    save_file(old, tmp_path / "w.safetensors")
+    network, x = read_network(tmp_path / "w.safetensors"), 4 * torch.rand(2, 1, 160, 160) - 2
+    with torch.inference_mode():
+        found, expected = network.stages(x)[-1], last_of_densenet(weights, 512 * x)
+        in_colour = network.stages(x * torch.tensor([0.5, 1, 1.5]).view(1, 3, 1, 1))[-1]
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found / scale, in_colour / scale, rtol=1e-3, atol=1e-4)
+    again = network_of(network.settings)
+    assert again.state_dict().keys() == network.state_dict().keys()
+    assert again.colours == 1
+
+
+def test_weights_that_no_saved_detector_could_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midclass.training.published.LARGEST", 40)
+    save_file(resnet18(), tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"w\.safetensors: 45 MB of weights, at most 40 can be"):
+        read_network(tmp_path / "w.safetensors")

@@ -23,6 +23,7 @@ from midclass.evaluation.ranking import FloatArray
 from midclass.training.lesson import LearningImages
 from midclass.training.networks import under, weights_of, with_weights
 from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.published import network_of
 from midclass.types import ImageBatch
 
 NAMES = ("neighbours", "patches")
@@ -129,9 +130,7 @@ class Novelty:
         settings = facts["network"]
         units = {name: tuple(values) for name, values in facts["units"].items()}
         return cls(
-            with_weights(
-                lambda: PretrainedNetwork.of(settings), under("weights.", tensors), device
-            ),
+            with_weights(lambda: network_of(settings), under("weights.", tensors), device),
             Scale(tensors["scale.mean"], tensors["scale.spread"]),
             tensors["memory"],
             PatchMemory.restored(tensors),

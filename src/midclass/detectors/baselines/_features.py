@@ -22,6 +22,7 @@ from midclass.training.networks import (
     with_weights,
 )
 from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.published import network_of, read_network
 from midclass.types import ImageBatch
 
 SIDE = 32
@@ -84,7 +85,7 @@ def feature_network(
             f"budget.pretrained is for grey or RGB images in 2-D, these are {shape[1:]}; "
             "leave it out"
         )
-    return PretrainedNetwork.load(weights, budget.standardise)
+    return read_network(weights, budget.standardise)
 
 
 def restored_network(
@@ -99,7 +100,7 @@ def restored_network(
     refuse_other_size(settings, recipe.budget)
 
     def make() -> Network | PretrainedNetwork:
-        return Network(**settings) if own else PretrainedNetwork.of(settings)
+        return Network(**settings) if own else network_of(settings)
 
     return with_weights(make, tensors, device)
 
