@@ -24,33 +24,23 @@ CHOSEN, ALONE, WITHOUT = "soft maximum + n / (n + 20) known", "known alone, C = 
 def study_figures(folder: Path) -> str:
     """AUROC of each kind of detector, of each task and number of known cases of a study."""
     study = Study.load(folder / "study.yaml")
-    kinds = defaultdict[str, dict[int, str]](dict)
-    for name, entry in study.detectors.items():
-        kinds[entry.kind][entry.positives] = name
-    numbers = sorted({number for names in kinds.values() for number in names})
+    numbers = sorted({entry.positives for entry in study.detectors.values()})
     rows = []
-    for names in kinds.values():
-        found = [
-            auroc_of(ScoreTable.read(folder / "scores" / task / names[number] / "0.csv"))
-            for task in study.tasks
-            for number in numbers
-        ]
-        rows.append((study.title(next(iter(names.values()))), found))
-    best = np.max([found for _, found in rows], 0)
-    head = [f"{study.task_title(task)}, {n}" for task in study.tasks for n in numbers]
-    return table(
-        ["known cases", *head],
-        [
-            [
-                title,
-                *(
-                    f"**{figure(x)}**" if x == y else figure(x)
-                    for x, y in zip(found, best, strict=True)
-                ),
-            ]
-            for title, found in rows
-        ],
-    )
+    for task in study.tasks:
+        found = defaultdict[str, dict[int, float]](dict)
+        for name in study.detectors_of(task):
+            entry = study.detectors[name]
+            table_of_cell = ScoreTable.read(folder / "scores" / task / name / "0.csv")
+            found[entry.kind][entry.positives] = auroc_of(table_of_cell)
+        best = {n: max(areas.get(n, 0) for areas in found.values()) for n in numbers}
+        for kind, areas in found.items():
+            cells = [_bold(areas[n], areas[n] == best[n]) if n in areas else "" for n in numbers]
+            rows.append([study.task_title(task), study.kind_title(kind), *cells])
+    return table(["", "known cases", *map(str, numbers)], rows)
+
+
+def _bold(area: float, best: bool) -> str:
+    return f"**{figure(area)}**" if best else figure(area)
 
 
 def rule_figures() -> str:

@@ -33,9 +33,8 @@ class Budget(BaseModel):
         blocks: residual blocks per stage.
         pretrained: weights of a network that has seen other images: for more witnesses of
             ``middle_class``, and for the detectors that compare features; the others train their
-            own network. ``imagenet``, see ``weights_file``; or a file with the weights of a
-            ResNet-18 or an EfficientNet-Lite0. None: the own network alone, and features of an
-            untrained one.
+            own network. ``imagenet``, see ``weights_file``; or a file with weights, see
+            ``training.published``. None: the own network alone, and features of an untrained one.
         standardise: each image gets mean 0 and variance 1 before a network, or another detector,
             looks at it.
 

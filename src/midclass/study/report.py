@@ -139,7 +139,7 @@ def _corrected(results: Results) -> Part | None:
     return {
         "comparisons": len(results.differences),
         "resamples": results.resamples,
-        "least_p": figure(results.least_p),
+        "least_p": _p_to_show(results.least_p),
     }
 
 
@@ -259,6 +259,11 @@ def alarms(tables: Mapping[int, ScoreTable]) -> tuple[float, float, float]:
 
 def _text(found: Estimate) -> str:
     return with_limits(*found[:3])
+
+
+def _p_to_show(value: float) -> str:
+    """Not as .000, which none is."""
+    return figure(value) if value >= 0.001 else f"{value:.4f}".removeprefix("0")
 
 
 def _p(value: float) -> str:
