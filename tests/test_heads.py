@@ -17,9 +17,9 @@ from midclass import ImageBatch, InputError, MiddleClassDetector, load_detector,
 from midclass.detectors.image_scores import BY_HEADS, NAMES, log_odds, top_change
 from midclass.detectors.judge import look
 from midclass.evaluation.metrics import auroc
+from midclass.training.architectures import EfficientNetLite0
 from midclass.training.heads import Heads, KnowledgeNetworks
 from midclass.training.networks import Network
-from midclass.training.pretrained import EfficientNetLite0
 
 pytestmark = pytest.mark.usefixtures("coarse_maps")
 RECIPE = trained_recipe(steps=30, pretrained="imagenet")

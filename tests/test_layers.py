@@ -47,7 +47,7 @@ WRAPPED = {
         "study/plots.py",
     ],
     "jinja2": ["evaluation/page/write.py", "evaluation/markdown.py"],
-    "monai": ["training/networks.py", "training/pretrained.py", "images/anatomy/learned.py"],
+    "monai": ["training/networks.py", "training/architectures.py", "images/anatomy/learned.py"],
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = 10

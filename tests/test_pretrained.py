@@ -357,6 +357,12 @@ def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
     for name in ("b.safetensors", "none.pth"):
         with pytest.raises(InputError, match=f"{name}: no readable weights"):
             read_network(tmp_path / name)
+    torch.save({"epoch": 3, 1: "a"}, tmp_path / "empty.pth")
+    with pytest.raises(InputError, match=r"empty\.pth: holds no weights by name"):
+        read_network(tmp_path / "empty.pth")
+    save_file(weights | {"bn1.bias": torch.full((64,), torch.nan)}, tmp_path / "nan.safetensors")
+    with pytest.raises(InputError, match=r"nan\.safetensors: holds weights that are no numbers"):
+        read_network(tmp_path / "nan.safetensors")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")  # with its code
     with pytest.raises(InputError, match=r"save its state: torch\.save\(model\.state_dict\(\)"):
         read_network(tmp_path / "model.pth")

@@ -72,7 +72,8 @@ class PretrainedNetwork(nn.Module):
         """Of an architecture that comes in several sizes: that of these weights.
 
         Raises:
-            ValueError: they are of no such network; says why.
+            LookupError: they are of another architecture; says why.
+            ValueError: they are of this one, and of no size or kind that is known.
         """
         return {}
 
@@ -106,7 +107,7 @@ class PretrainedNetwork(nn.Module):
             weights: as ``known`` gives them.
         """
         found = list[str]()
-        for name, value in self._published().items():
+        for name, value in self.weights_in_file().items():
             one = weights.get(self.name_in_file(name))
             if one is None or one.shape != value.shape:
                 has = "nothing" if one is None else tuple(one.shape)
@@ -120,7 +121,7 @@ class PretrainedNetwork(nn.Module):
         """Take the backbone's weights, of which none is a mistake."""
         published = self.build(**self._sizes)
         published.load_state_dict(
-            {name: weights[self.name_in_file(name)] for name in self._published()}
+            {name: weights[self.name_in_file(name)] for name in self.weights_in_file()}
         )
         self.backbone = folded(published)
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
@@ -130,8 +131,8 @@ class PretrainedNetwork(nn.Module):
         fixed = ("architecture", "standardise")
         return {name: value for name, value in self.settings.items() if name not in fixed}
 
-    def _published(self) -> dict[str, Tensor]:
-        """The weights that a file must have, without memory."""
+    def weights_in_file(self) -> dict[str, Tensor]:
+        """The weights that a file must have, by our names and without memory."""
         with torch.device("meta"):
             every = self.build(**self._sizes).state_dict()
         # Older files count no batches; nothing reads it.

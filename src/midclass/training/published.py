@@ -26,6 +26,8 @@ WRAPPED = ("state_dict", "model_state_dict", "model", "teacher")
 """Under which of these a file of a training keeps the weights, in this order."""
 PREFIX = re.compile(r"^(module|model|backbone|base_model|image_encoder|vit|dinov2)\.")
 """Where the weights are part of something larger."""
+ODD = (ValueError, TypeError, RuntimeError)
+"""What weights raise that are of an architecture, and of odd shapes."""
 LARGEST = 900
 """Megabytes of weights: a saved detector holds them."""
 
@@ -53,22 +55,23 @@ def read_network(path: str | Path, standardise: bool = True) -> PretrainedNetwor
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: no readable weights ({reason}){_of_a_model(reason)}") from error
     weights = _plain(path, raw)
-    wrong = dict[str, list[str]]()
+    wrong = list[tuple[int, str]]()
     for name, architecture in ARCHITECTURES.items():
-        known = architecture.known(weights)
         try:
+            known = architecture.known(weights)
             with torch.device("meta"):  # whatever size a file asks for, nothing of it is made
                 network = architecture(standardise, **architecture.sizes_of(known))
-        except ValueError as error:
-            wrong[name] = [str(error)] * len(weights)
+        except (LookupError, *ODD) as error:
+            wrong.append((isinstance(error, ODD), f"as {name} {error}"))
             continue
-        wrong[name] = network.mistakes(known)
-        if not wrong[name]:
+        mistakes = network.mistakes(known)
+        if not mistakes:
             return _with_weights(path, network.settings, known)
-    nearest = min(wrong, key=lambda name: len(wrong[name]))
+        there = sum(network.name_in_file(one) in known for one in network.weights_in_file())
+        wrong.append((there, f"as {name} {mistakes[0]}"))
+    nearest = max(wrong, key=lambda one: one[0])[1]
     raise InputError(
-        f"{path}: weights of no network that is known ({', '.join(wrong)}); as {nearest} "
-        f"{wrong[nearest][0]}"
+        f"{path}: weights of no network that is known ({', '.join(ARCHITECTURES)}); {nearest}"
     )
 
 
@@ -83,6 +86,8 @@ def _with_weights(
             f"{path}: {size:.0f} MB of weights, at most {LARGEST} can be saved with a detector; "
             "take a smaller network"
         )
+    if not all(one.isfinite().all() for one in network.state_dict().values()):
+        raise InputError(f"{path}: holds weights that are no numbers; copy or save it anew")
     return network.eval()
 
 
@@ -109,6 +114,8 @@ def _plain(path: Path, raw: object) -> dict[str, Tensor]:
     if not isinstance(raw, Mapping):
         raise InputError(f"{path}: holds a {type(raw).__name__}, not weights by name")
     found = {str(name): value for name, value in raw.items() if isinstance(value, Tensor)}
+    if not found:
+        raise InputError(f"{path}: holds no weights by name")
     while any(map(PREFIX.match, found)):
         found = {PREFIX.sub("", name): value for name, value in found.items()}
     return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from midclass.training.pretrained import PretrainedNetwork
-from midclass.training.transformer import Transformer
+from midclass.training.transformer import OF_A_HEAD, Transformer
 
 LARGEST = {
     "embedding": 2048,
@@ -106,11 +106,13 @@ class VisionTransformer(PretrainedNetwork):
         needed = ("patch_embed.proj.weight", "pos_embed", "cls_token", hidden_layer)
         lost = [name for name in needed if name not in weights]
         if lost:
-            raise ValueError(f"{lost[0]} is not there")
+            raise LookupError(f"{lost[0]} is not there")
         patches, places, _, hidden = (weights[name] for name in needed)
         depths = [int(one[1]) for one in map(re.compile(r"blocks\.(\d+)\.").match, weights) if one]
         if patches.ndim != 4 or places.ndim != 3 or hidden.ndim != 2 or max(depths) > 1000:
             raise ValueError("patch_embed, pos_embed or blocks have shapes of no transformer")
+        if patches.shape[0] % OF_A_HEAD:
+            raise ValueError(f"has {patches.shape[0]} channels, no multiple of {OF_A_HEAD}")
         if gated and "blocks.0.ls1.gamma" in weights:  # as that of a billion weights of DINOv2
             raise ValueError("blocks.0 is gated and scaled, which is not known")
         count = places.shape[1]
@@ -132,7 +134,7 @@ class VisionTransformer(PretrainedNetwork):
     def mistakes(self, weights: Mapping[str, Tensor]) -> list[str]:
         """Also what the blocks of a file have and these have not: it is another network."""
         found = super().mistakes(weights)
-        ours = self._published()
+        ours = self.weights_in_file()
         more = [name for name in weights if name.startswith(("blocks.", "norm_pre."))]
         return found + [f"there is {name}, which is not known" for name in more if name not in ours]
 
@@ -144,14 +146,15 @@ class VisionTransformer(PretrainedNetwork):
 
 
 def _join(weights: dict[str, Tensor], name: str) -> None:
-    """Query, key and value as one; ``name`` is the query's."""
-    query = weights.pop(name)
-    empty = {"key": torch.zeros_like(query)} if name.endswith(".bias") else {}
-    others = [
-        weights.pop(name.replace(".query.", f".{one}."), empty.get(one)) for one in ("key", "value")
-    ]
-    three = [query, *(one for one in others if one is not None)]
-    if len(three) == 3 and len({one.shape[1:] for one in three}) == 1:
+    """Query, key and value as one; ``name`` is the query's. They stay where one is missing."""
+    query = weights[name]
+    names = [name.replace(".query.", f".{one}.") for one in ("query", "key", "value")]
+    if name.endswith(".bias"):
+        weights.setdefault(names[1], torch.zeros_like(query))
+    three = [weights[one] for one in names if one in weights]
+    if len(three) == 3 and query.ndim and len({one.shape[1:] for one in three}) == 1:
+        for one in names:
+            del weights[one]
         weights[name.replace(".query.", ".qkv.")] = torch.cat(three)
 
 
@@ -159,7 +162,8 @@ def _part(weights: dict[str, Tensor], name: str) -> None:
     """The two layers of a gated perceptron that are kept as one, the gate first."""
     block = name.partition(".fc1.")[0]
     after = weights.get(f"{block}.fc2.weight")
-    if after is not None and after.ndim == 2 and len(weights[name]) == 2 * after.shape[1]:
+    one = weights[name]
+    if after is not None and after.ndim == 2 and one.ndim and len(one) == 2 * after.shape[1]:
         gate, other = weights.pop(name).chunk(2)
         weights[name.replace(".fc1.", ".fc1_g.")] = gate
         weights[name.replace(".fc1.", ".fc1_x.")] = other
