@@ -33,6 +33,15 @@ def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(here: Path) ->
     assert told(refuse_no_folder, here / "imags", "give one") == expected
 
 
+def test_only_what_the_command_would_take_is_suggested(here: Path) -> None:
+    (here / "images.csv").mkdir()
+    (here / "manifest").touch()
+    assert "manifest.csv" in told(refuse_no_file, here / "manifestt.csv")
+    assert told(refuse_no_folder, here / "manifests", "give one") == "is no folder; give one"
+    assert "'images.csv'" in told(refuse_no_folder, here / "images.cs", "give one")
+    assert "images.csv" not in told(refuse_no_file, here / "images.cs")
+
+
 def test_where_nothing_is_like_it_nothing_is_suggested(here: Path) -> None:
     assert told(refuse_no_file, here / "x.png") == "no such file"
     assert told(refuse_no_path, here / "x.png") == "no such file or folder"

@@ -17,9 +17,9 @@ from midclass import ImageBatch, InputError, MiddleClassDetector, load_detector,
 from midclass.detectors.image_scores import BY_HEADS, NAMES, log_odds, top_change
 from midclass.detectors.judge import look
 from midclass.evaluation.metrics import auroc
-from midclass.training.architectures import EfficientNetLite0
 from midclass.training.heads import Heads, KnowledgeNetworks
 from midclass.training.networks import Network
+from midclass.training.published import read_network
 
 pytestmark = pytest.mark.usefixtures("coarse_maps")
 RECIPE = trained_recipe(steps=30, pretrained="imagenet")
@@ -78,7 +78,7 @@ def test_the_network_below_is_as_it_was_and_is_saved_once(
     saved = load_file(tmp_path / "d" / "weights.safetensors")
     file = RECIPE.weights()
     assert file is not None
-    before = EfficientNetLite0.load(file).backbone.state_dict()
+    before = read_network(file).backbone.state_dict()
     ours = "novelty.weights.network.backbone."
     for name, value in before.items():
         torch.testing.assert_close(saved[ours + name], value, rtol=0, atol=0)

@@ -363,6 +363,19 @@ def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
     save_file(weights | {"bn1.bias": torch.full((64,), torch.nan)}, tmp_path / "nan.safetensors")
     with pytest.raises(InputError, match=r"nan\.safetensors: holds weights that are no numbers"):
         read_network(tmp_path / "nan.safetensors")
+    odd = weights["bn1.bias"].to_sparse(), weights["bn1.bias"].to(torch.int8)
+    for value in odd:
+        torch.save(weights | {"bn1.bias": value}, tmp_path / "odd.pth")
+        with pytest.raises(InputError, match=r"bn1\.bias is of torch\..*as plain float32"):
+            read_network(tmp_path / "odd.pth")
+    itself: dict[str, object] = {"bn1.bias": weights["bn1.bias"]}
+    itself["state_dict"] = itself
+    torch.save(itself, tmp_path / "itself.pth")
+    with pytest.raises(InputError, match="no network that is known"):
+        read_network(tmp_path / "itself.pth")
+    torch.save(weights | {"module.bn1.bias": odd[1].float()}, tmp_path / "twice.pth")
+    with pytest.raises(InputError, match="twice"):
+        read_network(tmp_path / "twice.pth")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")  # with its code
     with pytest.raises(InputError, match=r"save its state: torch\.save\(model\.state_dict\(\)"):
         read_network(tmp_path / "model.pth")
@@ -408,6 +421,7 @@ def test_weights_that_no_saved_detector_could_hold_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midclass.training.published.LARGEST", 40)
+    monkeypatch.delattr("midclass.training.pretrained.PretrainedNetwork.take")  # before it
     save_file(resnet18(), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"w\.safetensors: 45 MB of weights, at most 40 can be"):
         read_network(tmp_path / "w.safetensors")

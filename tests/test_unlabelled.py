@@ -275,6 +275,8 @@ def test_what_learned_in_folds_and_few_patients_are_refused_and_change_nothing(
         ("moved", 60, {"unlabelled": True}, "moved by unlabelled cases already"),
         ("", 49, {"unlabelled": True}, "49 patients with unknown cases do not tell"),
         ("", 60, {"unlabelled": True, "max_fpr": 0.001}, "cannot be promised with 40 calibration"),
+        ("", 60, {"unlabelled": True, "max_fpr": 0.0}, "max_fpr"),
+        ("", 60, {"max_fpr": 1.5}, "max_fpr"),
         ("", 18, {"max_fpr": 0.05}, "cannot be promised with 18 calibration cases"),
     ],
 )

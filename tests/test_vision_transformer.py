@@ -253,7 +253,9 @@ def test_names_of_eva_mean_the_same_however_they_are_packed(tmp_path: Path) -> N
             name = name.replace(ours, theirs)
         name = re.sub(r"attn\.([qv])_proj\.bias", r"attn.\1_bias", name)
         original[name] = value
-    original["rope.freqs_cos"] = torch.zeros(3)  # is computed
+    for number in range(DEPTH):  # are computed
+        original[f"blocks.{number}.attn.rope.freqs_cos"] = torch.zeros(3)
+    original["rope.freqs_sin"] = torch.zeros(3)
     torch.testing.assert_close(maps_of(original, x, tmp_path)[-1], expected)
     packed = dict(weights)
     for number in range(DEPTH):
@@ -281,6 +283,9 @@ def test_an_image_of_another_size_is_seen_at_its_own_places(tmp_path: Path) -> N
     [
         ({"blocks.1.attn.q_norm.weight": torch.ones(64)}, "blocks.1.attn.q_norm.weight, which is"),
         ({"norm_pre.weight": torch.ones(WIDTH)}, "there is norm_pre.weight, which is not known"),
+        ({"patch_embed.norm.weight": torch.ones(WIDTH)}, "there is patch_embed.norm.weight"),
+        ({"patch_embed.proj.weight": torch.ones(WIDTH, 3, 0, 0)}, "no sizes of a transformer"),
+        ({"pos_embed": torch.ones(1, 0, WIDTH)}, "no sizes of a transformer"),
         ({"blocks.2.norm1.bias": torch.ones(3)}, r"blocks.2.norm1.bias should .* there is \(3,\)"),
         ({"blocks.900.norm1.bias": torch.ones(WIDTH)}, "no sizes of a transformer"),
         ({"pos_embed": torch.ones(3)}, "shapes of no transformer"),

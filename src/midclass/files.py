@@ -57,29 +57,29 @@ def refuse_no_file(path: Path, what: str = "file") -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected a {what}")
     if not path.is_file():
-        raise InputError(f"{path}: no such {what}{_meant(path)}")
+        raise InputError(f"{path}: no such {what}{_meant(path, os.DirEntry.is_file)}")
 
 
 def refuse_no_folder(path: Path, way_out: str) -> None:
     """Raise InputError where a path is no folder."""
     if not path.is_dir():
-        raise InputError(f"{path}: is no folder{_meant(path)}; {way_out}")
+        raise InputError(f"{path}: is no folder{_meant(path, os.DirEntry.is_dir)}; {way_out}")
 
 
 def refuse_no_path(path: Path) -> None:
     """Raise InputError where nothing has this name; a broken link counts as something."""
     if not os.path.lexists(path):
-        raise InputError(f"{path}: no such file or folder{_meant(path)}")
+        raise InputError(f"{path}: no such file or folder{_meant(path, os.path.exists)}")
 
 
-def _meant(path: Path) -> str:
-    """What a path that is not there may have meant, in brackets, or ""."""
+def _meant(path: Path, fits: Callable[[os.DirEntry[str]], bool]) -> str:
+    """What a path that is not there may have meant, in brackets, or ""; ``fits`` says of what."""
     if os.path.lexists(path):
         return ""
     if not path.parent.is_dir():
         return f" (nor a folder {path.parent})"
     with suppress(OSError), os.scandir(path.parent) as entries:  # it may not be readable
-        return did_you_mean(path.name, [entry.name for entry in islice(entries, _NAMES)])
+        return did_you_mean(path.name, [one.name for one in islice(entries, _NAMES) if fits(one)])
     return ""
 
 

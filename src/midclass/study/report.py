@@ -49,7 +49,7 @@ def markdown(results: Results, folder: Path) -> str:
         ranking=ranking(results),
         tasks=[_one_task(results, task) for task in results.main],
         positives=_positives(results),
-        known_comparisons=len(results.known_differences),
+        known=_known(results),
         spent=spent(log),
         versions=versions(log),
         version=__version__,
@@ -261,9 +261,18 @@ def _text(found: Estimate) -> str:
     return with_limits(*found[:3])
 
 
+def _known(results: Results) -> Part | None:
+    """For how many comparisons with known cases p-values are corrected; None for none."""
+    count, resamples = len(results.known_differences), results.resamples
+    if not count:
+        return None
+    least = min(1.0, count * 2 / (1 + resamples))
+    return {"comparisons": count, "resamples": resamples, "least_p": _p_to_show(least)}
+
+
 def _p_to_show(value: float) -> str:
-    """Not as .000, which none is."""
-    return figure(value) if value >= 0.001 else f"{value:.4f}".removeprefix("0")
+    """To three digits; a smaller one by its first, since none is .000."""
+    return figure(value) if value >= 0.001 else f"{value:.1g}".removeprefix("0")
 
 
 def _p(value: float) -> str:

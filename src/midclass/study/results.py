@@ -110,7 +110,7 @@ class Results:
     @property
     def resamples(self) -> int:
         """How many were drawn."""
-        return len(self.compared[self.main[0]].drawn[self.ours]["auroc"])
+        return len(next(iter(self.compared.values())).drawn[self.ours]["auroc"])
 
     @property
     def least_p(self) -> float:

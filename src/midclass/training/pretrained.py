@@ -115,6 +115,11 @@ class PretrainedNetwork(nn.Module):
                     f"{self.name_in_file(name)} should have the shape {tuple(value.shape)}, there "
                     f"is {has}"
                 )
+            elif one.layout != torch.strided or one.is_meta or not one.is_floating_point():
+                found.append(
+                    f"{self.name_in_file(name)} is of {one.dtype}, {one.layout}; save it as "
+                    "plain float32"
+                )
         return found
 
     def take(self, weights: Mapping[str, Tensor]) -> None:

@@ -24,7 +24,9 @@ ARCHITECTURES: dict[str, type[PretrainedNetwork]] = {
 }
 WRAPPED = ("state_dict", "model_state_dict", "model", "teacher")
 """Under which of these a file of a training keeps the weights, in this order."""
-PREFIX = re.compile(r"^(module|model|backbone|base_model|image_encoder|vit|dinov2)\.")
+PREFIX = re.compile(
+    r"^(module|model|backbone|base_model|image_encoder|vit|dinov2|dinov2_with_registers)\."
+)
 """Where the weights are part of something larger."""
 ODD = (ValueError, TypeError, RuntimeError)
 """What weights raise that are of an architecture, and of odd shapes."""
@@ -66,6 +68,7 @@ def read_network(path: str | Path, standardise: bool = True) -> PretrainedNetwor
             continue
         mistakes = network.mistakes(known)
         if not mistakes:
+            _refuse_too_large(path, network)
             return _with_weights(path, network.settings, known)
         there = sum(network.name_in_file(one) in known for one in network.weights_in_file())
         wrong.append((there, f"as {name} {mistakes[0]}"))
@@ -75,17 +78,20 @@ def read_network(path: str | Path, standardise: bool = True) -> PretrainedNetwor
     )
 
 
-def _with_weights(
-    path: Path, settings: Mapping[str, Any], weights: Mapping[str, Tensor]
-) -> PretrainedNetwork:
-    network = network_of(settings)
-    network.take(weights)
+def _refuse_too_large(path: Path, network: PretrainedNetwork) -> None:
     size = sum(4 * one.numel() for one in network.state_dict().values()) / 1e6
     if size > LARGEST:
         raise InputError(
             f"{path}: {size:.0f} MB of weights, at most {LARGEST} can be saved with a detector; "
             "take a smaller network"
         )
+
+
+def _with_weights(
+    path: Path, settings: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> PretrainedNetwork:
+    network = network_of(settings)
+    network.take(weights)
     if not all(one.isfinite().all() for one in network.state_dict().values()):
         raise InputError(f"{path}: holds weights that are no numbers; copy or save it anew")
     return network.eval()
@@ -106,18 +112,19 @@ def _plain(path: Path, raw: object) -> dict[str, Tensor]:
     Raises:
         InputError: there are none.
     """
-    while isinstance(raw, Mapping):
-        inner = next((raw[name] for name in WRAPPED if isinstance(raw.get(name), Mapping)), None)
-        if inner is None:
-            break
-        raw = inner
+    for _ in WRAPPED:  # a file may hold itself
+        if isinstance(raw, Mapping):
+            raw = next((raw[name] for name in WRAPPED if isinstance(raw.get(name), Mapping)), raw)
     if not isinstance(raw, Mapping):
         raise InputError(f"{path}: holds a {type(raw).__name__}, not weights by name")
     found = {str(name): value for name, value in raw.items() if isinstance(value, Tensor)}
     if not found:
         raise InputError(f"{path}: holds no weights by name")
     while any(map(PREFIX.match, found)):
-        found = {PREFIX.sub("", name): value for name, value in found.items()}
+        shorter = {PREFIX.sub("", name): value for name, value in found.items()}
+        if len(shorter) < len(found):
+            raise InputError(f"{path}: holds the same weights twice, under several prefixes")
+        found = shorter
     return found
 
 

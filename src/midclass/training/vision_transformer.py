@@ -55,6 +55,10 @@ OTHERS = (
 """Names of Hugging Face, timm and EVA-02, in this order, and ours, which are those of DINOv2."""
 
 
+PARTS = ("blocks.", "norm_pre.", "patch_embed.")
+"""Of what none may be there that is not known: it would be another network."""
+
+
 class VisionTransformer(PretrainedNetwork):
     """Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021.
 
@@ -73,8 +77,9 @@ class VisionTransformer(PretrainedNetwork):
 
     def __init__(self, standardise: bool = True, **sizes: int) -> None:
         unknown = sizes.keys() ^ {*LARGEST, "layer_scale", "placed", "gated", "gate_norm"}
-        too_large = [name for name in LARGEST if not 0 <= sizes.get(name, 0) <= LARGEST[name]]
-        if unknown or too_large:
+        least = {name: int(name != "registers") for name in LARGEST}
+        wrong = [name for name in LARGEST if not least[name] <= sizes.get(name, 0) <= LARGEST[name]]
+        if unknown or wrong:
             raise ValueError(f"no sizes of a transformer: {sizes}")
         self.cell, self.channels = sizes["patch"], (sizes["embedding"],) * 4
         super().__init__(standardise, **sizes)
@@ -89,6 +94,8 @@ class VisionTransformer(PretrainedNetwork):
         """Under the names of DINOv2; query, key and value are one, and a key without bias has 0."""
         found = dict[str, Tensor]()
         for name, value in weights.items():
+            if re.search(r"(^|\.)rope\.freqs_(cos|sin)$", name):  # is computed here
+                continue
             for pattern, ours in OTHERS:
                 name = re.sub(pattern, ours, name)
             found[name] = value
@@ -108,7 +115,9 @@ class VisionTransformer(PretrainedNetwork):
         if lost:
             raise LookupError(f"{lost[0]} is not there")
         patches, places, _, hidden = (weights[name] for name in needed)
-        depths = [int(one[1]) for one in map(re.compile(r"blocks\.(\d+)\.").match, weights) if one]
+        depths = [
+            int(one[1]) for one in map(re.compile(r"blocks\.([0-9]{1,4})\.").match, weights) if one
+        ]
         if patches.ndim != 4 or places.ndim != 3 or hidden.ndim != 2 or max(depths) > 1000:
             raise ValueError("patch_embed, pos_embed or blocks have shapes of no transformer")
         if patches.shape[0] % OF_A_HEAD:
@@ -135,7 +144,7 @@ class VisionTransformer(PretrainedNetwork):
         """Also what the blocks of a file have and these have not: it is another network."""
         found = super().mistakes(weights)
         ours = self.weights_in_file()
-        more = [name for name in weights if name.startswith(("blocks.", "norm_pre."))]
+        more = [name for name in weights if name.startswith(PARTS)]
         return found + [f"there is {name}, which is not known" for name in more if name not in ours]
 
     def maps(self, x: Tensor) -> list[Tensor]:

@@ -90,8 +90,9 @@ def _refuse_hopeless(
 ) -> None:
     """Refuse before an image is read what no image can change."""
     from midclass.evaluation import conformal, empirical_null
+    from midclass.evaluation.metrics import checked_fpr
 
-    rate = about.max_fpr if max_fpr is None else max_fpr
+    rate = about.max_fpr if max_fpr is None else checked_fpr(max_fpr)
     if unlabelled:
         refuse_unmovable(folder, in_folds=about.folds is not None, moved=about.moved)
         empirical_null.refuse_too_few(len(cases.patients))
