@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from midclass.errors import InputError
+from midclass.files import refuse_no_file
 from midclass.training.architectures import DenseNet121, EfficientNetLite0, ResNet18, ResNet50
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.training.vision_transformer import VisionTransformer
@@ -51,6 +52,7 @@ def read_network(path: str | Path, standardise: bool = True) -> PretrainedNetwor
         InputError: the file cannot be read, is of no architecture that is known, or too large.
     """
     path = Path(path)
+    refuse_no_file(path, "file of weights")
     try:
         raw = _read(path)
     except Exception as error:  # torch and safetensors raise many kinds for a broken file

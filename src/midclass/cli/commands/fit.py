@@ -21,6 +21,7 @@ from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
 from midclass.detectors.catalogue import check_name, detector_class
+from midclass.files import refuse_no_file
 from midclass.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def _fit(
     duplicates: str,
 ) -> Detector:
     given_class_of(source.cohort("train"), "to learn from")
+    if (weights := recipe.weights()) is not None:
+        refuse_no_file(weights, "file of weights")
     from midclass.detectors.workplace import Workplace
 
     recipe.check()
