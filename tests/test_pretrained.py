@@ -388,7 +388,7 @@ def test_another_network_s_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_weights_are_found_inside_what_a_training_saved(tmp_path: Path) -> None:
     weights = resnet18()
     inside = {f"module.backbone.{name}": value for name, value in weights.items()}
-    torch.save({"epoch": 3, "state_dict": inside}, tmp_path / "a.pth")
+    torch.save({"epoch": 3, "model": {"state_dict": inside}}, tmp_path / "a.pth")
     numbered = {"conv1": "0", "bn1": "1"} | {f"layer{n}": str(n + 3) for n in (1, 2, 3, 4)}
     names = {name: name.split(".", 1) for name in weights if not name.startswith("fc")}
     torch.save(

@@ -74,8 +74,6 @@ def refuse_no_path(path: Path) -> None:
 
 def _meant(path: Path, fits: Callable[[os.DirEntry[str]], bool]) -> str:
     """What a path that is not there may have meant, in brackets, or ""; ``fits`` says of what."""
-    if os.path.lexists(path):
-        return ""
     if not path.parent.is_dir():
         return f" (nor a folder {path.parent})"
     with suppress(OSError), os.scandir(path.parent) as entries:  # it may not be readable
