@@ -13,7 +13,7 @@ from midclass import ScoreTable
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.report import auroc_of
 from midclass.study.file import Study
-from midclass.study.markdown import figure, page_command, pages_with, table
+from midclass.study.markdown import bold, figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
@@ -34,13 +34,11 @@ def study_figures(folder: Path) -> str:
             found[entry.kind][entry.positives] = auroc_of(table_of_cell)
         best = {n: max(areas.get(n, 0) for areas in found.values()) for n in numbers}
         for kind, areas in found.items():
-            cells = [_bold(areas[n], areas[n] == best[n]) if n in areas else "" for n in numbers]
+            cells = [
+                bold(figure(areas[n]), areas[n] == best[n]) if n in areas else "" for n in numbers
+            ]
             rows.append([study.task_title(task), study.kind_title(kind), *cells])
     return table(["", "known cases", *map(str, numbers)], rows)
-
-
-def _bold(area: float, best: bool) -> str:
-    return f"**{figure(area)}**" if best else figure(area)
 
 
 def rule_figures() -> str:

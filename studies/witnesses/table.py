@@ -67,6 +67,12 @@ class Numbers:
             units = replace(units, spread=tuple(spread.tolist()))
         return units(self.raw[self.part == part][:, columns])
 
+    def area(self, rule: Rule, tail: float | None = None) -> float:
+        """AUROC of both witnesses by a rule; for the tail see ``of``."""
+        return auroc(
+            self.truth, rule(self.of("test", KNOWLEDGE, tail), self.of("test", NOVELTY, tail))
+        )
+
     @property
     def truth(self) -> NDArray[np.int64]:
         """Labels of the test cases."""
@@ -94,37 +100,14 @@ def page() -> str:
         task: [Numbers(file) for file in files if file.parent.name == task] for task in tasks
     }
     names = numbers[tasks[0]][0].names
-    rules: dict[str, list[float]] = {
-        name: [
-            float(
-                np.mean(
-                    [
-                        auroc(n.truth, rule(n.of("test", KNOWLEDGE), n.of("test", NOVELTY)))
-                        for n in numbers[task]
-                    ]
-                )
-            )
-            for task in tasks
-        ]
-        for name, rule in RULES.items()
+    tails = [(name, rule, None) for name, rule in RULES.items()] + [
+        (f"log(exp + exp), units of the {100 * tail:g} % quantile", np.logaddexp, tail)
+        for tail in TAILS
+    ]
+    rules = {
+        name: [float(np.mean([n.area(rule, tail) for n in numbers[task]])) for task in tasks]
+        for name, rule, tail in tails
     }
-    for tail in TAILS:
-        rules[f"log(exp + exp), units of the {100 * tail:g} % quantile"] = [
-            float(
-                np.mean(
-                    [
-                        auroc(
-                            n.truth,
-                            np.logaddexp(
-                                n.of("test", KNOWLEDGE, tail), n.of("test", NOVELTY, tail)
-                            ),
-                        )
-                        for n in numbers[task]
-                    ]
-                )
-            )
-            for task in tasks
-        ]
     single = {
         name: [
             float(np.mean([auroc(n.truth, n.of("test", (name,))) for n in numbers[task]]))

@@ -21,6 +21,11 @@ def refuse_no_detector(folder: Path, name: str = ABOUT) -> None:
         )
 
 
+def moving(moved: bool) -> str:
+    """How unlabelled cases move a threshold, in words; of one that was moved, that of before."""
+    return "--unlabelled" + (" of the detector of before, with these cases, too" if moved else "")
+
+
 def refuse_unmovable(folder: Path, *, in_folds: bool, moved: bool) -> None:
     """Raise InputError where unlabelled cases cannot move the threshold of a detector."""
     if in_folds:

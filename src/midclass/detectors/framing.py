@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from midclass.detectors.folder import moving
 from midclass.images.traits import TRAITS
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ def _side(trait: float, limits: Limits | None) -> tuple[bool, bool]:
 
 def warning(otherwise: list[str], detector: Detector) -> str:
     """What a user should know and do."""
-    before = " of the detector of before, with these cases, too" if detector.moved else ""
     in_folds = detector.folds_ is not None
-    unlabelled = "" if in_folds else f"; or without labels, --unlabelled{before}"
+    unlabelled = "" if in_folds else f"; or without labels, {moving(detector.moved)}"
     return (
         "note: these images show the anatomy otherwise than those that were learned from: "
         f"{'; '.join(otherwise)}; whether at most {detector.max_fpr_:.1%} false alarms hold for "

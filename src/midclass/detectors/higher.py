@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from midclass.detectors.folder import moving
 from midclass.evaluation.empirical_null import FEWEST, MOSTLY, Null, shift_interval
 
 if TYPE_CHECKING:
@@ -40,13 +41,12 @@ class Higher:
         """What a user should know and do; ``rate`` is ``Detector.promise``."""
         moved = "moved" in rate
         word = "are aimed at" if moved else "were promised"
-        before = " of the detector of before, with these cases, too" if moved else ""
         return (
             "note: as far as scores tell, normal cases score higher here than those that set the "
             f"threshold, and {self.flagged:.0%} of them are flagged (by chance {self.low:.0%} to "
             f"{self.high:.0%}), where at most {rate['max_fpr']:.1%} {word}; or most of these cases "
             "are ill. Set the threshold with normals of this kind, midclass calibrate; or where "
-            f"most are normal and nobody knows which, --unlabelled{before}"
+            f"most are normal and nobody knows which, {moving(moved)}"
         )
 
 

@@ -57,6 +57,15 @@ def figure(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
+def bold(text: str, wanted: bool) -> str:
+    """The text, in bold where it is wanted.
+
+    >>> bold("a", True), bold("a", False)
+    ('**a**', 'a')
+    """
+    return f"**{text}**" if wanted else text
+
+
 def signed(value: float) -> str:
     """A difference of two figures.
 

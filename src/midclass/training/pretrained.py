@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class PretrainedNetwork(nn.Module):
     """
 
     layout = torch.channels_last
+    mark: ClassVar[str]
+    """A weight by which a file of this architecture is known, before any network is made."""
     channels: tuple[int, ...]
     """Of the maps of each stage."""
     colours: int = 3
@@ -50,7 +52,14 @@ class PretrainedNetwork(nn.Module):
             "standardise": standardise,
             **sizes,
         }
-        self.backbone = folded(self.build(**sizes))
+        published = self.build(**sizes)
+        self.needed = {
+            name: tuple(value.shape)
+            for name, value in published.state_dict().items()
+            if not name.endswith(".num_batches_tracked")  # older files have none; nothing reads it
+        }
+        """Shapes of the weights that a file must have, by the names here."""
+        self.backbone = folded(published)
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     @staticmethod
@@ -69,12 +78,14 @@ class PretrainedNetwork(nn.Module):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, int]:
-        """Of an architecture that comes in several sizes: that of these weights.
+        """The size of these weights, of an architecture that comes in several.
 
         Raises:
             LookupError: they are of another architecture; says why.
             ValueError: they are of this one, and of no size or kind that is known.
         """
+        if cls.mark not in weights:
+            raise LookupError(f"{cls.mark} is not there")
         return {}
 
     @staticmethod
@@ -107,13 +118,12 @@ class PretrainedNetwork(nn.Module):
             weights: as ``known`` gives them.
         """
         found = list[str]()
-        for name, value in self.weights_in_file().items():
+        for name, shape in self.needed.items():
             one = weights.get(self.name_in_file(name))
-            if one is None or one.shape != value.shape:
+            if one is None or one.shape != shape:
                 has = "nothing" if one is None else tuple(one.shape)
                 found.append(
-                    f"{self.name_in_file(name)} should have the shape {tuple(value.shape)}, there "
-                    f"is {has}"
+                    f"{self.name_in_file(name)} should have the shape {shape}, there is {has}"
                 )
             elif one.layout != torch.strided or one.is_meta or not one.is_floating_point():
                 found.append(
@@ -125,9 +135,7 @@ class PretrainedNetwork(nn.Module):
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Take the backbone's weights, of which none is a mistake."""
         published = self.build(**self._sizes)
-        published.load_state_dict(
-            {name: weights[self.name_in_file(name)] for name in self.weights_in_file()}
-        )
+        published.load_state_dict({name: weights[self.name_in_file(name)] for name in self.needed})
         self.backbone = folded(published)
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
@@ -135,13 +143,6 @@ class PretrainedNetwork(nn.Module):
     def _sizes(self) -> dict[str, int]:
         fixed = ("architecture", "standardise")
         return {name: value for name, value in self.settings.items() if name not in fixed}
-
-    def weights_in_file(self) -> dict[str, Tensor]:
-        """The weights that a file must have, by our names and without memory."""
-        with torch.device("meta"):
-            every = self.build(**self._sizes).state_dict()
-        # Older files count no batches; nothing reads it.
-        return {name: x for name, x in every.items() if not name.endswith(".num_batches_tracked")}
 
 
 def folded(network: nn.Module) -> nn.Module:

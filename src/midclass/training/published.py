@@ -72,7 +72,7 @@ def read_network(path: str | Path, standardise: bool = True) -> PretrainedNetwor
         if not mistakes:
             _refuse_too_large(path, network)
             return _with_weights(path, network.settings, known)
-        there = sum(network.name_in_file(one) in known for one in network.weights_in_file())
+        there = sum(network.name_in_file(one) in known for one in network.needed)
         wrong.append((there, f"as {name} {mistakes[0]}"))
     nearest = max(wrong, key=lambda one: one[0])[1]
     raise InputError(

@@ -72,6 +72,7 @@ class VisionTransformer(PretrainedNetwork):
     normalised as the last, all at one cell a patch.
     """
 
+    mark = "patch_embed.proj.weight"
     least_cells = 14
     """As in learning from 224 pixels: fewer say too little of where."""
 
@@ -108,9 +109,10 @@ class VisionTransformer(PretrainedNetwork):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """From the shapes of the weights."""
+        super().sizes_of(weights)
         gated = "blocks.0.mlp.fc1_g.weight" in weights
         hidden_layer = f"blocks.0.mlp.fc1{'_g' if gated else ''}.weight"
-        needed = ("patch_embed.proj.weight", "pos_embed", "cls_token", hidden_layer)
+        needed = (cls.mark, "pos_embed", "cls_token", hidden_layer)
         lost = [name for name in needed if name not in weights]
         if lost:
             raise LookupError(f"{lost[0]} is not there")
@@ -118,7 +120,7 @@ class VisionTransformer(PretrainedNetwork):
         depths = [
             int(one[1]) for one in map(re.compile(r"blocks\.([0-9]{1,4})\.").match, weights) if one
         ]
-        if patches.ndim != 4 or places.ndim != 3 or hidden.ndim != 2 or max(depths) > 1000:
+        if patches.ndim != 4 or places.ndim != 3 or hidden.ndim != 2:
             raise ValueError("patch_embed, pos_embed or blocks have shapes of no transformer")
         if patches.shape[0] % OF_A_HEAD:
             raise ValueError(f"has {patches.shape[0]} channels, no multiple of {OF_A_HEAD}")
@@ -143,9 +145,8 @@ class VisionTransformer(PretrainedNetwork):
     def mistakes(self, weights: Mapping[str, Tensor]) -> list[str]:
         """Also what the blocks of a file have and these have not: it is another network."""
         found = super().mistakes(weights)
-        ours = self.weights_in_file()
-        more = [name for name in weights if name.startswith(PARTS)]
-        return found + [f"there is {name}, which is not known" for name in more if name not in ours]
+        more = [one for one in weights if one.startswith(PARTS) and one not in self.needed]
+        return found + [f"there is {one}, which is not known" for one in more]
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """After each quarter of the blocks."""
