@@ -25,6 +25,7 @@ from midclass.detectors.baselines.simplenet import SimpleNet
 from midclass.detectors.export import exported
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.training.published import network_of, read_network
+from midclass.training.transformer import rotations
 
 WIDTH, HIDDEN, PATCH, GRID, DEPTH = 128, 192, 8, 6, 4
 
@@ -215,6 +216,26 @@ def test_the_network_is_that_of_the_paper_with_the_file_s_weights(
     shorter = {n: x for n, x in weights.items() if not n.startswith(("blocks.2", "blocks.3"))}
     half = maps_of(shorter, x, tmp_path)  # a stage ends after each quarter of the blocks
     torch.testing.assert_close(half[-1], maps[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_stage_ends_after_each_quarter_of_the_blocks(tmp_path: Path) -> None:
+    weights, x = made(), torch.randn(1, 1, 48, 48)
+    eight = dict(weights)
+    for name, value in weights.items():
+        if name.startswith("blocks."):
+            number, rest = name.split(".", 2)[1:]
+            eight[f"blocks.{int(number) + DEPTH}.{rest}"] = value.clone()
+    quarters, first = maps_of(eight, x, tmp_path), maps_of(weights, x, tmp_path)
+    torch.testing.assert_close(quarters[0], first[1])  # two blocks
+    torch.testing.assert_close(quarters[1], first[3])  # four
+    assert not torch.allclose(quarters[2], quarters[3])
+
+
+def test_places_of_a_larger_image_lie_in_the_grid_that_was_learned_on() -> None:
+    learned, larger = rotations((6, 6), 6, torch.ones(1)), rotations((12, 18), 6, torch.ones(1))
+    for one, other in zip(learned, larger, strict=True):
+        every = other.view(12, 18, -1)[::2, ::3]
+        torch.testing.assert_close(every.reshape(36, -1), one, rtol=1e-4, atol=1e-5)
 
 
 def test_gated_networks_turn_by_place(tmp_path: Path) -> None:
