@@ -84,6 +84,7 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
     side = f"{recipe.geometry.roi_mm} mm"
     views = {
         "whole": "the whole image",
+        "slices": "the whole slice, scored together with its neighbours in its series,",
         "roi": f"a square of {side}",
         "tiles": f"squares of {side} all over the anatomy, each",
     }

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from midclass.detectors.context import Context
 from midclass.detectors.estimator import Estimator, Images
 from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
@@ -34,6 +35,7 @@ from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
+from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
@@ -58,9 +60,9 @@ class Detector(Estimator):
 
     makes_heat_maps: ClassVar[bool] = True
     learns_knowledge: ClassVar[bool] = False
-    takes_positives: ClassVar[bool] = False
     folds_: Folds | None = None
     plausible_: Plausible = Plausible()
+    context_: Context = Context()
     threads_: int | None = None
     parent_: dict[str, Any] | None = None
     origin_: Origin = Origin()
@@ -151,9 +153,11 @@ class Detector(Estimator):
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
             conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
-            self.folds_ = None
+            self.folds_, self.context_ = None, Context()
             taught(self, lesson)
-            self.calibrate(prepared["calibrate"])
+            alone, cases = self.calibrate(prepared["calibrate"]), prepared["calibrate"].cases
+            self.context_ = Context.of(alone, cases, self.recipe.geometry)
+            self._calibrate_patients(self.context_(alone, cases), cases)
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
@@ -170,9 +174,12 @@ class Detector(Estimator):
         scores = self.scores_of(hottest.noting(looks), given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
-        self.patient_calibration_ = patient_scores(scores, [c.patient_id for c in given.cases])
+        self._calibrate_patients(scores, given.cases)
         self._begin_heat(hottest.found)
         return scores
+
+    def _calibrate_patients(self, scores: FloatArray, cases: Cohort) -> None:
+        self.patient_calibration_ = patient_scores(scores, [case.patient_id for case in cases])
 
     def _begin_heat(self, hottest: FloatArray) -> None:
         if len(hottest):
@@ -193,7 +200,8 @@ class Detector(Estimator):
     def score_samples(self, images: Images) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed.
 
-        With as many threads it is the same to the last bit, alone or among any others.
+        With as many threads it is the same to the last bit, alone or among any others; of view
+        ``slices`` the neighbours in its series count too, see ``Context``.
 
         Raises:
             NotFittedError: there is no threshold yet.
@@ -209,7 +217,8 @@ class Detector(Estimator):
         For ``strict`` see ``case_scores``.
         """
         scores = case_scores(looks, prepared, strict=strict)
-        return scores if self.folds_ is None else self.folds_.scores(scores)
+        in_context = self.context_ if self.folds_ is None else self.folds_.scores
+        return in_context(scores, prepared.cases)
 
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.
@@ -282,15 +291,6 @@ class Detector(Estimator):
                 "geometry.least_anatomy_mm2"
             )
         return LearningImages(prepared, rows, self.recipe.nuisance_operator(), self.device)
-
-    @classmethod
-    def check_number_of_positives(cls, count: int, name: str = "") -> None:
-        """Raise InputError, before any work, where it needs some and has none, or takes none."""
-        name = name or cls.__name__
-        if cls.needs_positives and not count:
-            raise InputError(f"{name} needs some cases of the target class; give it positives")
-        if count and not cls.takes_positives:
-            raise InputError(f"{name} learns from the given class only; leave out positives")
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write ``detector.json``, ``weights.safetensors`` and a model card; no code, no pickle."""

@@ -42,6 +42,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """
 
     classes_: ClassVar[NDArray[np.int64]] = np.array([0, 1])
+    takes_positives: ClassVar[bool] = False
     needs_positives: ClassVar[bool] = False
     threshold_: float
 
@@ -150,6 +151,15 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if not len(given):
             raise InputError("y has no 0: there is no case of the given class to learn from")
         return self._of_array(pixels, given, 0, patients), self._known(positives)
+
+    @classmethod
+    def check_number_of_positives(cls, count: int, name: str = "") -> None:
+        """Raise InputError, before any work, where it needs some and has none, or takes none."""
+        name = name or cls.__name__
+        if cls.needs_positives and not count:
+            raise InputError(f"{name} needs some cases of the target class; give it positives")
+        if count and not cls.takes_positives:
+            raise InputError(f"{name} learns from the given class only; leave out positives")
 
     def _known(self, positives: Images | None) -> Prepared | None:
         if positives is None or isinstance(positives, Prepared):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midclass.detectors.context import Context, in_json
 from midclass.detectors.eye import taught
 from midclass.detectors.look import Hottest
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
@@ -24,7 +25,7 @@ from midclass.evaluation.cross_conformal import (
     steps,
 )
 from midclass.evaluation.ranking import FloatArray
-from midclass.images.cohort import Cohort
+from midclass.images.cohort import Case, Cohort
 from midclass.images.prepare import Prepared
 from midclass.training.lesson import Lesson
 from midclass.types import ImageBatch, Progress
@@ -89,6 +90,7 @@ class Folds:
             noted = Hottest(aside)
             looks = member.looks(aside, heat_maps=member.makes_heat_maps)
             scores = member.scores_of(noted.noting(looks), aside)
+            member.context_ = Context.of(scores, fold, detector.recipe.geometry)
             members.append(member)
             calibrations.append(np.sort(scores[~np.isnan(scores)]))
             hottest.append(noted.found)
@@ -113,13 +115,19 @@ class Folds:
         scores = torch.stack([scores.double().cpu() for scores, _ in found], 1)
         return scores, torch.stack(maps).mean(0) if maps else None
 
-    def scores(self, by_member: FloatArray) -> FloatArray:
-        """One score of each case ``(n,)`` from those of each member ``(n, K)``; NaN stays NaN."""
+    def scores(self, by_member: FloatArray, cases: Sequence[Case] = ()) -> FloatArray:
+        """One score of each case ``(n,)`` from those of each member ``(n, K)``; NaN stays NaN.
+
+        Slices are seen in their context; where it is not said which cases they are, each alone.
+        """
         found = np.full(len(by_member), np.nan)
         several = by_member.reshape(len(found), -1)  # without any look a single column of NaN
         seen = ~np.isnan(several).any(1)
         if seen.any():
-            found[seen] = cross_conformal_scores(self.calibrations, by_member[seen])
+            if cases:
+                pairs = zip(self.members, several.T, strict=True)
+                several = np.stack([member.context_(said, cases) for member, said in pairs], 1)
+            found[seen] = cross_conformal_scores(self.calibrations, several[seen])
         return found
 
     def state(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -134,7 +142,8 @@ class Folds:
         ):
             own, facts = member.state()
             shared = sorted(n for n, v in own.items() if _same(tensors.get(f"fold0.{n}"), v))
-            about.append({"calibration": calibration.tolist(), "shared": shared, "state": facts})
+            fold = {"calibration": calibration.tolist(), "shared": shared, "state": facts}
+            about.append(fold | in_json(member.context_))
             tensors |= {f"fold{k}.{n}": value for n, value in own.items() if n not in shared}
         return tensors, about
 
@@ -149,6 +158,7 @@ class Folds:
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             own |= {n: tensors[f"fold0.{n}"] for n in fold["shared"]}
             member.restore(own, fold["state"])
+            member.context_ = Context.from_json(fold.get("context"))
             members.append(member)
         return cls(tuple(members), tuple(np.array(fold["calibration"], float) for fold in about))
 

@@ -13,7 +13,7 @@ from midclass.images.case import Case
 from midclass.images.prepared import Prepared
 from midclass.recipe.parts import Geometry
 
-APART = {"tiles": 0.5, "whole": 1 / 16}
+APART = {"tiles": 0.5, "whole": 1 / 16, "slices": 1 / 16}
 """View -> how far marks lie apart, in units of the longer side of ``geometry.size``."""
 
 

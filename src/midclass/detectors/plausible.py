@@ -74,7 +74,7 @@ class Plausible:
                 rows = np.flatnonzero((option.link == link) & (option.anatomy_mm2 > least_mm2))
                 if len(rows) >= FEWEST:
                     limits[link] = _limits(option, rows, rules, nuisance)
-                    if recipe.geometry.view == "whole":
+                    if recipe.geometry.shows_all:
                         likeness |= Likeness.of(option.at(rows), link, nuisance)
         return cls(limits, likeness)
 

@@ -8,23 +8,21 @@ of both tell an accident; who means harm can write them anew. Earlier versions w
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import ValidationError
 
 from midclass.detectors.bounded import bounded_fields
 from midclass.detectors.card import CARD, model_card
+from midclass.detectors.context import in_json
+from midclass.detectors.facts import About
 from midclass.detectors.folder import ABOUT, WEIGHTS, refuse_no_detector
 from midclass.detectors.provenance import identity
 from midclass.errors import InputError
-from midclass.evaluation.conformal import conformal_threshold
-from midclass.evaluation.cross_conformal import steps
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
@@ -37,93 +35,6 @@ if TYPE_CHECKING:
 CHECKSUMS = "sha256"
 LARGEST = {ABOUT: 2**27, WEIGHTS: 2**30}
 """Bytes."""
-
-
-Count = Annotated[int, Field(ge=0)]
-Calibration = Annotated[list[FiniteFloat], Field(max_length=10_000_000)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class Fold(_Strict):
-    """What was learned in one fold; see ``Folds.state``."""
-
-    calibration: Calibration
-    shared: list[str]
-    state: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Fold:
-        _refuse_unsorted(self.calibration)
-        return self
-
-
-class Parent(_Strict):
-    """Of which detector the threshold was set anew, or moved by ``unknown`` cases; see ``site``."""
-
-    name: str = Field(max_length=300)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    max_fpr: float = Field(gt=0, lt=1)
-    threshold: FiniteFloat
-    unknown: Count | None = None
-    shift: FiniteFloat | None = None
-
-
-class Heat(_Strict):
-    """Where the colour of heat maps begins; see ``HeatScale``."""
-
-    begins: float = Field(default=0.5, ge=0, le=1)
-    rate: float = Field(default=0.05, gt=0, lt=1)
-
-
-class About(_Strict):
-    """What ``detector.json`` says; see ``Detector.save``. Further keys are remarks."""
-
-    midclass: str = "an unknown version"
-    detector: str = Field(max_length=300)
-    recipe: dict[str, Any]
-    max_fpr: float = Field(gt=0, lt=1)
-    threshold: FiniteFloat
-    calibration: Calibration = Field(min_length=1)
-    cases: dict[str, Count]
-    patients: dict[str, Count]
-    not_assessed: dict[str, Count] = {}  # earlier versions did not count
-    threads: Count | None = None
-    parent: Parent | None = None
-    heat: Heat = Heat()
-    patient_calibration: Calibration = []
-    id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
-    seed: Count | None = None
-    fitted: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
-    versions: dict[str, str] = {}
-    spacing_mm: Annotated[list[float], Field(min_length=2, max_length=2)] | float | None = None
-    plausible: dict[str, dict[str, list[FiniteFloat | None]]] | None = None
-    state: dict[str, Any] | None = None
-    folds: Annotated[list[Fold], Field(min_length=2, max_length=10_000)] | None = None
-
-    @property
-    def moved(self) -> bool:
-        """See ``Detector.moved``."""
-        return self.parent is not None and self.parent.shift is not None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> About:
-        if (self.state is None) == (self.folds is None):
-            raise ValueError("expected either state or folds")
-        _refuse_unsorted(self.calibration)
-        _refuse_unsorted(self.patient_calibration)
-        threshold = conformal_threshold(self.calibration, self.max_fpr)
-        if not math.isclose(threshold, self.threshold, rel_tol=1e-9, abs_tol=1e-12):
-            raise ValueError(
-                f"threshold is {self.threshold:g}, the calibration scores say {threshold:g}"
-            )
-        if self.folds is not None and self.parent is None:
-            expected = steps(sum(len(fold.calibration) for fold in self.folds)).tolist()
-            if self.calibration != expected:
-                raise ValueError("calibration is not that of the folds")
-        return self
 
 
 def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -143,6 +54,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "threads": detector.threads_,
         "heat": asdict(detector.heat_),
         "patient_calibration": detector.patient_calibration_.tolist(),
+        **in_json(detector.context_),
         **asdict(detector.origin_),
         **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),
         **({} if detector.parent_ is None else {"parent": detector.parent_}),
@@ -263,11 +175,6 @@ def _first(error: ValidationError) -> str:
     where = ".".join(map(str, mistake["loc"]))
     message = mistake["msg"].removeprefix("Value error, ")
     return f"{ABOUT}: {where}: {message}" if where else f"{ABOUT}: {message}"
-
-
-def _refuse_unsorted(calibration: list[float]) -> None:
-    if any(one > other for one, other in pairwise(calibration)):
-        raise ValueError("calibration scores are not in order")
 
 
 def _tensors(folder: Path, raw: bytes) -> dict[str, Tensor]:

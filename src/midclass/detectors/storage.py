@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from midclass.detectors.base import Detector
+from midclass.detectors.context import Context
+from midclass.detectors.facts import About
 from midclass.detectors.folder import ABOUT
 from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.provenance import Origin
-from midclass.detectors.saved import About, damaged, read_saved
+from midclass.detectors.saved import damaged, read_saved
 from midclass.errors import InputError
 from midclass.evaluation.heat import HeatScale
 from midclass.recipe.file import with_files
@@ -63,6 +65,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.seed = 0 if about.seed is None else about.seed
         spacing = about.spacing_mm
         detector.spacing_mm = (spacing[0], spacing[1]) if isinstance(spacing, list) else spacing
+        detector.context_ = Context.from_json(about.model_dump()["context"])
         detector.heat_ = HeatScale(about.heat.begins, about.heat.rate)
         if about.parent is not None:
             detector.parent_ = about.parent.model_dump(exclude_none=True)

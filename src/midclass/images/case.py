@@ -53,6 +53,11 @@ class Case:
     row: int = 0
     radius: float | None = None
 
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """The same for the slices of one patient and series; a case without a place has its own."""
+        return (self.case_id,) if self.slice is None else (self.patient_id, self.series_id)
+
 
 def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
     """Cases in another part than the first case of their patient that is in any, each after it."""

@@ -170,10 +170,33 @@ class Cohort(Sequence[Case]):
         order = np.random.default_rng(seed).permutation(len(target))
         return target[np.sort(order[:n])]
 
-    def blocks(self, size: int) -> Iterator[Cohort]:
-        """The cases in order, at most so many at a time."""
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+    def blocks(self, size: int, *, whole_series: bool = False) -> Iterator[Cohort]:
+        """The cases in order, at most so many at a time.
+
+        Args:
+            size: cases of a block.
+            whole_series: no block ends within a series; it has more cases where a series has.
+                Series whose cases do not follow each other come together first.
+        """
+        ordered = self.by_series() if whole_series else self
+        start = 0
+        while start < len(ordered):
+            stop = min(start + size, len(ordered))
+            while (
+                whole_series
+                and stop < len(ordered)
+                and ordered.cases[stop].stack == ordered.cases[stop - 1].stack
+            ):
+                stop += 1
+            yield ordered[start:stop]
+            start = stop
+
+    def by_series(self) -> Cohort:
+        """The same cases; those of one series follow each other, from where its first case is."""
+        first: dict[tuple[str, ...], int] = {}
+        for number, case in enumerate(self.cases):
+            first.setdefault(case.stack, number)
+        return replace(self, cases=tuple(sorted(self.cases, key=lambda case: first[case.stack])))
 
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False

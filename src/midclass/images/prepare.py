@@ -84,6 +84,8 @@ def prepare_blocks(
 ) -> Generator[Prepared, None, None]:
     """Prepare a cohort of any length, at most so many cases at a time, and keep going.
 
+    Of view slices no block ends within a series, see ``Cohort.blocks``.
+
     With several jobs, the next block is prepared while this one is used. Close the generator
     where it is not used to its end. A block in which no case can be prepared has no samples, but
     ``failed``. With ``apart`` no image is read in this process: a decoder that would end it fails
@@ -98,7 +100,8 @@ def _blocks(
     cohort: Cohort, workers: Workers, size: int, cache: Path | None, progress: Progress | None
 ) -> Iterator[Prepared]:
     done = 0
-    for block in cohort.blocks(size):
+    in_context = workers.rules.geometry.in_context
+    for block in cohort.blocks(size, whole_series=in_context):
         workers.later = len(cohort) - done - len(block)
         prepared = _prepared(block, workers, cache, _counting(progress, done, len(cohort)))
         done += len(block)

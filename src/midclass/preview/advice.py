@@ -67,7 +67,7 @@ def advice(
         *_redundant(figures["pairs"]),
         *_nuisance(figures["nuisance"]),
         *_easy(classes),
-        *(_narrow(classes) if recipe_view == "whole" else ()),
+        *(_narrow(classes) if recipe_view in ("whole", "slices") else ()),
     ]
 
 

@@ -62,7 +62,7 @@ def phantom_cohort(recipe: Recipe, n: int, seed: int) -> Iterator[Cohort]:
     """
     at_home = phantom_of(recipe)
     kind = at_home or "breast"
-    size = 128 if recipe.geometry.view == "whole" else 512  # a square of it must show something
+    size = 128 if recipe.geometry.shows_all else 512  # a square of it must show something
     with tempfile.TemporaryDirectory(prefix="midclass-") as scratch:
         manifest = phantoms.write(Path(scratch) / kind, kind, seed, n, 0, size=size)
         cohort = Cohort.from_manifest(manifest)

@@ -31,7 +31,7 @@ class Part(BaseModel):
 class Geometry(Part):
     """What one sample is and on which grid it lies; the fields are explained in blank.yaml."""
 
-    view: Literal["whole", "roi", "tiles"] = "whole"
+    view: Literal["whole", "slices", "roi", "tiles"] = "whole"
     size: tuple[int, int]
     channels: Literal[1, 3] = 1
     crop: str | None = None
@@ -99,6 +99,16 @@ class Geometry(Part):
             math.ceil(side / self.roi_mm * self.size[0] - 1e-9) for side in self.canvas_mm
         )
         return high, wide
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether one sample shows all of an image: views whole and slices."""
+        return self.view in ("whole", "slices")
+
+    @property
+    def in_context(self) -> bool:
+        """Whether the neighbours of an image in its series count: view slices."""
+        return self.view == "slices"
 
     def refuse_tiles(self, what: str) -> None:
         """Raise InputError where the view is tiles, with which something cannot be done yet.

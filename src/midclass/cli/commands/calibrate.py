@@ -18,8 +18,9 @@ from midclass.cli.console import cases_in_words, note, say, tell_promise
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
+from midclass.detectors.facts import About
 from midclass.detectors.folder import refuse_unmovable
-from midclass.detectors.saved import About, check_saved
+from midclass.detectors.saved import check_saved
 from midclass.errors import InputError
 from midclass.images.identity import fitted_with_more, refuse_seen
 

@@ -26,7 +26,7 @@ class Images(Protocol):
         ...
 
     def parts(self, detector: Detector, size: int, progress: Progress) -> Parts:
-        """The images, at most so many cases at a time."""
+        """The images, at most so many cases at a time; of view slices, and whole series."""
         ...
 
     def tell(self) -> None:
@@ -51,7 +51,7 @@ class CohortImages:
         return len(self.cohort)
 
     def parts(self, detector: Detector, size: int, progress: Progress) -> Parts:
-        """The cases in order; see ``prepare_blocks``."""
+        """The cases as ``prepare_blocks`` has them."""
         from midclass.images.prepare import prepare_blocks
 
         blocks = prepare_blocks(
@@ -63,7 +63,8 @@ class CohortImages:
             jobs=self.options.jobs,
         )
         try:
-            for cases in self.cohort.blocks(size):
+            in_context = detector.recipe.geometry.in_context
+            for cases in self.cohort.blocks(size, whole_series=in_context):
                 yield cases, next(blocks)
         finally:
             blocks.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 HELD = 128
 """Images that are in memory at once, at most; each takes an open file."""
+MOST_OF_SERIES = 640
+"""Of one series: beyond, its slices are scored in parts, at whose ends a neighbour is missing."""
 HELD_BYTES = 512 * 2**20
 """Bytes after which no further image is taken before these are scored."""
 
@@ -81,14 +83,15 @@ class ServerImages:
         from midclass.images.prepare import prepare_unkept
         from midclass.images.rules import Rules
 
-        rules, left, done = Rules(detector.recipe), iter(self._listed), 0
+        rules, done = Rules(detector.recipe), 0
+        in_context = detector.recipe.geometry.in_context
         while done < len(self._listed):
             with ExitStack() as held:
-                files, missing, taken = self._retrieved(left, held)
+                files, missing, taken = self._retrieved(done, held, whole_series=in_context)
                 done += taken
                 progress(done, len(self._listed), "")
                 cases = Cohort(cases_of_files(files, self._names), self.server.url)
-                for part in cases.blocks(size):
+                for part in cases.blocks(size, whole_series=in_context):
                     yield part, prepare_unkept(part, rules)
                 if missing:
                     none = Cohort(tuple(case for case, _ in missing), self.server.url)
@@ -102,11 +105,18 @@ class ServerImages:
             note(f"passed over: {said}")
 
     def _retrieved(
-        self, left: Iterator[RemoteImage], held: ExitStack
+        self, done: int, held: ExitStack, *, whole_series: bool
     ) -> tuple[list[FoundFile], list[tuple[Case, str]], int]:
-        """The next images, and those that the server does not give; how many were asked for."""
+        """The next images, and those that the server does not give; how many were asked for.
+
+        Slices whose neighbours count are taken until their series ends, or ``MOST_OF_SERIES``.
+        """
         files, missing, taken, size = list[FoundFile](), list[tuple[Case, str]](), 0, 0
-        for image in left:
+        for image in self._listed[done:]:
+            if taken >= HELD or size >= HELD_BYTES:
+                same = image.series == self._listed[done + taken - 1].series
+                if not (whole_series and same and taken < MOST_OF_SERIES):
+                    break
             taken += 1
             try:
                 found = self.server.retrieve(image)
@@ -120,8 +130,6 @@ class ServerImages:
                 elif count := self._images_in(path):
                     files.append(FoundFile(path, image.uid, count))
                 size += len(found.content)
-            if taken == HELD or size >= HELD_BYTES:
-                break
         return files, missing, taken
 
     def _images_in(self, path: Path) -> int:

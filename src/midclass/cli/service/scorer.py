@@ -165,7 +165,8 @@ def _cases_of(number: int, file: Arrived) -> Scored | list[Case]:
         return Scored(None, {file.name: why})
     frames = [None] if count == 1 else range(count)
     return [
-        Case(f"{number}#{frame}", file.path, None, str(number), frame=frame) for frame in frames
+        Case(f"{number}#{frame}", file.path, None, str(number), frame=frame, slice=frame)
+        for frame in frames
     ]
 
 
