@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from makers import discs, manifest_rows, phantom_folder, recipe, write_manifest
@@ -27,10 +28,12 @@ from midclass import (
 from midclass.cli.app import app
 from midclass.cli.commands import score as command
 from midclass.detectors.catalogue import detector_class
-from midclass.detectors.context import Context, with_neighbours
-from midclass.detectors.saved import CHECKSUMS
+from midclass.detectors.cohort_scores import score_table
+from midclass.detectors.context import Context, Scale, neighbours
+from midclass.detectors.saved import CHECKSUMS, id_of
 from midclass.evaluation.conformal import conformal_p_values
-from midclass.images.case import Case
+from midclass.evaluation.patients import patient_scores
+from midclass.images.case import Case, by_series
 
 GEOMETRY = {"view": "slices", "size": [32, 32], "spacing_mm": 1.0}
 RECIPE = recipe(geometry=GEOMETRY)
@@ -48,105 +51,133 @@ def stack(n: int, patient: str = "p") -> list[Case]:
     return [case(float(k), patient) for k in range(n)]
 
 
-def means(scores: list[float], cases: list[Case]) -> list[float]:
-    return with_neighbours(np.array(scores), cases)[0].tolist()
+def beside(scores: list[float], cases: list[Case]) -> list[list[float]]:
+    """Of each case the scores of its neighbours: before and after."""
+    pairs = zip(*neighbours(np.array(scores), cases), strict=True)
+    return [[float(one) for one in pair if not np.isnan(one)] for pair in pairs]
 
 
 class TestNeighbours:
-    def test_both_sides_count_half_as_much_as_the_slice(self) -> None:
-        assert means([0, 0, 8, 0, 0], stack(5)) == [0, 2, 4, 2, 0]
-
-    def test_at_the_ends_there_is_one(self) -> None:
-        assert means([3, 0, 0, 0, 3], stack(5)) == [2, 0.75, 0, 0.75, 2]
+    def test_they_are_the_slices_on_both_sides_and_at_the_ends_one(self) -> None:
+        assert beside([1, 2, 3, 4], stack(4)) == [[2], [1, 3], [2, 4], [3]]
 
     def test_the_order_of_rows_means_nothing(self) -> None:
         cases, scores = stack(6), np.array([1.0, 5, 2, 8, 3, 9])
         order = np.random.default_rng(0).permutation(6)
-        found, _ = with_neighbours(scores[order], [cases[i] for i in order])
-        np.testing.assert_array_equal(found, with_neighbours(scores, cases)[0][order])
+        found = neighbours(scores[order], [cases[i] for i in order])
+        np.testing.assert_array_equal(found, np.array(neighbours(scores, cases))[:, order])
 
     @pytest.mark.parametrize("other", [case(1, "q"), case(1, "p", "s")], ids=["patient", "series"])
     def test_another_patients_and_another_series_slices_are_none(self, other: Case) -> None:
-        assert means([4, 0], [case(0), other]) == [4, 0]
+        assert beside([4, 0], [case(0), other]) == [[], []]
 
-    def test_a_gap_is_no_neighbourhood(self) -> None:
-        places = [1.0, 2.0, 4.0, 5.0]
-        assert means([0, 0, 6, 6], [case(place) for place in places]) == [0, 0, 6, 6]
-
-    def test_positions_in_mm_that_vary_a_little_are_neighbours(self) -> None:
-        places = [0.0, 4.9, 10.0, 15.1]
-        assert means([4, 4, 0, 0], [case(place) for place in places])[1:3] == [3, 1]
-
-    def test_slices_at_one_place_are_none(self) -> None:
-        twice = [case(1.0, name="a"), case(1.0, name="b")]
-        assert means([4, 0], twice) == [4, 0]
+    @pytest.mark.parametrize(
+        ("places", "numbers"),
+        [
+            ([1, 2, 4, 5], [1, 1, 1, 1]),  # one is missing
+            ([1, 2, 3, 6], [1, 2, 1, 0]),
+            ([1, 2, 3, 6, 9, 10, 11], [1, 2, 1, 0, 1, 2, 1]),  # two are, twice
+            ([0, 4.9, 10, 15.1], [1, 2, 2, 1]),  # positions in mm
+            ([0, 2, 4, 6, 8, 10, 15, 20, 25], [1, 2, 2, 2, 2, 1, 1, 2, 1]),  # thicker above
+            ([1, 1, 2, 2], [0, 0, 0, 0]),  # two piles
+            ([3, 9], [1, 1]),
+        ],
+    )
+    def test_gaps_part_them_and_two_slices_at_one_place_leave_none(
+        self, places: list[float], numbers: list[int]
+    ) -> None:
+        cases = [case(place, name=str(row)) for row, place in enumerate(places)]
+        assert [len(one) for one in beside([0.0] * len(cases), cases)] == numbers
 
     def test_what_cannot_be_assessed_counts_nowhere_and_parts_others(self) -> None:
-        found = with_neighbours(np.array([6.0, np.nan, 0, 3]), stack(4))
-        np.testing.assert_array_equal(found[0], [6, np.nan, 1, 2])
-        assert found[1].tolist() == [False, False, True, True]
+        assert beside([6, np.nan, 0, 3], stack(4)) == [[], [], [3], [0]]
 
-    def test_cases_without_a_place_stay_as_they_are(self) -> None:
-        assert means([1, 5, 9], [case(None, name=name) for name in "abc"]) == [1, 5, 9]
+    def test_cases_without_a_place_have_none(self) -> None:
+        assert beside([1, 5], [case(None, name=name) for name in "ab"]) == [[], []]
 
 
-SCORES = arrays(float, st.integers(4, 40), elements=st.floats(-50, 50))
+def learned(patients: int = 20, each: int = 6, correlation: float = 0.0, seed: int = 0) -> Any:
+    """Cases of some series, and scores whose noise is shared within a series as much."""
+    rng = np.random.default_rng(seed)
+    shared = np.sqrt(correlation) * np.repeat(rng.normal(size=patients), each)
+    scores = shared + np.sqrt(1 - correlation) * rng.normal(size=patients * each)
+    return scores, [one for k in range(patients) for one in stack(each, f"{seed}-{k}")]
 
 
 class TestScale:
-    @given(SCORES)
-    def test_calibration_scores_are_the_same_set_alone_and_in_context(
-        self, scores: np.ndarray[Any, np.dtype[np.float64]]
+    @pytest.mark.parametrize("correlation", [0.0, 0.6])
+    @pytest.mark.parametrize("each", [1, 2, 6])
+    def test_the_promise_holds_wherever_in_a_series_a_slice_lies(
+        self, each: int, correlation: float
     ) -> None:
-        distinct = scores + 1e-3 * np.arange(len(scores))
-        cases = stack(len(scores))
-        context = Context.of(distinct, cases, SLICES)
-        found, (mean, _) = context(distinct, cases), with_neighbours(distinct, cases)
-        if len(np.unique(mean)) == len(mean):
-            np.testing.assert_allclose(np.sort(found), np.sort(distinct))
-        assert (np.diff(found[np.argsort(mean, kind="stable")]) >= -1e-9).all()
+        """At the ends, between two, and alone; of series longer than those to calibrate with."""
+        scores, cases = learned(400, 8, correlation)
+        context = Context.of(scores, cases, SLICES)
+        threshold = np.quantile(scores, 0.9)
+        new, unknown = learned(600, each, correlation, seed=1)
+        flagged = (context(new, unknown) > threshold).reshape(-1, each)
+        ends, middle = flagged[:, [0, -1]].mean(), flagged[:, each // 2].mean()
+        assert 0.07 < ends < 0.13
+        assert 0.07 < middle < 0.13
 
-    @given(SCORES, SCORES)
-    def test_a_p_value_is_that_of_the_mean_among_means(
-        self,
-        scores: np.ndarray[Any, np.dtype[np.float64]],
-        new: np.ndarray[Any, np.dtype[np.float64]],
-    ) -> None:
-        known, cases = np.unique(scores.round(2)), stack(len(np.unique(scores.round(2))))
-        if len(known) < 4:
-            return
-        known = np.random.default_rng(0).permutation(known)
-        context = Context.of(known, cases, SLICES)
-        if len(np.unique(context.together)) < len(known):
-            return
-        unknown = stack(len(new), "new")
-        mean, _ = with_neighbours(new, unknown)
-        away = np.abs(mean[:, None] - context.together).min(1) > 1e-6  # no ties by rounding
+    def test_noise_falls_and_what_lasts_stays(self) -> None:
+        scores, cases = learned()
+        context = Context.of(scores, cases, SLICES)
+        long, single = np.zeros(9), np.zeros(9)
+        long[3:6], single[4] = 3.0, 3.0
+        lasting, fleeting = (context(one, stack(9, "x"))[4] for one in (long, single))
+        assert lasting > 3.0 > fleeting
+
+    @given(st.integers(0, 10_000))
+    def test_more_disease_anywhere_never_lowers_a_score(self, seed: int) -> None:
+        scores, cases = learned(10, seed=seed)
+        context = Context.of(scores, cases, SLICES)
+        rng = np.random.default_rng(seed)
+        before = context(scores, cases)
+        after = context(scores + rng.exponential(size=len(scores)), cases)
+        assert (after >= before - 1e-9).all()
+
+    @given(arrays(int, 30, elements=st.integers(-500, 500), unique=True))
+    def test_a_p_value_is_that_of_the_mean_among_means(self, numbers: NDArray[np.int64]) -> None:
+        alone = numbers / 10
+        together = np.sort(np.random.default_rng(0).normal(size=30))
+        scale = Scale.of(alone, together)
+        new = np.random.default_rng(1).normal(size=50)
         np.testing.assert_array_equal(
-            conformal_p_values(context.alone, context(new, unknown))[away],
-            conformal_p_values(context.together, mean)[away],
+            conformal_p_values(alone, scale(new)), conformal_p_values(together, new)
         )
 
     def test_of_equal_means_the_lowest_score_is_taken(self) -> None:
-        context = Context(np.array([1.0, 2, 3, 9]), np.array([0.0, 5, 5, 6]))
-        assert context._as_alone(np.array([5.0]))[0] == 2
+        scale = Scale(np.array([1.0, 2, 3, 9]), np.array([0.0, 5, 5, 6]))
+        assert scale(np.array([5.0]))[0] == 2
 
-    def test_beyond_all_calibration_cases_scores_go_on_rising(self) -> None:
-        context = Context(np.array([0.0, 1, 5]), np.array([0.0, 1, 2]))
-        assert context._as_alone(np.array([-3.0, 2, 7, 9])).tolist() == [-3, 5, 10, 12]
+    def test_beyond_all_calibration_slices_scores_go_on_rising(self) -> None:
+        scale = Scale(np.array([0.0, 1, 5]), np.array([0.0, 1, 2]))
+        assert scale(np.array([-3.0, 2, 7, 9])).tolist() == [-3, 5, 10, 12]
 
     def test_a_slice_alone_keeps_its_score(self) -> None:
-        context = Context.of(np.array([1.0, 7, 2, 4]), stack(4), SLICES)
+        context = Context.of(*learned(), SLICES)
         new = [case(3.0, "q"), case(None, name="x")]
         assert context(np.array([2.5, 3.0]), new).tolist() == [2.5, 3.0]
 
-    def test_without_series_to_calibrate_with_nothing_changes(self) -> None:
-        learned = Context.of(np.array([1.0, 2]), [case(0, "a"), case(0, "b")], SLICES)
-        assert learned(np.array([0.0, 8, 0]), stack(3)).tolist() == [0, 8, 0]
+    def test_slices_without_neighbours_say_nothing_of_means(self) -> None:
+        scores, cases = learned()
+        single = [case(0.0, f"single {k}") for k in range(500)]
+        mixed = Context.of(np.concatenate([scores, np.full(500, 9.0)]), cases + single, SLICES)
+        plain = Context.of(scores, cases, SLICES)
+        np.testing.assert_array_equal(mixed.both.alone, plain.both.alone)
+        np.testing.assert_array_equal(mixed.one.together, plain.one.together)
+
+    @pytest.mark.parametrize("patients", [0, 1])
+    def test_with_few_neighbours_to_calibrate_with_nothing_changes(self, patients: int) -> None:
+        scores, cases = learned(patients)
+        alone = [case(0, f"{k}") for k in range(30)]
+        context = Context.of(np.append(scores, np.arange(30.0)), cases + alone, SLICES)
+        assert context(np.array([0.0, 8, 0]), stack(3)).tolist() == [0, 8, 0]
 
     def test_other_views_have_none(self) -> None:
         whole = SLICES.model_copy(update={"view": "whole"})
-        assert not len(Context.of(np.arange(4.0), stack(4), whole).alone)
+        assert not len(Context.of(*learned(), whole).one.alone)
 
 
 EACH = 5
@@ -184,13 +215,13 @@ def each_alone(detector: Detector, prepared: Prepared) -> list[float]:
 
 
 class TestDetector:
-    def test_neighbours_raise_a_slice_and_lower_another_and_the_threshold_stays(
+    def test_ill_neighbours_raise_a_slice_and_calibration_is_of_slices_alone(
         self, fitted: Detector, normal: Prepared
     ) -> None:
         ill = series(6, 1, square=0.3)
         alone, together = np.array(each_alone(fitted, ill)), fitted.score_samples(ill)
-        middle = np.arange(len(ill)) % EACH
-        assert (together[np.isin(middle, (0, 4))] > alone[np.isin(middle, (0, 4))]).mean() > 0.9
+        ends = np.isin(np.arange(len(ill)) % EACH, (0, 4))
+        assert (together[ends] > alone[ends]).mean() > 0.9
         plain = detector_class("pca")(recipe(geometry=GEOMETRY | {"view": "whole"}))
         plain.fit(normal, max_fpr=0.1, folds=0)
         if fitted.folds_ is None:
@@ -222,23 +253,62 @@ class TestDetector:
         new = series(4, 5)
         np.testing.assert_array_equal(again.score_samples(new), fitted.score_samples(new))
 
-    def test_a_damaged_context_is_refused(self, fitted: Detector, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda one: one[:-1], "as many slices together as alone"),
+            (lambda one: one[::-1], "scores of slices together are not in order"),
+        ],
+    )
+    def test_a_damaged_context_is_refused(
+        self, change: Any, words: str, fitted: Detector, tmp_path: Path
+    ) -> None:
         fitted.save(tmp_path / "d")
         about = json.loads((tmp_path / "d" / "detector.json").read_text())
         del about[CHECKSUMS]
         where = about if fitted.folds_ is None else about["folds"][0]
-        where["context"]["together"] = where["context"]["together"][:-1]
+        both = where["context"]["both"]
+        both["together"] = change(both["together"])
         (tmp_path / "d" / "detector.json").write_text(json.dumps(about))
-        with pytest.raises(InputError, match="as many slices together as alone"):
+        with pytest.raises(InputError, match=words):
             load_detector(tmp_path / "d")
 
-    def test_calibrated_elsewhere_scores_stay(self, normal: Prepared) -> None:
+    def test_another_context_is_another_detector(self, normal: Prepared) -> None:
         detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)
-        new = series(20, 6)
-        before = detector.score_samples(new)
-        detector.calibrate(new)
-        np.testing.assert_array_equal(detector.score_samples(new), before)
-        np.testing.assert_array_equal(detector.calibration_, np.sort(before))
+        before, scale = id_of(detector), detector.context_.both
+        moved = Scale(scale.alone + 1, scale.together)
+        detector.context_ = replace(detector.context_, both=moved)
+        assert id_of(detector) != before
+
+    def test_fitted_again_it_has_forgotten_the_first_time(self, normal: Prepared) -> None:
+        again = detector_class("pca")(RECIPE).fit(series(30, 9), max_fpr=0.1, folds=0)
+        again.fit(normal, max_fpr=0.1, folds=3)
+        fresh = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=3)
+        assert id_of(again) == id_of(fresh)
+
+    def test_at_another_place_slices_are_judged_by_what_it_showed(self, normal: Prepared) -> None:
+        detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)
+        local, new = series(40, 6), series(40, 7)
+        detector.calibrate(local)
+        for scores in (detector.score_samples(new), np.array(each_alone(detector, new))):
+            assert 0.03 < (scores > detector.threshold_).mean() < 0.2
+        patients = [one.patient_id for one in local.cases]
+        known = patient_scores(detector.score_samples(local), patients)
+        np.testing.assert_array_equal(detector.patient_calibration_, known)
+
+    def test_at_a_place_without_series_each_slice_is_alone(self, normal: Prepared) -> None:
+        detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)
+        local = series(40, 6)
+        single = [replace(one, slice=None) for one in local.cases]
+        detector.calibrate(replace(local, cases=Cohort(tuple(single))))
+        new = series(3, 7)
+        np.testing.assert_array_equal(detector.score_samples(new), each_alone(detector, new))
+
+    def test_reports_do_not_smooth_once_more(self, fitted: Detector) -> None:
+        assert "slice" not in score_table(fitted, series(2, 8), slices=True).extra
+        whole = detector_class("pca")(recipe(geometry=GEOMETRY | {"view": "whole"}))
+        whole.fit(series(40, 0), max_fpr=0.1, folds=0)
+        assert "slice" in score_table(whole, series(2, 8), slices=True).extra
 
 
 def run(arguments: str) -> None:
@@ -251,7 +321,7 @@ def test_files_have_the_same_scores_in_blocks_of_any_size_and_rows_of_any_order(
 ) -> None:
     text = "extends: phantoms\nname: tiny\nfloor: 0.0\n"
     text += "geometry: {view: slices, size: [32, 32], field_of_view_mm: 200}\n"
-    phantom_folder(tmp_path, text, given=60, target=6)
+    phantom_folder(tmp_path, text, given=260, target=6)
     rows = manifest_rows(tmp_path / "data" / "manifest.csv")
     for row in rows:  # of each patient four images, far from each other
         parts = [other for other in rows if other["split"] == row["split"]]
@@ -290,7 +360,7 @@ def test_series_come_together_where_their_first_case_is_and_no_block_cuts_one() 
     cases = [case(float(row), patient) for row, patient in enumerate(names)]
     cases[6] = replace(cases[6], slice=None)
     cohort = Cohort(tuple(cases))
-    assert "".join(one.patient_id for one in cohort.by_series()) == "aaxxbbyz"
-    sizes = [len(block) for block in cohort.blocks(3, whole_series=True)]
+    assert "".join(one.patient_id for one in by_series(cases)) == "aaxxbbyz"
+    sizes = [len(block) for block in cohort.blocks(3, SLICES)]
     assert sizes == [4, 3, 1]
     assert [one for block in cohort.blocks(3) for one in block] == cases

@@ -19,7 +19,8 @@ from midclass.recipe.recipe import Recipe
 from midclass.version import __version__
 
 _UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "hu": "HU"}
-_KNOWN = {"recipe", "calibration", "patient_calibration", "plausible", "state", "folds", CHECKSUMS}
+_KNOWN = {"recipe", "calibration", "patient_calibration", "context", "plausible", "state", "folds"}
+_KNOWN |= {CHECKSUMS}
 """Fields of a saved detector that are told in other words, or not."""
 
 
@@ -84,7 +85,7 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
     side = f"{recipe.geometry.roi_mm} mm"
     views = {
         "whole": "the whole image",
-        "slices": "the whole slice, scored together with its neighbours in its series,",
+        "slices": "the whole slice (its score counts its neighbours in the series)",
         "roi": f"a square of {side}",
         "tiles": f"squares of {side} all over the anatomy, each",
     }

@@ -35,7 +35,6 @@ from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
-from midclass.images.cohort import Cohort
 from midclass.images.prepare import Prepared
 from midclass.training.lesson import LearningImages, Lesson
 from midclass.types import ImageBatch, Progress
@@ -143,6 +142,7 @@ class Detector(Estimator):
         self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
         calibrating = len(parts["calibrate"]) - self.not_assessed_["calibrate"]
         lesson = Lesson(prepared["train"], prepared["select"], seed, workdir, progress, positives)
+        self.folds_, self.context_, self.patient_calibration_ = None, Context(), np.empty(0)
         unseen = self.reasons(given)
         free = may_calibrate(given.cases, unseen, known.patients)
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
@@ -153,11 +153,8 @@ class Detector(Estimator):
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
             conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
-            self.folds_, self.context_ = None, Context()
             taught(self, lesson)
-            alone, cases = self.calibrate(prepared["calibrate"]), prepared["calibrate"].cases
-            self.context_ = Context.of(alone, cases, self.recipe.geometry)
-            self._calibrate_patients(self.context_(alone, cases), cases)
+            self.calibrate(prepared["calibrate"])
         parts |= {"positives": known} if len(known) else {}
         self.cases_ = {name: len(part) for name, part in parts.items()}
         self.patients_ = {name: len(part.patients) for name, part in parts.items()}
@@ -167,19 +164,21 @@ class Detector(Estimator):
     def calibrate(self, given: Prepared) -> FloatArray:
         """Set the threshold, and where heat begins, with given-class cases not seen in learning.
 
-        Returns their scores, see ``score_samples``.
+        Returns their scores, of view ``slices`` each alone; with folds see ``score_samples``.
         """
-        hottest = Hottest(given)
-        looks = self.looks(given, heat_maps=self.makes_heat_maps)
-        scores = self.scores_of(hottest.noting(looks), given)
+        hottest, cases = Hottest(given), given.cases
+        looks = hottest.noting(self.looks(given, heat_maps=self.makes_heat_maps))
+        if self.folds_ is None:
+            scores = case_scores(looks, given)
+            self.context_ = Context.of(scores, cases, self.recipe.geometry)
+        else:
+            scores = self.scores_of(looks, given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
-        self._calibrate_patients(scores, given.cases)
+        together = self.context_(scores, cases)
+        self.patient_calibration_ = patient_scores(together, [case.patient_id for case in cases])
         self._begin_heat(hottest.found)
         return scores
-
-    def _calibrate_patients(self, scores: FloatArray, cases: Cohort) -> None:
-        self.patient_calibration_ = patient_scores(scores, [case.patient_id for case in cases])
 
     def _begin_heat(self, hottest: FloatArray) -> None:
         if len(hottest):

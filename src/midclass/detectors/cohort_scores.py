@@ -40,7 +40,8 @@ def score_table(
         detector: fitted.
         prepared: n cases, of known class or not.
         looks: those of the detector at ``prepared``, where somebody else sees them too.
-        slices: add the column ``slice``, where every case has its place among its patient's.
+        slices: add the column ``slice``, where every case has its place among its patient's: along
+            it reports smooth. Of view ``slices`` the neighbours count already, and there is none.
         series: add the column ``series_id``.
         not_assessed: what becomes of those that cannot be.
 
@@ -61,7 +62,7 @@ def score_table(
     anatomies = np.array([*detector.recipe.anatomies, "mask"])[prepared.link[first]]
     places = [case.slice for case in cases]
     extra = _extra(detector, cases, detector.p_values(scores), assumed, anatomies, series)
-    if slices and None not in places:
+    if slices and not detector.recipe.geometry.in_context and None not in places:
         extra["slice"] = np.array(places, float)
     texts = [reasons.get(number, "") for number in range(len(cases))]
     return _table(detector, cases, scores, extra, texts, not_assessed)

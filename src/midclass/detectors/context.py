@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,9 @@ OWN = 2.0
 .61 by weights of 1, 2 and 1, hardly less than to .58 by equal ones; of what is seen in one slice
 alone a half is left, and not a third."""
 APART = 1.5
-"""Slices further apart than so many of their series' smallest steps are no neighbours."""
+"""Slices further apart than so many usual steps of their series are no neighbours."""
+FEWEST = 20
+"""Calibration slices with neighbours; fewer do not tell how rare a mean is."""
 
 
 def _nothing() -> FloatArray:
@@ -28,28 +30,54 @@ def _nothing() -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Context:
-    """The score of a slice in its series, on the scale of a slice alone.
-
-    Disease extends over neighbouring slices and noise does not. So the weighted mean of a slice and
-    its neighbours on both sides takes the place of its own score. Means spread less than scores, so
-    that no threshold fits both: each mean becomes the score that is as rare among calibration
-    slices alone as the mean is among their means. A slice without neighbours keeps its score, and
-    one threshold holds for all.
-
-    Without anything learned every score stays as it is.
+class Scale:
+    """Turns the mean of a slice and its neighbours into the score that is as rare for a slice.
 
     Attributes:
         alone: scores of calibration slices, ascending.
-        together: their means with their neighbours, ascending, as many.
+        together: means of the same slices with their neighbours, ascending.
     """
 
     alone: FloatArray = field(default_factory=_nothing)
     together: FloatArray = field(default_factory=_nothing)
 
     @classmethod
+    def of(cls, alone: FloatArray, together: FloatArray) -> Scale:
+        """What calibration slices show; nothing where they are too few."""
+        return cls(np.sort(alone), np.sort(together)) if len(alone) >= FEWEST else cls()
+
+    def __call__(self, means: FloatArray) -> FloatArray:
+        """Scores ``(n,)``; beyond all calibration slices as far beyond."""
+        place, first = np.unique(self.together, return_index=True)
+        scores = self.alone[first]  # of equal means the lowest: it is the least alarming
+        below = np.minimum(means - place[0], 0)
+        above = np.maximum(means - place[-1], 0)
+        found: FloatArray = np.interp(means, place, scores) + below + above
+        return found
+
+
+@dataclass(frozen=True)
+class Context:
+    """The score of a slice in its series, on the scale of a slice alone.
+
+    Disease extends over neighbouring slices and noise does not. So the weighted mean of a slice and
+    its neighbours takes the place of its own score. Means spread less than scores, and those of
+    three slices less than those of two, so that no threshold fits all. Each mean becomes the score
+    that is as rare among calibration slices. A slice without neighbours keeps its score.
+
+    Without anything learned every score stays as it is.
+
+    Attributes:
+        one: of slices with one neighbour.
+        both: of slices with one on either side.
+    """
+
+    one: Scale = Scale()
+    both: Scale = Scale()
+
+    @classmethod
     def of(cls, scores: FloatArray, cases: Sequence[Case], geometry: Geometry) -> Context:
-        """What calibration cases show; nothing where the view is another, or none has neighbours.
+        """What calibration cases show; nothing where the view is another.
 
         Args:
             scores: ``(n,)``; NaN of what cannot be assessed.
@@ -58,28 +86,27 @@ class Context:
         """
         if not geometry.in_context:
             return cls()
-        means, several = with_neighbours(scores, cases)
-        if not several.any():
-            return cls()
-        seen = ~np.isnan(scores)
-        return cls(np.sort(scores[seen]), np.sort(means[seen]))
+        before, after = neighbours(scores, cases)
+        twice, sides = np.tile(scores, 2), np.concatenate([before, after])
+        with_one, with_both = ~np.isnan(sides), ~np.isnan(before + after)
+        return cls(
+            Scale.of(twice[with_one], _mean(twice, sides)[with_one]),
+            Scale.of(scores[with_both], _mean(scores, before, after)[with_both]),
+        )
 
     def __call__(self, scores: FloatArray, cases: Sequence[Case]) -> FloatArray:
         """Scores ``(n,)`` of cases, those of slices with neighbours in their context."""
-        if not len(self.alone):
+        if not len(self.one.alone):
             return scores
-        means, several = with_neighbours(scores, cases)
-        found: FloatArray = scores.copy()
-        found[several] = self._as_alone(means[several])
-        return found
-
-    def _as_alone(self, means: FloatArray) -> FloatArray:
-        """The scores of slices alone that are as rare; beyond all of them, as far beyond."""
-        place, first = np.unique(self.together, return_index=True)
-        scores = self.alone[first]  # of equal means the lowest: it is the least alarming
-        below = np.minimum(means - place[0], 0)
-        above = np.maximum(means - place[-1], 0)
-        found: FloatArray = np.interp(means, place, scores) + below + above
+        before, after = neighbours(scores, cases)
+        side = np.where(np.isnan(before), after, before)
+        both, found = ~np.isnan(before + after), scores.copy()
+        for scale, has, means in (
+            (self.one, ~np.isnan(side) & ~both, _mean(scores, side)),
+            (self.both, both, _mean(scores, before, after)),
+        ):
+            if len(scale.alone):
+                found[has] = scale(means[has])
         return found
 
     @classmethod
@@ -87,55 +114,70 @@ class Context:
         """Take back what ``in_json`` says; None is nothing."""
         if facts is None:
             return cls()
-        return cls(*(np.array(facts[name], float) for name in ("alone", "together")))
+        one, both = (
+            Scale(*(np.array(facts[which][name], float) for name in ("alone", "together")))
+            for which in ("one", "both")
+        )
+        return cls(one, both)
 
 
 def in_json(context: Context) -> dict[str, Any]:
     """What a saved detector says of it: ``context``, where anything was learned."""
-    if not len(context.alone):
+    if not len(context.one.alone):
         return {}
-    return {"context": {"alone": context.alone.tolist(), "together": context.together.tolist()}}
+    facts = asdict(context)
+    lists = {
+        which: {name: values.tolist() for name, values in scale.items()}
+        for which, scale in facts.items()
+    }
+    return {"context": lists}
 
 
-def with_neighbours(
-    scores: FloatArray, cases: Sequence[Case]
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """The mean of each case and its neighbours in its series, and which cases have any.
+def neighbours(scores: FloatArray, cases: Sequence[Case]) -> tuple[FloatArray, FloatArray]:
+    """Scores of the slice before each case in its series and of that after it: ``(n,)`` each.
 
-    Neighbours are the slices next to it among those of its patient and series, no further away
-    than the series' slices lie apart. One that cannot be assessed is none.
+    NaN where there is none, where the next is further away than the series' slices usually lie
+    apart, and where either cannot be assessed. A series with two slices at one place holds more
+    than one pile; nobody can tell which lie on which, and none has neighbours.
 
     Args:
-        scores: ``(n,)``; NaN of what cannot be assessed, which stays NaN.
+        scores: ``(n,)``; NaN of what cannot be assessed.
         cases: n of them, in any order.
 
     >>> from pathlib import Path
     >>> cases = [Case(f"{place}", Path("a"), 0, "p", slice=place) for place in (3.0, 1.0, 2.0)]
-    >>> with_neighbours(np.array([6.0, 0.0, 3.0]), cases)[0].tolist()
-    [5.0, 1.0, 3.0]
+    >>> before, after = neighbours(np.array([6.0, 0.0, 3.0]), cases)
+    >>> before.tolist(), after.tolist()
+    ([3.0, nan, 0.0], [nan, 3.0, 6.0])
     """
-    several = np.zeros(len(scores), bool)
-    placed = np.array([row for row, case in enumerate(cases) if case.slice is not None], np.intp)
-    if len(placed) < 2:
-        return scores, several
-    stacks = [cases[row].stack for row in placed]
-    numbers = {stack: number for number, stack in enumerate(dict.fromkeys(stacks))}
-    series = np.array([numbers[stack] for stack in stacks])
-    place = np.array([cases[row].slice for row in placed], float)
-    order = np.lexsort((place, series))
-    rows, series, place = placed[order], series[order], place[order]
-    near = _near(series, place) & ~np.isnan(scores[rows[1:]]) & ~np.isnan(scores[rows[:-1]])
-    total, count = OWN * scores, np.full(len(scores), OWN)
-    for one, other in ((rows[:-1], rows[1:]), (rows[1:], rows[:-1])):
-        total[one[near]] += scores[other[near]]
-        count[one[near]] += 1
-    return total / count, count > OWN
+    before, after = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
+    series: dict[tuple[str, ...], list[int]] = {}
+    for row, case in enumerate(cases):
+        if case.slice is not None:
+            series.setdefault(case.stack, []).append(row)
+    for members in series.values():
+        place = np.array([cases[row].slice for row in members], float)
+        rows = np.array(members)[np.argsort(place)]
+        near = _near(np.sort(place)) & ~np.isnan(scores[rows[1:]] + scores[rows[:-1]])
+        before[rows[1:][near]] = scores[rows[:-1][near]]
+        after[rows[:-1][near]] = scores[rows[1:][near]]
+    return before, after
 
 
-def _near(series: NDArray[np.int64], place: FloatArray) -> NDArray[np.bool_]:
-    """Which slices, in order, have the one after them as a neighbour: ``(n - 1,)``."""
-    step = np.where(series[1:] == series[:-1], np.diff(place), np.inf)
-    smallest = np.full(series.max() + 1, np.inf)
-    apart = step > 0
-    np.minimum.at(smallest, series[1:][apart], step[apart])
-    return np.asarray(apart & np.isfinite(step) & (step <= APART * smallest[series[1:]]))
+def _near(place: FloatArray) -> NDArray[np.bool_]:
+    """Which slices of a series, at ascending places, have the next as a neighbour: ``(n - 1,)``.
+
+    The usual step is the median; where slices are thicker, as in the upper half of many a head, it
+    is that of the steps around.
+    """
+    step = np.diff(place)
+    if not len(step) or step.min() <= 0:
+        return np.zeros(len(step), bool)
+    below, above = np.append(np.inf, step[:-1]), np.append(step[1:], np.inf)
+    usual = np.maximum(np.median(step), np.minimum(below, above))
+    return np.asarray(step <= APART * usual)
+
+
+def _mean(scores: FloatArray, *others: FloatArray) -> FloatArray:
+    found: FloatArray = (OWN * scores + sum(others)) / (OWN + len(others))
+    return found

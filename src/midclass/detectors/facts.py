@@ -19,19 +19,26 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class Slices(_Strict):
-    """Scores of calibration slices alone and with their neighbours; see ``Context``."""
+class Scale(_Strict):
+    """Scores of calibration slices alone and with their neighbours; see ``context.Scale``."""
 
-    alone: Calibration = Field(min_length=1)
-    together: Calibration = Field(min_length=1)
+    alone: Calibration
+    together: Calibration
 
     @model_validator(mode="after")
-    def _consistent(self) -> Slices:
-        _refuse_unsorted(self.alone)
-        _refuse_unsorted(self.together)
+    def _consistent(self) -> Scale:
+        _refuse_unsorted(self.alone, "scores of slices alone")
+        _refuse_unsorted(self.together, "scores of slices together")
         if len(self.alone) != len(self.together):
             raise ValueError("expected as many slices together as alone")
         return self
+
+
+class Slices(_Strict):
+    """How slices are scored in their series; see ``Context``."""
+
+    one: Scale
+    both: Scale
 
 
 class Fold(_Strict):
@@ -115,6 +122,6 @@ class About(_Strict):
         return self
 
 
-def _refuse_unsorted(calibration: list[float]) -> None:
-    if any(one > other for one, other in pairwise(calibration)):
-        raise ValueError("calibration scores are not in order")
+def _refuse_unsorted(scores: list[float], what: str = "calibration scores") -> None:
+    if any(one > other for one, other in pairwise(scores)):
+        raise ValueError(f"{what} are not in order")

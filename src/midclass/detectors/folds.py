@@ -90,7 +90,7 @@ class Folds:
             noted = Hottest(aside)
             looks = member.looks(aside, heat_maps=member.makes_heat_maps)
             scores = member.scores_of(noted.noting(looks), aside)
-            member.context_ = Context.of(scores, fold, detector.recipe.geometry)
+            member.context_ = Context.of(scores, aside.cases, detector.recipe.geometry)
             members.append(member)
             calibrations.append(np.sort(scores[~np.isnan(scores)]))
             hottest.append(noted.found)

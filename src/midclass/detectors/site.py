@@ -78,7 +78,8 @@ def set_threshold(
     """Set the threshold of a detector with given-class cases of another place.
 
     Scores and heat stay; p-values, flags, the promise and where colour begins are then of that
-    place.
+    place. Of view ``slices`` the scores of slices with neighbours are put on that place's scale,
+    too, without folds.
 
     Args:
         detector: fitted; changed in place.
@@ -95,7 +96,7 @@ def set_threshold(
     conformal.refuse_too_few(seen, rate)
     before = copy(detector)
     detector.max_fpr_ = rate
-    scores = detector.calibrate(local)
+    scores = before.context_(detector.calibrate(local), local.cases)
     there = np.flatnonzero(~np.isnan(scores))
     patients = [local.cases.cases[row].patient_id for row in there]
     detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}

@@ -65,7 +65,9 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.seed = 0 if about.seed is None else about.seed
         spacing = about.spacing_mm
         detector.spacing_mm = (spacing[0], spacing[1]) if isinstance(spacing, list) else spacing
-        detector.context_ = Context.from_json(about.model_dump()["context"])
+        detector.context_ = Context.from_json(
+            None if about.context is None else about.context.model_dump()
+        )
         detector.heat_ = HeatScale(about.heat.begins, about.heat.rate)
         if about.parent is not None:
             detector.parent_ = about.parent.model_dump(exclude_none=True)

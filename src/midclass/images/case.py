@@ -28,7 +28,8 @@ class Case:
         index: npz: the row of the array; NIfTI: the time point.
         frame: the frame or slice of a file with several.
         mask: a file that says where in the image disease can be, in place of the recipe's anatomy.
-        slice: the image's place among those of its patient; None where the manifest does not say.
+        slice: the image's place among those of its patient, and of its series where there is one;
+            in any unit; None where the manifest does not say.
         series_id: of the images that were taken in one go, such as the slices of a CT; "" where
             nothing says.
         row: the line of the manifest, the header being line 1; 0 without a manifest.
@@ -57,6 +58,14 @@ class Case:
     def stack(self) -> tuple[str, ...]:
         """The same for the slices of one patient and series; a case without a place has its own."""
         return (self.case_id,) if self.slice is None else (self.patient_id, self.series_id)
+
+
+def by_series(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The same cases; those of one series follow each other, from where its first case is."""
+    first: dict[tuple[str, ...], int] = {}
+    for number, case in enumerate(cases):
+        first.setdefault(case.stack, number)
+    return tuple(sorted(cases, key=lambda case: first[case.stack]))
 
 
 def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:

@@ -6,17 +6,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.case import Case
+from midclass.images.case import Case, by_series
 from midclass.images.folders import cases_of
 from midclass.images.formats.read import Image, read
 from midclass.images.identity import same_image
 from midclass.images.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from midclass.recipe.parts import Geometry
 
 __all__ = ["Case", "Cohort"]
 
@@ -170,33 +173,24 @@ class Cohort(Sequence[Case]):
         order = np.random.default_rng(seed).permutation(len(target))
         return target[np.sort(order[:n])]
 
-    def blocks(self, size: int, *, whole_series: bool = False) -> Iterator[Cohort]:
+    def blocks(self, size: int, geometry: Geometry | None = None) -> Iterator[Cohort]:
         """The cases in order, at most so many at a time.
+
+        Where neighbours in a series count, no block ends within a series: it has more cases where a
+        series has. Series whose cases do not follow each other come together first.
 
         Args:
             size: cases of a block.
-            whole_series: no block ends within a series; it has more cases where a series has.
-                Series whose cases do not follow each other come together first.
+            geometry: says whether they count; without it they do not.
         """
-        ordered = self.by_series() if whole_series else self
-        start = 0
-        while start < len(ordered):
-            stop = min(start + size, len(ordered))
-            while (
-                whole_series
-                and stop < len(ordered)
-                and ordered.cases[stop].stack == ordered.cases[stop - 1].stack
-            ):
+        whole = geometry is not None and geometry.in_context
+        cases, start = by_series(self.cases) if whole else self.cases, 0
+        while start < len(cases):
+            stop = start + size
+            while whole and stop < len(cases) and cases[stop].stack == cases[stop - 1].stack:
                 stop += 1
-            yield ordered[start:stop]
+            yield replace(self, cases=cases[start:stop])
             start = stop
-
-    def by_series(self) -> Cohort:
-        """The same cases; those of one series follow each other, from where its first case is."""
-        first: dict[tuple[str, ...], int] = {}
-        for number, case in enumerate(self.cases):
-            first.setdefault(case.stack, number)
-        return replace(self, cases=tuple(sorted(self.cases, key=lambda case: first[case.stack])))
 
     def read(
         self, i: int, window: tuple[float, float] | None = None, *, volume: bool = False

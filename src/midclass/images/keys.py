@@ -65,10 +65,12 @@ def rules_of(
     """Everything but the images on which samples depend: the recipe, and the code that reads and
     prepares, so that no version finds another's samples.
     """
+    prepared = geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"})  # that is for scores
+    prepared["view"] = "whole" if geometry.shows_all else geometry.view
     known = {
         "code": _CODE,
         "versions": _versions(),
-        "geometry": geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"}),  # for scores
+        "geometry": prepared,
         "intensity": intensity.model_dump(mode="json"),
         "accepts": accepts.model_dump(mode="json"),
         "functions": [None if one is None else _function(one) for one in functions],

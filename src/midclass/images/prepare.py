@@ -100,8 +100,7 @@ def _blocks(
     cohort: Cohort, workers: Workers, size: int, cache: Path | None, progress: Progress | None
 ) -> Iterator[Prepared]:
     done = 0
-    in_context = workers.rules.geometry.in_context
-    for block in cohort.blocks(size, whole_series=in_context):
+    for block in cohort.blocks(size, workers.rules.geometry):
         workers.later = len(cohort) - done - len(block)
         prepared = _prepared(block, workers, cache, _counting(progress, done, len(cohort)))
         done += len(block)

@@ -30,6 +30,8 @@ STACKS = ("CT", "MR", "PT")
 are one series, too, and no neighbours."""
 ONE_PLANE = 0.999
 """Cosine between the normals of slices that are parallel."""
+SAME_MM = 0.01
+"""Images no further apart are at one position."""
 
 
 class FoundFile(NamedTuple):
@@ -56,7 +58,9 @@ class PlacedImage(NamedTuple):
         frame: of a file with several.
         whose: see ``Whose``.
         series: SeriesInstanceUID, or what the file with several images is called; "" without.
-        place: among the patient's images, from 0 on; None of what is no slice and no frame.
+        place: among the patient's images, from 0 on, as many apart as slices lie apart: where one
+            is missing there is a gap, and images at one position have one place. None of what is no
+            slice and no frame.
     """
 
     file: FoundFile
@@ -111,14 +115,13 @@ def placed(
         groups.setdefault((whose_are(file), series or file.called), []).append(file)
     found, taken = list[PlacedImage](), dict[Whose, int]()
     for (patient, series), members in groups.items():
-        images = _in_order(members)
-        several = len(images) > 1
-        for file, frame in images:
-            number = taken.get(patient, 0)
-            taken[patient] = number + 1
+        images, steps = _in_order(members)
+        several, before = len(images) > 1, taken.get(patient, 0)
+        for (file, frame), step in zip(images, steps, strict=True):
             named = series if several or (file.header and file.header.series) else ""
-            where = float(number) if _is_slice(file) else None
+            where = float(before + step) if _is_slice(file) else None
             found.append(PlacedImage(file, frame, patient, named, where))
+        taken[patient] = before + max(steps) + 1
     return found
 
 
@@ -127,7 +130,8 @@ def _is_slice(file: FoundFile) -> bool:
     return file.images > 1 or bool(header.places) or header.modality in STACKS
 
 
-def _in_order(files: Sequence[FoundFile]) -> list[tuple[FoundFile, int | None]]:
+def _in_order(files: Sequence[FoundFile]) -> tuple[list[tuple[FoundFile, int | None]], list[int]]:
+    """The images of a series, and at how many steps from the first each lies."""
     images = [
         (file, frame if file.images > 1 else None) for file in files for frame in range(file.images)
     ]
@@ -144,4 +148,21 @@ def _in_order(files: Sequence[FoundFile]) -> list[tuple[FoundFile, int | None]]:
         place = header.places[frame or 0] if by_place else 0.0
         return place, header.number or 0.0, frame or 0
 
-    return sorted(images, key=key)  # stable: else as the files are
+    images.sort(key=key)  # stable: else as the files are
+    if by_place:
+        return images, _steps([key(image)[0] for image in images])
+    planes = [header.plane for header in headers if header.plane]
+    crossing = any(abs(np.dot(plane, planes[0])) <= ONE_PLANE for plane in planes)
+    return images, [0] * len(images) if crossing else list(range(len(images)))
+
+
+def _steps(places: Sequence[float]) -> list[int]:
+    """How many usual steps each of ascending positions lies from the first.
+
+    >>> _steps([0.0, 5.0, 15.0, 20.0]), _steps([0.0, 0.0, 2.5, 2.5])
+    ([0, 1, 3, 4], [0, 0, 1, 1])
+    """
+    apart = np.diff(places)
+    usual = np.median(apart[apart > SAME_MM]) if (apart > SAME_MM).any() else 1.0
+    steps = np.where(apart > SAME_MM, np.maximum(np.rint(apart / usual), 1), 0)
+    return [0, *np.cumsum(steps).astype(int).tolist()]

@@ -21,6 +21,10 @@ FIRST, ALL = 1.0, 2.5
 """A sample begins to belong to the spaces where it differs from the tissue by so many of its
 standard deviations, and belongs to them wholly from the second number on."""
 
+AROUND_MM, FEW = 4.0, 0.08
+"""Where within some millimetres no more than this share is space, there is none: its specks are
+noise. From twice that on it is space."""
+
 SMOOTHED_MM = 1.0
 """Spaces are looked for after a blur so wide: noise makes single samples dark."""
 
@@ -87,7 +91,7 @@ class Filling(Knowledge):
         sigma = fields.column(tissue_sigma(batch), like)
         differs = sign * (level - smooth).mean(1, keepdim=True) / sigma
         share = ((differs - FIRST) / (ALL - FIRST)).clamp(0, 1)
-        share = share.square() * (3 - 2 * share) * batch.anatomy  # little where it is doubtful
+        share = _without_specks(batch, share.square() * (3 - 2 * share) * batch.anatomy)
         contrast = sign * fields.column(params["contrast_sigma"], like) * sigma
         region = self._region(batch, params, share)
         return like - smooth + level + contrast, share * region
@@ -112,6 +116,13 @@ def _smoothed(batch: ImageBatch) -> Tensor:
     width = torch.full_like(batch.spacing_mm[:, 0], SMOOTHED_MM)
     both = fields.blurred(torch.cat([batch.pixels * mask, mask], 1), batch.spacing_mm, width)
     return both[:, :-1] / both[:, -1:].clamp_min(1e-6)
+
+
+def _without_specks(batch: ImageBatch, share: Tensor) -> Tensor:
+    """The spaces alone: noise is dark in single samples, which have few others around them."""
+    width = torch.full_like(batch.spacing_mm[:, 0], AROUND_MM)
+    dense = fields.blurred(share, batch.spacing_mm, width)
+    return share * ((dense - FEW) / FEW).clamp(0, 1)
 
 
 def _tissue_level(batch: ImageBatch) -> Tensor:

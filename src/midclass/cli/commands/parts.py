@@ -26,7 +26,7 @@ class Images(Protocol):
         ...
 
     def parts(self, detector: Detector, size: int, progress: Progress) -> Parts:
-        """The images, at most so many cases at a time; of view slices, and whole series."""
+        """The images, at most so many cases at a time; see ``Cohort.blocks`` of view slices."""
         ...
 
     def tell(self) -> None:
@@ -63,8 +63,7 @@ class CohortImages:
             jobs=self.options.jobs,
         )
         try:
-            in_context = detector.recipe.geometry.in_context
-            for cases in self.cohort.blocks(size, whole_series=in_context):
+            for cases in self.cohort.blocks(size, detector.recipe.geometry):
                 yield cases, next(blocks)
         finally:
             blocks.close()

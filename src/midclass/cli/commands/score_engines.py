@@ -119,8 +119,7 @@ def _ray(all_of: Scoring) -> Blocks:
     with cluster(all_of.options.jobs) as workers:
         count = len(images.cohort)
         size = size_of(count, workers.workers, all_of.size, shown=bool(shown))
-        in_context = detector.recipe.geometry.in_context
-        parts = images.cohort.blocks(size, whole_series=in_context)
+        parts = images.cohort.blocks(size, detector.recipe.geometry)
         blocks = spread(workers, job, parts, note)
         for cases, parcel in blocks:
             if parcel is None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +25,16 @@ from midclass.images.series import FoundFile
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.recipe.parts import Geometry
     from midclass.types import Progress
 
 HELD = 128
 """Images that are in memory at once, at most; each takes an open file."""
-MOST_OF_SERIES = 640
-"""Of one series: beyond, its slices are scored in parts, at whose ends a neighbour is missing."""
 HELD_BYTES = 512 * 2**20
 """Bytes after which no further image is taken before these are scored."""
+SERIES_HELD, SERIES_BYTES = 5 * HELD, 4 * HELD_BYTES
+"""The same within a series whose slices are scored with their neighbours: a longer one is scored in
+parts, and the slices at their ends lack a neighbour."""
 
 
 @dataclass
@@ -83,15 +86,14 @@ class ServerImages:
         from midclass.images.prepare import prepare_unkept
         from midclass.images.rules import Rules
 
-        rules, done = Rules(detector.recipe), 0
-        in_context = detector.recipe.geometry.in_context
+        rules, done, geometry = Rules(detector.recipe), 0, detector.recipe.geometry
         while done < len(self._listed):
             with ExitStack() as held:
-                files, missing, taken = self._retrieved(done, held, whole_series=in_context)
+                files, missing, taken = self._retrieved(done, held, geometry)
                 done += taken
                 progress(done, len(self._listed), "")
                 cases = Cohort(cases_of_files(files, self._names), self.server.url)
-                for part in cases.blocks(size, whole_series=in_context):
+                for part in cases.blocks(size, geometry):
                     yield part, prepare_unkept(part, rules)
                 if missing:
                     none = Cohort(tuple(case for case, _ in missing), self.server.url)
@@ -105,18 +107,21 @@ class ServerImages:
             note(f"passed over: {said}")
 
     def _retrieved(
-        self, done: int, held: ExitStack, *, whole_series: bool
+        self, done: int, held: ExitStack, geometry: Geometry
     ) -> tuple[list[FoundFile], list[tuple[Case, str]], int]:
         """The next images, and those that the server does not give; how many were asked for.
 
-        Slices whose neighbours count are taken until their series ends, or ``MOST_OF_SERIES``.
+        Slices whose neighbours count are taken until their series ends, or is too large.
         """
         files, missing, taken, size = list[FoundFile](), list[tuple[Case, str]](), 0, 0
-        for image in self._listed[done:]:
-            if taken >= HELD or size >= HELD_BYTES:
-                same = image.series == self._listed[done + taken - 1].series
-                if not (whole_series and same and taken < MOST_OF_SERIES):
-                    break
+        series, begun = "", 0
+        for image in islice(self._listed, done, None):
+            if image.series != series:
+                series, begun = image.series, taken
+            of_series = taken - begun
+            goes_on = geometry.in_context and 0 < of_series < SERIES_HELD and size < SERIES_BYTES
+            if (taken >= HELD or size >= HELD_BYTES) and not goes_on:
+                break
             taken += 1
             try:
                 found = self.server.retrieve(image)

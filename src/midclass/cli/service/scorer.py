@@ -18,9 +18,11 @@ from midclass.evaluation.patients import patient_table
 from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
 from midclass.images.cohort import Cohort
+from midclass.images.folders import cases_of_files
 from midclass.images.formats.holding import images_in
 from midclass.images.prepare import prepare_unkept
 from midclass.images.rules import Rules
+from midclass.images.series import FoundFile
 from midclass.version import __version__
 
 USE = "Research only. This is no medical device; no clinical decision may rest on it."
@@ -164,10 +166,21 @@ def _cases_of(number: int, file: Arrived) -> Scored | list[Case]:
         why = f"{file.name}: {count} frames, at most {MOST_FRAMES} are scored at once"
         return Scored(None, {file.name: why})
     frames = [None] if count == 1 else range(count)
+    places = _places(file, count)
     return [
-        Case(f"{number}#{frame}", file.path, None, str(number), frame=frame, slice=frame)
+        Case(
+            f"{number}#{frame}", file.path, None, str(number), frame=frame, slice=places.get(frame)
+        )
         for frame in frames
     ]
+
+
+def _places(file: Arrived, count: int) -> dict[int | None, float | None]:
+    """Where the frames of a file lie, as ``midclass score`` finds it."""
+    if count == 1:
+        return {}
+    cases = cases_of_files([FoundFile(file.path, file.name, count)], {})
+    return {case.frame: case.slice for case in cases}
 
 
 def _outcome(
