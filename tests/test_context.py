@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from dicom_folders import image_file
 from makers import discs, manifest_rows, phantom_folder, recipe, write_manifest
 from midclass import (
     Cohort,
@@ -23,17 +25,23 @@ from midclass import (
     Prepared,
     ScoreTable,
     load_detector,
+    prepare,
     prepare_array,
 )
 from midclass.cli.app import app
 from midclass.cli.commands import score as command
+from midclass.cli.options import Options
+from midclass.cli.service.scorer import Arrived, Scorer
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.context import Context, Scale, neighbours
+from midclass.detectors.marks import APART
+from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import CHECKSUMS, id_of
 from midclass.evaluation.conformal import conformal_p_values
 from midclass.evaluation.patients import patient_scores
 from midclass.images.case import Case, by_series
+from midclass.images.keys import rules_of
 
 GEOMETRY = {"view": "slices", "size": [32, 32], "spacing_mm": 1.0}
 RECIPE = recipe(geometry=GEOMETRY)
@@ -364,3 +372,62 @@ def test_series_come_together_where_their_first_case_is_and_no_block_cuts_one() 
     sizes = [len(block) for block in cohort.blocks(3, SLICES)]
     assert sizes == [4, 3, 1]
     assert [one for block in cohort.blocks(3) for one in block] == cases
+
+
+@pytest.fixture(scope="module")
+def saved(normal: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a detector that sees slices in their series."""
+    folder = tmp_path_factory.mktemp("saved") / "d"
+    detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0).save(folder)
+    return folder
+
+
+def test_frames_of_a_file_have_one_score_by_the_command_and_the_service(
+    saved: Path, tmp_path: Path
+) -> None:
+    images = discs(6, 11, square=0.2)[:, 0]
+    file = tmp_path / "volume.nii"
+    nibabel.save(nibabel.Nifti1Image(np.stack(list(images), 2), np.eye(4)), file)
+    options = Options(cache=tmp_path / "cache")
+    command.run(saved, Cohort.from_files([file]), options, out=tmp_path / "s.csv")
+    by_command = ScoreTable.read(tmp_path / "s.csv").score
+    by_service = Scorer(saved).score([Arrived("volume.nii", file)])[0].table
+    assert by_service is not None
+    assert by_service.score.tolist() == by_command.tolist()
+    frames = prepare(Cohort.from_files([file]), RECIPE)
+    alone = np.array(each_alone(load_detector(saved), frames))
+    assert (np.abs(alone - by_command) > 1e-6).all()
+
+
+def test_slices_of_a_folder_stand_by_their_position_whatever_their_names(
+    saved: Path, tmp_path: Path
+) -> None:
+    images = (discs(8, 12, square=0.2)[:, 0] * 4095).astype(np.uint16)
+    positions = [0.0, 5, 10, 15, 30, 35, 40, 45]
+    for number, name in enumerate(np.random.default_rng(0).permutation(8)):
+        where = {"ImagePositionPatient": [0, 0, positions[number]], "Modality": "CT"}
+        where |= {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "SOPInstanceUID": f"1.2.{number}"}
+        image_file(tmp_path / "f" / f"{name}.dcm", 1, images[number], **where)
+    cohort = Cohort.from_files([tmp_path / "f"])
+    prepared = prepare(cohort, RECIPE)
+    detector = load_detector(saved)
+    alone = np.array(each_alone(detector, prepared))
+    found = [len(one) for one in beside(alone.tolist(), list(prepared.cases))]
+    assert found == [1, 2, 2, 1, 1, 2, 2, 1]
+    np.testing.assert_array_equal(
+        detector.score_samples(prepared), detector.context_(alone, prepared.cases)
+    )
+
+
+def test_what_is_made_of_whole_images_is_made_of_slices() -> None:
+    whole = SLICES.model_copy(update={"view": "whole"})
+    keys = [rules_of(one, RECIPE.intensity, RECIPE.accepts, []) for one in (SLICES, whole)]
+    assert keys[0] == keys[1]  # no image is prepared twice
+    given = series(20, 0)
+    learned = [
+        Plausible.of(given, RECIPE.model_copy(update={"geometry": one})) for one in (SLICES, whole)
+    ]
+    assert learned[0].to_json() == learned[1].to_json()
+    assert learned[0].likeness
+    assert APART["slices"] == APART["whole"]
+    assert SLICES.shows_all

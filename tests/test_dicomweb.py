@@ -10,8 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -20,7 +25,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dicom_images import NAME, knowing_discs, written
-from makers import discs
+from makers import discs, recipe
 from midclass import InputError
 from midclass.cli.app import app
 from midclass.evaluation.table import ScoreTable
@@ -28,6 +33,7 @@ from midclass.evaluation.table import ScoreTable
 for needed in ("dicomweb_client", "highdicom", "uvicorn"):
     pytest.importorskip(needed, reason=f"{needed} is not installed")
 from dicomweb_server import JSON, Pacs, running  # noqa: E402
+from midclass.cli.dicomweb import images  # noqa: E402
 from midclass.cli.dicomweb.access import Access  # noqa: E402
 from midclass.cli.dicomweb.answers import RemoteImage  # noqa: E402
 from midclass.cli.dicomweb.server import DicomWeb  # noqa: E402
@@ -381,3 +387,45 @@ def test_without_the_extra_it_is_said_how_to_get_it(
     monkeypatch.delitem(sys.modules, "midclass.cli.dicomweb.images", raising=False)
     done = score(home, tmp_path, "--dicomweb", "https://a", "--study", "1.2", code=2)
     assert "pip install 'midclass[dicomweb]'" in done.output
+
+
+@dataclass
+class Obedient:
+    """A server that gives every image."""
+
+    url: str = "http://nowhere"
+    asked: list[str] = field(default_factory=list)
+
+    def retrieve(self, image: RemoteImage) -> Any:
+        self.asked.append(image.uid)
+        return SimpleNamespace(content=b"x" * 10, ours=False)
+
+
+@pytest.mark.parametrize(
+    ("view", "most", "expected"),
+    [
+        ("whole", 10**6, [4, 4, 4, 4, 1]),
+        ("slices", 10**6, [5, 9, 3]),  # a series goes on to its end, or for 9 images
+        ("slices", 65, [5, 7, 5]),  # or for some bytes
+    ],
+)
+def test_of_slices_no_series_is_cut_unless_it_is_too_large(
+    view: str, most: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HELD", 4), ("SERIES_HELD", 9), ("SERIES_BYTES", most)):
+        monkeypatch.setattr(images, name, value)
+    monkeypatch.setattr(images.ServerImages, "_images_in", lambda self, path: 1)
+    there = images.ServerImages.__new__(images.ServerImages)
+    there.server, there.passed, there._names = Obedient(), Counter(), {}  # type: ignore[assignment]
+    there._listed = [
+        RemoteImage("1", series, f"1.{k}") for k, series in enumerate("aaabb" + 12 * "c")
+    ]
+    geometry = recipe(geometry={"view": view, "size": [32, 32], "spacing_mm": 1.0}).geometry
+    sizes = []
+    while sum(sizes) < 17:
+        with ExitStack() as held:
+            files, _, taken = there._retrieved(sum(sizes), held, geometry)
+        assert len(files) == taken
+        sizes.append(taken)
+    assert sizes == expected
+    assert there.server.asked == [one.uid for one in there._listed]  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,36 @@ def test_cases_of_a_block_at_which_workers_die_three_times_fail_and_are_named(
 @contextmanager
 def there(found: Pretended) -> Iterator[Pretended]:
     yield found
+
+
+def test_slices_are_scored_with_their_neighbours_whoever_scores_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker gets a part of a series."""
+    wanted = recipe(geometry={"view": "slices", "size": [32, 32], "spacing_mm": 1.0})
+    given = prepare_array(discs(200, 0), wanted)
+    cases = [
+        replace(case, patient_id=f"p{row // 5}", slice=float(row % 5))
+        for row, case in enumerate(given.cases)
+    ]
+    given = replace(given, cases=Cohort(tuple(cases)))
+    detector_class("pca")(wanted).fit(given, max_fpr=0.1, folds=0).save(tmp_path / "d")
+    rows = ["path,patient_id,slice"]
+    for number, one in enumerate((discs(12, 1, square=0.2)[:, 0] * 65535).astype(np.uint16)):
+        PIL.Image.fromarray(one).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{number}")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    monkeypatch.setattr(score, "BLOCK", 4)
+    monkeypatch.setattr(score_engines, "cluster", lambda jobs: there(Pretended()))
+    monkeypatch.chdir(tmp_path)
+    for out, *engine in (["ray.csv", "--engine", "ray"], ["one.csv"]):  # which leaves one thread
+        words = ["score", "d", "--cohort", "m.csv", "--cache", "cache", "--out", out, *engine]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    monkeypatch.setattr(score, "BLOCK", 512)
+    words = ["score", "d", "--cohort", "m.csv", "--cache", "cache", "--out", "all.csv"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
 
 
 def test_parts_of_a_table_have_the_same_rows_whatever_the_size_of_blocks() -> None:

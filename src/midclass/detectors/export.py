@@ -49,6 +49,7 @@ OF_TILES = (
     "; one image at a time, and corners, int64 (t, 2): the first row and column of squares as wide "
     "as geometry.size that lie over the anatomy, as midclass.images.tiles.planned says"
 )
+OF_SLICES = "; each image alone: neighbours in its series do not count"
 USE = "Research only. This is no medical device; no clinical decision may rest on it."
 
 
@@ -168,7 +169,7 @@ def about(detector: Detector, folder: Path, found: Equality) -> dict[str, Any]:
         "threshold": detector.threshold_,
         "promise": detector.promise(),
         "heat_begins": detector.heat_.begins,
-        "inputs": INPUTS + (OF_TILES if recipe.geometry.view == "tiles" else ""),
+        "inputs": INPUTS + {"tiles": OF_TILES, "slices": OF_SLICES}.get(recipe.geometry.view, ""),
         "flag": f"1 above the threshold, 0 not, {NOT_ASSESSED} without any anatomy",
         "verified": asdict(found),
     }

@@ -42,7 +42,7 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``array``, ``index``: of an npz file; ``frame``: of a file with several.
     * ``mask``: a file that says where in the image disease can be, named like ``path``; where it is
       empty, the recipe's anatomy does. See ``midclass.images.formats.mask``.
-    * ``slice``: the image's place among those of its patient, a number.
+    * ``slice``: the image's place among those of its patient or series, a number in any unit.
     * ``series_id``: of the images that were taken in one go, such as the slices of a CT.
     * ``case_id`` or ``roi_id``: by default the path with ``#array[index]``, ``#frame``, ``@x,y``.
     """

@@ -25,6 +25,9 @@ AROUND_MM, FEW = 4.0, 0.08
 """Where within some millimetres no more than this share is space, there is none: its specks are
 noise. From twice that on it is space."""
 
+FINE_MM = 1.5
+"""On samples further apart both widths are as many samples as here."""
+
 SMOOTHED_MM = 1.0
 """Spaces are looked for after a blur so wide: noise makes single samples dark."""
 
@@ -89,7 +92,7 @@ class Filling(Knowledge):
         sign = 1 if self.spaces == "dark" else -1
         smooth, level = _smoothed(batch), _tissue_level(batch)
         sigma = fields.column(tissue_sigma(batch), like)
-        differs = sign * (level - smooth).mean(1, keepdim=True) / sigma
+        differs = sign * (level - _smoothed(batch, on_samples=True)).mean(1, keepdim=True) / sigma
         share = ((differs - FIRST) / (ALL - FIRST)).clamp(0, 1)
         share = _without_specks(batch, share.square() * (3 - 2 * share) * batch.anatomy)
         contrast = sign * fields.column(params["contrast_sigma"], like) * sigma
@@ -110,19 +113,29 @@ class Filling(Knowledge):
         return inside * fields.column(params["replaced"], away)
 
 
-def _smoothed(batch: ImageBatch) -> Tensor:
-    """The anatomy without its finest noise, ``(n, c, *spatial)``; it ends at its own border."""
+def _smoothed(batch: ImageBatch, *, on_samples: bool = False) -> Tensor:
+    """The anatomy without its finest noise, ``(n, c, *spatial)``; it ends at its own border.
+
+    With ``on_samples`` coarse grids are smoothed more, to find spaces. What that takes away holds
+    edges, too; the noise that pixels keep is what the finer blur takes away.
+    """
+    mm = torch.full_like(batch.spacing_mm[:, 0], SMOOTHED_MM)
+    width = _width(batch, SMOOTHED_MM) if on_samples else mm
     mask = batch.anatomy.float()
-    width = torch.full_like(batch.spacing_mm[:, 0], SMOOTHED_MM)
-    both = fields.blurred(torch.cat([batch.pixels * mask, mask], 1), batch.spacing_mm, width)
+    both = torch.cat([batch.pixels * mask, mask], 1)
+    both = fields.blurred(both, batch.spacing_mm, width)
     return both[:, :-1] / both[:, -1:].clamp_min(1e-6)
 
 
 def _without_specks(batch: ImageBatch, share: Tensor) -> Tensor:
     """The spaces alone: noise is dark in single samples, which have few others around them."""
-    width = torch.full_like(batch.spacing_mm[:, 0], AROUND_MM)
-    dense = fields.blurred(share, batch.spacing_mm, width)
+    dense = fields.blurred(share, batch.spacing_mm, _width(batch, AROUND_MM))
     return share * ((dense - FEW) / FEW).clamp(0, 1)
+
+
+def _width(batch: ImageBatch, mm: float) -> Tensor:
+    """Of a blur, ``(n,)`` in mm; on coarse grids wider, since noise is one of samples."""
+    return (batch.spacing_mm.amin(1) * (mm / FINE_MM)).clamp_min(mm)
 
 
 def _tissue_level(batch: ImageBatch) -> Tensor:
