@@ -34,7 +34,7 @@ from midclass.cli.options import Options
 from midclass.cli.service.scorer import Arrived, Scorer
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
-from midclass.detectors.context import Context, Scale, neighbours
+from midclass.detectors.context import Context, EquallyRare, neighbours
 from midclass.detectors.marks import APART
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import CHECKSUMS, id_of
@@ -149,18 +149,18 @@ class TestScale:
     def test_a_p_value_is_that_of_the_mean_among_means(self, numbers: NDArray[np.int64]) -> None:
         alone = numbers / 10
         together = np.sort(np.random.default_rng(0).normal(size=30))
-        scale = Scale.of(alone, together)
+        scale = EquallyRare.of(alone, together)
         new = np.random.default_rng(1).normal(size=50)
         np.testing.assert_array_equal(
             conformal_p_values(alone, scale(new)), conformal_p_values(together, new)
         )
 
     def test_of_equal_means_the_lowest_score_is_taken(self) -> None:
-        scale = Scale(np.array([1.0, 2, 3, 9]), np.array([0.0, 5, 5, 6]))
+        scale = EquallyRare(np.array([1.0, 2, 3, 9]), np.array([0.0, 5, 5, 6]))
         assert scale(np.array([5.0]))[0] == 2
 
     def test_beyond_all_calibration_slices_scores_go_on_rising(self) -> None:
-        scale = Scale(np.array([0.0, 1, 5]), np.array([0.0, 1, 2]))
+        scale = EquallyRare(np.array([0.0, 1, 5]), np.array([0.0, 1, 2]))
         assert scale(np.array([-3.0, 2, 7, 9])).tolist() == [-3, 5, 10, 12]
 
     def test_a_slice_alone_keeps_its_score(self) -> None:
@@ -284,7 +284,7 @@ class TestDetector:
     def test_another_context_is_another_detector(self, normal: Prepared) -> None:
         detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)
         before, scale = id_of(detector), detector.context_.both
-        moved = Scale(scale.alone + 1, scale.together)
+        moved = EquallyRare(scale.alone + 1, scale.together)
         detector.context_ = replace(detector.context_, both=moved)
         assert id_of(detector) != before
 

@@ -30,7 +30,7 @@ def _nothing() -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Scale:
+class EquallyRare:
     """Turns the mean of a slice and its neighbours into the score that is as rare for a slice.
 
     Attributes:
@@ -42,7 +42,7 @@ class Scale:
     together: FloatArray = field(default_factory=_nothing)
 
     @classmethod
-    def of(cls, alone: FloatArray, together: FloatArray) -> Scale:
+    def of(cls, alone: FloatArray, together: FloatArray) -> EquallyRare:
         """What calibration slices show; nothing where they are too few."""
         return cls(np.sort(alone), np.sort(together)) if len(alone) >= FEWEST else cls()
 
@@ -72,8 +72,8 @@ class Context:
         both: of slices with one on either side.
     """
 
-    one: Scale = Scale()
-    both: Scale = Scale()
+    one: EquallyRare = EquallyRare()
+    both: EquallyRare = EquallyRare()
 
     @classmethod
     def of(cls, scores: FloatArray, cases: Sequence[Case], geometry: Geometry) -> Context:
@@ -90,8 +90,8 @@ class Context:
         twice, sides = np.tile(scores, 2), np.concatenate([before, after])
         with_one, with_both = ~np.isnan(sides), ~np.isnan(before + after)
         return cls(
-            Scale.of(twice[with_one], _mean(twice, sides)[with_one]),
-            Scale.of(scores[with_both], _mean(scores, before, after)[with_both]),
+            EquallyRare.of(twice[with_one], _mean(twice, sides)[with_one]),
+            EquallyRare.of(scores[with_both], _mean(scores, before, after)[with_both]),
         )
 
     def __call__(self, scores: FloatArray, cases: Sequence[Case]) -> FloatArray:
@@ -115,7 +115,7 @@ class Context:
         if facts is None:
             return cls()
         one, both = (
-            Scale(*(np.array(facts[which][name], float) for name in ("alone", "together")))
+            EquallyRare(*(np.array(facts[which][name], float) for name in ("alone", "together")))
             for which in ("one", "both")
         )
         return cls(one, both)

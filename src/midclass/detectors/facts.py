@@ -19,14 +19,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class Scale(_Strict):
-    """Scores of calibration slices alone and with their neighbours; see ``context.Scale``."""
+class SliceScores(_Strict):
+    """Scores of calibration slices alone and with their neighbours; see ``context.EquallyRare``."""
 
     alone: Calibration
     together: Calibration
 
     @model_validator(mode="after")
-    def _consistent(self) -> Scale:
+    def _consistent(self) -> SliceScores:
         _refuse_unsorted(self.alone, "scores of slices alone")
         _refuse_unsorted(self.together, "scores of slices together")
         if len(self.alone) != len(self.together):
@@ -34,18 +34,18 @@ class Scale(_Strict):
         return self
 
 
-class Slices(_Strict):
+class SliceContext(_Strict):
     """How slices are scored in their series; see ``Context``."""
 
-    one: Scale
-    both: Scale
+    one: SliceScores
+    both: SliceScores
 
 
 class Fold(_Strict):
     """What was learned in one fold; see ``Folds.state``."""
 
     calibration: Calibration
-    context: Slices | None = None
+    context: SliceContext | None = None
     shared: list[str]
     state: dict[str, Any]
 
@@ -89,7 +89,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
-    context: Slices | None = None
+    context: SliceContext | None = None
     id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
     seed: Count | None = None
     fitted: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
