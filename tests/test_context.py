@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from midclass.cli.app import app
 from midclass.cli.commands import score as command
 from midclass.cli.options import Options
 from midclass.cli.service.scorer import Arrived, Scorer
+from midclass.detectors.about import about
 from midclass.detectors.catalogue import detector_class
 from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.context import Context, EquallyRare, neighbours
@@ -127,6 +129,11 @@ class TestScale:
         ends, middle = flagged[:, [0, -1]].mean(), flagged[:, each // 2].mean()
         assert 0.07 < ends < 0.13
         assert 0.07 < middle < 0.13
+
+    def test_both_neighbours_together_count_as_much_as_the_slice(self) -> None:
+        same = EquallyRare(np.linspace(-9, 9, 30), np.linspace(-9, 9, 30))
+        found = Context(same, same)(np.array([0.0, 0, 8, 0, 3]), stack(5))
+        np.testing.assert_allclose(found, [0, 2, 4, 2.75, 2])
 
     def test_noise_falls_and_what_lasts_stays(self) -> None:
         scores, cases = learned()
@@ -272,12 +279,12 @@ class TestDetector:
         self, change: Any, words: str, fitted: Detector, tmp_path: Path
     ) -> None:
         fitted.save(tmp_path / "d")
-        about = json.loads((tmp_path / "d" / "detector.json").read_text())
-        del about[CHECKSUMS]
-        where = about if fitted.folds_ is None else about["folds"][0]
+        facts = json.loads((tmp_path / "d" / "detector.json").read_text())
+        del facts[CHECKSUMS]
+        where = facts if fitted.folds_ is None else facts["folds"][0]
         both = where["context"]["both"]
         both["together"] = change(both["together"])
-        (tmp_path / "d" / "detector.json").write_text(json.dumps(about))
+        (tmp_path / "d" / "detector.json").write_text(json.dumps(facts))
         with pytest.raises(InputError, match=words):
             load_detector(tmp_path / "d")
 
@@ -319,9 +326,18 @@ class TestDetector:
         assert "slice" in score_table(whole, series(2, 8), slices=True).extra
 
 
-def run(arguments: str) -> None:
+@pytest.fixture(scope="module")
+def saved(normal: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a detector that sees slices in their series."""
+    folder = tmp_path_factory.mktemp("saved") / "d"
+    detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0).save(folder)
+    return folder
+
+
+def run(arguments: str) -> str:
     result = CliRunner().invoke(app, arguments.split())
     assert result.exit_code == 0, result.output
+    return result.output
 
 
 def test_files_have_the_same_scores_in_blocks_of_any_size_and_rows_of_any_order(
@@ -338,7 +354,8 @@ def test_files_have_the_same_scores_in_blocks_of_any_size_and_rows_of_any_order(
         row["slice"] = str(place // patients)
     write_manifest(tmp_path / "data" / "slices.csv", rows)
     monkeypatch.chdir(tmp_path)
-    run("fit tiny.yaml --cohort data/slices.csv --detector pca --max-fpr 0.2 --out d")
+    said = run("fit tiny.yaml --cohort data/slices.csv --detector pca --max-fpr 0.2 --out d")
+    assert "slices           are scored together with their neighbours" in said
     tables = []
     for size in (512, 4, 1):
         monkeypatch.setattr(command, "BLOCK", size)
@@ -363,6 +380,35 @@ def test_files_have_the_same_scores_in_blocks_of_any_size_and_rows_of_any_order(
     assert sum(one != other for one, other in zip(alone, together, strict=True)) >= 5
 
 
+def written(name: str, seed: int, n: int) -> None:
+    """A manifest of series of discs, and one that says nothing of series."""
+    rows = ["path,label,patient_id,slice"]
+    for number, one in enumerate((discs(n, seed)[:, 0] * 65535).astype(np.uint16)):
+        PIL.Image.fromarray(one).save(f"{name}{number}.png")
+        rows.append(f"{name}{number}.png,0,{name}{number // EACH},{number % EACH}")
+    Path(f"{name}.csv").write_text("\n".join(rows))
+    Path(f"{name}_alone.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows))
+
+
+def test_calibrate_compares_with_the_scores_of_before_and_says_whether_neighbours_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written("here", 0, 200)
+    written("there", 13, 100)
+    Path("small.yaml").write_text(json.dumps(RECIPE.to_dict()))
+    run("fit small.yaml --cohort here.csv --detector pca --max-fpr 0.1 --out d")
+    said = run("calibrate d --cohort there.csv --out with")
+    assert "slices           are scored together with their neighbours" in said
+    before = load_detector("d")
+    local = prepare(Cohort.from_manifest("there.csv"), RECIPE)
+    flagged = int((before.score_samples(local) > before.threshold_).sum())
+    assert f"local normals    {flagged} of 100 above the threshold of before" in said
+    said = run("calibrate d --cohort there_alone.csv --out without")
+    assert "slices           are scored alone" in said
+    assert "context" not in about(load_detector("with"), Path("with"))  # single cases
+
+
 def test_series_come_together_where_their_first_case_is_and_no_block_cuts_one() -> None:
     names = "axbyaxzb"
     cases = [case(float(row), patient) for row, patient in enumerate(names)]
@@ -372,14 +418,6 @@ def test_series_come_together_where_their_first_case_is_and_no_block_cuts_one() 
     sizes = [len(block) for block in cohort.blocks(3, SLICES)]
     assert sizes == [4, 3, 1]
     assert [one for block in cohort.blocks(3) for one in block] == cases
-
-
-@pytest.fixture(scope="module")
-def saved(normal: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a detector that sees slices in their series."""
-    folder = tmp_path_factory.mktemp("saved") / "d"
-    detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0).save(folder)
-    return folder
 
 
 def test_frames_of_a_file_have_one_score_by_the_command_and_the_service(

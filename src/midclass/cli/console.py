@@ -26,6 +26,7 @@ from midclass.cli.voice import voice
 from midclass.errors import escaped
 
 if TYPE_CHECKING:
+    from midclass.detectors.base import Detector
     from midclass.evaluation.table import ScoreTable
 
 _STDERR = Console(stderr=True, emoji=False)
@@ -217,4 +218,18 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     say(
         f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
         f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases{where}"
+    )
+
+
+def tell_slices(detector: Detector) -> None:
+    """Of view slices, whether neighbours count; they do where calibration cases had some."""
+    if not detector.recipe.geometry.in_context:
+        return
+    members = (detector,) if detector.folds_ is None else detector.folds_.members
+    if any(member.context_ for member in members):
+        say(f"{'slices':<16} are scored together with their neighbours in a series")
+        return
+    say(
+        f"{'slices':<16} are scored alone: of those that calibrate hardly any has a neighbour, by "
+        "the manifest's columns slice, patient_id and series_id, or DICOM headers"
     )

@@ -94,9 +94,13 @@ class Context:
             EquallyRare.of(scores[with_both], _mean(scores, before, after)[with_both]),
         )
 
+    def __bool__(self) -> bool:
+        """Whether anything was learned."""
+        return len(self.one.alone) > 0
+
     def __call__(self, scores: FloatArray, cases: Sequence[Case]) -> FloatArray:
         """Scores ``(n,)`` of cases, those of slices with neighbours in their context."""
-        if not len(self.one.alone):
+        if not self:
             return scores
         before, after = neighbours(scores, cases)
         side = np.where(np.isnan(before), after, before)
@@ -123,7 +127,7 @@ class Context:
 
 def in_json(context: Context) -> dict[str, Any]:
     """What a saved detector says of it: ``context``, where anything was learned."""
-    if not len(context.one.alone):
+    if not context:
         return {}
     facts = asdict(context)
     lists = {

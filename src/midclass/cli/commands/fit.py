@@ -16,7 +16,15 @@ from midclass.cli.commands.source import (
     prints_with_bar,
     tell_set_aside,
 )
-from midclass.cli.console import bar, cases_in_words, note, say, tell_anatomies, tell_promise
+from midclass.cli.console import (
+    bar,
+    cases_in_words,
+    note,
+    say,
+    tell_anatomies,
+    tell_promise,
+    tell_slices,
+)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
@@ -140,6 +148,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
+    tell_slices(detector)
     if "guaranteed" in rate:
         say(
             f"{'proven':<16} at most {rate['guaranteed']:.1%} on average, whatever was learned; "
