@@ -16,7 +16,7 @@ from midclass.detectors.image_scores import Combination
 from midclass.evaluation.metrics import auroc
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import fill_blocks
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, signed, table
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "research-log.md"
@@ -122,6 +122,7 @@ def page() -> str:
     blocks = {
         "heads": heads(),
         "framing": framing(),
+        "series": series(),
         "witnesses": _table("witness", tasks, single),
         "skill": _table("witness", tasks, skill),
         "rules": _table("rule", tasks, rules),
@@ -156,6 +157,21 @@ def framing() -> str:
     cells = [[f"{cohort}, {kind}", *areas] for (cohort, kind), areas in rows.items()]
     said = ", ".join(f"{name} {figure(float(share))}" for name, share in most.items())
     return f"{table(['cohort', *traits], cells)}\n\nLargest share on one side: {said}."
+
+
+def series() -> str:
+    """Slices that show blood, alone and with their neighbours: means over the splittings."""
+    with open(HERE / "series.csv", newline="", encoding="utf-8") as text:
+        found = list(csv.DictReader(text))
+    rows = []
+    for name in dict.fromkeys(row["detector"] for row in found):
+        own = [row for row in found if row["detector"] == name]
+        ways = {way: [float(row[way]) for row in own] for way in ("alone", "with neighbours")}
+        gains = np.subtract(ways["with neighbours"], ways["alone"])
+        least, most = signed(float(gains.min())), signed(float(gains.max()))
+        means = [figure(float(np.mean(areas))) for areas in ways.values()]
+        rows.append([name, *means, f"{least} to {most}"])
+    return table(["detector", "alone", "with neighbours", "gained, least and most"], rows)
 
 
 def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:
