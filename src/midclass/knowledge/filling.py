@@ -25,7 +25,7 @@ AROUND_MM, FEW = 4.0, 0.08
 """Where within some millimetres no more than this share is space, there is none: its specks are
 noise. From twice that on it is space."""
 
-FINE_MM = 1.5
+FINE_MM = 2.0
 """On samples further apart both widths are as many samples as here."""
 
 SMOOTHED_MM = 1.0
@@ -90,9 +90,12 @@ class Filling(Knowledge):
         """Tissue's level plus the contrast, in the spaces around a place; noise is kept."""
         like = batch.pixels
         sign = 1 if self.spaces == "dark" else -1
-        smooth, level = _smoothed(batch), _tissue_level(batch)
+        level = _tissue_level(batch)
+        smooth = _smoothed(batch, level, SMOOTHED_MM)
+        coarse = bool((batch.spacing_mm.amin(1) > FINE_MM).any())
+        looked_at = _smoothed(batch, level, _width(batch, SMOOTHED_MM)) if coarse else smooth
         sigma = fields.column(tissue_sigma(batch), like)
-        differs = sign * (level - _smoothed(batch, on_samples=True)).mean(1, keepdim=True) / sigma
+        differs = sign * (level - looked_at).mean(1, keepdim=True) / sigma
         share = ((differs - FIRST) / (ALL - FIRST)).clamp(0, 1)
         share = _without_specks(batch, share.square() * (3 - 2 * share) * batch.anatomy)
         contrast = sign * fields.column(params["contrast_sigma"], like) * sigma
@@ -113,18 +116,15 @@ class Filling(Knowledge):
         return inside * fields.column(params["replaced"], away)
 
 
-def _smoothed(batch: ImageBatch, *, on_samples: bool = False) -> Tensor:
-    """The anatomy without its finest noise, ``(n, c, *spatial)``; it ends at its own border.
+def _smoothed(batch: ImageBatch, level: Tensor, width_mm: float | Tensor) -> Tensor:
+    """The anatomy without its finest noise, ``(n, c, *spatial)``; around it lies tissue's level.
 
-    With ``on_samples`` coarse grids are smoothed more, to find spaces. What that takes away holds
-    edges, too; the noise that pixels keep is what the finer blur takes away.
+    Where coarse grids are smoothed more, to find spaces, that takes away more than noise: pixels
+    keep what the finer blur takes.
     """
-    mm = torch.full_like(batch.spacing_mm[:, 0], SMOOTHED_MM)
-    width = _width(batch, SMOOTHED_MM) if on_samples else mm
-    mask = batch.anatomy.float()
-    both = torch.cat([batch.pixels * mask, mask], 1)
-    both = fields.blurred(both, batch.spacing_mm, width)
-    return both[:, :-1] / both[:, -1:].clamp_min(1e-6)
+    inside = torch.where(batch.anatomy, batch.pixels, level)
+    width = torch.as_tensor(width_mm, device=level.device).expand(len(batch))
+    return fields.blurred(inside, batch.spacing_mm, width)
 
 
 def _without_specks(batch: ImageBatch, share: Tensor) -> Tensor:
