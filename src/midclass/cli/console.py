@@ -223,10 +223,11 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
 
 def tell_slices(detector: Detector) -> None:
     """Of view slices, whether neighbours count; they do where calibration cases had some."""
+    from midclass.detectors.folds import learners
+
     if not detector.recipe.geometry.in_context:
         return
-    members = (detector,) if detector.folds_ is None else detector.folds_.members
-    if any(member.context_ for member in members):
+    if any(one.context_ for one in learners(detector)):
         say(f"{'slices':<16} are scored together with their neighbours in a series")
         return
     say(

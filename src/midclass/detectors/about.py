@@ -19,8 +19,10 @@ from midclass.recipe.recipe import Recipe
 from midclass.version import __version__
 
 _UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "hu": "HU"}
-_KNOWN = {"recipe", "calibration", "patient_calibration", "context", "plausible", "state", "folds"}
-_KNOWN |= {CHECKSUMS}
+_KNOWN = {
+    *("recipe", "calibration", "patient_calibration", "context", "plausible", "state", "folds"),
+    CHECKSUMS,
+}
 """Fields of a saved detector that are told in other words, or not."""
 
 

@@ -166,13 +166,11 @@ class Detector(Estimator):
 
         Returns their scores, of view ``slices`` each alone; with folds see ``score_samples``.
         """
-        hottest, cases = Hottest(given), given.cases
-        looks = hottest.noting(self.looks(given, heat_maps=self.makes_heat_maps))
+        hottest, cases, self.context_ = Hottest(given), given.cases, Context()
+        looks = self.looks(given, heat_maps=self.makes_heat_maps)
+        scores = self.scores_of(hottest.noting(looks), given)
         if self.folds_ is None:
-            scores = case_scores(looks, given)
             self.context_ = Context.of(scores, cases, self.recipe.geometry)
-        else:
-            scores = self.scores_of(looks, given)
         self.calibration_ = np.sort(scores[~np.isnan(scores)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
         together = self.context_(scores, cases)

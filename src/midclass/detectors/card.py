@@ -108,7 +108,9 @@ def _spacing(recipe: Recipe) -> str:
 
 def _validation(detector: Detector) -> str:
     """What a training that chooses among checkpoints says of itself."""
-    learned = [detector] if detector.folds_ is None else list(detector.folds_.members)
+    from midclass.detectors.folds import learners  # needs torch
+
+    learned = learners(detector)
     said = []
     for number, one in enumerate(learned, start=1):
         history = getattr(one, "history_", None)

@@ -163,6 +163,11 @@ class Folds:
         return cls(tuple(members), tuple(np.array(fold["calibration"], float) for fold in about))
 
 
+def learners(detector: Detector) -> tuple[Detector, ...]:
+    """The detectors that have learned: itself, or its member of each fold."""
+    return (detector,) if detector.folds_ is None else detector.folds_.members
+
+
 def number_of_folds(asked: int | None, max_fpr: float, held_out: int, free: Cohort) -> int:
     """How many folds a fit needs; 0 where the part that is held out calibrates alone.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from midclass.detectors.base import Detector
-from midclass.detectors.folds import Folds
+from midclass.detectors.folds import Folds, learners
 from midclass.detectors.image_scores import asinh
 from midclass.detectors.sliding import nearness
 from midclass.evaluation.cross_conformal import EDGE, FAR, units_of
@@ -70,15 +70,14 @@ class Graph(nn.Module, ABC):
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
-        folds = detector.folds_
-        members = [detector] if folds is None else list(folds.members)
+        members = learners(detector)
         self._members = [one for one in members if isinstance(one, Traced)]
         if len(self._members) < len(members):
             raise TypeError(type(detector).__name__)
-        self._folds, self._threshold = folds, detector.threshold_
+        self._folds, self._threshold = detector.folds_, detector.threshold_
         self._heat = detector.makes_heat_maps
         self._calibration = torch.from_numpy(np.asarray(detector.calibration_, np.float64))
-        self.tie = 0.0 if folds is not None else tie_of(detector.calibration_)
+        self.tie = 0.0 if self._folds is not None else tie_of(detector.calibration_)
 
     @abstractmethod
     def example(self, shape: Sequence[int]) -> dict[str, Tensor]:

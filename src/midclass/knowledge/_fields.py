@@ -77,7 +77,11 @@ def centre_of(batch: ImageBatch, place: Tensor, jitter_mm: float | None) -> Tens
     """
     if jitter_mm is not None:
         return (2 * place.to(batch.pixels.device) - 1) * jitter_mm
-    index = place_in(batch.anatomy, place[:, 0])
+    return in_mm(batch, place_in(batch.anatomy, place[:, 0]))
+
+
+def in_mm(batch: ImageBatch, index: Tensor) -> Tensor:
+    """Samples by their indices ``(n, d)`` as places from the image's centre, in mm."""
     half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
     return (index - half) * batch.spacing_mm
 

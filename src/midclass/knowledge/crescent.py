@@ -129,5 +129,4 @@ def _wall(batch: ImageBatch, direction: Tensor) -> tuple[Tensor, Tensor]:
     )
     outermost = height.masked_fill(~batch.anatomy, -torch.inf).flatten(1).argmax(1)
     index = torch.stack(torch.unravel_index(outermost, batch.spatial), -1)
-    half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
-    return (index - half) * batch.spacing_mm, direction
+    return fields.in_mm(batch, index), direction

@@ -104,9 +104,7 @@ class Filling(Knowledge):
 
     def _region(self, batch: ImageBatch, params: Params, share: Tensor) -> Tensor:
         """Share of the fluid that is replaced wherever there is any: ``(n, 1, *spatial)``."""
-        index = fields.place_in(share > 0.5, params["place"])
-        half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
-        centre = (index - half) * batch.spacing_mm
+        centre = fields.in_mm(batch, fields.place_in(share > 0.5, params["place"]))
         box, radius_mm = Box.whole(batch), params["radius_mm"]
         rough = fields.smooth_field(params["border"], box, radius_mm / 2)
         away = fields.length(box.away_mm(centre))

@@ -110,8 +110,7 @@ class MassEffect(Knowledge):
         away2 = fields.total([part.square() for part in away])
         nearest = away2.masked_fill(~inner, torch.inf).flatten(1).argmin(1)
         index = torch.stack(torch.unravel_index(nearest, batch.spatial), -1)
-        half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
-        moved = (index - half) * batch.spacing_mm
+        moved = fields.in_mm(batch, index)
         return torch.where(inner.flatten(1).any(1, keepdim=True), moved, wanted)
 
 

@@ -134,8 +134,7 @@ def _standing_out(batch: ImageBatch, size_mm: Tensor, sign: int) -> tuple[Tensor
     to_border = fields.all_to_border_mm(batch)
     whole = (to_border / fields.column(size_mm / 2, to_border)).clamp(0, 1)  # not cut off
     share, index = (together * whole).flatten(1).max(1)
-    half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
-    peak = (torch.stack(torch.unravel_index(index, batch.spatial), -1) - half) * batch.spacing_mm
+    peak = fields.in_mm(batch, torch.stack(torch.unravel_index(index, batch.spatial), -1))
     return stands_out * _ball(batch, peak, 0.6 * size_mm), share
 
 

@@ -89,9 +89,7 @@ class InfarctTerritory(Knowledge):
 
     def _wedge(self, batch: ImageBatch, params: Params) -> Tensor:
         """``(n, 1, *spatial)``."""
-        index = fields.place_in(batch.anatomy, params["place"])
-        half = (torch.tensor(batch.spatial, device=index.device) - 1) / 2
-        place = (index - half) * batch.spacing_mm
+        place = fields.in_mm(batch, fields.place_in(batch.anatomy, params["place"]))
         centre = _centre_mm(batch)
         way = place - centre
         # Mostly sideways: a wedge along the midline would belong to both sides.

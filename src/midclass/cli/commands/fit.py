@@ -127,6 +127,8 @@ def _fit(
 
 def _tell(detector: Detector, seconds: float) -> None:
     """What a fit used and chose, and what it promises."""
+    from midclass.detectors.folds import learners
+
     uses = {
         "train": "learned from",
         "select": "chose with",
@@ -143,7 +145,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     if folds is not None:
         how = f"each in that of {len(folds)} folds which did not learn from it"
         say(f"{'calibrated with':<16} {len(detector.calibration_)} of these, {how}")
-    for learned in (detector,) if folds is None else folds.members:
+    for learned in learners(detector):
         tell_checkpoint(learned)
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
