@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -320,6 +321,27 @@ def test_two_rows_of_one_title_are_refused(folder: Path, old: str, new: str, nam
     with pytest.raises(InputError, match="would both be called") as caught:
         Study.load(write(folder, (old, new)))
     assert names in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ("positives: 2", "positives: 2", True),
+        ("positives: 2", "positives: 2, tasks: [breast]", True),
+        ("positives: 2, tasks: [other]", "positives: 2, tasks: [breast]", False),
+        ("positives: 2", "positives: 3", False),
+        ("positives: 2", "positives: 2, without: [x]", False),
+    ],
+)
+def test_a_line_has_one_figure_for_a_number_of_positives(
+    folder: Path, first: str, second: str, refused: bool
+) -> None:
+    entries = f"a: {{{first}, title: a}}\n  b: {{{second}, title: b}}\n  middle_class:"
+    other = BREAST + "}\n  other: {recipe: tiny.yaml, cohort: data/manifest.csv"
+    path = write(folder, ("middle_class:", entries), (BREAST, other))
+    same = pytest.raises(InputError, match=r"a and detectors\.b are the same")
+    with same if refused else nullcontext():
+        Study.load(path)
 
 
 def test_numbers_of_positives_of_one_detector_may_share_a_title(folder: Path) -> None:

@@ -48,14 +48,14 @@ def verdict(figures: Figures) -> str:
 
 
 def advice(
-    figures: Figures, recipe_view: str = "whole", picture: str = "a picture by --outlines"
+    figures: Figures, *, shows_all: bool = True, picture: str = "a picture by --outlines"
 ) -> list[str]:
     """What to change in the recipe, in order of importance; empty where nothing needs to change.
 
     Args:
         figures: from ``midclass.preview.audit.audit``.
-        recipe_view: the recipe's ``geometry.view``: in a region of interest a finding belongs
-            into the middle.
+        shows_all: see the recipe's ``Geometry``: in a region of interest a finding belongs into
+            the middle.
         picture: name of the file with the outlines.
     """
     classes: Mapping[str, Figures] = figures["classes"]
@@ -67,7 +67,7 @@ def advice(
         *_redundant(figures["pairs"]),
         *_nuisance(figures["nuisance"]),
         *_easy(classes),
-        *(_narrow(classes) if recipe_view in ("whole", "slices") else ()),
+        *(_narrow(classes) if shows_all else ()),
     ]
 
 

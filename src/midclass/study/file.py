@@ -85,6 +85,10 @@ class Contender(Part):
         """The same for entries that differ in positives, tasks and title alone: one curve."""
         return self.model_dump_json(exclude={"positives", "tasks", "title"})
 
+    def apart(self, other: Contender) -> bool:
+        """Whether no task has both."""
+        return not (self.tasks is None or other.tasks is None or {*self.tasks} & {*other.tasks})
+
 
 class Study(Part):
     """Tasks x detectors x repeats; see ``studies/ablation/study.yaml`` for one to read.
@@ -165,6 +169,11 @@ class Study(Part):
                 self._refuse_title("detectors", one, other, self.title(one))
             if a.positives and b.positives and a.kind != b.kind and lines[one] == lines[other]:
                 self._refuse_title("detectors", one, other, lines[one])
+            if a.kind == b.kind and a.positives == b.positives > 0 and not a.apart(b):
+                raise InputError(
+                    f"{self._source}: detectors.{one} and detectors.{other} are the same, with "
+                    f"{a.positives} positives each on one task; leave one out"
+                )
 
     def _refuse_title(self, part: str, one: str, other: str, title: str) -> None:
         raise InputError(

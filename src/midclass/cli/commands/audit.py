@@ -116,7 +116,7 @@ def _figures(
         "seed": seed,
         "failed": len(prepared.failed),
         **figures,
-        "advice": advice(figures, recipe.geometry.view, picture),
+        "advice": advice(figures, shows_all=recipe.geometry.shows_all, picture=picture),
     }
 
 
