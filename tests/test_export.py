@@ -31,7 +31,7 @@ from midclass.detectors.export import HEAT, Equality, refuse_unable
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
 from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
-from midclass.detectors.known import KnownCases
+from midclass.detectors.known import NETWORK, PROBE, KnownCases
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.novelty import Novelty
 from midclass.evaluation.cross_conformal import cross_conformal_scores
@@ -261,7 +261,10 @@ def test_the_method_is_traced_with_all_its_witnesses(monkeypatch: pytest.MonkeyP
     detector.max_fpr_, detector.threshold_ = 0.1, 2.5
     assert_alike(detector, given_class(6, seed=5))
     few = detector.images(target_class(3))
-    detector.known_ = KnownCases.of(detector.novelty_, few, held_out, seed=0)
+    probe = KnownCases.of(detector.networks_, detector.novelty_, few, held_out, seed=0)
+    assert probe is not None
+    every = Combination.of(rng.normal(0, 1, (30, 2)), (PROBE, NETWORK))
+    detector.known_ = replace(probe, units=every)
     assert_alike(detector, given_class(6, seed=5))
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from makers import discs, trained_recipe
-from midclass import MiddleClassDetector, Prepared, Recipe, load_detector
+from midclass import ImageBatch, MiddleClassDetector, Prepared, Recipe, load_detector
 from midclass import prepare_array as prepared
 from midclass.detectors.baselines.linear_probe import LinearProbe, Separation
 from midclass.detectors.judge import look, raw_scores
@@ -72,6 +72,14 @@ def others(detector: MiddleClassDetector, samples: Prepared) -> NDArray[np.float
     return both
 
 
+def known_raw(detector: MiddleClassDetector, batch: ImageBatch) -> torch.Tensor:
+    """What each that has learned the known cases says of images."""
+    assert detector.known_ is not None
+    assert detector.novelty_ is not None
+    features = detector.novelty_.features(batch)
+    return detector.known_.raw(look(detector.networks_, batch)[0], features)
+
+
 def test_a_few_known_cases_show_what_neither_recipe_nor_novelty_does(
     detector: MiddleClassDetector, both: Prepared
 ) -> None:
@@ -86,10 +94,8 @@ def test_the_more_are_known_the_more_they_say(
     assert detector.known_ is not None
     assert detector.known_.weight == 6 / 26
     batch = both.batch(np.arange(80))
-    assert detector.novelty_ is not None
-    features = detector.novelty_.features(batch)
-    raw = detector.known_.separation(features).numpy()
-    said = detector.known_.units(raw[:, None])
+    each = detector.known_.units.relative(known_raw(detector, batch).numpy())
+    said = np.log(np.exp(each).sum(1))
     usual = others(detector, both)
     np.testing.assert_allclose(
         detector.score(batch)[0], np.log(np.exp(usual) + np.exp(said)) + 6 / 26 * said
@@ -103,9 +109,9 @@ def test_many_images_of_one_patient_are_one_case_known(detector: MiddleClassDete
     of_two = prepared(
         images, RECIPE, spacing_mm=1.0, case_id=ids, patients=["a"] * 5 + ["b"], label=1
     )
-    novelty, held_out = detector.novelty_, of(discs(20, seed=8)).batch(slice(None))
-    assert novelty is not None
-    found = KnownCases.of(novelty, detector.images(of_two), held_out, seed=0)
+    learned, held_out = detector.images(of_two), of(discs(20, seed=8)).batch(slice(None))
+    found = KnownCases.of(detector.networks_, detector.novelty_, learned, held_out, seed=0)
+    assert found is not None
     assert found.weight == 2 / 22
 
 
@@ -127,9 +133,45 @@ def test_who_learns_again_without_known_cases_forgets_them(
     assert short.score_samples(both).tobytes() == fresh.score_samples(both).tobytes()
 
 
-def test_without_a_pretrained_network_they_are_one_class_more_and_no_witness(
-    normals: Prepared, known: Prepared
+def dark(n: int, seed: int, recipe: Recipe, label: int = 0) -> Prepared:
+    """Discs with a dark square, where the recipe describes bright balls."""
+    return of(discs(n, seed, square=-0.2), recipe, label)
+
+
+def test_without_a_pretrained_network_the_own_one_knows_them(
+    normals: Prepared, tmp_path: Path
 ) -> None:
+    recipe = trained_recipe(30, ema=0.8)
+    both = of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
+    alone = MiddleClassDetector(recipe)
+    alone.fit(normals, positives=dark(6, 3, recipe, label=1), max_fpr=0.1)
+    assert alone.known_ is not None
+    assert alone.known_.separation is None
+    batch = both.batch(np.arange(80))
+    outputs = look(alone.networks_, batch)
+    others = alone.combination_(raw_scores(outputs, batch, alone.given_))
+    assert found(alone.score_samples(both) - others) > 0.9
+    alone.save(tmp_path / "saved")
+    again = load_detector(tmp_path / "saved")
+    assert again.score_samples(both).tobytes() == alone.score_samples(both).tobytes()
+
+
+def test_all_that_has_learned_them_says_so(normals: Prepared) -> None:
+    recipe = trained_recipe(30, ema=0.8, pretrained="imagenet")
+    detector = MiddleClassDetector(recipe)
+    detector.fit(normals, positives=dark(6, 3, recipe, label=1), max_fpr=0.1)
+    assert detector.known_ is not None
+    assert detector.known_.units.names == ("known", "known_by_network")
+    both = of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
+    raw = known_raw(detector, both.batch(np.arange(80))).numpy()
+    assert min(found(one) for one in raw.T) > 0.9
+
+
+def test_what_has_not_learned_them_has_no_say(
+    detector: MiddleClassDetector, normals: Prepared, known: Prepared
+) -> None:
+    assert detector.known_ is not None
+    assert detector.known_.units.names == ("known",)  # its networks learned for four steps
     alone = MiddleClassDetector(trained_recipe(1))
     alone.fit(normals, positives=known, max_fpr=0.1)
     assert alone.known_ is None

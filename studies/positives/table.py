@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from midclass import ScoreTable
+from midclass.detectors.image_scores import Combination
+from midclass.detectors.known import HALF_A_SAY
+from midclass.evaluation.metrics import auroc
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.report import auroc_of
 from midclass.study.file import Study
@@ -18,6 +23,29 @@ from midclass.study.markdown import bold, figure, page_command, pages_with, tabl
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
 LOG, RESULTS = DOCS / "research-log.md", DOCS / "results.md"
+PARTS = ("held out", "test")
+Rows: TypeAlias = list[dict[str, str]]
+Together: TypeAlias = Callable[[list[FloatArray]], FloatArray]
+
+
+def _mean(said: list[FloatArray]) -> FloatArray:
+    together: FloatArray = np.mean(said, axis=0)
+    return together
+
+
+SPEAKERS: dict[str, tuple[tuple[str, ...], Together]] = {
+    "probe (before)": (("probe",), np.logaddexp.reduce),
+    "own network": (("network, rest",), np.logaddexp.reduce),
+    "heads": (("heads, rest",), np.logaddexp.reduce),
+    "soft maximum of the three": (("probe", "network, rest", "heads, rest"), np.logaddexp.reduce),
+    "**soft maximum of probe and own network, chosen**": (
+        ("probe", "network, rest"),
+        np.logaddexp.reduce,
+    ),
+    "the same, against the given class alone": (("probe", "network, given"), np.logaddexp.reduce),
+    "mean of probe and own network": (("probe", "network, rest"), _mean),
+}
+"""Columns of ``learned.py``, and how they speak together."""
 CHOSEN, ALONE, WITHOUT = "soft maximum + n / (n + 20) known", "known alone, C = 0.1", "without"
 
 
@@ -70,11 +98,45 @@ def rule_figures() -> str:
     return table(["rule", *(f"{number} known" for number in numbers), *worst], rows)
 
 
+def learned_figures() -> str:
+    """AUROC by what may speak for the known cases, of each collection and number of them."""
+    found = defaultdict[str, list[str]](list)
+    titles = list[str]()
+    for file in sorted((HERE / "learned").glob("*.csv")):
+        task, number, _ = file.stem.rsplit("_", 2)
+        titles.append(f"{task.replace('_', ' ')}, {number} known")
+        with open(file, newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+        held_out, test = ([row for row in rows if row["part"] == part] for part in PARTS)
+        label = np.array([int(row["label"]) for row in test])
+
+        def in_units(name: str, held_out: Rows = held_out, test: Rows = test) -> FloatArray:
+            usual, said = (
+                np.array([[float(row[name])] for row in part]) for part in (held_out, test)
+            )
+            return Combination.of(usual, (name,)).relative(said)[:, 0]
+
+        knowledge, novelty = (
+            np.array([float(row[name]) for row in test]) for name in ("knowledge", "novelty")
+        )
+        others, weight = np.logaddexp(knowledge, novelty), int(number) / (int(number) + HALF_A_SAY)
+        for rule, (names, together) in SPEAKERS.items():
+            known = together([in_units(name) for name in names])
+            score = np.logaddexp(others, known) + weight * known
+            found[rule].append(figure(auroc(label, score), 4))
+        found["none of them"].append(figure(auroc(label, others), 4))
+        over = [row["oversampling"] for row in test]
+        alone = figure(auroc(label, np.array(over, float)), 4) if all(over) else ""
+        found["a network that oversamples them, alone"].append(alone)
+    return table(["who speaks for the known cases", *titles], [[k, *v] for k, v in found.items()])
+
+
 def pages() -> dict[Path, str]:
     """The pages with the tables as the numbers on disk have them."""
     studies = {"known": HERE, "known on the tasks": HERE.parent / "known_cases"}
     measured = {name: study_figures(folder) for name, folder in studies.items()}
-    blocks = {LOG: {"rules of known cases": rule_figures()}, RESULTS: measured}
+    log = {"rules of known cases": rule_figures(), "who has learned them": learned_figures()}
+    blocks = {LOG: log, RESULTS: measured}
     return pages_with(blocks)
 
 

@@ -130,16 +130,27 @@ class Combination:
 
     def __call__(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(n, k)`` scores to ``(n,)``."""
-        relative = np.arcsinh((raw - np.array(self.centre)) / np.array(self.spread))
+        relative = self.relative(raw)
         means = [relative[:, those].mean(1) for those in self._witnesses]
         combined: NDArray[np.float64] = np.logaddexp.reduce(means)
         return combined
 
+    def relative(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each score in units of the given class: ``(n, k)``."""
+        in_units: NDArray[np.float64] = np.arcsinh(
+            (raw - np.array(self.centre)) / np.array(self.spread)
+        )
+        return in_units
+
     def traced(self, raw: Tensor) -> Tensor:
-        """The same of float64 tensors, as an exporter can follow it."""
-        relative = asinh((raw - raw.new_tensor(self.centre)) / raw.new_tensor(self.spread))
+        """The same as a call, of float64 tensors, as an exporter can follow it."""
+        relative = self.relative_traced(raw)
         means = [relative[:, those].mean(1) for those in self._witnesses]
         return torch.stack(means).logsumexp(0)
+
+    def relative_traced(self, raw: Tensor) -> Tensor:
+        """The same as ``relative``."""
+        return asinh((raw - raw.new_tensor(self.centre)) / raw.new_tensor(self.spread))
 
     @property
     def _witnesses(self) -> list[list[int]]:

@@ -1,9 +1,9 @@
-"""Known cases: the witness that compares an image with a few cases of the target class."""
+"""Known cases: the witness of what has learned a few cases of the target class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,82 +12,142 @@ from torch import Tensor
 
 from midclass.detectors.baselines.linear_probe import Separation
 from midclass.detectors.image_scores import Combination
+from midclass.detectors.judge import look
 from midclass.detectors.novelty import Novelty
+from midclass.evaluation.metrics import auroc
 from midclass.evaluation.ranking import FloatArray
+from midclass.training.heads import KnowledgeNetworks
 from midclass.training.lesson import FORWARD_BATCH, LearningImages
+from midclass.training.networks import Output
 from midclass.types import ImageBatch
 
 HALF_A_SAY = 20
 """Patients known with whom this witness, alone, weighs half as much as all together."""
+LEARNED = 0.8
+"""Least AUROC of the cases that were learned; of others it will not be better."""
+PROBE, NETWORK = "known", "known_by_network"
+"""Whose log-odds."""
 
 
 @dataclass(frozen=True)
 class KnownCases:
-    """Log-odds of the target class in pooled features of a pretrained network.
+    """Log-odds of the target class, by two that have learned the known cases.
 
-    With the others it is one more in the soft maximum, so that two known cases of one kind do not
-    outvote what the recipe says of another. The more are known, the more they represent the
-    disease, and the more this witness says alone: ``log(exp others + exp known) + w known``, where
-    ``w`` is ``n / (n + 20)`` for n patients: many slices of one are no sample of a disease. Form
-    and number were chosen on the development suite, see docs/research-log.md.
+    One is the own network, to which they are one class more. The other is a linear probe in pooled
+    features of the pretrained network; the heads learn them too, but see no more in the same maps.
+    Their soft maximum counts, each in units of the given class. With the other witnesses it is one
+    more in the soft maximum, so that two known cases of one kind do not outvote what the recipe
+    says of another. The more are known, the more they represent the disease, and the more this
+    witness says alone: ``log(exp others + exp known) + w known``, where ``w`` is ``n / (n + 20)``
+    for n patients: many slices of one are no sample of a disease. Form and number were chosen on
+    the development suite, see docs/research-log.md.
 
     Attributes:
-        separation: of the given class from the known cases.
-        units: the log-odds in units of held-out images of the given class.
+        units: the log-odds in units of held-out images of the given class, by name; a detector
+            of before has the probe's alone.
         weight: ``w``.
+        separation: the probe: of the given class from the known cases; None without a pretrained
+            network.
     """
 
-    separation: Separation
     units: Combination
     weight: float
+    separation: Separation | None = None
 
     @classmethod
     def of(
-        cls, novelty: Novelty, known: LearningImages, held_out: ImageBatch, seed: int
-    ) -> KnownCases:
-        """Learn to tell the known cases from what novelty remembers of the given class.
+        cls,
+        networks: KnowledgeNetworks,
+        novelty: Novelty | None,
+        known: LearningImages,
+        held_out: ImageBatch,
+        seed: int,
+    ) -> KnownCases | None:
+        """Fit the probe, and measure images of the given class.
+
+        What does not even tell the cases that it has learned has no say; None where nothing does.
 
         Args:
-            novelty: has the features.
+            networks: have learned the known cases, as the last of their classes.
+            novelty: has the features of the probe, and remembers those of the given class.
             known: target-class images, taken as they are and once through the nuisance.
             held_out: given-class images of other patients, as other acquisitions show them.
             seed: of the nuisance.
         """
+        separation: Separation | None = None
+        names: tuple[str, ...] = (NETWORK,)
         rng = torch.Generator().manual_seed(seed)
-        separation = Separation.of(novelty.memory, known.collect_twice(novelty.features, rng))
-        raw = [separation(novelty.features(part)) for part in held_out.split(FORWARD_BATCH)]
-        units = Combination.of(torch.cat(raw)[:, None].numpy(), ("known",))
+        if novelty is not None:
+            seen = known.collect_twice(novelty.features, rng)
+            separation, names = Separation.of(novelty.memory, seen), (PROBE, NETWORK)
         count = len(known.patients)
-        return cls(separation, units, count / (count + HALF_A_SAY))
+        every = Combination.of(np.zeros((1, len(names))), names)
+        found = cls(every, count / (count + HALF_A_SAY), separation)
 
-    def __call__(self, others: FloatArray, features: Tensor) -> FloatArray:
+        def said(images: ImageBatch) -> Tensor:
+            maps = networks.maps(images)
+            features = None if novelty is None else novelty.features(images, maps[1:])
+            return found.raw(look(networks, images, maps)[0], features)
+
+        given = torch.cat([said(part) for part in held_out.split(FORWARD_BATCH)]).numpy()
+        learned = known.collect_twice(said, rng).numpy()[-len(known.rows) :]  # as acquired
+        label = np.repeat([0, 1], [len(given), len(learned)])
+        both = np.concatenate([given, learned])
+        able = [k for k in range(len(names)) if auroc(label, both[:, k]) >= LEARNED]
+        units = Combination.of(given[:, able], tuple(names[k] for k in able))
+        return replace(found, units=units) if able else None
+
+    def raw(self, output: Output, features: Tensor | None) -> Tensor:
+        """The log-odds: float64 ``(n, k)``, columns by the names of the units.
+
+        Args:
+            output: of the own network, for n images.
+            features: of the images, see ``Novelty.features``; None without a probe.
+        """
+        said = {NETWORK: known_log_odds(output.logits)}
+        if self.separation is not None:
+            assert features is not None
+            said[PROBE] = self.separation(features)
+        return torch.stack([said[name].double().cpu() for name in self.units.names], 1)
+
+    def __call__(self, others: FloatArray, raw: Tensor) -> FloatArray:
         """What all witnesses say: ``(n,)``.
 
         Args:
             others: scores ``(n,)`` of the other witnesses together.
-            features: of the images, see ``Novelty.features``.
+            raw: of the same images.
         """
-        known = self.units(self.separation(features)[:, None].numpy())
+        known = np.logaddexp.reduce(self.units.relative(raw.numpy()), axis=1)
         together: FloatArray = np.logaddexp(others, known) + self.weight * known
         return together
 
-    def traced(self, others: Tensor, features: Tensor) -> Tensor:
+    def traced(self, others: Tensor, raw: Tensor) -> Tensor:
         """The same as an exporter can follow it."""
-        known = self.units.traced(self.separation(features)[:, None])
+        known = self.units.relative_traced(raw).logsumexp(1)
         return torch.logaddexp(others, known) + self.weight * known
 
-    def state(self) -> tuple[Tensor, dict[str, Any]]:
-        """The direction, and JSON; see ``restored``."""
-        facts = {
-            "offset": self.separation.offset,
-            "units": asdict(self.units),
-            "weight": self.weight,
-        }
-        return self.separation.direction, facts
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, and JSON; see ``restored``."""
+        facts: dict[str, Any] = {"units": asdict(self.units), "weight": self.weight}
+        if self.separation is None:
+            return {}, facts
+        facts["offset"] = self.separation.offset
+        return {"direction": self.separation.direction}, facts
 
     @classmethod
-    def restored(cls, direction: Tensor, facts: Mapping[str, Any]) -> KnownCases:
+    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> KnownCases:
         """Take back what ``state`` gave."""
-        units = {name: tuple(values) for name, values in facts["units"].items()}
-        separation = Separation(direction, float(facts["offset"]))
-        return cls(separation, Combination(**units), float(facts["weight"]))
+        units = Combination(**{name: tuple(values) for name, values in facts["units"].items()})
+        separation = None
+        if "offset" in facts:
+            separation = Separation(tensors["direction"], float(facts["offset"]))
+        return cls(units, float(facts["weight"]), separation)
+
+
+def known_log_odds(logits: Tensor) -> Tensor:
+    """Log-odds of the last class, of known cases, against all others: ``(n, K + 2)`` to ``(n,)``.
+
+    >>> known_log_odds(torch.tensor([[0.0, 0.0, 2.0]])).round(decimals=2).tolist()
+    [1.31]
+    """
+    return logits[:, -1] - logits[:, :-1].logsumexp(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,6 +30,7 @@ from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import (
     Network,
+    Output,
     refuse_other_size,
     seeded,
     under,
@@ -54,7 +56,7 @@ class MiddleClassDetector(Detector):
     little more than the largest: knowledge is blind to what was not described, and novelty to what
     photographs do not show.
     No target label enters, unless a few ``positives`` are given: then they are one class more to
-    learn, and a fourth witness compares a case with them, see ``KnownCases``.
+    learn, and what has learned them is a fourth witness, see ``KnownCases``.
 
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
@@ -105,8 +107,10 @@ class MiddleClassDetector(Detector):
             "undescribed": judge.on_undescribed(self.networks_, chosen),
         }
         self.novelty_, self.known_ = self._novelty(lesson, judge.select), None
-        if known is not None and self.novelty_ is not None:
-            self.known_ = KnownCases.of(self.novelty_, known, judge.select, lesson.seed)
+        if known is not None:
+            self.known_ = KnownCases.of(
+                self.networks_, self.novelty_, known, judge.select, lesson.seed
+            )
 
     def score(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         """All witnesses together, and where any of them sees something."""
@@ -118,8 +122,8 @@ class MiddleClassDetector(Detector):
             unusual, where = self.novelty_(images, maps[1:])
             scores = np.logaddexp(scores, unusual)
             heat = torch.maximum(heat, where.to(heat.device))
-            if self.known_ is not None:
-                scores = self.known_(scores, self.novelty_.features(images, maps[1:]))
+        if self.known_ is not None:
+            scores = self.known_(scores, self._known_raw(outputs[0], images, maps))
         return torch.from_numpy(scores), heat
 
     def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
@@ -132,8 +136,8 @@ class MiddleClassDetector(Detector):
         if self.novelty_ is not None:
             unusual, where = self.novelty_.traced(images, maps[1:])
             scores, heat = torch.logaddexp(scores, unusual), torch.maximum(heat, where)
-            if self.known_ is not None:
-                scores = self.known_.traced(scores, self.novelty_.features(images, maps[1:]))
+        if self.known_ is not None:
+            scores = self.known_.traced(scores, self._known_raw(outputs[0], images, maps))
         return scores, heat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -150,7 +154,8 @@ class MiddleClassDetector(Detector):
             remembered, facts["novelty"] = self.novelty_.state()
             tensors |= {f"novelty.{name}": value for name, value in remembered.items()}
         if self.known_ is not None:
-            tensors["known.direction"], facts["known"] = self.known_.state()
+            learned, facts["known"] = self.known_.state()
+            tensors |= {f"known.{name}": value for name, value in learned.items()}
         if heads is not None:
             tensors |= {f"heads.{name}": value for name, value in weights_of(heads).items()}
             facts["heads"] = heads.settings
@@ -173,7 +178,7 @@ class MiddleClassDetector(Detector):
             self.novelty_ = Novelty.restored(remembered, facts["novelty"], self.device)
             pretrained = self.novelty_.network
         if "known" in facts:
-            self.known_ = KnownCases.restored(tensors["known.direction"], facts["known"])
+            self.known_ = KnownCases.restored(under("known.", tensors), facts["known"])
         if "heads" in facts:
             about = facts["heads"]
             heads = with_weights(lambda: Heads(**about), under("heads.", tensors), self.device)
@@ -187,6 +192,13 @@ class MiddleClassDetector(Detector):
         rng = torch.Generator().manual_seed(lesson.seed)
         given, seen = self.images(lesson.train), held_out.split(FORWARD_BATCH)
         return Novelty.of(network, given, list(seen), rng)
+
+    def _known_raw(self, output: Output, images: ImageBatch, maps: Sequence[Tensor]) -> Tensor:
+        """What has learned the known cases says of images, see ``KnownCases.raw``."""
+        assert self.known_ is not None
+        novelty = self.novelty_
+        features = None if novelty is None else novelty.features(images, maps[1:])
+        return self.known_.raw(output, features)
 
     def _new_networks(self, shape: tuple[int, ...], classes: int, seed: int) -> KnowledgeNetworks:
         budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
