@@ -29,6 +29,11 @@ Images: TypeAlias = Prepared | ArrayLike
 numbers in [0, 1]."""
 
 
+def usual_device() -> torch.device:
+    """A GPU where torch sees one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """The manners of scikit-learn: parameters, ``clone``, what is fitted, arrays, decisions.
 
@@ -58,7 +63,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.recipe = recipe
         self.max_fpr, self.seed, self.folds = max_fpr, seed, folds
         self.spacing_mm = spacing_mm
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = usual_device()
 
     @property
     def recipe(self) -> Recipe:

@@ -82,7 +82,7 @@ class GivenClass:
 
     def distance(self, features: Tensor) -> Tensor:
         """``(n,)`` Mahalanobis distances."""
-        from_mean = features.double() - self.mean.double()
+        from_mean = features.to(self.mean.device).double() - self.mean.double()
         squared = (from_mean @ self.inverse.double() * from_mean).sum(1)
         return squared.clamp_min(0).sqrt().float()
 

@@ -61,7 +61,7 @@ class Crescent(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus the contrast, where the collection is."""
         contact, direction = _wall(batch, params["direction"])
-        lens = params["lens"].to(contact.device) > 0
+        lens = params["lens"] > 0
         reach = torch.where(lens, _reach_of_lens_mm(params), params["arc_mm"] / 2)
         box = Box.around(batch, contact, reach.to(contact.device).unsqueeze(1))
         like, away = box.cut(batch.pixels), box.away_mm(contact)
