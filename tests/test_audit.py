@@ -121,6 +121,19 @@ def test_the_command_needs_nothing_changed_in_a_good_recipe(folder: Path, tmp_pa
     assert 0 < strengths[0]["change"] < strengths[2]["change"]  # beyond 1 it hardly grows
 
 
+def test_a_lesion_that_stays_in_one_place_is_told_where_a_sample_shows_all(
+    bad: dict[str, Any],
+) -> None:
+    classes = {
+        name: one | {"touched": 0.01, "touched_if_even": 0.9}
+        for name, one in bad["classes"].items()
+    }
+    figures = bad | {"classes": classes}
+    assert any("places where anatomy usually is" in line for line in advice(figures))
+    said = advice(figures, shows_all=False)
+    assert not any("places where anatomy usually is" in line for line in said)
+
+
 def test_images_in_which_no_anatomy_is_found_are_counted(folder: Path, tmp_path: Path) -> None:
     code = "def some(pixels, spacing_mm):\n    return (pixels[0] > 0) & (pixels[0, 32, 20] > 0.3)\n"
     (tmp_path / "own.py").write_text("import numpy as np\n\n\n" + code)

@@ -75,9 +75,8 @@ def others(detector: MiddleClassDetector, samples: Prepared) -> NDArray[np.float
 def known_raw(detector: MiddleClassDetector, batch: ImageBatch) -> torch.Tensor:
     """What each that has learned the known cases says of images."""
     assert detector.known_ is not None
-    assert detector.novelty_ is not None
-    features = detector.novelty_.features(batch)
-    return detector.known_.raw(look(detector.networks_, batch)[0], features)
+    output, maps = look(detector.networks_, batch)[0], detector.networks_.maps(batch)
+    return detector.known_.raw(output, batch, maps, detector.novelty_)
 
 
 def test_a_few_known_cases_show_what_neither_recipe_nor_novelty_does(
@@ -156,7 +155,9 @@ def test_without_a_pretrained_network_the_own_one_knows_them(
     assert again.score_samples(both).tobytes() == alone.score_samples(both).tobytes()
 
 
-def test_all_that_has_learned_them_says_so(normals: Prepared) -> None:
+def test_probe_and_network_say_what_they_learned_and_the_larger_counts(
+    normals: Prepared, tmp_path: Path
+) -> None:
     recipe = trained_recipe(30, ema=0.8, pretrained="imagenet")
     detector = MiddleClassDetector(recipe)
     detector.fit(normals, positives=dark(6, 3, recipe, label=1), max_fpr=0.1)
@@ -165,6 +166,29 @@ def test_all_that_has_learned_them_says_so(normals: Prepared) -> None:
     both = of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
     raw = known_raw(detector, both.batch(np.arange(80))).numpy()
     assert min(found(one) for one in raw.T) > 0.9
+    probe, network = detector.known_.units.relative(raw).T
+    said = np.log(np.exp(probe) + np.exp(network))
+    usual = others(detector, both)
+    expected = np.log(np.exp(usual) + np.exp(said)) + 6 / 26 * said
+    np.testing.assert_allclose(detector.score_samples(both), expected, rtol=1e-5)
+    detector.save(tmp_path / "saved")
+    again = load_detector(tmp_path / "saved")
+    assert again.score_samples(both).tobytes() == detector.score_samples(both).tobytes()
+
+
+def test_a_detector_of_before_is_read_as_it_was_written() -> None:
+    """It had the probe alone, whose units were of one column."""
+    units = {"chosen": ["known"], "centre": [1.0], "spread": [2.0], "names": ["known"]}
+    facts = {"units": units, "weight": 0.5, "offset": 3.0}
+    before = KnownCases.restored({"direction": torch.tensor([1.0, 0.0]).double()}, facts)
+    assert before.separation is not None
+    raw = before.separation(torch.tensor([[2.0, 9.0]]))[:, None]
+    said = np.arcsinh((2 + 3 - 1) / 2)
+    expected = np.log(np.exp(0.7) + np.exp(said)) + 0.5 * said
+    np.testing.assert_allclose(before(np.array([0.7]), raw), [expected])
+    tensors, again = before.state()
+    assert set(tensors) == {"direction"}
+    assert again["offset"] == 3.0
 
 
 def test_what_has_not_learned_them_has_no_say(

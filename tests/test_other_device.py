@@ -98,7 +98,7 @@ def test_the_method_with_all_its_witnesses_scores_there_as_here(
     recipe = trained_recipe(1, checkpoints=1, pretrained="imagenet")
     given, unseen = prepared(recipe, 30, 0), prepared(recipe, 6, 1)
     known = of_target_class(prepared(recipe, 2, 7, square=0.2))
-    monkeypatch.setattr("midclass.detectors.known.LEARNED", 0.0)  # all speak
+    monkeypatch.setattr("midclass.detectors.known.LEAST_AUROC", 0.0)  # all speak
     monkeypatch.setenv("MIDCLASS_PRECISION", "float32")
     here = MiddleClassDetector(recipe).fit(given, positives=known, max_fpr=0.2)
     monkeypatch.setattr("midclass.detectors.estimator.usual_device", lambda: DEVICE)

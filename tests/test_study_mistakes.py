@@ -331,6 +331,7 @@ def test_two_rows_of_one_title_are_refused(folder: Path, old: str, new: str, nam
         ("positives: 2, tasks: [other]", "positives: 2, tasks: [breast]", False),
         ("positives: 2", "positives: 3", False),
         ("positives: 2", "positives: 2, without: [x]", False),
+        ("positives: 0", "positives: 0", False),  # rows of a table, not points of a line
     ],
 )
 def test_a_line_has_one_figure_for_a_number_of_positives(

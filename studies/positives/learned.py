@@ -5,8 +5,9 @@ python studies/positives/learned.py --data ../shared/data chest 20 0
 The development suite, as in ``studies/witnesses/run.py``, ``chest`` at the recipe's own size and
 budget. The method learns with so many known cases, of a patient each of one half of the ill
 patients; they are left out of the test with all others of that half. With more than five a network
-that learns by oversampling has the same cases. Writes ``learned/TASK_NUMBER_REPEAT.csv``; a row is
-an image of the given class that was held out, or one of the test. Half an hour of one core.
+that learns by oversampling has the same cases. Another number draws another half.
+Writes ``learned/TASK_NUMBER_REPEAT.csv``; a row is an image of the given class that was held out,
+or one of the test. Half an hour of one core.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from midclass import Cohort, ImageBatch, MiddleClassDetector, Recipe, prepare
+from midclass import Cohort, ImageBatch, InputError, MiddleClassDetector, Recipe, prepare
 from midclass.detectors.baselines.supervised import Oversampling
 from midclass.detectors.judge import Judge, look, raw_scores
 from midclass.detectors.known import known_log_odds
@@ -77,6 +78,8 @@ def parts(test: Cohort, number: int, repeat: int) -> tuple[Cohort, Cohort]:
     ill = [case for case in test if case.label == 1]
     patients = rng.permutation(sorted({case.patient_id for case in ill})).tolist()
     half = patients[: len(patients) // 2]
+    if number > len(half):
+        raise InputError(f"{number} known cases, of which there are {len(half)}")
     known = []
     for patient in half[:number]:
         mine = [case for case in ill if case.patient_id == patient]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,7 +24,6 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
 LOG, RESULTS = DOCS / "research-log.md", DOCS / "results.md"
 PARTS = ("held out", "test")
-Rows: TypeAlias = list[dict[str, str]]
 Together: TypeAlias = Callable[[list[FloatArray]], FloatArray]
 
 
@@ -100,35 +99,43 @@ def rule_figures() -> str:
 
 def learned_figures() -> str:
     """AUROC by what may speak for the known cases, of each collection and number of them."""
-    found = defaultdict[str, list[str]](list)
-    titles = list[str]()
-    for file in sorted((HERE / "learned").glob("*.csv")):
+    found = defaultdict[str, dict[tuple[str, int], list[float]]](lambda: defaultdict(list))
+    for file in (HERE / "learned").glob("*.csv"):
         task, number, _ = file.stem.rsplit("_", 2)
-        titles.append(f"{task.replace('_', ' ')}, {number} known")
         with open(file, newline="", encoding="utf-8") as text:
             rows = list(csv.DictReader(text))
-        held_out, test = ([row for row in rows if row["part"] == part] for part in PARTS)
-        label = np.array([int(row["label"]) for row in test])
+        for rule, area in _speaking(rows, int(number)):
+            found[rule][task.replace("_", " "), int(number)].append(area)
+    cells = sorted({cell for areas in found.values() for cell in areas})
+    titles = [f"{task}, {number} known" for task, number in cells]
+    lines = [
+        [rule, *(figure(float(np.mean(areas[one])), 4) if one in areas else "" for one in cells)]
+        for rule, areas in found.items()
+    ]
+    return table(["who speaks for the known cases", *titles], lines)
 
-        def in_units(name: str, held_out: Rows = held_out, test: Rows = test) -> FloatArray:
-            usual, said = (
-                np.array([[float(row[name])] for row in part]) for part in (held_out, test)
-            )
-            return Combination.of(usual, (name,)).relative(said)[:, 0]
 
-        knowledge, novelty = (
-            np.array([float(row[name]) for row in test]) for name in ("knowledge", "novelty")
-        )
-        others, weight = np.logaddexp(knowledge, novelty), int(number) / (int(number) + HALF_A_SAY)
-        for rule, (names, together) in SPEAKERS.items():
-            known = together([in_units(name) for name in names])
-            score = np.logaddexp(others, known) + weight * known
-            found[rule].append(figure(auroc(label, score), 4))
-        found["none of them"].append(figure(auroc(label, others), 4))
-        over = [row["oversampling"] for row in test]
-        alone = figure(auroc(label, np.array(over, float)), 4) if all(over) else ""
-        found["a network that oversamples them, alone"].append(alone)
-    return table(["who speaks for the known cases", *titles], [[k, *v] for k, v in found.items()])
+def _speaking(rows: list[dict[str, str]], number: int) -> Iterator[tuple[str, float]]:
+    """Rule and AUROC, of what ``learned.py`` wrote."""
+    held_out, test = ([row for row in rows if row["part"] == part] for part in PARTS)
+    label = np.array([int(row["label"]) for row in test])
+
+    def column(name: str, rows: list[dict[str, str]] = test) -> FloatArray:
+        return np.array([float(row[name]) for row in rows])
+
+    def in_units(name: str) -> FloatArray:
+        units = Combination.of(column(name, held_out)[:, None], (name,))
+        return units.relative(column(name)[:, None])[:, 0]
+
+    others = np.logaddexp(column("knowledge"), column("novelty"))
+    yield "none of them", auroc(label, others)
+    for rule, (names, together) in SPEAKERS.items():
+        known = together([in_units(name) for name in names])
+        score = np.logaddexp(others, known) + number / (number + HALF_A_SAY) * known
+        yield rule, auroc(label, score)
+    yield "own network, without all others", auroc(label, column("network, rest"))
+    if all(row["oversampling"] for row in test):
+        yield "a network that oversamples them, alone", auroc(label, column("oversampling"))
 
 
 def pages() -> dict[Path, str]:

@@ -123,6 +123,7 @@ def page() -> str:
         "heads": heads(),
         "framing": framing(),
         "series": series(),
+        "channels": channels(),
         "witnesses": _table("witness", tasks, single),
         "skill": _table("witness", tasks, skill),
         "rules": _table("rule", tasks, rules),
@@ -172,6 +173,32 @@ def series() -> str:
         means = [figure(float(np.mean(areas))) for areas in ways.values()]
         rows.append([name, *means, f"{least} to {most}"])
     return table(["detector", "alone", "with neighbours", "gained, least and most"], rows)
+
+
+def channels() -> str:
+    """What networks see of one slice and of three: means over the splittings."""
+    with open(HERE / "channels.csv", newline="", encoding="utf-8") as text:
+        found = list(csv.DictReader(text))
+    ways, forms = ("alone", "with neighbours"), ("slice", "three slices")
+    rows = []
+    for lesion in dict.fromkeys(row["lesion"] for row in found):
+        areas = {
+            (form, way): np.array(
+                [
+                    float(row[way])
+                    for row in found
+                    if (row["lesion"], row["network sees"]) == (lesion, form)
+                ]
+            )
+            for form in forms
+            for way in ways
+        }
+        gains = areas[forms[1], ways[1]] - areas[forms[0], ways[1]]
+        least, most = signed(float(gains.min())), signed(float(gains.max()))
+        means = [figure(float(np.mean(one))) for one in areas.values()]
+        rows.append([lesion, *means, f"{least} to {most}"])
+    head = ["lesion", *(f"{form}, {way}" for form in forms for way in ways)]
+    return table([*head, "three beside one, with neighbours, least and most"], rows)
 
 
 def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:

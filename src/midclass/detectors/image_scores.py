@@ -27,7 +27,7 @@ USABLE = 0.5 + CLEARLY
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Log-odds of any middle class against the given class: ``(n, K + 1)`` to ``(n,)``."""
+    """Log-odds of any other class against the given class: ``(n, K + 1)`` to ``(n,)``."""
     return logits[:, 1:].logsumexp(1) - logits[:, 0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ from midclass.types import ImageBatch
 
 HALF_A_SAY = 20
 """Patients known with whom this witness, alone, weighs half as much as all together."""
-LEARNED = 0.8
-"""Least AUROC of the cases that were learned; of others it will not be better."""
+LEAST_AUROC = 0.8
+"""Of the cases that were learned; of others it will not be better."""
 PROBE, NETWORK = "known", "known_by_network"
 """Whose log-odds."""
 
@@ -86,28 +86,33 @@ class KnownCases:
 
         def said(images: ImageBatch) -> Tensor:
             maps = networks.maps(images)
-            features = None if novelty is None else novelty.features(images, maps[1:])
-            return found.raw(look(networks, images, maps)[0], features)
+            return found.raw(look(networks, images, maps)[0], images, maps, novelty)
 
         given = torch.cat([said(part) for part in held_out.split(FORWARD_BATCH)]).numpy()
         learned = known.collect_twice(said, rng).numpy()[-len(known.rows) :]  # as acquired
         label = np.repeat([0, 1], [len(given), len(learned)])
         both = np.concatenate([given, learned])
-        able = [k for k in range(len(names)) if auroc(label, both[:, k]) >= LEARNED]
+        able = [k for k in range(len(names)) if auroc(label, both[:, k]) >= LEAST_AUROC]
         units = Combination.of(given[:, able], tuple(names[k] for k in able))
-        return replace(found, units=units) if able else None
+        if PROBE not in units.names:
+            separation = None
+        return replace(found, units=units, separation=separation) if able else None
 
-    def raw(self, output: Output, features: Tensor | None) -> Tensor:
+    def raw(
+        self, output: Output, images: ImageBatch, maps: Sequence[Tensor], novelty: Novelty | None
+    ) -> Tensor:
         """The log-odds: float64 ``(n, k)``, columns by the names of the units.
 
         Args:
-            output: of the own network, for n images.
-            features: of the images, see ``Novelty.features``; None without a probe.
+            output: of the own network.
+            images: n of them.
+            maps: of the images, see ``KnowledgeNetworks.maps``.
+            novelty: has the features of the probe, if there is one.
         """
         said = {NETWORK: known_log_odds(output.logits)}
         if self.separation is not None:
-            assert features is not None
-            said[PROBE] = self.separation(features)
+            assert novelty is not None
+            said[PROBE] = self.separation(novelty.features(images, maps[1:]))
         return torch.stack([said[name].double().cpu() for name in self.units.names], 1)
 
     def __call__(self, others: FloatArray, raw: Tensor) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,7 +29,6 @@ from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import (
     Network,
-    Output,
     refuse_other_size,
     seeded,
     under,
@@ -123,7 +121,8 @@ class MiddleClassDetector(Detector):
             scores = np.logaddexp(scores, unusual)
             heat = torch.maximum(heat, where.to(heat.device))
         if self.known_ is not None:
-            scores = self.known_(scores, self._known_raw(outputs[0], images, maps))
+            raw = self.known_.raw(outputs[0], images, maps, self.novelty_)
+            scores = self.known_(scores, raw)
         return torch.from_numpy(scores), heat
 
     def traced(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
@@ -137,7 +136,8 @@ class MiddleClassDetector(Detector):
             unusual, where = self.novelty_.traced(images, maps[1:])
             scores, heat = torch.logaddexp(scores, unusual), torch.maximum(heat, where)
         if self.known_ is not None:
-            scores = self.known_.traced(scores, self._known_raw(outputs[0], images, maps))
+            raw = self.known_.raw(outputs[0], images, maps, self.novelty_)
+            scores = self.known_.traced(scores, raw)
         return scores, heat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -192,13 +192,6 @@ class MiddleClassDetector(Detector):
         rng = torch.Generator().manual_seed(lesson.seed)
         given, seen = self.images(lesson.train), held_out.split(FORWARD_BATCH)
         return Novelty.of(network, given, list(seen), rng)
-
-    def _known_raw(self, output: Output, images: ImageBatch, maps: Sequence[Tensor]) -> Tensor:
-        """What has learned the known cases says of images, see ``KnownCases.raw``."""
-        assert self.known_ is not None
-        novelty = self.novelty_
-        features = None if novelty is None else novelty.features(images, maps[1:])
-        return self.known_.raw(output, features)
 
     def _new_networks(self, shape: tuple[int, ...], classes: int, seed: int) -> KnowledgeNetworks:
         budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2

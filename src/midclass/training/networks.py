@@ -23,7 +23,7 @@ class Output(NamedTuple):
     """What a network says of a batch.
 
     Attributes:
-        logits: ``(n, K + 1)``: the given class, then the middle classes.
+        logits: ``(n, K + 1)``: the given class, then the middle classes; known cases come last.
         change: ``(n, 1, *spatial)``: logits of the change map.
         features: ``(n, f)``: pooled features of the last stage.
     """
