@@ -23,12 +23,14 @@ from typer.testing import CliRunner, Result
 
 import midclass
 from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
-from midclass import ScoreTable
+from midclass import MiddleClassDetector, ScoreTable
 from midclass.cli.app import app
-from midclass.cli.commands.fit import tell_checkpoint
+from midclass.cli.commands.fit import tell_checkpoint, tell_known
 from midclass.cli.options import DETECTORS
 from midclass.cli.voice import answer, new_voice
 from midclass.detectors.catalogue import detector_names
+from midclass.detectors.image_scores import Combination
+from midclass.detectors.known import KnownCases
 from midclass.images import phantoms
 
 RECIPE = tiny_phantoms()
@@ -117,9 +119,24 @@ def test_known_cases_are_learned_from_and_told(folder: Path) -> None:
     assert "known cases      3 cases of 2 patients" in result.stdout
     card = (folder / "known" / "MODEL_CARD.md").read_text()
     assert "3 images of the target class were used" in card
+    result = run([*known, "--positives", "3", "--overwrite"], folder)
+    assert result.exit_code == 0, result.output
+    assert "known by         " in result.stdout
     result = run([*known, "--detector", "linear_probe", "--overwrite"], folder)
     assert result.exit_code == 2
     assert "LinearProbe needs some cases of the target class" in result.stderr
+
+
+def test_what_has_learned_the_known_cases_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    detector, said = MiddleClassDetector("phantoms"), list[str]()
+    names = ("known", "known_by_network")
+    units = Combination(names, (0, 0), (1, 1), names)
+    for known in (None, KnownCases(units, 0.1)):
+        detector.known_ = known
+        tell_known(detector)
+        said.append(capsys.readouterr().out)
+    assert "nothing that tells them from held-out normal images" in said[0]
+    assert "a linear probe and the own network, a witness of their own" in said[1]
 
 
 def test_an_auroc_is_said_where_something_was_chosen_by_it(

@@ -147,6 +147,8 @@ def _tell(detector: Detector, seconds: float) -> None:
         say(f"{'calibrated with':<16} {len(detector.calibration_)} of these, {how}")
     for learned in learners(detector):
         tell_checkpoint(learned)
+        if "positives" in detector.cases_:
+            tell_known(learned)
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
@@ -176,6 +178,24 @@ def _answer(detector: Detector, out: Path, seconds: float) -> None:
         history=getattr(detector, "history_", None),
         seconds=round(seconds, 1),
     )
+
+
+def tell_known(detector: Detector) -> None:
+    """What of the method has learned the known cases; a baseline says nothing."""
+    from midclass.detectors.known import NETWORK, PROBE
+    from midclass.detectors.middle_class import MiddleClassDetector
+
+    if not isinstance(detector, MiddleClassDetector):
+        return
+    if detector.known_ is None:
+        say(
+            f"{'known by':<16} nothing that tells them from held-out normal images: they are one "
+            "class more, and no witness of their own"
+        )
+        return
+    words = {PROBE: "a linear probe", NETWORK: "the own network"}
+    who = " and ".join(words[name] for name in detector.known_.units.names)
+    say(f"{'known by':<16} {who}, a witness of their own")
 
 
 def tell_checkpoint(detector: Detector) -> None:
