@@ -1,7 +1,7 @@
 """Another device, without one: tensors that say they lie there, and whose numbers lie here.
 
 What mixes tensors of two devices fails as it does with a GPU. All is computed by the processor, so
-that results are the same to the bit.
+that results are the same but for rounding. What a GPU lacks or rounds otherwise is not seen.
 """
 
 from __future__ import annotations
