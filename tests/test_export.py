@@ -261,10 +261,10 @@ def test_the_method_is_traced_with_all_its_witnesses(monkeypatch: pytest.MonkeyP
     detector.max_fpr_, detector.threshold_ = 0.1, 2.5
     assert_alike(detector, given_class(6, seed=5))
     few = detector.images(target_class(3))
-    probe = KnownCases.of(detector.networks_, detector.novelty_, few, held_out, seed=0)
-    assert probe is not None
+    learned = KnownCases.of(detector.networks_, detector.novelty_, few, held_out, seed=0)
+    assert learned is not None
     every = Combination.of(rng.normal(0, 1, (30, 2)), (PROBE, NETWORK))
-    detector.known_ = replace(probe, units=every)
+    detector.known_ = replace(learned, units=every)
     assert_alike(detector, given_class(6, seed=5))
 
 

@@ -132,18 +132,23 @@ def test_who_learns_again_without_known_cases_forgets_them(
     assert short.score_samples(both).tobytes() == fresh.score_samples(both).tobytes()
 
 
-def dark(n: int, seed: int, recipe: Recipe, label: int = 0) -> Prepared:
-    """Discs with a dark square, where the recipe describes bright balls."""
-    return of(discs(n, seed, square=-0.2), recipe, label)
+def dark(recipe: Recipe) -> Prepared:
+    """Six known cases with a dark square, where the recipe describes bright balls."""
+    return of(discs(6, seed=3, square=-0.2), recipe, label=1)
+
+
+def with_and_without_dark(recipe: Recipe) -> Prepared:
+    """As many of each, the given class first."""
+    return of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
 
 
 def test_without_a_pretrained_network_the_own_one_knows_them(
     normals: Prepared, tmp_path: Path
 ) -> None:
     recipe = trained_recipe(30, ema=0.8)
-    both = of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
+    both = with_and_without_dark(recipe)
     alone = MiddleClassDetector(recipe)
-    alone.fit(normals, positives=dark(6, 3, recipe, label=1), max_fpr=0.1)
+    alone.fit(normals, positives=dark(recipe), max_fpr=0.1)
     assert alone.known_ is not None
     assert alone.known_.separation is None
     batch = both.batch(np.arange(80))
@@ -160,10 +165,10 @@ def test_probe_and_network_say_what_they_learned_and_the_larger_counts(
 ) -> None:
     recipe = trained_recipe(30, ema=0.8, pretrained="imagenet")
     detector = MiddleClassDetector(recipe)
-    detector.fit(normals, positives=dark(6, 3, recipe, label=1), max_fpr=0.1)
+    detector.fit(normals, positives=dark(recipe), max_fpr=0.1)
     assert detector.known_ is not None
     assert detector.known_.units.names == ("known", "known_by_network")
-    both = of(np.concatenate([discs(40, seed=5), discs(40, seed=6, square=-0.2)]), recipe)
+    both = with_and_without_dark(recipe)
     raw = known_raw(detector, both.batch(np.arange(80))).numpy()
     assert min(found(one) for one in raw.T) > 0.9
     probe, network = detector.known_.units.relative(raw).T

@@ -32,7 +32,7 @@ class MeanAndSpread(Detector):
 
     def score(self, images: ImageBatch) -> tuple[Tensor, None]:
         """Distances from the given class."""
-        return self.given_.distance(self._numbers(images).cpu()), None
+        return self.given_.distance(self._numbers(images)), None
 
     traced = score
 
