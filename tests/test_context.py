@@ -42,8 +42,9 @@ from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import CHECKSUMS, id_of
 from midclass.evaluation.conformal import conformal_p_values
 from midclass.evaluation.patients import patient_scores
-from midclass.images.case import Case, by_series
+from midclass.images.case import Case
 from midclass.images.keys import rules_of
+from midclass.images.kin import brought_together
 
 GEOMETRY = {"view": "slices", "size": [32, 32], "spacing_mm": 1.0}
 RECIPE = recipe(geometry=GEOMETRY)
@@ -271,8 +272,8 @@ class TestDetector:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            (lambda one: one[:-1], "as many slices together as alone"),
-            (lambda one: one[::-1], "scores of slices together are not in order"),
+            (lambda one: one[:-1], "as many scores together as alone"),
+            (lambda one: one[::-1], "scores together are not in order"),
         ],
     )
     def test_a_damaged_context_is_refused(
@@ -414,7 +415,8 @@ def test_series_come_together_where_their_first_case_is_and_no_block_cuts_one() 
     cases = [case(float(row), patient) for row, patient in enumerate(names)]
     cases[6] = replace(cases[6], slice=None)
     cohort = Cohort(tuple(cases))
-    assert "".join(one.patient_id for one in by_series(cases)) == "aaxxbbyz"
+    together = brought_together(cases, lambda one: one.stack)
+    assert "".join(one.patient_id for one in together) == "aaxxbbyz"
     sizes = [len(block) for block in cohort.blocks(3, SLICES)]
     assert sizes == [4, 3, 1]
     assert [one for block in cohort.blocks(3) for one in block] == cases

@@ -407,6 +407,7 @@ class Obedient:
         ("whole", 10**6, [4, 4, 4, 4, 1]),
         ("slices", 10**6, [5, 9, 3]),  # a series goes on to its end, or for 9 images
         ("slices", 65, [5, 7, 5]),  # or for some bytes
+        ("tiles", 10**6, [6, 4, 7]),  # a study, where the other side counts
     ],
 )
 def test_of_slices_no_series_is_cut_unless_it_is_too_large(
@@ -417,10 +418,13 @@ def test_of_slices_no_series_is_cut_unless_it_is_too_large(
     monkeypatch.setattr(images.ServerImages, "_images_in", lambda self, path: 1)
     there = images.ServerImages.__new__(images.ServerImages)
     there.server, there.passed, there._names = Obedient(), Counter(), {}  # type: ignore[assignment]
+    series, studies = "aaabb" + 12 * "c", 6 * "1" + 4 * "2" + 7 * "3"
     there._listed = [
-        RemoteImage("1", series, f"1.{k}") for k, series in enumerate("aaabb" + 12 * "c")
+        RemoteImage(studies[k] if view == "tiles" else "1", series[k], f"1.{k}") for k in range(17)
     ]
-    geometry = recipe(geometry={"view": view, "size": [32, 32], "spacing_mm": 1.0}).geometry
+    of_tiles = {"roi_mm": 32, "canvas_mm": [64, 64], "compare": "other_side"}
+    about = {"view": view, "size": [32, 32], "spacing_mm": 1.0}
+    geometry = recipe(geometry=about | (of_tiles if view == "tiles" else {})).geometry
     sizes = []
     while sum(sizes) < 17:
         with ExitStack() as held:

@@ -309,7 +309,9 @@ def test_small_images_are_enlarged_to_what_the_weights_know(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [resnet18, lite0])
-@pytest.mark.parametrize("kind", [NearestNeighbour, Mahalanobis])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(NearestNeighbour, marks=pytest.mark.thorough), Mahalanobis]
+)
 def test_a_detector_keeps_the_weights_and_needs_the_file_no_more(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 import makers
+from dicom_folders import image_file
 from midclass import Cohort, InputError, prepare_array
 from midclass.cli.commands import score as score_command
 from midclass.cli.commands import serve
@@ -415,3 +416,20 @@ def test_a_service_as_typed_answers_watches_and_ends_when_asked(home: Path, tmp_
     assert process.returncode == 0, noted
     assert "Traceback" not in noted
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "out.csv"]
+
+
+def test_the_service_mirrors_by_the_side_in_the_header(tmp_path: Path) -> None:
+    mine = makers.recipe(geometry={"size": [32, 32], "orient": "laterality", "spacing_mm": 1})
+    PCA(mine).fit(prepare_array(makers.discs(60, 0), mine, label=0), max_fpr=0.2).save(
+        tmp_path / "d"
+    )
+    pixels = (makers.discs(1, 1)[0, 0] * 3000).astype(np.uint16)
+    pixels[12:15, 8:11] += 300  # so that sides differ
+    scores = []
+    for side, shown in (("L", pixels), ("R", pixels[:, ::-1]), ("R", pixels)):
+        file = tmp_path / f"{len(scores)}.dcm"
+        image_file(file, pixels=np.ascontiguousarray(shown), ImageLaterality=side)
+        (served,) = Scorer(tmp_path / "d").score([Arrived(file.name, file)])
+        assert not served.failed
+        scores.append(Scorer(tmp_path / "d").answer(served)["cases"][0]["score"])
+    assert scores[0] == scores[1] != scores[2]

@@ -26,6 +26,7 @@ from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.export import exported
 from midclass.detectors.eye import taught
 from midclass.detectors.graph import graph_of
+from midclass.detectors.other_side import Places
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
@@ -208,17 +209,23 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
     assert sizes == {-5.0}  # kernels round by the size of a batch: it is always the same
 
 
+def highest(corners: Any, scores: Any, mask: Any, side: int) -> np.ndarray[Any, Any]:
+    """The score of an image from those of its tiles."""
+    said = sliding.said_of_places(corners, scores, mask, side)
+    return Places(said, mask, False, 1.0).highest.reshape(scores.shape[1:])
+
+
 @given(st.permutations(range(9)))
 def test_the_order_of_tiles_changes_neither_score_nor_map(order: list[int]) -> None:
     rng = np.random.default_rng(0)
     corners = np.array([(y, x) for y in (0, 4, 8) for x in (0, 3, 8)])
     scores, heat = rng.normal(size=(9, 2)), rng.uniform(size=(9, 8, 8))
     mask = rng.uniform(size=(16, 16)) < 0.5
-    found = sliding.case_score(corners, scores, mask, 8)
-    again = sliding.case_score(corners[order], scores[order], mask, 8)
+    found = highest(corners, scores, mask, 8)
+    again = highest(corners[order], scores[order], mask, 8)
     assert np.abs(found - again).max() < 1e-12
     assert found.shape == (2,)
-    by_column = [sliding.case_score(corners, column, mask, 8) for column in scores.T]
+    by_column = [highest(corners, column, mask, 8) for column in scores.T]
     assert found.tolist() == [float(one) for one in by_column]
     one = sliding.heat_map(corners, heat, mask)
     assert np.abs(one - sliding.heat_map(corners[order], heat[order], mask)).max() < 1e-6
@@ -228,13 +235,13 @@ def test_what_several_tiles_show_outweighs_one_and_one_with_little_anatomy_count
     corners = np.array([(0, x) for x in (0, 4, 8, 12, 16)])
     mask = np.ones((8, 24), bool)
     lone, all_see = np.array([0, 0, 5.0, 0, 0]), np.array([0, 4.5, 4.5, 4.5, 0])
-    scores = [float(sliding.case_score(corners, one, mask, 8)) for one in (lone, all_see)]
+    scores = [float(highest(corners, one, mask, 8)) for one in (lone, all_see)]
     assert scores[0] < scores[1] <= 4.5
     assert scores[0] > 3  # one tile alone counts in its middle all the same
     edge = np.array([5.0, 0, 0, 0, 0])
-    whole = float(sliding.case_score(corners, edge, mask, 8))
+    whole = float(highest(corners, edge, mask, 8))
     mask[:, :6] = False  # of the first tile two of eight columns are anatomy
-    assert float(sliding.case_score(corners, edge, mask, 8)) < 0.1 * whole
+    assert float(highest(corners, edge, mask, 8)) < 0.1 * whole
 
 
 def test_where_tiles_agree_so_does_the_map_and_no_border_shows() -> None:

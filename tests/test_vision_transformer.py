@@ -392,7 +392,7 @@ def test_every_detector_that_reads_maps_takes_a_transformer(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("gated", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_an_exported_transformer_scores_as_the_detector(gated: bool, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_file(made(gated=gated), file)

@@ -221,16 +221,26 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     )
 
 
-def tell_slices(detector: Detector) -> None:
-    """Of view slices, whether neighbours count; they do where calibration cases had some."""
+def tell_context(detector: Detector) -> None:
+    """Whether neighbours, or the other side, count: they do where calibration cases had some."""
     from midclass.detectors.folds import learners
 
-    if not detector.recipe.geometry.in_context:
+    geometry = detector.recipe.geometry
+    if not geometry.in_context and geometry.compare is None:
         return
+    what, together, other, columns = (
+        ("slices", "together with their neighbours in a series", "a neighbour", SLICE_COLUMNS)
+        if geometry.in_context
+        else ("sides", "beside the other side of the patient", "another side", SIDE_COLUMNS)
+    )
     if any(one.context_ for one in learners(detector)):
-        say(f"{'slices':<16} are scored together with their neighbours in a series")
+        say(f"{what:<16} are scored {together}")
         return
     say(
-        f"{'slices':<16} are scored alone: of those that calibrate hardly any has a neighbour, by "
-        "the manifest's columns slice, patient_id and series_id, or DICOM headers"
+        f"{what:<16} are scored alone: of those that calibrate hardly any has {other}, by the "
+        f"manifest's columns {columns}, or DICOM headers"
     )
+
+
+SLICE_COLUMNS = "slice, patient_id and series_id"
+SIDE_COLUMNS = "laterality, view_position and patient_id"

@@ -17,7 +17,7 @@ from midclass.detectors.context import Context
 from midclass.detectors.estimator import Estimator, Images
 from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
-from midclass.detectors.look import Hottest, Look, case_scores
+from midclass.detectors.look import CaseScores, Hottest, Look, case_scores
 from midclass.detectors.parts import (
     HELD_OUT,
     may_calibrate,
@@ -161,22 +161,24 @@ class Detector(Estimator):
         self.origin_ = Origin(id_of(self), seed, today(), versions())
         return self
 
-    def calibrate(self, given: Prepared) -> FloatArray:
+    def calibrate(self, given: Prepared) -> CaseScores:
         """Set the threshold, and where heat begins, with given-class cases not seen in learning.
 
-        Returns their scores, of view ``slices`` each alone; with folds see ``score_samples``.
+        Returns their scores, with folds all by ``score_samples``.
         """
         hottest, cases, self.context_ = Hottest(given), given.cases, Context()
         looks = self.looks(given, heat_maps=self.makes_heat_maps)
-        scores = self.scores_of(hottest.noting(looks), given)
+        seen = case_scores(hottest.noting(looks), given)
         if self.folds_ is None:
-            self.context_ = Context.of(scores, cases, self.recipe.geometry)
-        self.calibration_ = np.sort(scores[~np.isnan(scores)])
+            self.context_ = Context.of(seen.alone, cases, self.recipe.geometry, seen.compared)
+        else:
+            seen = CaseScores(self.folds_.scores(seen.alone, cases, seen.compared), None)
+        self.calibration_ = np.sort(seen.alone[~np.isnan(seen.alone)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
-        together = self.context_(scores, cases)
+        together = self.context_(seen.alone, cases, seen.compared)
         self.patient_calibration_ = patient_scores(together, [case.patient_id for case in cases])
         self._begin_heat(hottest.found)
-        return scores
+        return seen
 
     def _begin_heat(self, hottest: FloatArray) -> None:
         if len(hottest):
@@ -197,8 +199,8 @@ class Detector(Estimator):
     def score_samples(self, images: Images) -> FloatArray:
         """Raw score of every case ``(n_cases,)``; NaN for one that cannot be assessed.
 
-        With as many threads it is the same to the last bit, alone or among any others; of view
-        ``slices`` the neighbours in its series count too, see ``Context``.
+        With as many threads it is the same to the last bit, alone or among any others; but
+        neighbours in a series and the other side count where the recipe says so, see ``Context``.
 
         Raises:
             NotFittedError: there is no threshold yet.
@@ -213,9 +215,9 @@ class Detector(Estimator):
 
         For ``strict`` see ``case_scores``.
         """
-        scores = case_scores(looks, prepared, strict=strict)
+        seen = case_scores(looks, prepared, strict=strict)
         in_context = self.context_ if self.folds_ is None else self.folds_.scores
-        return in_context(scores, prepared.cases)
+        return in_context(seen.alone, prepared.cases, seen.compared)
 
     def promise(self) -> dict[str, float]:
         """The promised false-alarm rate, and where the true one lies with these calibration cases.

@@ -1,4 +1,4 @@
-"""Context: slices of a series are scored together with their neighbours."""
+"""Context: a slice is scored with its neighbours in its series, one side with the other."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ APART = 1.5
 """Slices further apart than so many usual steps of their series are no neighbours."""
 FEWEST = 20
 """Calibration slices with neighbours; fewer do not tell how rare a mean is."""
+FEWEST_SIDES = 10
+"""Calibration cases with another side. Usually all have one, so that the scale keeps their order
+and with it the promise, however few they are; fewer say little of what lies beyond them."""
 
 
 def _nothing() -> FloatArray:
@@ -31,20 +34,20 @@ def _nothing() -> FloatArray:
 
 @dataclass(frozen=True)
 class EquallyRare:
-    """Turns the mean of a slice and its neighbours into the score that is as rare for a slice.
+    """Turns a score together with others into the score that is as rare for a case alone.
 
     Attributes:
-        alone: scores of calibration slices, ascending.
-        together: means of the same slices with their neighbours, ascending.
+        alone: scores of calibration cases, ascending.
+        together: those of the same cases together with others, ascending.
     """
 
     alone: FloatArray = field(default_factory=_nothing)
     together: FloatArray = field(default_factory=_nothing)
 
     @classmethod
-    def of(cls, alone: FloatArray, together: FloatArray) -> EquallyRare:
-        """What calibration slices show; nothing where they are too few."""
-        return cls(np.sort(alone), np.sort(together)) if len(alone) >= FEWEST else cls()
+    def of(cls, alone: FloatArray, together: FloatArray, fewest: int = FEWEST) -> EquallyRare:
+        """What calibration cases show; nothing where they are too few."""
+        return cls(np.sort(alone), np.sort(together)) if len(alone) >= fewest else cls()
 
     def __call__(self, means: FloatArray) -> FloatArray:
         """Scores ``(n,)``; beyond all calibration slices as far beyond."""
@@ -58,32 +61,47 @@ class EquallyRare:
 
 @dataclass(frozen=True)
 class Context:
-    """The score of a slice in its series, on the scale of a slice alone.
+    """The score of a slice in its series, or beside the other side, on the scale of a case alone.
 
     Disease extends over neighbouring slices and noise does not. So the weighted mean of a slice and
     its neighbours takes the place of its own score. Means spread less than scores, and those of
     three slices less than those of two, so that no threshold fits all. Each mean becomes the score
     that is as rare among calibration slices. A slice without neighbours keeps its score.
 
+    What is said of places beside the other side is another number, too, and becomes a score in the
+    same way, see ``other_side``.
+
     Without anything learned every score stays as it is.
 
     Attributes:
         one: of slices with one neighbour.
         both: of slices with one on either side.
+        sides: of cases whose other side is there.
     """
 
     one: EquallyRare = EquallyRare()
     both: EquallyRare = EquallyRare()
+    sides: EquallyRare = EquallyRare()
 
     @classmethod
-    def of(cls, scores: FloatArray, cases: Sequence[Case], geometry: Geometry) -> Context:
-        """What calibration cases show; nothing where the view is another.
+    def of(
+        cls,
+        scores: FloatArray,
+        cases: Sequence[Case],
+        geometry: Geometry,
+        compared: FloatArray | None = None,
+    ) -> Context:
+        """What calibration cases show; nothing where each is scored alone.
 
         Args:
             scores: ``(n,)``; NaN of what cannot be assessed.
             cases: n of them.
             geometry: the recipe's.
+            compared: ``(n,)``: scores beside the other side; NaN where there is none.
         """
+        if compared is not None and geometry.compare:
+            has = ~np.isnan(compared)
+            return cls(sides=EquallyRare.of(scores[has], compared[has], FEWEST_SIDES))
         if not geometry.in_context:
             return cls()
         before, after = neighbours(scores, cases)
@@ -96,12 +114,16 @@ class Context:
 
     def __bool__(self) -> bool:
         """Whether anything was learned."""
-        return len(self.one.alone) > 0
+        return len(self.one.alone) + len(self.sides.alone) > 0
 
-    def __call__(self, scores: FloatArray, cases: Sequence[Case]) -> FloatArray:
-        """Scores ``(n,)`` of cases, those of slices with neighbours in their context."""
+    def __call__(
+        self, scores: FloatArray, cases: Sequence[Case], compared: FloatArray | None = None
+    ) -> FloatArray:
+        """Scores ``(n,)`` of cases in their context; see ``of``."""
         if not self:
             return scores
+        if compared is not None and len(self.sides.alone):
+            return np.where(np.isnan(compared), scores, self.sides(compared))
         before, after = neighbours(scores, cases)
         side = np.where(np.isnan(before), after, before)
         both, found = ~np.isnan(before + after), scores.copy()
@@ -118,11 +140,15 @@ class Context:
         """Take back what ``in_json`` says; None is nothing."""
         if facts is None:
             return cls()
-        one, both = (
-            EquallyRare(*(np.array(facts[which][name], float) for name in ("alone", "together")))
-            for which in ("one", "both")
+        return cls(
+            **{
+                which: EquallyRare(
+                    *(np.array(scale[name], float) for name in ("alone", "together"))
+                )
+                for which, scale in facts.items()
+                if scale is not None
+            }
         )
-        return cls(one, both)
 
 
 def in_json(context: Context) -> dict[str, Any]:
@@ -133,6 +159,7 @@ def in_json(context: Context) -> dict[str, Any]:
     lists = {
         which: {name: values.tolist() for name, values in scale.items()}
         for which, scale in facts.items()
+        if len(scale["alone"])
     }
     return {"context": lists}
 

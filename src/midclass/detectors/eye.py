@@ -51,7 +51,8 @@ class Eye:
         """Look at some of the samples; of view tiles, at all their tiles."""
         if geometry.view == "tiles" and not isinstance(prepared, Tiles):
             over = looked_over(prepared, rows, geometry, self._at_tiles, self.together)
-            yield from (Look(some, prepared.batch(some), said, maps) for some, said, maps in over)
+            for some, said, compared, maps in over:
+                yield Look(some, prepared.batch(some), said, maps, compared)
             return
         for some in in_groups(rows, self.together):
             batch = prepared.batch(some).to(self.device)

@@ -19,33 +19,34 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class SliceScores(_Strict):
-    """Scores of calibration slices alone and with their neighbours; see ``context.EquallyRare``."""
+class ScoresInContext(_Strict):
+    """Scores of calibration cases alone and together with others; see ``context.EquallyRare``."""
 
     alone: Calibration
     together: Calibration
 
     @model_validator(mode="after")
-    def _consistent(self) -> SliceScores:
-        _refuse_unsorted(self.alone, "scores of slices alone")
-        _refuse_unsorted(self.together, "scores of slices together")
+    def _consistent(self) -> ScoresInContext:
+        _refuse_unsorted(self.alone, "scores alone")
+        _refuse_unsorted(self.together, "scores together")
         if len(self.alone) != len(self.together):
-            raise ValueError("expected as many slices together as alone")
+            raise ValueError("expected as many scores together as alone")
         return self
 
 
-class SliceContext(_Strict):
-    """How slices are scored in their series; see ``Context``."""
+class ContextFacts(_Strict):
+    """How cases are scored together with others; see ``Context``."""
 
-    one: SliceScores
-    both: SliceScores
+    one: ScoresInContext | None = None
+    both: ScoresInContext | None = None
+    sides: ScoresInContext | None = None
 
 
 class Fold(_Strict):
     """What was learned in one fold; see ``Folds.state``."""
 
     calibration: Calibration
-    context: SliceContext | None = None
+    context: ContextFacts | None = None
     shared: list[str]
     state: dict[str, Any]
 
@@ -89,7 +90,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
-    context: SliceContext | None = None
+    context: ContextFacts | None = None
     id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
     seed: Count | None = None
     fitted: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midclass.detectors.context import Context, in_json
 from midclass.detectors.eye import taught
-from midclass.detectors.look import Hottest
+from midclass.detectors.look import Hottest, case_scores
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
 from midclass.evaluation.conformal import smallest_rate
@@ -89,8 +89,9 @@ class Folds:
             aside = given.subset(fold)
             noted = Hottest(aside)
             looks = member.looks(aside, heat_maps=member.makes_heat_maps)
-            scores = member.scores_of(noted.noting(looks), aside)
-            member.context_ = Context.of(scores, aside.cases, detector.recipe.geometry)
+            scores, compared = case_scores(noted.noting(looks), aside)
+            geometry = detector.recipe.geometry
+            member.context_ = Context.of(scores, aside.cases, geometry, compared)
             members.append(member)
             calibrations.append(np.sort(scores[~np.isnan(scores)]))
             hottest.append(noted.found)
@@ -115,18 +116,25 @@ class Folds:
         scores = torch.stack([scores.double().cpu() for scores, _ in found], 1)
         return scores, torch.stack(maps).mean(0) if maps else None
 
-    def scores(self, by_member: FloatArray, cases: Sequence[Case] = ()) -> FloatArray:
+    def scores(
+        self,
+        by_member: FloatArray,
+        cases: Sequence[Case] = (),
+        compared: FloatArray | None = None,
+    ) -> FloatArray:
         """One score of each case ``(n,)`` from those of each member ``(n, K)``; NaN stays NaN.
 
-        Slices are seen in their context; where it is not said which cases they are, each alone.
+        Cases are seen in their context; where it is not said which cases they are, each alone.
         """
         found = np.full(len(by_member), np.nan)
         several = by_member.reshape(len(found), -1)  # without any look a single column of NaN
         seen = ~np.isnan(several).any(1)
         if seen.any():
             if cases:
-                pairs = zip(self.members, several.T, strict=True)
-                several = np.stack([member.context_(said, cases) for member, said in pairs], 1)
+                beside = [None] * len(self) if compared is None else [*compared.T]
+                trios = zip(self.members, several.T, beside, strict=True)
+                said = [member.context_(alone, cases, side) for member, alone, side in trios]
+                several = np.stack(said, 1)
             found[seen] = cross_conformal_scores(self.calibrations, several[seen])
         return found
 

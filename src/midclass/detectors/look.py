@@ -23,12 +23,27 @@ class Look(NamedTuple):
         images: the samples, on the detector's device.
         scores: float64 ``(n,)``, or ``(n, K)`` of a detector that learned in K folds.
         maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
+        compared: of scores beside the other side, see ``other_side``, NaN where there is none; None
+            where all are seen alone.
     """
 
     rows: NDArray[np.int64]
     images: ImageBatch
     scores: FloatArray
     maps: NDArray[np.float32] | None
+    compared: FloatArray | None = None
+
+
+class CaseScores(NamedTuple):
+    """Scores of cases ``(n,)`` or ``(n, K)``, NaN where there is none.
+
+    Attributes:
+        alone: each as it is.
+        compared: each beside the other side; None where context counts already.
+    """
+
+    alone: FloatArray
+    compared: FloatArray | None
 
 
 NO_NUMBER = "no score: what the detector computes of it is no number"
@@ -47,17 +62,18 @@ def filled_up(images: ImageBatch, size: int) -> ImageBatch:
     return images[torch.arange(size, device=images.pixels.device).clamp_max(len(images) - 1)]
 
 
-def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = True) -> FloatArray:
-    """The highest score among the samples of each case ``(n_cases,)``; NaN where there is none.
+def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = True) -> CaseScores:
+    """The highest score among the samples of each case; NaN where there is none.
 
-    Of looks with K scores a sample, each column for itself: ``(n_cases, K)``. Without ``strict`` a
-    case has none, too, of which any score is not finite; others are scored all the same.
+    Of looks with K scores a sample, each column for itself. Without ``strict`` a case has none,
+    too, of which any score is not finite; others are scored all the same.
 
     Raises:
         InputError: a score is not finite, and ``strict``: the detector failed on an image that it
             could look at.
     """
     highest, failed = np.full(len(prepared.cases), -np.inf), list[int]()
+    compared = np.full(len(prepared.cases), np.nan)
     for look in looks:
         cases = prepared.case_index[look.rows]
         finite = np.isfinite(look.scores.reshape(len(cases), -1)).all(1)
@@ -69,10 +85,15 @@ def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = Tru
                 f"{look.scores[bad]}, which is no number; fit it anew, with a lower learning rate"
             )
         if highest.ndim < look.scores.ndim:
-            highest = np.repeat(highest[:, None], look.scores.shape[1], axis=1)
+            highest, compared = (
+                np.repeat(one[:, None], look.scores.shape[1], axis=1) for one in (highest, compared)
+            )
         np.maximum.at(highest, cases, look.scores)
+        if look.compared is not None:  # of tiles, one sample a case
+            compared[cases] = look.compared
     highest[failed] = -np.inf
-    return np.where(np.isneginf(highest), np.nan, highest)
+    alone = np.where(np.isneginf(highest), np.nan, highest)
+    return CaseScores(alone, np.where(np.isnan(alone), np.nan, compared))
 
 
 class Hottest:

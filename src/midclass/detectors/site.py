@@ -96,7 +96,8 @@ def set_threshold(
     conformal.refuse_too_few(seen, rate)
     before = copy(detector)
     detector.max_fpr_ = rate
-    scores = before.context_(detector.calibrate(local), local.cases)
+    found = detector.calibrate(local)
+    scores = before.context_(found.alone, local.cases, found.compared)
     there = np.flatnonzero(~np.isnan(scores))
     patients = [local.cases.cases[row].patient_id for row in there]
     detector.cases_ = detector.cases_ | {"calibrate": len(local.cases)}

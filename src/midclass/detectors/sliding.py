@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midclass.detectors.other_side import Places
 from midclass.evaluation.ranking import FloatArray
+from midclass.images.kin import other_sides
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import Corners, Tiles, in_groups, over_anatomy
 from midclass.recipe.parts import Geometry
@@ -20,9 +22,25 @@ See: TypeAlias = Callable[[Tiles, NDArray[np.int64]], tuple[FloatArray, FloatArr
 """Some tiles -> their scores ``(n,)`` or ``(n, K)``, and heat ``(n, side, side)`` or None."""
 
 
+class Looked(NamedTuple):
+    """What is said of some images.
+
+    Attributes:
+        rows: which of them ``(n,)``.
+        scores: of each ``(n,)`` or ``(n, K)``.
+        compared: scores beside the other side, likewise; NaN where there is none.
+        maps: heat ``(n, h, w)``, or None.
+    """
+
+    rows: NDArray[np.int64]
+    scores: FloatArray
+    compared: FloatArray
+    maps: NDArray[np.float32] | None
+
+
 def looked_over(
     prepared: Prepared, rows: NDArray[np.int64], geometry: Geometry, see: See, batch: int
-) -> Iterator[tuple[NDArray[np.int64], FloatArray, NDArray[np.float32] | None]]:
+) -> Iterator[Looked]:
     """Whole images by their tiles, some images at a time.
 
     Args:
@@ -31,40 +49,67 @@ def looked_over(
         geometry: the recipe's.
         see: what a detector says of tiles, the same of each whatever others are with it.
         batch: tiles that are seen together.
-
-    Yields:
-        Rows, the score of each ``(n,)`` or ``(n, K)``, and heat maps ``(n, h, w)`` or None.
     """
-    for some in in_groups(rows, TOGETHER):
+    other = _other_rows(prepared, rows) if geometry.compare else {}
+    for some in _groups(rows, other):
         tiles = over_anatomy(prepared, some.tolist(), geometry)
         seen = [see(tiles, part) for part in in_groups(np.arange(len(tiles)), batch)]
         scores = np.concatenate([one for one, _ in seen])
         parts = [heat for _, heat in seen if heat is not None]
         heat = np.concatenate(parts) if parts else None
         found, maps = list[FloatArray](), list[NDArray[np.float32]]()
-        for row in some:
+        kind = scores.shape[1:]
+        compared, before = np.full((len(some), *kind), np.nan), None
+        for number, row in enumerate(some.tolist()):
             own = np.flatnonzero(tiles.rows == prepared.rows[row])
             mask, corners = prepared.masks([row])[0, 0], tiles.corners[own]
-            found.append(case_score(corners, scores[own], mask, tiles.side))
+            places = Places(
+                said_of_places(corners, scores[own], mask, tiles.side),
+                mask,
+                prepared.placement(row).mirrored,
+                float(prepared.spacing_mm[row].mean()),
+            )
+            found.append(places.highest.reshape(kind))
+            if before is not None and other.get(row) == some[number - 1]:
+                compared[number - 1] = before.beside(places).reshape(kind)
+                compared[number] = places.beside(before).reshape(kind)
+            before = places
             if heat is not None:
                 maps.append(heat_map(corners, heat[own], mask))
-        yield some, np.stack(found), np.stack(maps) if maps else None
+        yield Looked(some, np.stack(found), compared, np.stack(maps) if maps else None)
 
 
-def case_score(
+def _other_rows(prepared: Prepared, rows: NDArray[np.int64]) -> dict[int, int]:
+    """Of each row the one that shows the other side, where that is among them."""
+    cases = prepared.case_index[rows]
+    other = other_sides([prepared.cases.cases[case] for case in cases])
+    has = np.flatnonzero(other >= 0)
+    return dict(zip(rows[has].tolist(), rows[other[has]].tolist(), strict=True))
+
+
+def _groups(rows: NDArray[np.int64], other: dict[int, int]) -> Iterator[NDArray[np.int64]]:
+    """Some rows at a time, both sides one after the other in one group."""
+    order = sorted(rows.tolist(), key=lambda row: (min(row, other.get(row, row)), row))
+    while order:
+        cut = len(order) > TOGETHER and other.get(order[TOGETHER - 1]) == order[TOGETHER]
+        size = TOGETHER - cut
+        yield np.array(order[:size], np.int64)
+        order = order[size:]
+
+
+def said_of_places(
     corners: Corners, scores: FloatArray, mask: NDArray[np.bool_], side: int
 ) -> FloatArray:
-    """Of the tiles of an image ``(t,)`` or ``(t, K)`` one score, each column for itself.
+    """Of the tiles of an image ``(t,)`` or ``(t, K)`` what they say of its places ``(K, h, w)``.
 
-    The highest place of the anatomy, where the score of a place is that of the tiles that show it,
-    see ``blended``. The highest, because one lesion is enough, whatever the rest looks like. Of
-    places and not of tiles, because whoever takes the highest of fifty tiles takes the one that
-    errs most: a lesion is in all tiles around it, and an error in one. On phantoms of breasts the
-    AUROC is .89, that of the highest tile .60: tiles of the breast's border lead there.
+    The score of a case is that of the highest place of the anatomy, because one lesion is enough,
+    whatever the rest looks like. Of places and not of tiles, because whoever takes the highest of
+    fifty tiles takes the one that errs most: a lesion is in all tiles around it, and an error in
+    one. On phantoms of breasts the AUROC is .89, that of the highest tile .60: tiles of the
+    breast's border lead there.
     """
     columns = scores.reshape(len(scores), -1).T
-    highest = [blended(corners, column, mask, side)[mask].max() for column in columns]
-    return np.array(highest).reshape(scores.shape[1:])
+    return np.stack([blended(corners, column, mask, side) for column in columns])
 
 
 def heat_map(corners: Corners, heat: FloatArray, mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -24,6 +24,8 @@ class Case:
         spacing_mm: ``(rows, cols)`` where the manifest gives it.
         centre: ``(x, y)`` of a region of interest, in pixels of the file, origin top left.
         laterality: ``"L"``, ``"R"`` or "".
+        view_position: how a side was imaged, such as MLO or CC of a mammogram (DICOM's
+            ViewPosition), or "".
         array: npz only, the name of the array.
         index: npz: the row of the array; NIfTI: the time point.
         frame: the frame or slice of a file with several.
@@ -53,19 +55,17 @@ class Case:
     series_id: str = ""
     row: int = 0
     radius: float | None = None
+    view_position: str = ""
 
     @property
     def stack(self) -> tuple[str, ...]:
         """The same for the slices of one patient and series; a case without a place has its own."""
         return (self.case_id,) if self.slice is None else (self.patient_id, self.series_id)
 
-
-def by_series(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """The same cases; those of one series follow each other, from where its first case is."""
-    first: dict[tuple[str, ...], int] = {}
-    for number, case in enumerate(cases):
-        first.setdefault(case.stack, number)
-    return tuple(sorted(cases, key=lambda case: first[case.stack]))
+    @property
+    def both_sides(self) -> tuple[str, ...]:
+        """The same for both sides of a patient in one view; a case without a side has its own."""
+        return (self.patient_id, self.view_position) if self.laterality else (self.case_id,)
 
 
 def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.images.case import Case, by_series
+from midclass.images.case import Case
 from midclass.images.folders import cases_of
 from midclass.images.formats.read import Image, read
 from midclass.images.identity import same_image
+from midclass.images.kin import brought_together, kin_of
 from midclass.images.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -176,18 +177,18 @@ class Cohort(Sequence[Case]):
     def blocks(self, size: int, geometry: Geometry | None = None) -> Iterator[Cohort]:
         """The cases in order, at most so many at a time.
 
-        Where neighbours in a series count, no block ends within a series: it has more cases where a
-        series has. Series whose cases do not follow each other come together first.
+        Where neighbours in a series count, or the other side, no block ends between them: it has
+        more cases where a series has. Kin that do not follow each other come together first.
 
         Args:
             size: cases of a block.
-            geometry: says whether they count; without it they do not.
+            geometry: says what counts; without it nothing does.
         """
-        whole = geometry is not None and geometry.in_context
-        cases, start = by_series(self.cases) if whole else self.cases, 0
+        kin = None if geometry is None else kin_of(geometry)
+        cases, start = self.cases if kin is None else brought_together(self.cases, kin), 0
         while start < len(cases):
             stop = start + size
-            while whole and stop < len(cases) and cases[stop].stack == cases[stop - 1].stack:
+            while kin and stop < len(cases) and kin(cases[stop]) == kin(cases[stop - 1]):
                 stop += 1
             yield replace(self, cases=cases[start:stop])
             start = stop

@@ -17,7 +17,7 @@ from midclass.images.row import Row
 SPLIT = "split"
 SERIES = "series_id"
 KNOWN = (*Row.model_fields, SPLIT)
-REMARKS = ("study_id", "accession_id", "modality", "body_part", "view_position")
+REMARKS = ("study_id", "accession_id", "modality", "body_part")
 """Columns that ``midclass manifest`` writes for people: nothing is read from them, nor missed."""
 OTHER_NAMES = {
     "path": "file filename filepath filelocation image images imagefile imagefilename imagename "

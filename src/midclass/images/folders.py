@@ -132,11 +132,14 @@ def _cases(files: Sequence[FoundFile], first: dict[object, str]) -> Iterator[Cas
     for image in placed(files):
         for key in (image.whose, image.series):
             first.setdefault(key, image.file.called)
+        header = image.file.header or Header()
         yield Case(
             case_id=case_id_of(image),
             path=image.file.path,
             label=None,
             patient_id=first[image.whose],
+            laterality=header.laterality,
+            view_position=header.view,
             frame=image.frame,
             slice=image.place,
             series_id=first[image.series] if image.series else "",

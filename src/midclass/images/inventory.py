@@ -283,6 +283,7 @@ def _entry(
         part=by_folder(called).part if by_name and label.label is not None else "",
         spacing_mm=about.spacing_mm,
         laterality=about.laterality,
+        view_position=about.view,
         frame=image.frame,
         slice=image.place,
         series_id=names.series(image.series) if image.series else "",
@@ -292,6 +293,5 @@ def _entry(
         "accession_id": names.accession(about.accession) if about.accession else "",
         "modality": about.modality,
         "body_part": about.body_part,
-        "view_position": about.view,
     }
     return ListedCase(case, f"{start}{case_id_of(image)}", image.whose, remarks)

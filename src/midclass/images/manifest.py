@@ -35,7 +35,7 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``label``: 0 given class, 1 target class, empty unknown.
     * ``patient_id``: the unit of splits. Where it is empty, the file (or the row of an npz array)
       is taken for a patient of its own; then images of one person may fall on two sides.
-    * ``class_name``; ``laterality``: L or R.
+    * ``class_name``; ``laterality``: L or R; ``view_position``: such as MLO or CC.
     * ``spacing_mm``: one number, or ``rows;columns``.
     * ``x``, ``y``: the centre of a region of interest in pixels, origin top left.
     * ``radius``: of the lesion there, in pixels; evaluation tells whether a detector points at it.
@@ -141,6 +141,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         centre=None if row.x is None or row.y is None else (row.x, row.y),
         radius=row.radius,
         laterality=row.laterality,
+        view_position=sys.intern(row.view_position),
         array=sys.intern(row.array) if row.array else None,
         index=row.index,
         frame=row.frame,

@@ -106,6 +106,7 @@ class Row(BaseModel):
     roi_id: str = ""
     class_name: str = ""
     laterality: Laterality = ""
+    view_position: str = ""
     spacing_mm: Spacing = None
     x: Number = None
     y: Number = None

@@ -38,6 +38,7 @@ class Geometry(Part):
     margin: float = Field(default=0.02, ge=0, le=1)
     roi_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
     canvas_mm: tuple[float, float] | None = None
+    compare: Literal["other_side"] | None = None
     field_of_view_mm: float | None = Field(default=None, gt=0, le=LONGEST_MM)
     spacing_mm: float | None = Field(default=None, ge=FINEST_MM, le=LONGEST_MM)
     orient: Literal["keep", "laterality"] = "keep"
@@ -58,6 +59,8 @@ class Geometry(Part):
             raise ValueError(f"view {self.view} is of squares: size must be [n, n]")
         if self.view == "roi" and self.crop is not None:
             raise ValueError("view roi is a square around a place: crop must be null")
+        if self.compare is not None and self.view != "tiles":
+            raise ValueError("compare is of view tiles: no other view has a score of each place")
         if self.spacing_mm is not None and self.field_of_view_mm is not None:
             raise ValueError("give spacing_mm or field_of_view_mm, not both")
         self._check_canvas()
@@ -65,9 +68,9 @@ class Geometry(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_tiles(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a canvas that is none: recipes without it keep their digests."""
-        found: dict[str, Any] = fields(self)
-        return {name: one for name, one in found.items() if (name, one) != ("canvas_mm", None)}
+        """Without what came later where it is None: recipes without it keep their digests."""
+        found, later = fields(self), ("canvas_mm", "compare")
+        return {name: one for name, one in found.items() if one is not None or name not in later}
 
     def _check_canvas(self) -> None:
         if (self.view == "tiles") != (self.canvas_mm is not None):

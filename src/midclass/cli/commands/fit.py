@@ -22,8 +22,8 @@ from midclass.cli.console import (
     note,
     say,
     tell_anatomies,
+    tell_context,
     tell_promise,
-    tell_slices,
 )
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
@@ -152,7 +152,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
-    tell_slices(detector)
+    tell_context(detector)
     if "guaranteed" in rate:
         say(
             f"{'proven':<16} at most {rate['guaranteed']:.1%} on average, whatever was learned; "

@@ -20,6 +20,7 @@ from midclass.images.case import Case
 from midclass.images.cohort import Cohort
 from midclass.images.folders import cases_of_files
 from midclass.images.formats.holding import images_in
+from midclass.images.kin import kin_of
 from midclass.images.private import unwritten
 from midclass.images.series import FoundFile
 
@@ -33,8 +34,8 @@ HELD = 128
 HELD_BYTES = 512 * 2**20
 """Bytes after which no further image is taken before these are scored."""
 SERIES_HELD, SERIES_BYTES = 5 * HELD, 4 * HELD_BYTES
-"""The same within a series whose slices are scored with their neighbours: a longer one is scored in
-parts, and the slices at their ends lack a neighbour."""
+"""The same within a series whose slices are scored with their neighbours, or a study whose sides
+are compared: a longer one is scored in parts, and images at their ends lack a neighbour."""
 
 
 @dataclass
@@ -111,15 +112,16 @@ class ServerImages:
     ) -> tuple[list[FoundFile], list[tuple[Case, str]], int]:
         """The next images, and those that the server does not give; how many were asked for.
 
-        Slices whose neighbours count are taken until their series ends, or is too large.
+        Slices whose neighbours count are taken until their series ends, or is too large; where the
+        other side counts, likewise until the study ends.
         """
         files, missing, taken, size = list[FoundFile](), list[tuple[Case, str]](), 0, 0
-        series, begun = "", 0
+        whole, begun, kin = "", 0, kin_of(geometry)
         for image in islice(self._listed, done, None):
-            if image.series != series:
-                series, begun = image.series, taken
-            of_series = taken - begun
-            goes_on = geometry.in_context and 0 < of_series < SERIES_HELD and size < SERIES_BYTES
+            its = image.series if geometry.compare is None else image.study
+            if its != whole:
+                whole, begun = its, taken
+            goes_on = kin and 0 < taken - begun < SERIES_HELD and size < SERIES_BYTES
             if (taken >= HELD or size >= HELD_BYTES) and not goes_on:
                 break
             taken += 1

@@ -165,22 +165,17 @@ def _cases_of(number: int, file: Arrived) -> Scored | list[Case]:
     if count > MOST_FRAMES:
         why = f"{file.name}: {count} frames, at most {MOST_FRAMES} are scored at once"
         return Scored(None, {file.name: why})
-    frames = [None] if count == 1 else range(count)
-    places = _places(file, count)
+    told = cases_of_files([FoundFile(file.path, file.name, count)], {})  # as `midclass score`
     return [
-        Case(
-            f"{number}#{frame}", file.path, None, str(number), frame=frame, slice=places.get(frame)
+        replace(
+            case,
+            case_id=f"{number}#{case.frame}",
+            patient_id=str(number),
+            series_id="",
+            slice=None if count == 1 else case.slice,
         )
-        for frame in frames
+        for case in told
     ]
-
-
-def _places(file: Arrived, count: int) -> dict[int | None, float | None]:
-    """Where the frames of a file lie, as ``midclass score`` finds it."""
-    if count == 1:
-        return {}
-    cases = cases_of_files([FoundFile(file.path, file.name, count)], {})
-    return {case.frame: case.slice for case in cases}
 
 
 def _outcome(
