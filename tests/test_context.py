@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from pydicom import Dataset
 from typer.testing import CliRunner
 
 from dicom_folders import image_file
@@ -437,6 +438,34 @@ def test_frames_of_a_file_have_one_score_by_the_command_and_the_service(
     frames = prepare(Cohort.from_files([file]), RECIPE)
     alone = np.array(each_alone(load_detector(saved), frames))
     assert (np.abs(alone - by_command) > 1e-6).all()
+
+
+def test_the_service_names_frames_in_their_order_wherever_they_lie(
+    saved: Path, tmp_path: Path
+) -> None:
+    images = discs(3, 11, square=0.2)[:, 0]
+    affine = np.diag([1.0, 1, -1, 1])  # the first frame lies above the last
+    nibabel.save(nibabel.Nifti1Image(np.stack(list(images), 2), affine), tmp_path / "v.nii")
+    file = tmp_path / "several.dcm"
+    pixels = (images * 4095).astype(np.uint16)
+    image_file(file, pixels=pixels, Modality="MR", PixelSpacing=[1, 1], **frames_downwards(3))
+    for one in (file, tmp_path / "v.nii"):
+        scorer = Scorer(saved)
+        (served,) = scorer.score([Arrived(one.name, one)])
+        cases = [row["case"] for row in scorer.answer(served)["cases"]]
+        assert cases == [f"{one.name}#{frame}" for frame in range(3)]
+
+
+def frames_downwards(n: int) -> dict[str, Any]:
+    """Positions of the frames of an enhanced file, each 5 mm below the one before."""
+    groups = []
+    for frame in range(n):
+        position, plane, group = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, -5.0 * frame]
+        plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        group.PlanePositionSequence, group.PlaneOrientationSequence = [position], [plane]
+        groups.append(group)
+    return {"PerFrameFunctionalGroupsSequence": groups, "NumberOfFrames": n}
 
 
 def test_slices_of_a_folder_stand_by_their_position_whatever_their_names(

@@ -410,7 +410,7 @@ class Obedient:
         ("tiles", 10**6, [6, 4, 7]),  # a study, where the other side counts
     ],
 )
-def test_of_slices_no_series_is_cut_unless_it_is_too_large(
+def test_what_is_scored_together_is_held_together_unless_it_is_too_much(
     view: str, most: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("HELD", 4), ("SERIES_HELD", 9), ("SERIES_BYTES", most)):

@@ -26,7 +26,7 @@ from midclass.detectors.cohort_scores import score_table
 from midclass.detectors.export import exported
 from midclass.detectors.eye import taught
 from midclass.detectors.graph import graph_of
-from midclass.detectors.other_side import Places
+from midclass.detectors.places import Places
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.table import ScoreTable
 from midclass.images.case import Case
@@ -211,8 +211,7 @@ def test_a_case_has_the_same_score_and_map_alone_and_among_others(
 
 def highest(corners: Any, scores: Any, mask: Any, side: int) -> np.ndarray[Any, Any]:
     """The score of an image from those of its tiles."""
-    said = sliding.said_of_places(corners, scores, mask, side)
-    return Places(said, mask, False, 1.0).highest.reshape(scores.shape[1:])
+    return Places(corners, scores, side, mask).highest()
 
 
 @given(st.permutations(range(9)))

@@ -81,7 +81,7 @@ def run(task: str, name: str, redraw: int, pool: Prepared, out: Path) -> None:
     held_out = given.subset(parted(fit, (), redraw)["calibrate"])
     lowest = 1 / (1 + len(held_out.cases) - len(single.reasons(held_out)))
     single.fit(given, seed=redraw, max_fpr=lowest, folds=0)
-    by_fold = case_scores(folded.looks(unseen), unseen)
+    by_fold = case_scores(folded.looks(unseen), unseen).alone
     units = np.full(len(table), np.nan)
     units[table.assessed] = in_units(folded.folds_.calibrations, by_fold[table.assessed])
     extra = {

@@ -1,17 +1,18 @@
-"""Put the figures of whole mammograms by tiles into docs/results.md."""
+"""Put the figures of whole mammograms by tiles into docs/results.md and docs/research-log.md."""
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
 from midclass import ScoreTable
 from midclass.evaluation.report import summary
-from midclass.files import fill_blocks
-from midclass.study.markdown import figure, page_command, table
+from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parents[1] / "docs" / "results.md"
+DOCS = HERE.parents[1] / "docs"
+RESULTS, LOG = DOCS / "results.md", DOCS / "research-log.md"
 SCORES = HERE / "scores" / "mammography" / "middle_class" / "0.csv"
 MAX_FPR = 0.1
 
@@ -25,9 +26,23 @@ def figures() -> str:
     return table(["lesions", "AUROC"], rows)
 
 
+def other_side() -> str:
+    """What the other side is worth, by how far off a place may be and how much is taken off."""
+    detectors = sorted((HERE / "mirrored").glob("*.csv"))
+    columns = []
+    for file in detectors:
+        with file.open(encoding="utf-8", newline="") as lines:
+            columns.append({(row["reach_mm"], row["share"]): row for row in csv.DictReader(lines)})
+    rows = []
+    for reach, share in columns[0]:
+        found = [figure(float(column[reach, share]["auroc"])) for column in columns]
+        rows.append([f"{reach} mm, {share}" if reach else "alone", *found])
+    return table(["reach, share taken off", *(file.stem for file in detectors)], rows)
+
+
 def pages() -> dict[Path, str]:
-    """The page with its table as the scores on disk have it."""
-    return {RESULTS: fill_blocks(RESULTS.read_text(encoding="utf-8"), {"tiles": figures()})}
+    """The pages with their tables as the numbers on disk have them."""
+    return pages_with({RESULTS: {"tiles": figures()}, LOG: {"mirrored": other_side()}})
 
 
 def main() -> int:

@@ -236,11 +236,12 @@ def tell_context(detector: Detector) -> None:
     if any(one.context_ for one in learners(detector)):
         say(f"{what:<16} are scored {together}")
         return
+    each = "" if detector.folds_ is None else "; each fold needs some"
     say(
-        f"{what:<16} are scored alone: of those that calibrate hardly any has {other}, by the "
-        f"manifest's columns {columns}, or DICOM headers"
+        f"{what:<16} are scored alone: too few of those that calibrate have {other}, by the "
+        f"manifest's columns {columns}, or DICOM headers{each}"
     )
 
 
 SLICE_COLUMNS = "slice, patient_id and series_id"
-SIDE_COLUMNS = "laterality, view_position and patient_id"
+SIDE_COLUMNS = "laterality, view_position, study_id and patient_id"

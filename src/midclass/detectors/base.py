@@ -164,7 +164,7 @@ class Detector(Estimator):
     def calibrate(self, given: Prepared) -> CaseScores:
         """Set the threshold, and where heat begins, with given-class cases not seen in learning.
 
-        Returns their scores, with folds all by ``score_samples``.
+        Returns their scores; with folds those of ``score_samples``, in context.
         """
         hottest, cases, self.context_ = Hottest(given), given.cases, Context()
         looks = self.looks(given, heat_maps=self.makes_heat_maps)

@@ -24,8 +24,9 @@ APART = 1.5
 FEWEST = 20
 """Calibration slices with neighbours; fewer do not tell how rare a mean is."""
 FEWEST_SIDES = 10
-"""Calibration cases with another side. Usually all have one, so that the scale keeps their order
-and with it the promise, however few they are; fewer say little of what lies beyond them."""
+"""Calibration cases with another side, which must also be half of all. Where all have one the scale
+keeps their order, and with it the promise, however few they are. Where few of many have one the
+threshold lies beyond the scale: of sides that are compared 6 % and more are flagged for 5 %."""
 
 
 def _nothing() -> FloatArray:
@@ -50,7 +51,7 @@ class EquallyRare:
         return cls(np.sort(alone), np.sort(together)) if len(alone) >= fewest else cls()
 
     def __call__(self, means: FloatArray) -> FloatArray:
-        """Scores ``(n,)``; beyond all calibration slices as far beyond."""
+        """Scores ``(n,)`` of some together with others; beyond all of calibration as far beyond."""
         place, first = np.unique(self.together, return_index=True)
         scores = self.alone[first]  # of equal means the lowest: it is the least alarming
         below = np.minimum(means - place[0], 0)
@@ -100,8 +101,9 @@ class Context:
             compared: ``(n,)``: scores beside the other side; NaN where there is none.
         """
         if compared is not None and geometry.compare:
-            has = ~np.isnan(compared)
-            return cls(sides=EquallyRare.of(scores[has], compared[has], FEWEST_SIDES))
+            has, assessed = ~np.isnan(compared), int((~np.isnan(scores)).sum())
+            fewest = max(FEWEST_SIDES, -(-assessed // 2))
+            return cls(sides=EquallyRare.of(scores[has], compared[has], fewest))
         if not geometry.in_context:
             return cls()
         before, after = neighbours(scores, cases)
@@ -159,7 +161,7 @@ def in_json(context: Context) -> dict[str, Any]:
     lists = {
         which: {name: values.tolist() for name, values in scale.items()}
         for which, scale in facts.items()
-        if len(scale["alone"])
+        if (which == "sides") == bool(len(context.sides.alone))
     }
     return {"context": lists}
 

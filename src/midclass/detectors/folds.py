@@ -95,6 +95,9 @@ class Folds:
             members.append(member)
             calibrations.append(np.sort(scores[~np.isnan(scores)]))
             hottest.append(noted.found)
+        if detector.recipe.geometry.compare and not all(one.context_ for one in members):
+            for member in members:  # all in one way, or a score would be neither
+                member.context_ = Context()
         return cls(tuple(members), tuple(calibrations), np.concatenate(hottest))
 
     def __len__(self) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from midclass.detectors.base import Detector
 from midclass.detectors.folds import Folds, learners
 from midclass.detectors.image_scores import asinh
-from midclass.detectors.sliding import nearness
+from midclass.detectors.places import nearness
 from midclass.evaluation.cross_conformal import EDGE, FAR, units_of
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared

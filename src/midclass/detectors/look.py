@@ -23,8 +23,8 @@ class Look(NamedTuple):
         images: the samples, on the detector's device.
         scores: float64 ``(n,)``, or ``(n, K)`` of a detector that learned in K folds.
         maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
-        compared: of scores beside the other side, see ``other_side``, NaN where there is none; None
-            where all are seen alone.
+        compared: the scores beside the other side, likewise, NaN where there is none; None where
+            all are seen alone. See ``other_side``.
     """
 
     rows: NDArray[np.int64]
@@ -38,8 +38,8 @@ class CaseScores(NamedTuple):
     """Scores of cases ``(n,)`` or ``(n, K)``, NaN where there is none.
 
     Attributes:
-        alone: each as it is.
-        compared: each beside the other side; None where context counts already.
+        alone: without context; of a calibration in folds with it.
+        compared: beside the other side; None where context counts already.
     """
 
     alone: FloatArray

@@ -7,62 +7,50 @@ its own (ACR BI-RADS Atlas, 2013).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from midclass.detectors.places import Places
 from midclass.evaluation.ranking import FloatArray
 
 REACH_MM = 10.0
-"""How far off a mirrored place may be: breasts are never positioned alike twice."""
+"""How far off a mirrored place may be, along rows and along columns: breasts are never positioned
+alike twice."""
 SHARE = 0.75
 """How much is taken off of what the other side is there more than it is elsewhere."""
 
 
-@dataclass(frozen=True)
-class Places:
-    """What a detector says of the places of one image.
+def beside(one: Places, other: Places) -> tuple[FloatArray, FloatArray]:
+    """The scores of both sides, each beside the other: of each detector, ``()`` or ``(K,)``.
 
-    Attributes:
-        said: ``(k, h, w)``, by k detectors.
-        mask: anatomy ``(h, w)``; somewhere there is some.
-        mirrored: the image was mirrored before.
-        spacing_mm: from one place to the next.
+    The highest place of the anatomy, less what is unusual of the other side there. Mirrored places
+    are found by the boxes around both anatomies. Of the places around one, the highest counts, by
+    how much it is above the median of its anatomy.
+
+    NaN where any detector has no number for a place of either: such a side is not assessed.
     """
+    found = []
+    for mine, theirs in zip(one.said(), other.said(), strict=True):
+        if np.isfinite(mine[one.mask]).all() and np.isfinite(theirs[other.mask]).all():
+            found.append((_less(mine, one, theirs, other), _less(theirs, other, mine, one)))
+        else:
+            found.append((np.nan, np.nan))
+    both = np.array(found)
+    both[:, np.isnan(both).any(0)] = np.nan
+    kind = one.scores.shape[1:]
+    return both[:, 0].reshape(kind), both[:, 1].reshape(kind)
 
-    said: FloatArray
-    mask: NDArray[np.bool_]
-    mirrored: bool
-    spacing_mm: float
 
-    @property
-    def highest(self) -> FloatArray:
-        """``(k,)``: of each detector the highest of the anatomy."""
-        found: FloatArray = self.said[:, self.mask].max(1)
-        return found
-
-    def beside(self, other: Places) -> FloatArray:
-        """``(k,)``: the highest of the anatomy, less what is unusual of the other side there.
-
-        Mirrored places are found by the boxes around both anatomies. Of the places around one, the
-        highest counts, by how much it is above the median of its anatomy.
-        """
-        mine, theirs = _box(self.mask), _box(other.mask)
-        rows, columns = (_along(one, another) for one, another in zip(mine, theirs, strict=True))
-        if self.mirrored == other.mirrored:
-            columns = columns[::-1]
-        inside, reach = self.mask[mine], round(REACH_MM / other.spacing_mm)
-        found = []
-        for said, there in zip(self.said, other.said, strict=True):
-            if not np.isfinite(there[other.mask]).all():
-                found.append(np.nan)
-                continue
-            more = np.where(other.mask, there - np.median(there[other.mask]), 0)[theirs].clip(0)
-            around = maximum_filter(more, 2 * reach + 1)[np.ix_(rows, columns)]
-            found.append((said[mine] - SHARE * around)[inside].max())
-        return np.array(found)
+def _less(said: FloatArray, one: Places, there: FloatArray, other: Places) -> float:
+    mine, theirs = _box(one.mask), _box(other.mask)
+    rows, columns = (_along(*lines) for lines in zip(mine, theirs, strict=True))
+    if one.mirrored == other.mirrored:
+        columns = columns[::-1]
+    more = np.where(other.mask, there - np.median(there[other.mask]), 0)[theirs].clip(0)
+    reach = round(REACH_MM / other.spacing_mm)
+    around = maximum_filter(more, 2 * reach + 1)[np.ix_(rows, columns)]
+    return float((said[mine] - SHARE * around)[one.mask[mine]].max())
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from midclass.detectors.other_side import Places
+from midclass.detectors.other_side import beside
+from midclass.detectors.places import Places, blended
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.kin import other_sides
 from midclass.images.prepared import Prepared
@@ -58,21 +59,15 @@ def looked_over(
         parts = [heat for _, heat in seen if heat is not None]
         heat = np.concatenate(parts) if parts else None
         found, maps = list[FloatArray](), list[NDArray[np.float32]]()
-        kind = scores.shape[1:]
-        compared, before = np.full((len(some), *kind), np.nan), None
+        compared, before = np.full((len(some), *scores.shape[1:]), np.nan), None
         for number, row in enumerate(some.tolist()):
             own = np.flatnonzero(tiles.rows == prepared.rows[row])
             mask, corners = prepared.masks([row])[0, 0], tiles.corners[own]
-            places = Places(
-                said_of_places(corners, scores[own], mask, tiles.side),
-                mask,
-                prepared.placement(row).mirrored,
-                float(prepared.spacing_mm[row].mean()),
-            )
-            found.append(places.highest.reshape(kind))
+            spacing, mirrored = prepared.spacing_mm[row].mean(), prepared.placement(row).mirrored
+            places = Places(corners, scores[own], tiles.side, mask, float(spacing), mirrored)
+            found.append(places.highest())
             if before is not None and other.get(row) == some[number - 1]:
-                compared[number - 1] = before.beside(places).reshape(kind)
-                compared[number] = places.beside(before).reshape(kind)
+                compared[number - 1], compared[number] = beside(before, places)
             before = places
             if heat is not None:
                 maps.append(heat_map(corners, heat[own], mask))
@@ -80,11 +75,19 @@ def looked_over(
 
 
 def _other_rows(prepared: Prepared, rows: NDArray[np.int64]) -> dict[int, int]:
-    """Of each row the one that shows the other side, where that is among them."""
-    cases = prepared.case_index[rows]
-    other = other_sides([prepared.cases.cases[case] for case in cases])
-    has = np.flatnonzero(other >= 0)
-    return dict(zip(rows[has].tolist(), rows[other[has]].tolist(), strict=True))
+    """Of each row the one that shows the other side, by the same anatomy.
+
+    Cases that failed, or cannot be assessed, count for whose other side one is: else it would hang
+    on them which images are compared.
+    """
+    row_of = dict(zip(prepared.case_index[rows].tolist(), rows.tolist(), strict=True))
+    failed = [case for case, _ in prepared.failed]
+    other, found = other_sides([*prepared.cases.cases, *failed]), dict[int, int]()
+    for case, row in row_of.items():
+        there = row_of.get(int(other[case]))
+        if there is not None and prepared.link[there] == prepared.link[row]:
+            found[row] = there
+    return found
 
 
 def _groups(rows: NDArray[np.int64], other: dict[int, int]) -> Iterator[NDArray[np.int64]]:
@@ -97,58 +100,7 @@ def _groups(rows: NDArray[np.int64], other: dict[int, int]) -> Iterator[NDArray[
         order = order[size:]
 
 
-def said_of_places(
-    corners: Corners, scores: FloatArray, mask: NDArray[np.bool_], side: int
-) -> FloatArray:
-    """Of the tiles of an image ``(t,)`` or ``(t, K)`` what they say of its places ``(K, h, w)``.
-
-    The score of a case is that of the highest place of the anatomy, because one lesion is enough,
-    whatever the rest looks like. Of places and not of tiles, because whoever takes the highest of
-    fifty tiles takes the one that errs most: a lesion is in all tiles around it, and an error in
-    one. On phantoms of breasts the AUROC is .89, that of the highest tile .60: tiles of the
-    breast's border lead there.
-    """
-    columns = scores.reshape(len(scores), -1).T
-    return np.stack([blended(corners, column, mask, side) for column in columns])
-
-
 def heat_map(corners: Corners, heat: FloatArray, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """One map ``(h, w)`` of those of tiles ``(t, side, side)``; 0 outside the anatomy."""
     found = blended(corners, heat, mask, heat.shape[1])
     return np.where(mask, found.clip(0, 1), 0).astype(np.float32)
-
-
-def blended(corners: Corners, values: FloatArray, mask: NDArray[np.bool_], side: int) -> FloatArray:
-    """What tiles say, on the grid of their image: where several lie, their weighted mean.
-
-    A tile counts by the square of its share of anatomy, since one that shows little has little to
-    tell, and by nearness to its middle, since it sees least of what is around its border: from the
-    middle to the border that falls in a straight line to almost nothing, so that no border shows.
-
-    Args:
-        corners: ``(t, 2)``; each tile shows some anatomy.
-        values: ``(t,)``, or maps ``(t, side, side)``.
-        mask: anatomy ``(h, w)``.
-        side: of a tile.
-
-    Returns:
-        ``(h, w)``; 0 where no tile lies.
-    """
-    near = nearness(side)
-    total, weights = np.zeros(mask.shape), np.zeros(mask.shape)
-    for (top, left), one in zip(corners.tolist(), values, strict=True):
-        where = slice(top, top + side), slice(left, left + side)
-        weight = near * mask[where].mean() ** 2
-        total[where] += weight * one
-        weights[where] += weight
-    return np.divide(total, weights, out=np.zeros(mask.shape), where=weights > 0)
-
-
-def nearness(side: int) -> NDArray[np.float64]:
-    """How near each place of a tile is to its middle ``(side, side)``: 1 there, next to 0 around.
-
-    >>> nearness(4)[0].tolist()
-    [0.0625, 0.1875, 0.1875, 0.0625]
-    """
-    along = 1 - np.abs((np.arange(side) + 0.5) * 2 / side - 1)
-    return np.outer(along, along)

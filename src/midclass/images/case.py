@@ -26,6 +26,7 @@ class Case:
         laterality: ``"L"``, ``"R"`` or "".
         view_position: how a side was imaged, such as MLO or CC of a mammogram (DICOM's
             ViewPosition), or "".
+        study_id: of the examination, which a patient may have several of; "" where nothing says.
         array: npz only, the name of the array.
         index: npz: the row of the array; NIfTI: the time point.
         frame: the frame or slice of a file with several.
@@ -56,6 +57,7 @@ class Case:
     row: int = 0
     radius: float | None = None
     view_position: str = ""
+    study_id: str = ""
 
     @property
     def stack(self) -> tuple[str, ...]:
@@ -64,8 +66,9 @@ class Case:
 
     @property
     def both_sides(self) -> tuple[str, ...]:
-        """The same for both sides of a patient in one view; a case without a side has its own."""
-        return (self.patient_id, self.view_position) if self.laterality else (self.case_id,)
+        """The same for both sides in one view of one study; a case without a side has its own."""
+        whole = (self.patient_id, self.study_id, self.view_position)
+        return whole if self.laterality else (self.case_id,)
 
 
 def across_parts(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:

@@ -17,7 +17,10 @@ from midclass.images.row import Row
 SPLIT = "split"
 SERIES = "series_id"
 KNOWN = (*Row.model_fields, SPLIT)
-REMARKS = ("study_id", "accession_id", "modality", "body_part")
+EXACT = ("view_position", "study_id")
+"""Columns that are read by this very name alone: what is nearly called so is often something else,
+and without them no more is lost than a comparison."""
+REMARKS = ("accession_id", "modality", "body_part")
 """Columns that ``midclass manifest`` writes for people: nothing is read from them, nor missed."""
 OTHER_NAMES = {
     "path": "file filename filepath filelocation image images imagefile imagefilename imagename "
@@ -58,7 +61,7 @@ def plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-_OURS = {plain(one): one for one in KNOWN}
+_OURS = {plain(one): one for one in KNOWN if one not in EXACT}
 NEARLY_SERIES = 0.87
 """No split hangs on a series, and tables had a column ``series`` before any was read."""
 _OTHERS = {plain(one): ours for ours, names in OTHER_NAMES.items() for one in names.split()}

@@ -128,11 +128,11 @@ def _header(file: FoundFile) -> Header | None:
 
 
 def _cases(files: Sequence[FoundFile], first: dict[object, str]) -> Iterator[Case]:
-    """A patient, and a series, are called after their first image."""
+    """A patient, a study and a series are called after their first image."""
     for image in placed(files):
-        for key in (image.whose, image.series):
-            first.setdefault(key, image.file.called)
         header = image.file.header or Header()
+        for key in (image.whose, image.series, header.study):
+            first.setdefault(key, image.file.called)
         yield Case(
             case_id=case_id_of(image),
             path=image.file.path,
@@ -140,6 +140,7 @@ def _cases(files: Sequence[FoundFile], first: dict[object, str]) -> Iterator[Cas
             patient_id=first[image.whose],
             laterality=header.laterality,
             view_position=header.view,
+            study_id=first[header.study] if header.study else "",
             frame=image.frame,
             slice=image.place,
             series_id=first[image.series] if image.series else "",

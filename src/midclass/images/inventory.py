@@ -284,12 +284,12 @@ def _entry(
         spacing_mm=about.spacing_mm,
         laterality=about.laterality,
         view_position=about.view,
+        study_id=names.study(about.study) if about.study else "",
         frame=image.frame,
         slice=image.place,
         series_id=names.series(image.series) if image.series else "",
     )
     remarks = {
-        "study_id": names.study(about.study) if about.study else "",
         "accession_id": names.accession(about.accession) if about.accession else "",
         "modality": about.modality,
         "body_part": about.body_part,

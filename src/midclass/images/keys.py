@@ -65,7 +65,8 @@ def rules_of(
     """Everything but the images on which samples depend: the recipe, and the code that reads and
     prepares, so that no version finds another's samples.
     """
-    prepared = geometry.model_dump(mode="json", exclude={"least_anatomy_mm2"})  # that is for scores
+    of_scores = {"least_anatomy_mm2", "compare"}
+    prepared = geometry.model_dump(mode="json", exclude=of_scores)
     prepared["view"] = "whole" if geometry.shows_all else geometry.view
     known = {
         "code": _CODE,

@@ -33,10 +33,13 @@ def brought_together(cases: Sequence[Case], kin: Kin) -> tuple[Case, ...]:
 
 
 def other_sides(cases: Sequence[Case]) -> NDArray[np.int64]:
-    """Of each case the number of the other side's, in the same view of the patient: ``(n,)``.
+    """Of each case the number of the other side's, in the same view of the study: ``(n,)``.
 
-    -1 where there is none. Of a patient with two images of one side in that view, such as those of
-    two years, nobody can tell which belong together, and none has another side.
+    -1 where there is none. Where there are two images of one side in that view nobody can tell
+    which belong together, and none has another side.
+
+    Args:
+        cases: n of them, with all of their kin.
 
     >>> from pathlib import Path
     >>> left, right = (Case(side, Path("a"), 0, "p", laterality=side) for side in "LR")

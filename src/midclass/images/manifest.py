@@ -35,7 +35,8 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     * ``label``: 0 given class, 1 target class, empty unknown.
     * ``patient_id``: the unit of splits. Where it is empty, the file (or the row of an npz array)
       is taken for a patient of its own; then images of one person may fall on two sides.
-    * ``class_name``; ``laterality``: L or R; ``view_position``: such as MLO or CC.
+    * ``class_name``; ``laterality``: L or R; ``view_position``: such as MLO or CC;
+      ``study_id``: of the examination. By these both sides of a patient are found.
     * ``spacing_mm``: one number, or ``rows;columns``.
     * ``x``, ``y``: the centre of a region of interest in pixels, origin top left.
     * ``radius``: of the lesion there, in pixels; evaluation tells whether a detector points at it.
@@ -142,6 +143,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         radius=row.radius,
         laterality=row.laterality,
         view_position=sys.intern(row.view_position),
+        study_id=sys.intern(row.study_id),
         array=sys.intern(row.array) if row.array else None,
         index=row.index,
         frame=row.frame,

@@ -45,6 +45,7 @@ def write_manifest(
     further: dict[str, Callable[[Case], str]] = {
         "laterality": lambda case: case.laterality,
         "view_position": lambda case: case.view_position,
+        "study_id": lambda case: case.study_id,
         "spacing_mm": lambda case: _spacing(case),
         "slice": lambda case: "" if case.slice is None else f"{case.slice:g}",
         "series_id": lambda case: case.series_id,

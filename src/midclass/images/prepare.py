@@ -84,7 +84,7 @@ def prepare_blocks(
 ) -> Generator[Prepared, None, None]:
     """Prepare a cohort of any length, at most so many cases at a time, and keep going.
 
-    Of view slices no block ends within a series, see ``Cohort.blocks``.
+    No block ends between images that are scored together, see ``Cohort.blocks``.
 
     With several jobs, the next block is prepared while this one is used. Close the generator
     where it is not used to its end. A block in which no case can be prepared has no samples, but

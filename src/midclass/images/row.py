@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 LATERALITIES = {"": "", "L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
 LABELS = {"": None, "0": 0, "0.0": 0, "1": 1, "1.0": 1}  # ".0": written by tables with gaps
@@ -106,7 +106,8 @@ class Row(BaseModel):
     roi_id: str = ""
     class_name: str = ""
     laterality: Laterality = ""
-    view_position: str = ""
+    view_position: Annotated[str, AfterValidator(str.upper)] = ""
+    study_id: str = ""
     spacing_mm: Spacing = None
     x: Number = None
     y: Number = None

@@ -26,7 +26,7 @@ class Images(Protocol):
         ...
 
     def parts(self, detector: Detector, size: int, progress: Progress) -> Parts:
-        """The images, at most so many cases at a time; see ``Cohort.blocks`` of view slices."""
+        """The images, at most so many cases at a time; more where ``Cohort.blocks`` says so."""
         ...
 
     def tell(self) -> None:

@@ -174,7 +174,7 @@ def _cases_of(number: int, file: Arrived) -> Scored | list[Case]:
             series_id="",
             slice=None if count == 1 else case.slice,
         )
-        for case in told
+        for case in sorted(told, key=lambda case: case.frame or 0)
     ]
 
 
