@@ -13,7 +13,7 @@ from makers import manifest
 from midclass import Cohort, InputError
 from midclass.cli.app import app
 from midclass.cli.commands.source import Source
-from midclass.images.columns import KNOWN, OTHER_NAMES, meant, plain
+from midclass.images.columns import EXACT, KNOWN, OTHER_NAMES, meant, plain
 from midclass.images.manifest import unused_columns
 
 LINES = ("a.png,0,p,train", "b.png,0,q,train", "c.png,1,r,test")
@@ -86,8 +86,11 @@ def test_a_column_that_is_nearly_one_of_ours_is_named_with_it(
     assert f"nearly {right!r}" in said
 
 
+LOOKED_FOR = [name for name in KNOWN if name not in EXACT]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(KNOWN), st.data())
+@given(st.sampled_from(LOOKED_FOR), st.data())
 def test_case_and_separators_never_hide_a_column(name: str, data: st.DataObject) -> None:
     mark = data.draw(st.sampled_from(["", "_", "-", " ", ".", "__"]))
     upper = data.draw(st.lists(st.booleans(), min_size=len(name), max_size=len(name)))
@@ -101,7 +104,7 @@ def test_case_and_separators_never_hide_a_column(name: str, data: st.DataObject)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([name for name in KNOWN if len(plain(name)) >= 5]), st.data())
+@given(st.sampled_from([name for name in LOOKED_FOR if len(plain(name)) >= 5]), st.data())
 def test_one_slip_of_the_keyboard_never_hides_a_column(name: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(name) - 2))
     kind = data.draw(st.sampled_from(["swapped", "missing", "twice"]))

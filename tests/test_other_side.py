@@ -43,6 +43,7 @@ from midclass.detectors.site import set_threshold
 from midclass.detectors.sliding import _other_rows
 from midclass.evaluation.patients import patient_scores
 from midclass.evaluation.table import ScoreTable
+from midclass.images.keys import rules_of
 from midclass.images.kin import other_sides
 from midclass.images.sample import OF_USER
 from midclass.recipe.recipe import Recipe
@@ -511,7 +512,7 @@ def _without(cohort: Cohort) -> list[str]:
 
 
 def test_sides_and_views_of_a_folder_are_those_of_its_headers(tmp_path: Path) -> None:
-    for number, (side, view) in enumerate((("L", "MLO"), ("R", "MLO"), ("L", "CC"))):
+    for number, (side, view) in enumerate((("L", "MLO"), ("R", "MLO"), ("L", "CC"), ("R", "CC"))):
         image_file(
             tmp_path / f"{number}.dcm",
             PatientID="P7",
@@ -519,12 +520,21 @@ def test_sides_and_views_of_a_folder_are_those_of_its_headers(tmp_path: Path) ->
             ImageLaterality=side,
             ViewPosition=view,
             SOPInstanceUID=f"1.2.{number}",
+            StudyInstanceUID="1.2.9" if number < 3 else "1.2.10",
         )
     cohort = Cohort.from_files([tmp_path])
     assert [(one.laterality, one.view_position) for one in cohort] == [
-        *(("L", "MLO"), ("R", "MLO"), ("L", "CC")),
+        *(("L", "MLO"), ("R", "MLO"), ("L", "CC"), ("R", "CC")),
     ]
-    assert other_sides(cohort.cases).tolist() == [1, 0, -1]
+    assert other_sides(cohort.cases).tolist() == [1, 0, -1, -1]  # the last is of another study
+
+
+def test_no_image_is_prepared_anew_for_it() -> None:
+    keys = {
+        rules_of(one.geometry, one.intensity, one.accepts, [])
+        for one in (tiled(), tiled(compare=None))
+    }
+    assert len(keys) == 1
 
 
 def test_only_tiles_can_be_compared() -> None:

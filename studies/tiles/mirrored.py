@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -26,7 +27,7 @@ import torch
 from midclass import Cohort, Detector, Prepared, Recipe, prepare
 from midclass.detectors import other_side, sliding
 from midclass.detectors.catalogue import detector_class
-from midclass.detectors.other_side import Places
+from midclass.detectors.places import Places
 from midclass.evaluation.metrics import auroc
 from midclass.files import new_text
 from midclass.images.kin import other_sides
@@ -42,19 +43,14 @@ def looked_at(detector: Detector, prepared: Prepared) -> dict[str, Places]:
     """What a detector says of the places of each image, by case."""
     kept = list[Places]()
 
-    def keeping(*about: object) -> Places:
-        kept.append(Places(*about))  # type: ignore[arg-type]
+    def keeping(*about: Any) -> Places:
+        kept.append(Places(*about))
         return kept[-1]
 
     with mock.patch.object(sliding, "Places", keeping):
         rows = np.concatenate([look.rows for look in detector.looks(prepared)])
     cases = [prepared.cases.cases[case].case_id for case in prepared.case_index[rows]]
-    return dict(zip(cases, (small(one) for one in kept), strict=True))
-
-
-def small(places: Places) -> Places:
-    """In half the memory."""
-    return replace(places, said=places.said.astype(np.float32))
+    return dict(zip(cases, kept, strict=True))
 
 
 def with_lesions(prepared: Prepared, recipe: Recipe, rng: torch.Generator) -> Iterator[Prepared]:
@@ -71,25 +67,18 @@ def figures(sick: list[list[Places]], well: list[Places], other: list[Places]) -
     """AUROC alone, and for each reach and share beside the other side."""
     truth = np.repeat([0, 1], [len(well), sum(map(len, sick))])
 
-    def area(score: object) -> str:
-        normal = [score(*pair) for pair in zip(well, other, strict=True)]  # type: ignore[operator]
-        ill = [
-            score(one, beside)  # type: ignore[operator]
-            for drawn, beside in zip(sick, other, strict=True)
-            for one in drawn
-        ]
+    def area(score: Callable[[Places, Places], float]) -> str:
+        normal = [score(*pair) for pair in zip(well, other, strict=True)]
+        ill = [score(one, there) for drawn, there in zip(sick, other, strict=True) for one in drawn]
         return f"{auroc(truth, np.array(normal + ill)):.4f}"
 
-    rows = [["", "", area(lambda one, _: float(one.highest[0]))]]
+    rows = [["", "", area(lambda one, _: float(one.highest()))]]
     for reach in REACH_MM:
         for share in SHARES:
             with mock.patch.multiple(other_side, REACH_MM=reach, SHARE=share):
-                rows.append([f"{reach:g}", f"{share:g}", area(_beside)])
+                found = area(lambda one, there: float(other_side.beside(one, there)[0]))
+                rows.append([f"{reach:g}", f"{share:g}", found])
     return rows
-
-
-def _beside(one: Places, other: Places) -> float:
-    return float(one.beside(other)[0])
 
 
 def main() -> int:
