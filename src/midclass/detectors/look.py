@@ -93,7 +93,7 @@ def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = Tru
             compared[cases] = look.compared
     highest[failed] = -np.inf
     alone = np.where(np.isneginf(highest), np.nan, highest)
-    return CaseScores(alone, np.where(np.isnan(alone), np.nan, compared))
+    return CaseScores(alone, compared)
 
 
 class Hottest:
