@@ -221,6 +221,10 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     )
 
 
+SLICE_COLUMNS = "slice, patient_id and series_id"
+SIDE_COLUMNS = "laterality, view_position, study_id and patient_id"
+
+
 def tell_context(detector: Detector) -> None:
     """Whether neighbours, or the other side, count: they do where calibration cases had some."""
     from midclass.detectors.folds import learners
@@ -241,7 +245,3 @@ def tell_context(detector: Detector) -> None:
         f"{what:<16} are scored alone: too few of those that calibrate have {other}, by the "
         f"manifest's columns {columns}, or DICOM headers{each}"
     )
-
-
-SLICE_COLUMNS = "slice, patient_id and series_id"
-SIDE_COLUMNS = "laterality, view_position, study_id and patient_id"
