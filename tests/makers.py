@@ -62,6 +62,16 @@ anatomy: anatomy.whole
 """All that a recipe must say, but its middle classes."""
 
 
+TILES = {
+    "view": "tiles",
+    "size": [16, 16],
+    "roi_mm": 16,
+    "canvas_mm": [64, 56],
+    "spacing_mm": 1.0,
+}
+"""Geometry of tiles of 16 mm, on images of 64 x 56 mm at most."""
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dicom_folders import image_file
-from makers import Brightness, manifest, recipe
+from makers import TILES, Brightness, manifest, recipe
 from midclass import (
     Case,
     Cohort,
@@ -48,21 +48,13 @@ from midclass.images.kin import other_sides
 from midclass.images.sample import OF_USER
 from midclass.recipe.recipe import Recipe
 
-GEOMETRY = {
-    "view": "tiles",
-    "size": [16, 16],
-    "roi_mm": 16,
-    "canvas_mm": [64, 56],
-    "spacing_mm": 1.0,
-    "compare": "other_side",
-}
 SHAPE = (60, 50)
 
 
 def tiled(**geometry: Any) -> Recipe:
     """Bright bodies, whose other side counts."""
     return recipe(
-        geometry=GEOMETRY | geometry,
+        geometry=TILES | {"compare": "other_side"} | geometry,
         anatomy="anatomy.foreground",
         intensity={"rule": "none"},
         middle_classes={"ball": {"operator": "focal.Focal", "diameter_mm": [3, 6]}},
@@ -505,6 +497,9 @@ def test_where_no_side_is_known_it_says_that_all_are_scored_alone(
     said = " ".join(capsys.readouterr().out.split())
     assert "are scored alone: too few of those that calibrate have another side" in said
     assert "laterality, view_position, study_id and patient_id" in said
+    assert "each fold" not in said
+    fit.run(mine, cases, options, out=tmp_path / "f", max_fpr=0.2, detector="pca", folds=3)
+    assert "DICOM headers; each fold needs some" in " ".join(capsys.readouterr().out.split())
 
 
 def _without(cohort: Cohort) -> list[str]:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from makers import Brightness, manifest, recipe
+from makers import TILES, Brightness, manifest, recipe
 from midclass import Cohort, ImageBatch, InputError, Lesson, MiddleClassDetector, prepare
 from midclass.cli.commands import evaluate, fit, monitor, score
 from midclass.cli.commands.source import Source
@@ -36,14 +36,7 @@ from midclass.preview import sheet
 from midclass.preview.audit import audit
 from midclass.recipe.recipe import Recipe
 
-GEOMETRY = {
-    "view": "tiles",
-    "size": [16, 16],
-    "roi_mm": 16,
-    "canvas_mm": [64, 56],
-    "spacing_mm": 1.0,
-    "least_anatomy_mm2": 100,
-}
+GEOMETRY = TILES | {"least_anatomy_mm2": 100}
 
 
 def tiled(**fields: Any) -> Recipe:

@@ -158,10 +158,9 @@ def in_json(context: Context) -> dict[str, Any]:
     if not context:
         return {}
     facts = asdict(context)
+    learned = ("sides",) if len(context.sides.alone) else ("one", "both")
     lists = {
-        which: {name: values.tolist() for name, values in scale.items()}
-        for which, scale in facts.items()
-        if (which == "sides") == bool(len(context.sides.alone))
+        which: {name: values.tolist() for name, values in facts[which].items()} for which in learned
     }
     return {"context": lists}
 

@@ -50,9 +50,7 @@ class Eye:
     ) -> Iterator[Look]:
         """Look at some of the samples; of view tiles, at all their tiles."""
         if geometry.view == "tiles" and not isinstance(prepared, Tiles):
-            over = looked_over(prepared, rows, geometry, self._at_tiles, self.together)
-            for some, said, compared, maps in over:
-                yield Look(some, prepared.batch(some), said, maps, compared)
+            yield from looked_over(prepared, rows, geometry, self._at_tiles, self.together)
             return
         for some in in_groups(rows, self.together):
             batch = prepared.batch(some).to(self.device)

@@ -23,8 +23,8 @@ class Look(NamedTuple):
         images: the samples, on the detector's device.
         scores: float64 ``(n,)``, or ``(n, K)`` of a detector that learned in K folds.
         maps: float32 ``(n, *spatial)`` in [0, 1], 0 outside the anatomy; None where none are made.
-        compared: the scores beside the other side, likewise, NaN where there is none; None where
-            all are seen alone. See ``other_side``.
+        compared: of tiles, the scores beside the other side, likewise, NaN where none is compared;
+            None of other views. See ``other_side``.
     """
 
     rows: NDArray[np.int64]

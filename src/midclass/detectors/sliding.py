@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midclass.detectors.look import Look
 from midclass.detectors.other_side import beside
 from midclass.detectors.places import Places, blended
 from midclass.evaluation.ranking import FloatArray
@@ -23,25 +24,9 @@ See: TypeAlias = Callable[[Tiles, NDArray[np.int64]], tuple[FloatArray, FloatArr
 """Some tiles -> their scores ``(n,)`` or ``(n, K)``, and heat ``(n, side, side)`` or None."""
 
 
-class Looked(NamedTuple):
-    """What is said of some images.
-
-    Attributes:
-        rows: which of them ``(n,)``.
-        scores: of each ``(n,)`` or ``(n, K)``.
-        compared: scores beside the other side, likewise; NaN where there is none.
-        maps: heat ``(n, h, w)``, or None.
-    """
-
-    rows: NDArray[np.int64]
-    scores: FloatArray
-    compared: FloatArray
-    maps: NDArray[np.float32] | None
-
-
 def looked_over(
     prepared: Prepared, rows: NDArray[np.int64], geometry: Geometry, see: See, batch: int
-) -> Iterator[Looked]:
+) -> Iterator[Look]:
     """Whole images by their tiles, some images at a time.
 
     Args:
@@ -71,7 +56,8 @@ def looked_over(
             before = places
             if heat is not None:
                 maps.append(heat_map(corners, heat[own], mask))
-        yield Looked(some, np.stack(found), compared, np.stack(maps) if maps else None)
+        heat_maps = np.stack(maps) if maps else None
+        yield Look(some, prepared.batch(some), np.stack(found), heat_maps, compared)
 
 
 def _other_rows(prepared: Prepared, rows: NDArray[np.int64]) -> dict[int, int]:
