@@ -21,6 +21,7 @@ from midclass.images.formats.dicom_grey import grey_pixels
 from midclass.images.formats.dicom_layout import Layout, check_memory, frames_of, layout_of
 from midclass.images.formats.dicom_pixels import decoded
 from midclass.images.formats.dicom_tables import palette_of
+from midclass.images.formats.dicom_ultrasound import beside_regions
 from midclass.images.formats.raw import Raw, Values, integer_range, pick_frame
 
 PALETTE = "PALETTE COLOR"
@@ -80,11 +81,23 @@ def read_dicom(
         said = word(dataset, "Modality"), word(dataset, "BodyPartExamined")
         if layout.photometric == PALETTE or layout.samples > 1:
             values, low, high = _colour(dataset, layout, stored, window)
+            values = _without_screen(values, about[0], low, colour=True)
             return Raw(values, low, high, True, steps, ratio, *said)
         parts = stored if volume else stored[None]
         values, low, high = grey_pixels(parts, about, layout, window)
-        values = values if volume else values[0]
+        values = _without_screen(values if volume else values[0], about[0], low, colour=False)
         return Raw(values, low, high, False, steps, ratio, *said)
+
+
+def _without_screen(values: Values, about: Dataset, dark: float, *, colour: bool) -> Values:
+    """Dark around the regions of an ultrasound image, where letters and scales are."""
+    beside = beside_regions(about)
+    if beside is None:
+        return values
+    exact = values.dtype.type(dark) == dark
+    shown = values.copy() if exact else values.astype(np.float64)
+    shown[(..., beside, slice(None)) if colour else (..., beside)] = dark
+    return shown
 
 
 def source_of(path: Path) -> tuple[str, str, str, int]:

@@ -12,6 +12,7 @@ FRAME_ATTRIBUTES = (
     *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
     *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"),
     *("SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("SequenceOfUltrasoundRegions", "Rows", "Columns"),
 )
 OF_OTHER_PIPELINES = (
     *("EnhancedPaletteColorLookupTableSequence", "DataPathAssignment"),

@@ -1,6 +1,7 @@
 """Spacing of a DICOM file, and the shape of its pixels where their size is not known.
 
-The standard is PS3.3 10.7 (spacing), C.7.6.3.1.7 (aspect ratio) and C.7.6.2 (position).
+The standard is PS3.3 10.7 (spacing), C.8.5.5 (of ultrasound), C.7.6.3.1.7 (aspect ratio) and
+C.7.6.2 (position).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import math
 from itertools import pairwise
 
 from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, numbers, shown
+from midclass.images.formats.dicom_ultrasound import region_spacing_mm
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """In the patient, at the detector, and on a film that was scanned; (rows, columns)."""
@@ -29,7 +31,7 @@ def spacing_mm(about: Dataset) -> tuple[float, float] | None:
         if len(found) != 2 or min(found) <= 0:
             raise Unusable(f"{keyword} is {shown(found)}, expected two numbers above 0")
         return found[0], found[1]
-    return None
+    return region_spacing_mm(about)
 
 
 def aspect(about: Dataset, spacing: tuple[float, float] | None) -> float:

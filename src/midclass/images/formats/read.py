@@ -80,7 +80,7 @@ def read(
       were made from the pixels. Viewers and OpenCV do apply it: turn such files before.
     * DICOM: after the modality LUT; MONOCHROME1 is inverted, so that a high value is bright;
       palette and YBR become RGB; spacing from PixelSpacing, else ImagerPixelSpacing (at the
-      detector).
+      detector), else the regions of ultrasound, beside which the screen becomes dark.
     * NIfTI: axial slices from feet to head, each as a radiologist looks at it: the patient's
       right on the left of the image, the front on top. Spacing is the length of the columns of
       the affine (sform, else qform, else pixdim), in mm whatever xyzt_units says. Oblique volumes
