@@ -23,7 +23,7 @@ from midclass.knowledge.crescent import Crescent
 from midclass.knowledge.focal import Focal
 from midclass.knowledge.nuisance import Nuisance
 from midclass.preview.phantoms import for_phantoms, phantom_cohort
-from midclass.testing import anatomy_overlaps
+from midclass.testing import Overlap, anatomy_overlaps
 
 Picture = tuple[NDArray[np.float32], tuple[float, ...]]
 ANY_EXPORT = Nuisance(
@@ -35,10 +35,21 @@ GREAT = {
     "an infarct": Focal(sign="dark", diameter_mm=(30, 70), contrast_sigma=(3, 6)),
     "blood at the bone": Crescent(thickness_mm=(10, 25), contrast_sigma=(8, 14)),
 }
+AT_THE_BONE = {"blood at the bone": 0.25, "extra_axial": 0.5}
+"""A known fault: against the bone a third of the recipe's blood falls out of the anatomy, and most
+of what is as bright as bone. At the least that much is held."""
 
 
-def broken(found: list) -> list[str]:  # type: ignore[type-arg]
-    return [f"{one.name}: {one.dice.mean():.3f}" for one in found if not one.kept]
+def broken(found: list[Overlap]) -> list[str]:
+    moved = [f"{one.name}: {one.dice.mean():.3f}" for one in found if not one.stays]
+    lost = [f"{one.name} falls out: {one.held.mean():.2f}" for one in found if falls_out(one)]
+    return moved + lost
+
+
+def falls_out(one: Overlap) -> bool:
+    if one.name in AT_THE_BONE:
+        return bool(one.held.mean() < AT_THE_BONE[one.name])
+    return not one.holds
 
 
 def phantoms_of(recipe: Recipe, n: int) -> Iterator[Picture]:
@@ -71,7 +82,13 @@ def real(folder: Path, label: str, n: int, field_of_view_mm: float = 235) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["head_ct", "head_ct_control", "chest_xray", "chest_xray_control"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("head_ct", "head_ct_control", "chest_xray", "chest_xray_control"),
+        *("bone_xray", "breast_ultrasound"),
+    ],
+)
 def test_no_middle_class_and_no_nuisance_moves_the_anatomy(name: str) -> None:
     recipe = Recipe.load(name)
     found = anatomy_overlaps(
@@ -277,4 +294,5 @@ def test_the_command_check_names_what_moves_an_anatomy_of_the_user_s_own(tmp_pat
     assert result.exit_code == 1, result.output
     said = " ".join(result.stdout.split())
     assert "broken: the anatomy moves with mass: mean overlap" in said
+    assert "broken: the anatomy cuts mass out: it holds" in said
     assert "weak: the anatomy is not found again under gamma -1: mean overlap" in said

@@ -5,7 +5,8 @@
 
 For each collection images of the given class are drawn with a fixed seed, every middle class of
 the recipe is put in, and every part of the nuisance goes to either end of its range. The table
-gives the lowest mean Dice overlap of each kind; the law asks for .95 and .90.
+gives the lowest mean Dice overlap of each kind, and the least mean share of a lesion that is held;
+the law asks for .95, .90 and .80.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ COLLECTIONS = {
     "ct_ich": "head_ct",
     "kermany_cxr": "chest_xray",
     "mini_mias": "mammography",
+    "breastmnist": "breast_ultrasound",
 }
 """Folder of the development data -> recipe."""
 
@@ -47,7 +49,16 @@ def images(folder: Path, recipe: Recipe, n: int) -> Iterator[tuple[NDArray[np.fl
 def lowest(found: list[Overlap], *, of_disease: bool) -> str:
     """The change that moves an anatomy most, with the mean overlap that is left."""
     worst = min((o for o in found if o.of_disease == of_disease), key=lambda o: o.dice.mean())
-    return f"{worst.dice.mean():.3f} ({worst.name}){'' if worst.kept else ', **broken**'}"
+    return f"{worst.dice.mean():.3f} ({worst.name}){'' if worst.stays else ', **broken**'}"
+
+
+def least_held(found: list[Overlap]) -> str:
+    """The lesion of which the anatomy holds least, with the mean share."""
+    counted = [one for one in found if len(one.held)]
+    if not counted:
+        return "none to count"
+    worst = min(counted, key=lambda one: one.held.mean())
+    return f"{worst.held.mean():.2f} ({worst.name}){'' if worst.holds else ', **broken**'}"
 
 
 def row(data: Path, collection: str, n: int) -> str:
@@ -58,7 +69,10 @@ def row(data: Path, collection: str, n: int) -> str:
         recipe.anatomy_function(), shown, recipe.operators(), recipe.nuisance_operator()
     )
     for one in found:
-        print(f"  {collection} {one.name}: {one.dice.mean():.3f}, lowest {one.dice.min():.3f}")
+        held = f", held {one.held.mean():.2f}" if len(one.held) else ""
+        print(
+            f"  {collection} {one.name}: {one.dice.mean():.3f}, lowest {one.dice.min():.3f}{held}"
+        )
     anatomy = ", ".join(recipe.anatomies)
     cells = (
         collection,
@@ -66,7 +80,8 @@ def row(data: Path, collection: str, n: int) -> str:
         f"`{anatomy}`",
         f"{len(found[0].dice)} of {len(shown)}",
     )
-    rest = (lowest(found, of_disease=True), lowest(found, of_disease=False))
+    lowests = (lowest(found, of_disease=True), lowest(found, of_disease=False))
+    rest = (*lowests, least_held(found))
     return "| " + " | ".join((*cells, *rest)) + " |"
 
 
@@ -79,8 +94,10 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     rows = [row(options.data, name, options.images) for name in options.only]
-    head = "| collection | recipe | anatomy | found in | lowest, middle class | lowest, nuisance |"
-    table = "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    names = ("collection", "recipe", "anatomy", "found in")
+    lowests = ("lowest, middle class", "lowest, nuisance", "least of a lesion held")
+    head = "| " + " | ".join(names + lowests) + " |"
+    table = "\n".join([head, "|---" * len(names + lowests) + "|", *rows])
     print(table)
     if options.page is not None:
         text = options.page.read_text()

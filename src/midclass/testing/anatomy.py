@@ -1,4 +1,7 @@
-"""The law of every anatomy: where disease can be does not depend on the disease."""
+"""The law of every anatomy: where disease can be does not depend on the disease.
+
+No lesion moves it, and none falls out of it: what an anatomy cuts out nobody looks at.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ AnatomyFunction = Callable[[NDArray[np.float32], tuple[float, ...]], NDArray[np.
 
 OF_DISEASE = 0.95
 """Least mean overlap of the anatomy before and after a middle class is put in."""
+OF_LESION = 0.80
+"""Least mean share of a lesion that still lies in the anatomy once it is there. A lesion is small
+beside its organ: an anatomy can lose all of it and overlap with itself by more than is asked."""
 OF_NUISANCE = 0.90
 """Least mean overlap of the moved anatomy and that of the moved image."""
 
@@ -30,11 +36,14 @@ class Overlap:
         name: of the middle class, or of the nuisance with the end of its range.
         least: what the law asks of the mean.
         dice: Dice overlaps ``(n,)``, of the images in which an anatomy was found.
+        held: of a middle class, which share of each lesion lies in the anatomy afterwards; a lesion
+            is what is more than half changed, and where nothing is, none counts.
     """
 
     name: str
     least: float
     dice: NDArray[np.float64]
+    held: NDArray[np.float64]
 
     @property
     def of_disease(self) -> bool:
@@ -44,7 +53,17 @@ class Overlap:
     @property
     def kept(self) -> bool:
         """Whether the law is kept."""
+        return self.stays and self.holds
+
+    @property
+    def stays(self) -> bool:
+        """Whether the anatomy as a whole is where it was."""
         return bool(self.dice.mean() >= self.least)
+
+    @property
+    def holds(self) -> bool:
+        """Whether lesions are looked at: they lie in the anatomy."""
+        return not len(self.held) or bool(self.held.mean() >= OF_LESION)
 
 
 def anatomy_overlaps(
@@ -75,7 +94,7 @@ def anatomy_overlaps(
     >>> anatomy_overlaps(bright, [(square, (1.0, 1.0))], lesion, None)[0].kept
     False
     """
-    found: dict[tuple[str, float], list[float]] = {}
+    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
     for number, (pixels, spacing) in enumerate(images):
         mask = np.asarray(function(pixels, spacing))
         if not mask.any():
@@ -85,9 +104,11 @@ def anatomy_overlaps(
         )
         rng = torch.Generator().manual_seed(seed + number)
         for name, operator in operators.items():
-            shown = operator(batch, rng).pixels.clamp(0, 1)
-            after = function(shown[0].numpy(), spacing)
-            found.setdefault((name, OF_DISEASE), []).append(_dice(mask, after))
+            middle = operator(batch, rng)
+            after = np.asarray(function(middle.pixels[0].clamp(0, 1).numpy(), spacing))
+            lesion = middle.change[0, 0].numpy() > 0.5
+            held = float(after[lesion].mean()) if lesion.any() else np.nan
+            found.setdefault((name, OF_DISEASE), []).append((_dice(mask, after), held))
         if nuisance is None:
             continue
         for part, side in [(part, end) for part, ends in sides(nuisance).items() for end in ends]:
@@ -96,8 +117,12 @@ def anatomy_overlaps(
             after = function(elsewhere.pixels[0].clamp(0, 1).numpy(), spacing)
             seen = shown[0, 0].numpy() > 0.5  # beyond the image's border nothing is known
             overlap = _dice(elsewhere.anatomy[0, 0].numpy() & seen, after & seen)
-            found.setdefault((f"{part} {side:+d}", OF_NUISANCE), []).append(overlap)
-    return [Overlap(name, least, np.array(dice)) for (name, least), dice in found.items()]
+            found.setdefault((f"{part} {side:+d}", OF_NUISANCE), []).append((overlap, np.nan))
+    overlaps = []
+    for (name, least), pairs in found.items():
+        dice, shares = np.array(pairs).T
+        overlaps.append(Overlap(name, least, dice, shares[~np.isnan(shares)]))
+    return overlaps
 
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

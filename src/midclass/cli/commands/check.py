@@ -16,7 +16,15 @@ from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 from midclass.recipe.parts import Geometry
 from midclass.recipe.recipe import Recipe
-from midclass.testing import PROMISES, Finding, Overlap, anatomy_overlaps, example_batch, findings
+from midclass.testing import (
+    OF_LESION,
+    PROMISES,
+    Finding,
+    Overlap,
+    anatomy_overlaps,
+    example_batch,
+    findings,
+)
 from midclass.types import ImageBatch
 
 ASSUMED_MM = 200.0
@@ -100,15 +108,24 @@ def _tell_overlaps(found: Sequence[Overlap]) -> bool:
         say("anatomy: found in none of the images, so that nothing can be said of it")
         return False
     table = new_table()
-    for name in ("the anatomy under", "mean overlap", "least", "asked of the mean"):
+    overlaps = "mean overlap", "least", "asked of the mean"
+    for name in ("the anatomy under", *overlaps, "of the lesion kept"):
         table.add_column(name, justify="left" if name.startswith("the") else "right")
     for one in found:
         dice = one.dice
-        table.add_row(cell(one.name), f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}")
+        held = f"{one.held.mean():.2f}" if len(one.held) else ""
+        figures = f"{dice.mean():.3f}", f"{dice.min():.3f}", f"{one.least:.2f}"
+        table.add_row(cell(one.name), *figures, held)
     show_table(table)
     kept = True
     for one in found:
-        if one.kept:
+        if not one.holds:
+            say(
+                f"broken: the anatomy cuts {one.name} out: it holds {one.held.mean():.2f} of the "
+                f"lesion, at least {OF_LESION:.2f} is asked; what is cut out nobody looks at"
+            )
+            kept = False
+        if one.stays:
             continue
         overlap = f"mean overlap {one.dice.mean():.3f}, at least {one.least:.2f} is asked"
         if one.of_disease:

@@ -8,13 +8,17 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, filled, foreground, reaching
+from midclass.images.anatomy.base import Mask, Pixels, Spacing, foreground, reaching
 from midclass.images.anatomy.resolution import in_few_pixels
 
 _AROUND_MM = 25.0
 """Bone is brighter than the mean of the limb over about twice this width."""
 _LEAST_MM2 = 400.0
 """The smallest part that counts as a bone: those of the hand and foot are larger."""
+
+_GAP_MM, _BESIDE_MM = 28.0, 5.0
+"""Radius of the disc that closes what a lytic lesion takes out of a bone; and how far beside a bone
+what grows out of it lies."""
 
 _EVEN, _BLADE = 0.01, 0.6
 """Of the image's range: a shutter varies by less over 3 mm, and is brighter."""
@@ -26,11 +30,13 @@ _PENUMBRA_MM = 14.0
 
 @in_few_pixels
 def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
-    """Long bones and joints in an X-ray of a limb (2-D), without shutters and soft tissue.
+    """Long bones and joints in an X-ray of a limb (2-D), and what can grow out of them.
 
     Shutters are even areas that touch the image's border. Bone is what is brighter than the limb
-    around it (normalised mean over 5 cm), closed over 4 mm so that a lytic lesion does not fall
-    out, in parts of at least 4 cm2. Where no bone stands out it is the whole limb.
+    around it (normalised mean over 5 cm), in parts of at least 4 cm2. A lytic lesion is as dark as
+    soft tissue: gaps of 3 cm (in a thick shaft 4) are closed, and with them what lies between two
+    bones, be it soft tissue or air; 5 mm beside a bone belong to it. Where none stands out, it is
+    the whole limb.
 
     Args:
         pixels: float32 ``(c, h, w)`` in [0, 1], bone bright.
@@ -61,8 +67,18 @@ def bones(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     labels, _ = ndi.label(inner & limb)
     sizes = np.bincount(labels.ravel()) * math.prod(spacing_mm)
     sizes[0] = 0
-    found = filled((sizes >= _LEAST_MM2)[labels]) & limb
-    return np.asarray(found) if found.any() else limb
+    found = (sizes >= _LEAST_MM2)[labels] & limb
+    return _with_gaps(found, spacing_mm) & ~shut if found.any() else limb
+
+
+def _with_gaps(bone: Mask, spacing_mm: Spacing) -> Mask:
+    """Bone closed by a disc of ``_GAP_MM``, and ``_BESIDE_MM`` more."""
+    wanted = [round((_GAP_MM + _BESIDE_MM) / s) + 1 for s in spacing_mm]
+    side = [min(n, most) for n, most in zip(wanted, bone.shape, strict=True)]
+    beyond = np.pad(bone, [(n, n) for n in side], mode="edge")
+    near = ndi.distance_transform_edt(~beyond, sampling=spacing_mm) <= _GAP_MM
+    within = ndi.distance_transform_edt(near, sampling=spacing_mm) > _GAP_MM - _BESIDE_MM
+    return np.asarray(within[side[0] : -side[0], side[1] : -side[1]])
 
 
 def _shutters(grey: Pixels, spacing_mm: Spacing) -> Mask:
