@@ -85,7 +85,7 @@ def test_what_chooses_checkpoint_and_scores_looks_through_the_nuisance(given: Pr
     def brightest(nuisance: object) -> list[float]:
         detector = MiddleClassDetector(trained_recipe(fields={"nuisance": nuisance}))
         judge = detector.judge(given.subset(given.cases[:30]), given.subset(given.cases[30:]), 0)
-        parts = (judge.reference, judge.select, judge.middles, judge.undescribed)
+        parts = (judge.reference, judge.select, judge.middles.images, judge.undescribed)
         return [float(part.pixels.max()) for part in parts]
 
     half = [value / 2 for value in brightest(None)]

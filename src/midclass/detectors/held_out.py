@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -19,7 +20,22 @@ MOST = 512
 every checkpoint."""
 
 
-def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> ImageBatch:
+@dataclass(frozen=True)
+class HeldOutMiddles:
+    """Middle classes of images that training has not seen.
+
+    Attributes:
+        images: n of them, through the nuisance.
+        names: of the operator that made each.
+        operators: names of all, also of those that made nothing visible.
+    """
+
+    images: ImageBatch
+    names: tuple[str, ...]
+    operators: tuple[str, ...]
+
+
+def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> HeldOutMiddles:
     """The recipe's middle classes of images that training has not seen, through the nuisance.
 
     Args:
@@ -32,7 +48,7 @@ def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) ->
     """
     operators = recipe.operators()
     found = _middles(operators, recipe, given, rng)
-    if not len(found):
+    if not found.names:
         raise InputError(
             f"middle_classes: {', '.join(operators)} left no visible change on the {len(given)} "
             "images held out to choose with; use other operators, or more images"
@@ -41,21 +57,23 @@ def held_out_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) ->
 
 
 def undescribed_middles(recipe: Recipe, given: ImageBatch, rng: torch.Generator) -> ImageBatch:
-    """The same of the recipe's ``held_out`` operators, which training does not know; maybe none."""
-    return _middles(recipe.held_out_operators(), recipe, given, rng)
+    """Those of the recipe's ``held_out`` operators, which training does not know; maybe none."""
+    return _middles(recipe.held_out_operators(), recipe, given, rng).images
 
 
 def _middles(
     operators: Mapping[str, Knowledge], recipe: Recipe, given: ImageBatch, rng: torch.Generator
-) -> ImageBatch:
+) -> HeldOutMiddles:
     nuisance, found = recipe.nuisance_operator(), [given[:0]]
-    for operator in operators.values():
+    names: list[str] = []
+    for name, operator in operators.items():
         order = torch.randperm(len(given), generator=rng)[: max(1, MOST // len(operators))]
         some = given[order.to(given.pixels.device)]
         middle = operator(some, rng)
         visible = middle.severity >= recipe.floor
         found.append(acquired(some.with_pixels(middle.pixels)[visible], nuisance, rng))
-    return ImageBatch.joined(found)
+        names += [name] * len(found[-1])
+    return HeldOutMiddles(ImageBatch.joined(found), tuple(names), tuple(operators))
 
 
 def often_acquired(

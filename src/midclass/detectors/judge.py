@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from midclass.detectors.held_out import HeldOutMiddles
 from midclass.detectors.image_scores import (
     BY_HEADS,
     NAMES,
@@ -17,6 +18,7 @@ from midclass.detectors.image_scores import (
     log_odds,
     top_change,
 )
+from midclass.evaluation.metrics import auroc
 from midclass.evaluation.ranking import FloatArray
 from midclass.training.heads import KnowledgeNetworks
 from midclass.training.lesson import FORWARD_BATCH
@@ -29,12 +31,22 @@ KEPT_MAPS = 16
 
 @dataclass(frozen=True)
 class Choice:
-    """How to score with a network, and how well that tells held-out middle classes apart."""
+    """How to score with a network, and how well that tells held-out middle classes apart.
+
+    Attributes:
+        given: where the given class lies in feature space.
+        combination: of the scores.
+        figure: AUROC of all middle classes, by all scores.
+        figures: the same, and by each score alone.
+        by_class: of each middle class the AUROC by all scores, and of how many images; None of
+            none that shows it.
+    """
 
     given: GivenClass
     combination: Combination
     figure: float
     figures: dict[str, float]
+    by_class: dict[str, tuple[float | None, int]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Judge:
 
     reference: ImageBatch
     select: ImageBatch
-    middles: ImageBatch
+    middles: HeldOutMiddles
     undescribed: ImageBatch
     _maps: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
 
@@ -62,10 +74,18 @@ class Judge:
         """How these networks score; its figure is the AUROC."""
         given = GivenClass.of(_features(networks, self.reference))
         normal = self._scores(networks, self.select, given)
-        middle = self._scores(networks, self.middles, given)
+        middle = self._scores(networks, self.middles.images, given)
         combination = Combination.of(normal, (NAMES + BY_HEADS)[: normal.shape[1]])
         figures = combination.figures(normal, middle)
-        return Choice(given, combination, figures["+".join(combination.chosen)], figures)
+        names, given_class = np.array(self.middles.names), combination(normal)
+        by_class: dict[str, tuple[float | None, int]] = {}
+        for name in self.middles.operators:
+            shown = combination(middle[names == name])
+            label = np.repeat([0, 1], [len(given_class), len(shown)])
+            area = auroc(label, np.concatenate([given_class, shown])) if len(shown) else None
+            by_class[name] = area, len(shown)
+        figure = figures["+".join(combination.chosen)]
+        return Choice(given, combination, figure, figures, by_class)
 
     def on_undescribed(self, networks: nn.Module, choice: Choice) -> float | None:
         """AUROC on what no operator of the training describes, by the scores of a choice."""

@@ -102,6 +102,7 @@ class MiddleClassDetector(Detector):
             **asdict(history),
             "best": best,
             "scores": chosen.figures,
+            "classes": {name: list(pair) for name, pair in chosen.by_class.items()},
             "undescribed": judge.on_undescribed(self.networks_, chosen),
         }
         self.novelty_, self.known_ = self._novelty(lesson, judge.select), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,6 +206,7 @@ def tell_checkpoint(detector: Detector) -> None:
     history = getattr(detector, "history_", None)
     if history is not None:
         best, figures = history["best"], history["validation"]
+        _tell_classes(history.get("classes", {}))
         chosen = f"{'checkpoint':<16} step {history['step'][best]} of {history['step'][-1]}"
         if "scores" in history and max(figures) <= USABLE:  # the method, which then keeps the last
             say(
@@ -225,6 +227,25 @@ def tell_checkpoint(detector: Detector) -> None:
                 f"{'not described':<16} AUROC {history['undescribed']:.3f} on what held_out "
                 "describes, which training does not know, before novelty has its say"
             )
+
+
+def _tell_classes(figures: Mapping[str, tuple[float | None, int]]) -> None:
+    """How well each middle class was learned; a detector of before does not know."""
+    from midclass.detectors.image_scores import USABLE
+
+    if not figures:
+        return
+    said = ", ".join(
+        f"{name} never visible" if area is None else f"{name} {area:.3f} ({number} images)"
+        for name, (area, number) in figures.items()
+    )
+    say(f"{'by class':<16} {said}: AUROC on middle classes of held-out patients")
+    if vain := [name for name, (area, _) in figures.items() if area is None or area <= USABLE]:
+        say(
+            f"{'taught in vain':<16} {', '.join(vain)}: no better than chance on these images; "
+            "what nobody can see costs what others would show: make it larger or clearer (midclass "
+            "show), or take it out of the recipe"
+        )
 
 
 def _duration(seconds: float) -> str:

@@ -66,7 +66,7 @@ class PretrainedHeads(Detector):
 
         rng = torch.Generator().manual_seed(lesson.seed)
         held_out = lesson.select.batch(self.assessable(lesson.select)).to(self.device)
-        middle = held_out_middles(recipe, held_out, rng)
+        middle = held_out_middles(recipe, held_out, rng).images
         normal = often_acquired(held_out, nuisance, rng)
         judge = HeldOutMaps(self._maps(normal), self._maps(middle))
         history, states = train(heads, loss, lambda heads: judge.look(heads)[1], budget, lesson)
