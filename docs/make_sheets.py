@@ -32,7 +32,11 @@ from midclass.recipe.names import shipped
 FOLDER = Path(__file__).parent / "sheets"
 COLUMNS, SEED, SPARE = 4, 0, 6
 LARGEST = 400_000  # bytes of a picture
-HOMES = {"territory.InfarctTerritory": "stroke_ct", "filling.Filling": "head_ct"}
+HOMES = {
+    "territory.InfarctTerritory": "stroke_ct",
+    "filling.Filling": "head_ct",
+    "resize.Resize": "fundus",
+}
 """What no recipe uses yet, and belongs into one organ."""
 
 

@@ -19,7 +19,7 @@ from midclass.images import anatomy
 from midclass.images.anatomy.base import filled, opened, reaching, without_specks
 from midclass.images.anatomy.learned import cut_out, put_back
 
-PLANAR = ["breast", "intracranial", "lungs", "retina"]
+PLANAR = ["breast", "intracranial", "lungs", "pigmented", "retina", "sonogram"]
 CT_SPACING = (235 / 160, 235 / 160)
 
 
@@ -126,7 +126,9 @@ def test_a_frame_is_dropped_with_the_specks_unless_there_is_nothing_else():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("name", ["foreground", "breast", "intracranial", "retina"])
+@pytest.mark.parametrize(
+    "name", ["foreground", "breast", "intracranial", "retina", "sonogram", "pigmented"]
+)
 def test_a_constant_image_has_no_anatomy(name, value):
     assert not getattr(anatomy, name)(np.full((1, 64, 64), value, np.float32), (1.0, 1.0)).any()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import FADED, tissue_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
@@ -70,15 +71,8 @@ class Focal(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus the contrast, where the rough ball is."""
-        centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
-        half_axes, turn = _half_axes_mm(params, centre.shape[1]), params["turn"]
-        box = fields.lesion_box(batch, centre, half_axes, turn, _reach(params))
+        box, frame, alpha = rough_ball(batch, params, self.centre_jitter_mm)
         like = box.cut(batch.pixels)
-        frame = fields.lesion_frame(box.away_mm(centre), half_axes, turn)
-        rough = fields.smooth_noise(params["boundary"], frame)
-        rough = rough * fields.column(params["roughness"], like)
-        inwards_mm = (1 + rough - fields.length(frame)) * fields.column(params["radius_mm"], like)
-        alpha = torch.sigmoid(4 * inwards_mm / fields.column(params["edge_mm"], like))
         texture = 1 + fields.smooth_noise(params["inside"], frame) * fields.column(
             params["texture"], like
         )
@@ -88,7 +82,21 @@ class Focal(Knowledge):
         return box.paste(new, batch.pixels), box.alone(alpha)
 
 
-def _half_axes_mm(params: Params, dims: int) -> Tensor:
+def rough_ball(
+    batch: ImageBatch, params: Params, centre_jitter_mm: Length | None
+) -> tuple[Box, list[Tensor], Tensor]:
+    """The box of a lesion, coordinates in which it is the unit ball, and its share in the box."""
+    centre = fields.centre_of(batch, params["place"], centre_jitter_mm)
+    half_axes, turn = half_axes_mm(params, centre.shape[1]), params["turn"]
+    box = fields.lesion_box(batch, centre, half_axes, turn, _reach(params))
+    frame = fields.lesion_frame(box.away_mm(centre), half_axes, turn)
+    rough = fields.smooth_noise(params["boundary"], frame)
+    rough = rough * fields.column(params["roughness"], rough)
+    inwards_mm = (1 + rough - fields.length(frame)) * fields.column(params["radius_mm"], rough)
+    return box, frame, torch.sigmoid(4 * inwards_mm / fields.column(params["edge_mm"], rough))
+
+
+def half_axes_mm(params: Params, dims: int) -> Tensor:
     """Of the smooth lesion: ``(n, d)``, the first the longest."""
     longest = params["axis_ratio"].rsqrt()
     half_axes = (params["radius_mm"] / longest).unsqueeze(1).repeat(1, dims)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Spiculation(Knowledge):
     Atlas, 5th ed., 2013, "spiculated margin" and "architectural distortion").
 
     Args:
+        sign: whether core and spicules are brighter or darker than the tissue.
         count: number of spicules.
         length_mm: of a spicule, from the centre.
         width_mm: of a spicule at its root; it tapers to its tip.
@@ -34,6 +36,7 @@ class Spiculation(Knowledge):
             image's middle, that far off at most.
     """
 
+    sign: Literal["bright", "dark"] = "bright"
     count: tuple[int, int] = (6, 30)
     length_mm: Lengths = (5, 25)
     width_mm: Lengths = (0.5, 1.5)
@@ -67,7 +70,9 @@ class Spiculation(Knowledge):
         star = torch.maximum(_spicules(from_centre, params), _core(from_centre, params))
         contrast = params["contrast_sigma"].to(star.device) * tissue_sigma(batch)
         shift = _pull(from_centre, params)
-        new = fields.warp(batch, shift, box) + fields.column(contrast, star) * star
+        step = fields.column(contrast, star) * star
+        drawn_in = fields.warp(batch, shift, box)
+        new = drawn_in + step if self.sign == "bright" else drawn_in - step
         finest = fields.column(batch.spacing_mm.amin(1), star)
         moved = (fields.length(shift) / finest).clamp_max(1)
         return box.paste(new, batch.pixels), box.alone(torch.maximum(star, moved))

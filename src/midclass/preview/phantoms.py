@@ -25,6 +25,8 @@ PHANTOM_OF = {
     "anatomy.brain": "stripped_brain",
     "anatomy.retina": "eye",
     "bone.bones": "limb",
+    "anatomy.pigmented": "naevus",
+    "anatomy.sonogram": "ultrasound",
     "breast_ultrasound": "ultrasound",
     "ct.body": "axial_chest",
     "ct.lungs": "axial_chest",

@@ -6,6 +6,8 @@ from midclass.images.anatomy.chest_xray import lungs, lungs_by_template
 from midclass.images.anatomy.fundus import retina
 from midclass.images.anatomy.head_ct import intracranial, intracranial_by_bone
 from midclass.images.anatomy.mammogram import breast
+from midclass.images.anatomy.skin import pigmented
+from midclass.images.anatomy.ultrasound import sonogram
 
 __all__ = [
     "brain",
@@ -15,6 +17,8 @@ __all__ = [
     "intracranial_by_bone",
     "lungs",
     "lungs_by_template",
+    "pigmented",
     "retina",
+    "sonogram",
     "whole",
 ]

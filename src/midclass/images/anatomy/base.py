@@ -69,7 +69,7 @@ def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mas
     found = np.zeros(grey.shape, bool)
     if np.ptp(grey) < _CONSTANT:
         return found
-    box = _within_frame(grey)
+    box = within_frame(grey)
     inner = grey[box]
     if np.ptp(inner) < _CONSTANT:
         return found
@@ -86,14 +86,14 @@ def air_and_tissue(grey: Pixels) -> tuple[float, float]:
     A lesion, an implant or a flash that outshines the body would raise Otsu's threshold above the
     body, so the image is looked at again with everything above it cut off.
     """
-    first = _otsu(grey)
-    second = _otsu(np.minimum(grey, first))
+    first = otsu(grey)
+    second = otsu(np.minimum(grey, first))
     background = float(np.median(grey[grey <= second]))
     # Where body and background are all there is, the second is half as high as the first.
     return background, min(first, background + 2 * (second - background))
 
 
-def _otsu(grey: Pixels) -> float:
+def otsu(grey: Pixels) -> float:
     """Half-way between what is darker and what is brighter than Otsu's threshold.
 
     That is steadier than the threshold itself where nothing lies between (Otsu, IEEE Trans SMC
@@ -115,7 +115,7 @@ _LINE = 3
 """Pixels of the widest line that is printed around an image."""
 
 
-def _within_frame(grey: Pixels) -> tuple[slice, ...]:
+def within_frame(grey: Pixels) -> tuple[slice, ...]:
     """The image without what shows nothing at its borders: padding, margins of a page, a frame.
 
     Dark flat lines are no body. Bright ones are a margin where they begin at the border, and a
@@ -124,7 +124,7 @@ def _within_frame(grey: Pixels) -> tuple[slice, ...]:
     """
     box = [slice(0, size) for size in grey.shape]
     flat, dark = _FLAT * float(grey.max() - grey.min()), float(np.percentile(grey, 2))
-    bright = dark + 0.25 * (_otsu(grey) - dark)  # the soft edge of a body is body
+    bright = dark + 0.25 * (otsu(grey) - dark)  # the soft edge of a body is body
 
     def line(axis: int, at: int) -> Pixels:
         found = grey[tuple(at if a == axis else one for a, one in enumerate(box))]
