@@ -138,6 +138,9 @@ def test_what_is_darkened_keeps_the_type_of_the_file(tmp_path: Path) -> None:
     raw = read_dicom(path, frame=None, window=None, volume=False)
     assert raw.values.dtype == np.uint8
     assert not raw.values[:5].any()
+    for low in (-20.0, 0.5, 300.0):  # a window of the user's
+        beside = read_dicom(path, frame=None, window=(low, 400.0), volume=False).values[:5]
+        assert (beside == low).all()
 
 
 def test_a_spacing_of_the_image_itself_counts_more(tmp_path: Path) -> None:

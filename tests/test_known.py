@@ -154,7 +154,11 @@ def test_without_a_pretrained_network_the_own_one_knows_them(
     batch = both.batch(np.arange(80))
     outputs = look(alone.networks_, batch)
     others = alone.combination_(raw_scores(outputs, batch, alone.given_))
-    assert found(alone.score_samples(both) - others) > 0.9
+    raw = known_raw(alone, batch).numpy()
+    assert found(raw[:, 0]) > 0.8  # .87 to 1 on two processors, in two precisions
+    said = alone.known_.units.relative(raw)[:, 0]
+    together = np.logaddexp(others, said) + alone.known_.weight * said
+    np.testing.assert_allclose(alone.score(batch)[0], together)
     alone.save(tmp_path / "saved")
     again = load_detector(tmp_path / "saved")
     assert again.score_samples(both).tobytes() == alone.score_samples(both).tobytes()

@@ -148,7 +148,9 @@ def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
         "intracranial_by_bone",
         "lungs",
         "lungs_by_template",
+        "pigmented",
         "retina",
+        "sonogram",
         "whole",
     }
     assert names == set(anatomy.__all__)

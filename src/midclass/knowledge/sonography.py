@@ -95,6 +95,7 @@ class SonographicMass(Knowledge):
         like = batch.pixels
         level = _level(batch)
         box, frame, ball = rough_ball(batch, params, self.centre_jitter_mm)
+        ball = torch.where(ball > FAINTEST, ball, 0)  # as it is outside of its box
         texture = fields.smooth_noise(params["inside"], frame)
         lost = fields.column(params["lost"], ball)
         lost = lost * (1 + texture * fields.column(params["texture"], ball)).clamp_min(0.2)

@@ -94,8 +94,10 @@ def _without_screen(values: Values, about: Dataset, dark: float, *, colour: bool
     beside = beside_regions(about)
     if beside is None:
         return values
-    exact = values.dtype.type(dark) == dark
-    shown = values.copy() if exact else values.astype(np.float64)
+    fits = values.dtype.kind == "f" or (
+        dark == int(dark) and np.iinfo(values.dtype).min <= dark <= np.iinfo(values.dtype).max
+    )
+    shown = values.copy() if fits else values.astype(np.float64)
     shown[(..., beside, slice(None)) if colour else (..., beside)] = dark
     return shown
 
