@@ -6,6 +6,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+from typing import Literal
 
 import pytest
 import torch
@@ -117,6 +118,17 @@ def test_opacity_covers_the_share_of_the_organ_that_is_asked_for() -> None:
         change = opacity(batch, torch.Generator().manual_seed(0)).change > 0.5
         covered = change.sum((1, 2, 3)) / batch.anatomy.sum((1, 2, 3))
         assert 0.6 * share < covered.mean() < share + 0.02  # its soft border takes a part
+
+
+@pytest.mark.parametrize(("sign", "way"), [("bright", 1), ("dark", -1)])
+def test_spicules_and_their_core_are_brighter_or_darker_than_the_tissue(
+    sign: Literal["bright", "dark"], way: int
+) -> None:
+    batch = ImageBatch.of(torch.full((2, 1, 64, 64), 0.5), spacing_mm=1.0)
+    star = Spiculation(sign=sign, centre_jitter_mm=0.0, contrast_sigma=(20, 20))
+    step = star(batch, torch.Generator().manual_seed(0)).pixels - 0.5
+    assert float((way * step).max()) > 0.05
+    assert float((way * step).min()) > -1e-4
 
 
 def test_spicules_radiate_from_the_middle_and_pull_tissue_to_it() -> None:

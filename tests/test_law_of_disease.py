@@ -296,3 +296,22 @@ def test_the_command_check_names_what_moves_an_anatomy_of_the_user_s_own(tmp_pat
     assert "broken: the anatomy moves with mass: mean overlap" in said
     assert "broken: the anatomy cuts mass out: it holds" in said
     assert "weak: the anatomy is not found again under gamma -1: mean overlap" in said
+
+
+def test_the_command_check_fails_where_a_small_lesion_falls_out(tmp_path: Path) -> None:
+    """The anatomy as a whole hardly moves."""
+    (tmp_path / "mine.py").write_text(TISSUE)
+    (tmp_path / "mine.yaml").write_text(
+        "extends: phantoms\nname: mine\nanatomy: 'mine.py:tissue'\nheld_out: {}\nmiddle_classes: "
+        "{mass: {operator: focal.Focal, contrast_sigma: [30, 40], diameter_mm: [12, 14]}}\n"
+    )
+    image = np.full((64, 64), 20, np.uint8)
+    image[4:60, 4:60] = np.random.default_rng(0).integers(90, 120, (56, 56))
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text("path,label,patient_id,spacing_mm\na.png,0,p,3.0\n")
+    command = ["check", str(tmp_path / "mine.yaml"), "--trust", str(tmp_path / "mine.py")]
+    result = CliRunner().invoke(app, [*command, "--cohort", str(tmp_path / "m.csv")])
+    said = " ".join(result.stdout.split())
+    assert "broken: the anatomy cuts mass out: it holds" in said
+    assert "moves with mass" not in said
+    assert result.exit_code == 1
