@@ -3,8 +3,8 @@
 python studies/ultrasound/cohort.py --data ../shared/data --out FOLDER
 
 BreastMNIST calls normal and benign one class, and the recipe asks whether there is a mass. So the
-images of that class were looked at, 28 pixels enlarged, by one who is no radiologist and before any
-detector was fitted: ``seen.csv`` lists those that show nothing and those that clearly show a mass.
+images of that class were looked at, 28 pixels enlarged, by one who is no radiologist and saw no
+score of them: ``seen.csv`` lists those that show nothing and those that clearly show a mass.
 What is doubtful is left out, so that this test is easier than a clinic. Malignant images are all
 taken, by their own label. The archive tells no patients, and holds neighbouring pictures of one
 breast: images that are linked by correlations above .95 count as one patient. Writes
