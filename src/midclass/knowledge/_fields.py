@@ -118,8 +118,19 @@ def lesion_box(
         turn: ``(n, d, d)`` rotations.
         reach: ``(n,)``, the factor.
     """
-    axes = turn.to(centre.device) * (half_axes_mm.to(centre.device)).unsqueeze(1)
-    return Box.around(batch, centre, axes.norm(dim=2) * reach.to(centre.device).unsqueeze(1))
+    half = half_extent_mm(half_axes_mm.to(centre.device), turn.to(centre.device))
+    return Box.around(batch, centre, half * reach.to(centre.device).unsqueeze(1))
+
+
+def half_extent_mm(half_axes_mm: Tensor, turn: Tensor) -> Tensor:
+    """How far a turned ellipsoid reaches from its centre along each axis of the image: ``(n, d)``.
+
+    Args:
+        half_axes_mm: ``(n, d)``.
+        turn: ``(n, d, d)`` rotations.
+    """
+    extent: Tensor = (turn * half_axes_mm.unsqueeze(1)).norm(dim=2)
+    return extent
 
 
 def lesion_frame(away_mm: Sequence[Tensor], half_axes_mm: Tensor, turn: Tensor) -> list[Tensor]:

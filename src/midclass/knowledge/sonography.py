@@ -33,10 +33,10 @@ class SonographicMass(Knowledge):
 
     Echoes are lost and added as shares of the tissue's grey level at that depth. Its grain would be
     no measure: how much speckle is left hangs on the resolution at which an image was stored. (A
-    grey level is the logarithm of an echo; how many decibels it stands for, no image tells.) The
-    probe is taken to lie
-    at the first row, and its beams to be columns; those of a curved probe diverge. A volume has its
-    rows along the last axis but one. No published code makes this lesion.
+    grey level is the logarithm of an echo; how many decibels it stands for, no image tells.)
+
+    The probe is taken to lie at the first row, and its beams to be columns; those of a curved probe
+    diverge. A volume has its rows along the last axis but one. No published code makes this lesion.
 
     Args:
         diameter_mm: mean of the longest and shortest axis, log-uniform.
@@ -112,8 +112,7 @@ class SonographicMass(Knowledge):
         centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
         dims = centre.shape[1]
         depth = dims - 2
-        axes = params["turn"] * half_axes_mm(params, dims).unsqueeze(1)
-        half = axes.norm(dim=2).to(centre.device)  # of the mass along each axis of the image
+        half = fields.half_extent_mm(half_axes_mm(params, dims), params["turn"]).to(centre.device)
         away = Box.whole(batch).away_mm(centre)
         beside = fields.length(
             [
