@@ -214,7 +214,7 @@ def test_a_middle_class_says_what_it_is_made_of_and_why(tmp_path: Path) -> None:
         (("[2, 6]", "0"), ".metastases.foci: 0 is no number of foci"),
         (("[2, 6]", "many"), ".metastases.foci: 'many' is no number of foci"),
         (("focal.Focal, foci: [2, 6]", "composition.Foci"), ".metastases: composition.Foci is "
-         "written as all_of, one_of or foci"),
+         "written as all_of, one_of, foci or where"),
         (("calcification.Cal", "calcification.Col"), "held_out.cluster.all_of[1]: no 'Colcificat"),
     ],
 )  # fmt: skip

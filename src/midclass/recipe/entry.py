@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -41,6 +41,7 @@ class Entry(BaseModel):
     """The name of an operator, why it holds, and its arguments as further fields.
 
     In place of ``operator`` there may be ``all_of`` or ``one_of``: a list of such entries.
+    ``where`` keeps it in the dark or the bright tissue of the anatomy.
 
     >>> Entry.model_validate({"operator": "focal.Focal", "foci": [2, 6]}).title
     '2 to 6 x focal.Focal'
@@ -54,6 +55,7 @@ class Entry(BaseModel):
     together: bool = True
     one_of: tuple[Entry, ...] = ()
     foci: Annotated[tuple[int, int], BeforeValidator(_range_of_numbers)] = (1, 1)
+    where: Literal["anywhere", "dark", "bright"] = "anywhere"
 
     @model_validator(mode="after")
     def _consistent(self) -> Entry:
@@ -95,7 +97,8 @@ class Entry(BaseModel):
         many = "" if self.foci == (1, 1) else f"{low} x " if low == high else f"{low} to {high} x "
         joint = " + " if self.all_of else " or "
         name = self.operator or joint.join(part.title for part in self.all_of or self.one_of)
-        return many + (f"({name})" if many and not self.operator else name)
+        place = "" if self.where == "anywhere" else f" where it is {self.where}"
+        return many + (f"({name})" if (many or place) and not self.operator else name) + place
 
     @property
     def reason(self) -> str:
@@ -125,6 +128,7 @@ def built(one: Entry, field: str, find: Find) -> Knowledge:
         InputError: a name or an argument is wrong.
     """
     from midclass.knowledge.composition import AllOf, Foci, OneOf
+    from midclass.knowledge.where import Where
 
     if one.operator:
         knowledge = _built_alone(one, one.operator, field, find)
@@ -132,7 +136,9 @@ def built(one: Entry, field: str, find: Find) -> Knowledge:
         knowledge = AllOf(_all(one.all_of, f"{field}.all_of", find), one.together)
     else:
         knowledge = OneOf(_all(one.one_of, f"{field}.one_of", find))
-    return knowledge if one.foci == (1, 1) else Foci(knowledge, one.foci)
+    if one.foci != (1, 1):
+        knowledge = Foci(knowledge, one.foci)
+    return knowledge if one.where == "anywhere" else Where(knowledge, one.where)
 
 
 def _all(parts: tuple[Entry, ...], field: str, find: Find) -> tuple[Knowledge, ...]:
@@ -142,12 +148,14 @@ def _all(parts: tuple[Entry, ...], field: str, find: Find) -> tuple[Knowledge, .
 def _built_alone(one: Entry, name: str, field: str, find: Find) -> Knowledge:
     from midclass.knowledge.base import Knowledge
     from midclass.knowledge.composition import Composition
+    from midclass.knowledge.where import Where
 
     found, where = find(name, field)
     if not (isinstance(found, type) and issubclass(found, Knowledge)):
         raise InputError(f"{where}: {name} is no class derived from Knowledge")
-    if issubclass(found, Composition):
-        raise InputError(f"{where}: {name} is written as all_of, one_of or foci; see blank.yaml")
+    if issubclass(found, Composition | Where):
+        ways = "all_of, one_of, foci or where"
+        raise InputError(f"{where}: {name} is written as {ways}; see blank.yaml")
     cls: type[Knowledge] = found
     if inspect.isabstract(cls):
         raise InputError(f"{where}: {name} leaves draw or render open; name a subclass")
