@@ -83,7 +83,7 @@ def test_a_few_known_cases_show_what_neither_recipe_nor_novelty_does(
     detector: MiddleClassDetector, both: Prepared
 ) -> None:
     without, together = found(others(detector, both)), found(detector.score_samples(both))
-    assert together > 0.8
+    assert together > 0.7
     assert together > without + 0.15
 
 

@@ -124,6 +124,7 @@ def page() -> str:
         "framing": framing(),
         "series": series(),
         "channels": channels(),
+        "reading": reading(),
         "witnesses": _table("witness", tasks, single),
         "skill": _table("witness", tasks, skill),
         "rules": _table("rule", tasks, rules),
@@ -199,6 +200,35 @@ def channels() -> str:
         rows.append([lesion, *means, f"{least} to {most}"])
     head = ["lesion", *(f"{form}, {way}" for form in forms for way in ways)]
     return table([*head, "three beside one, with neighbours, least and most"], rows)
+
+
+def reading() -> str:
+    """A class head that reads the anatomy beside one that reads means, of the same splittings."""
+    with open(HERE / "reading.csv", newline="", encoding="utf-8") as text:
+        found = list(csv.DictReader(text))
+    columns = {
+        "log_odds": "log-odds",
+        "change": "change map",
+        "distance": "distance",
+        "all": "all three",
+        "held_out": "held-out middle classes",
+    }
+    rows = []
+    for task in dict.fromkeys(row["task"] for row in found):
+        ways = [
+            {row["repeat"]: row for row in found if (row["task"], row["reads"]) == (task, way)}
+            for way in ("mean", "inside")
+        ]
+        both = sorted(ways[0].keys() & ways[1].keys())
+        areas = np.array(
+            [[[float(way[repeat][name]) for name in columns] for repeat in both] for way in ways]
+        )
+        before, now = areas.mean(1)
+        cells = [
+            f"{figure(one)} to {figure(other)}" for one, other in zip(before, now, strict=True)
+        ]
+        rows.append([task, str(len(both)), *cells])
+    return table(["collection", "splittings", *columns.values()], rows)
 
 
 def _table(first: str, tasks: list[str], rows: dict[str, list[float]]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from midclass.evaluation.metrics import auroc
-from midclass.training.networks import only_inside, top_mean
+from midclass.training.reading import only_inside, top_mean
 
 NAMES = ("log_odds", "change", "distance")
 """Of the network that learns by itself, in the order of the columns of a score matrix."""

@@ -147,4 +147,4 @@ def _features(networks: nn.Module, images: ImageBatch) -> Tensor:
     assert isinstance(networks, KnowledgeNetworks)
     parts = images.split(FORWARD_BATCH)
     with torch.inference_mode():
-        return torch.cat([networks.own(part.pixels).features for part in parts]).cpu()
+        return torch.cat([networks.own(part.pixels, part.anatomy).features for part in parts]).cpu()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from midclass.training.loss import batch_loss
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import (
     Network,
+    Pooling,
     refuse_other_size,
     seeded,
     under,
@@ -59,6 +60,9 @@ class MiddleClassDetector(Detector):
     The idea is that of Gao et al., "Medical Knowledge-Guided Deep Learning for Imbalanced Medical
     Image Classification", arXiv 2111.10620; operators, network and scores are ours.
     """
+
+    pooling: ClassVar[Pooling] = "inside"
+    """What the class head of the network of its own reads; see ``studies/witnesses/reading.py``."""
 
     learns_knowledge = True
     takes_positives = True
@@ -196,7 +200,7 @@ class MiddleClassDetector(Detector):
 
     def _new_networks(self, shape: tuple[int, ...], classes: int, seed: int) -> KnowledgeNetworks:
         budget, channels, dims = self.recipe.budget, shape[1], len(shape) - 2
-        own = seeded(lambda: Network.of_budget(budget, classes, channels, dims), seed)
+        own = seeded(lambda: Network.of_budget(budget, classes, channels, dims, self.pooling), seed)
         if self.recipe.weights() is None:
             return KnowledgeNetworks(own).to(self.device)
         pretrained = feature_network(self.recipe, shape, seed).to(self.device)

@@ -6,34 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from midclass.training.networks import (
-    ROUNDED,
-    Network,
-    Output,
-    brought_together,
-    inside,
-    moments_inside,
-    only_inside,
-    resized,
-    top_mean,
-)
+from midclass.training.networks import Network, Output, brought_together, inside, resized
 from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.reading import TOPS, read_inside
 from midclass.types import ImageBatch
-
-SMALL = 1e-6
-"""Variance below which a channel is constant; the root of none has no slope."""
-TOPS = (0.002, 0.05)
-"""Of the cells of the change map: its highest, whose mean the class head reads."""
 
 
 class Heads(nn.Module):
     """A class head and a change-map head on the maps of four stages.
 
     Narrow lateral convolutions bring the maps together at the resolution of the first (as in
-    feature pyramids, Lin et al., CVPR 2017). The class head reads mean and spread of the last two
-    inside the anatomy, and the top of its own change map: a small lesion is in no mean.
+    feature pyramids, Lin et al., CVPR 2017). The class head reads what ``read_inside`` gives.
 
     Args:
         classes: K + 1.
@@ -70,12 +54,9 @@ class Heads(nn.Module):
         """Read maps ``(n, c, *cells)`` of images with that anatomy ``(n, 1, *spatial)``."""
         stages = [norm(stage) for norm, stage in zip(self.norms, maps, strict=True)]
         small = self.change_head(brought_together(self.lateral, stages))
-        share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
-        logits = only_inside(small.float(), share >= 0.5 - ROUNDED)
-        tops = [top_mean(logits, top) for top in TOPS]
-        pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
-        features = self.hidden(torch.cat([part for both in pooled for part in both], 1))
-        seen = torch.cat([features, torch.stack(tops, 1).to(features.dtype)], 1)
+        pooled, tops = read_inside(stages, small, anatomy)
+        features = self.hidden(pooled)
+        seen = torch.cat([features, tops.to(features.dtype)], 1)
         return Output(self.class_head(seen), resized(small, anatomy.shape[2:]), features)
 
 
@@ -120,7 +101,7 @@ class KnowledgeNetworks(nn.Module):
             images: the batch.
             maps: of these images, where they were made before.
         """
-        found: list[Output] = [self.own(images.pixels)]
+        found: list[Output] = [self.own(images.pixels, images.anatomy)]
         if self.heads is not None:
             maps = self.maps(images) if maps is None else maps
             found.append(self.heads(maps, images.anatomy))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.recipe.budget import Budget
+from midclass.training.reading import TOPS, read_inside
 from midclass.types import ImageBatch
 
-OUTSIDE = -20.0
-"""Logit of the change map where there is no anatomy."""
-
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+
+Pooling: TypeAlias = Literal["mean", "inside"]
+"""What a class head reads: means of the last stage over the whole image, as published methods do;
+or what ``read_inside`` gives."""
 
 
 class Output(NamedTuple):
@@ -25,7 +27,7 @@ class Output(NamedTuple):
     Attributes:
         logits: ``(n, K + 1)``: the given class, then the middle classes; known cases come last.
         change: ``(n, 1, *spatial)``: logits of the change map.
-        features: ``(n, f)``: pooled features of the last stage.
+        features: ``(n, f)``: what the class head reads of feature maps.
     """
 
     logits: Tensor
@@ -46,6 +48,7 @@ class Network(nn.Module):
         width: channels of the first stage; each further stage has twice as many.
         blocks: residual blocks per stage.
         standardise: give each image mean 0 and variance 1 at the entrance.
+        pooling: what the class head reads.
 
     >>> out = Network(classes=3, width=8)(torch.rand(2, 1, 32, 32))
     >>> tuple(out.logits.shape), tuple(out.change.shape), tuple(out.features.shape)
@@ -60,6 +63,7 @@ class Network(nn.Module):
         width: int = 16,
         blocks: int = 1,
         standardise: bool = True,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         from monai.networks.nets.resnet import ResNet
@@ -72,6 +76,7 @@ class Network(nn.Module):
             "width": width,
             "blocks": blocks,
             "standardise": standardise,
+            "pooling": pooling,
         }
         self.backbone = ResNet(
             "basic",
@@ -89,23 +94,36 @@ class Network(nn.Module):
         self.change_head = nn.Sequential(
             conv(width, width, 3, padding=1), nn.ReLU(), conv(width, 1, 1)
         )
-        self.class_head = nn.Linear(widths[-1], classes)
+        read = widths[-1] if pooling == "mean" else 2 * sum(widths[-2:]) + len(TOPS)
+        self.class_head = nn.Linear(read, classes)
         # Channels last is what the vectorised convolutions of a CPU want.
         self.layout = torch.channels_last if dims == 2 else torch.channels_last_3d
         self.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     @classmethod
-    def of_budget(cls, budget: Budget, classes: int, channels: int, dims: int) -> Network:
+    def of_budget(
+        cls, budget: Budget, classes: int, channels: int, dims: int, pooling: Pooling = "mean"
+    ) -> Network:
         """As large as the budget says."""
-        return cls(classes, channels, dims, budget.width, budget.blocks, budget.standardise)
+        size = budget.width, budget.blocks, budget.standardise
+        return cls(classes, channels, dims, *size, pooling)
 
-    def forward(self, pixels: Tensor) -> Output:
-        """Look at ``(n, c, *spatial)`` images with values in [0, 1]."""
+    def forward(self, pixels: Tensor, anatomy: Tensor | None = None) -> Output:
+        """Look at images.
+
+        Args:
+            pixels: ``(n, c, *spatial)`` in [0, 1].
+            anatomy: bool ``(n, 1, *spatial)``, which pooling ``inside`` reads; by default all.
+        """
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
-        pyramid = brought_together(self.lateral, stages)
-        change = resized(self.change_head(pyramid), pixels.shape[2:])
-        features = stages[-1].flatten(2).mean(2)
-        return Output(self.class_head(features), change, features)
+        small = self.change_head(brought_together(self.lateral, stages))
+        features = seen = stages[-1].flatten(2).mean(2)
+        if self.settings["pooling"] == "inside":
+            if anatomy is None:
+                anatomy = torch.ones_like(pixels[:, :1], dtype=torch.bool)
+            features, tops = read_inside(stages, small, anatomy)
+            seen = torch.cat([features, tops], 1)
+        return Output(self.class_head(seen), resized(small, pixels.shape[2:]), features)
 
     def entrance(self, pixels: Tensor) -> Tensor:
         """Pixels as the first convolution sees them."""
@@ -141,41 +159,6 @@ def brought_together(laterals: Iterable[nn.Module], stages: Sequence[Tensor]) ->
     spatial = stages[0].shape[2:]
     parts = [resized(one(stage), spatial) for one, stage in zip(laterals, stages, strict=True)]
     return reduce(torch.add, parts)
-
-
-def moments_inside(
-    maps: Tensor, anatomy: Tensor, dtype: torch.dtype, least: float = 0.0
-) -> list[Tensor]:
-    """Mean and spread of each channel inside the anatomy: ``(n, c)`` both.
-
-    Args:
-        maps: ``(n, c, *cells)``.
-        anatomy: ``(n, 1, *spatial)``.
-        dtype: in which is computed.
-        least: added to each variance, where its root is differentiated.
-    """
-    share = functional.interpolate(anatomy.float(), size=maps.shape[2:], mode="area").flatten(2)
-    weight = share.to(dtype) / share.to(dtype).sum(2, keepdim=True).clamp_min(1e-6)
-    values = maps.flatten(2).to(dtype)
-    mean = (values * weight).sum(2, keepdim=True)
-    spread = (((values - mean).square() * weight).sum(2) + least).sqrt()
-    return [mean.squeeze(2), spread]
-
-
-ROUNDED = 1e-4
-"""Less than half of what a cell's share of anatomy changes by a pixel, below 5000 pixels a cell.
-
-A share of exactly one half must count the same on a machine that sums in another order."""
-
-
-def only_inside(change: Tensor, inside: Tensor) -> Tensor:
-    """Logits of a change map ``(n, 1, *spatial)``, low outside the mask: ``(n, samples)``."""
-    return change.masked_fill(~inside, OUTSIDE).flatten(1)
-
-
-def top_mean(logits: Tensor, share: float) -> Tensor:
-    """Mean of that share of the logits ``(n, samples)`` that is the highest: ``(n,)``."""
-    return logits.topk(max(1, round(share * logits.shape[1])), dim=1).values.mean(1)
 
 
 def inside(batch: ImageBatch, standardise: bool) -> Tensor:

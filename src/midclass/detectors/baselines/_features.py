@@ -16,13 +16,13 @@ from midclass.recipe.recipe import Recipe
 from midclass.training.networks import (
     Network,
     inside,
-    moments_inside,
     refuse_other_size,
     seeded,
     with_weights,
 )
 from midclass.training.pretrained import PretrainedNetwork
 from midclass.training.published import network_of, read_network
+from midclass.training.reading import moments_inside
 from midclass.types import ImageBatch
 
 SIDE = 32

@@ -18,7 +18,6 @@ from midclass.errors import InputError
 from midclass.training.lesson import FORWARD_BATCH, LearningImages, Lesson
 from midclass.training.loop import train, with_short_average
 from midclass.training.networks import (
-    ROUNDED,
     Network,
     inside,
     seeded,
@@ -27,6 +26,7 @@ from midclass.training.networks import (
     with_weights,
 )
 from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.reading import ROUNDED
 from midclass.types import ImageBatch
 
 IMAGES = 1000

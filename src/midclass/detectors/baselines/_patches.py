@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.detectors.baselines._features import Scale, euclidean, network_maps
-from midclass.training.networks import ROUNDED, Network, under
+from midclass.training.networks import Network, under
 from midclass.training.pretrained import PretrainedNetwork
+from midclass.training.reading import ROUNDED
 from midclass.types import ImageBatch
 
 MEMORY = 6000

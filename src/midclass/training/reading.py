@@ -1,0 +1,71 @@
+"""Reading: what of a network's maps lies where disease can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+OUTSIDE = -20.0
+"""Logit of the change map where there is no anatomy."""
+
+SMALL = 1e-6
+"""Variance below which a channel is constant; the root of none has no slope."""
+TOPS = (0.002, 0.05)
+"""Of the cells of the change map: its highest, whose mean the class head reads."""
+ROUNDED = 1e-4
+"""Less than half of what a cell's share of anatomy changes by a pixel, below 5000 pixels a cell.
+
+A share of exactly one half must count the same on a machine that sums in another order."""
+
+
+def read_inside(stages: Sequence[Tensor], small: Tensor, anatomy: Tensor) -> tuple[Tensor, Tensor]:
+    """What a class head reads: of all disease can be, and of the places that look most like it.
+
+    A small lesion is in no mean, and what is outside the anatomy no middle class has changed.
+
+    Args:
+        stages: feature maps ``(n, c, *cells)``, of which the last two are read.
+        small: logits ``(n, 1, *cells)`` of the change map at its own resolution.
+        anatomy: bool ``(n, 1, *spatial)``.
+
+    Returns:
+        Mean and spread of each channel inside the anatomy ``(n, 2 * channels)``, and the means of
+        the highest ``TOPS`` of the change map ``(n, 2)``.
+    """
+    share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
+    logits = only_inside(small.float(), share >= 0.5 - ROUNDED)
+    tops = [top_mean(logits, top) for top in TOPS]
+    pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
+    return torch.cat([part for both in pooled for part in both], 1), torch.stack(tops, 1)
+
+
+def moments_inside(
+    maps: Tensor, anatomy: Tensor, dtype: torch.dtype, least: float = 0.0
+) -> list[Tensor]:
+    """Mean and spread of each channel inside the anatomy: ``(n, c)`` both.
+
+    Args:
+        maps: ``(n, c, *cells)``.
+        anatomy: ``(n, 1, *spatial)``.
+        dtype: in which is computed.
+        least: added to each variance, where its root is differentiated.
+    """
+    share = functional.interpolate(anatomy.float(), size=maps.shape[2:], mode="area").flatten(2)
+    weight = share.to(dtype) / share.to(dtype).sum(2, keepdim=True).clamp_min(1e-6)
+    values = maps.flatten(2).to(dtype)
+    mean = (values * weight).sum(2, keepdim=True)
+    spread = (((values - mean).square() * weight).sum(2) + least).sqrt()
+    return [mean.squeeze(2), spread]
+
+
+def only_inside(change: Tensor, inside: Tensor) -> Tensor:
+    """Logits of a change map ``(n, 1, *spatial)``, low outside the mask: ``(n, samples)``."""
+    return change.masked_fill(~inside, OUTSIDE).flatten(1)
+
+
+def top_mean(logits: Tensor, share: float) -> Tensor:
+    """Mean of that share of the logits ``(n, samples)`` that is the highest: ``(n,)``."""
+    return logits.topk(max(1, round(share * logits.shape[1])), dim=1).values.mean(1)
