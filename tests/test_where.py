@@ -119,6 +119,14 @@ def test_an_image_without_any_anatomy_is_left_as_it_is() -> None:
     assert middle.severity[1] > 0
 
 
+def test_nodules_of_the_shipped_recipe_lie_in_the_lungs() -> None:
+    """Its anatomy is the body, because infiltrates hide lungs: heart and spine are in it, too."""
+    batch = chest(16)
+    change = Recipe.load("chest_ct").operators()["nodules"](batch, rng()).change
+    assert not change[~air(batch)].any()
+    assert (change.flatten(1).amax(1) > 0.5).all()
+
+
 RECIPE = (
     NAMES
     + """\
