@@ -200,13 +200,13 @@ def _step(recipe: Recipe) -> tuple[Job, Job]:
     rng = torch.Generator().manual_seed(0)
     labelled: LabelledBatch = classes(given, rng)
     network = Network(
-        len(classes.names), 1, 2, budget.width, budget.blocks, budget.standardise
+        len(classes.names), 1, 2, budget.width, budget.blocks, budget.standardise, "inside"
     ).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=budget.learning_rate)
 
     def learn() -> None:
         with precision(torch.device("cpu")):
-            output = network(labelled.images.pixels)
+            output = network(labelled.images.pixels, labelled.images.anatomy)
         loss = loss_of(output, labelled, budget)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

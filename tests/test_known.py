@@ -83,7 +83,9 @@ def test_a_few_known_cases_show_what_neither_recipe_nor_novelty_does(
     detector: MiddleClassDetector, both: Prepared
 ) -> None:
     without, together = found(others(detector, both)), found(detector.score_samples(both))
-    assert together > 0.7
+    assert (
+        together > 0.7
+    )  # .78 after these few steps; more than chance, and by .15 more than without
     assert together > without + 0.15
 
 

@@ -45,6 +45,26 @@ def test_a_small_lesion_is_in_what_is_read_though_in_no_mean() -> None:
     assert torch.equal(pooled, read_inside(stages, small * 0, anatomy)[0])
 
 
+def test_a_cell_belongs_to_the_anatomy_from_a_half_on() -> None:
+    """Exactly a half counts, however the machine sums it; less does not."""
+    small = torch.zeros(2, 1, 16, 16)
+    small[:, :, 0, 0], small[:, :, 8, 8] = 5.0, 9.0
+    anatomy = torch.ones(2, 1, 64, 64, dtype=torch.bool)
+    anatomy[0, :, :4, :2] = False  # a half of the first cell
+    anatomy[1, :, :4, :3] = False
+    anatomy[:, :, 32:36, 32:36] = False  # all of the cell with the highest
+    _, tops = read_inside(maps(2)[0], small, anatomy)
+    assert tops[:, 0].tolist() == [5.0, 0.0]
+
+
+def test_a_small_anatomy_is_filled_up_with_what_is_outside() -> None:
+    """As many cells count as of any other image, so that small anatomies look less like disease."""
+    small, anatomy = torch.full((1, 1, 16, 16), 3.0), torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    anatomy[:, :, :8, :12] = True  # 6 of 256 cells; 13 are the top
+    _, tops = read_inside(maps(2, 1)[0], small, anatomy)
+    torch.testing.assert_close(tops, torch.tensor([[3.0, (6 * 3.0 + 7 * OUTSIDE) / 13]]))
+
+
 def test_without_any_anatomy_something_finite_is_read() -> None:
     stages, small, anatomy = maps(2)
     pooled, tops = read_inside(stages, small, torch.zeros_like(anatomy))
@@ -71,6 +91,12 @@ def test_each_image_is_read_with_its_own_anatomy() -> None:
         alone = [network(pixels[:1], half[None]).logits for half in halves]
     assert not torch.allclose(both[0], both[1])
     torch.testing.assert_close(both, torch.cat(alone))
+
+
+def test_a_network_that_reads_the_anatomy_does_not_go_without() -> None:
+    network = Network(3, width=8, pooling="inside")
+    with pytest.raises(ValueError, match="reads the anatomy"):
+        network(torch.rand(1, 1, 32, 32))
 
 
 def test_the_methods_own_network_reads_the_anatomy_and_says_so_when_saved() -> None:

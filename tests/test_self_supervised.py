@@ -443,7 +443,7 @@ class TestPositives:
         for few in (None, positives):
             recipe = small(60, learning_rate=5e-3)
             detector = MiddleClassDetector(recipe).fit(given, positives=few, max_fpr=0.1)
-            output = detector.networks_.own(test_set.batch(slice(0, 100)).pixels)
+            output = detector.networks_(test_set.batch(slice(0, 100)))[0]
             logits = output.logits.detach()
             odds = logits[:, 1:].logsumexp(1) - logits[:, 0]
             figures.append(auroc(np.repeat([0, 1], 50), odds.numpy()))

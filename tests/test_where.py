@@ -12,6 +12,7 @@ from makers import seeded as rng
 from midclass import ImageBatch, InputError, Knowledge, Recipe, example_batch
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.composition import AllOf, Foci
+from midclass.knowledge.crescent import Crescent
 from midclass.knowledge.deformation import Deformation
 from midclass.knowledge.focal import Focal
 from midclass.knowledge.spiculation import Spiculation
@@ -102,6 +103,54 @@ def test_a_contrast_is_measured_against_that_part_alone() -> None:
     torch.testing.assert_close(brighter, 2 * tissue_sigma(lungs), rtol=0.02, atol=0)
 
 
+@pytest.mark.parametrize("outside", [0.0, 1.0])
+def test_what_is_outside_the_anatomy_does_not_part_it(outside: float) -> None:
+    batch = chest(2)
+    other = batch.with_pixels(torch.where(batch.anatomy, batch.pixels, outside))
+    assert torch.equal(air(other), air(batch))
+
+
+def test_a_small_body_in_a_large_image_is_parted_as_in_a_small_one() -> None:
+    batch = chest(2)
+    wide = (120, 120, 120, 120)
+    pixels, anatomy = (
+        torch.nn.functional.pad(one, wide) for one in (batch.pixels, batch.anatomy.float())
+    )
+    found = air(ImageBatch.of(pixels, anatomy > 0, batch.spacing_mm))[:, :, 120:-120, 120:-120]
+    assert (found != air(batch)).float().mean() < 0.002  # cells lie otherwise
+
+
+def test_a_thin_bright_wall_is_told_from_a_large_dark_space() -> None:
+    """The parts may be of very different size, and thinner than a thirtieth of the image."""
+    batch = ImageBatch.of(torch.full((1, 1, 128, 128), 0.2), spacing_mm=3.0)
+    batch.pixels[:, :, 40:44, 20:108] = 0.9
+    bright = Where(Focal(), "bright")._part(batch).anatomy[0, 0]
+    assert bright[41:43, 24:104].all()
+    assert bright.float().mean() < 0.06
+
+
+def test_draw_and_sham_see_that_part_alone() -> None:
+    batch = chest(3)
+    part = ImageBatch(batch.pixels, air(batch), batch.spacing_mm)
+    for operator in (Transplant(), Deformation()):
+        within = Where(operator, "dark")
+        drawn, expected = within.draw(batch, rng()), operator.draw(part, rng())
+        assert drawn.keys() == expected.keys()
+        assert all(torch.equal(drawn[name], expected[name]) for name in drawn)
+        assert torch.equal(within.sham(batch, drawn), operator.sham(part, expected))
+        assert not torch.equal(within.sham(batch, drawn), operator.sham(batch, expected))
+
+
+def test_a_change_ends_at_the_border_as_the_operator_ends_it() -> None:
+    """Not softly a second time: blood lies against the skull."""
+    batch = chest(4)
+    part = ImageBatch(batch.pixels, air(batch), batch.spacing_mm)
+    operator = Crescent(thickness_mm=(15, 20))
+    params = operator.draw(part, rng())
+    change = Where(operator, "dark").apply(batch, params).change
+    torch.testing.assert_close(change, operator.apply(part, params).change)
+
+
 def test_each_image_is_parted_by_its_own_brightness() -> None:
     bright = chest(1)
     dim = bright.with_pixels(0.4 * bright.pixels)
@@ -154,6 +203,8 @@ def test_a_recipe_says_where_and_survives_being_stored(tmp_path: Path) -> None:
             "mass": Focal(),
         }
     assert recipe.middle_classes["nodules"].title == "1 to 4 x focal.Focal where it is dark"
+    fracture = "(focal.Focal + spiculation.Spiculation) where it is bright"
+    assert recipe.middle_classes["fracture"].title == fracture
     stored = recipe.to_dict()["middle_classes"]
     assert "where" not in stored["mass"]
 
@@ -163,6 +214,10 @@ def test_a_recipe_says_where_and_survives_being_stored(tmp_path: Path) -> None:
     [
         (("where: dark", "where: darkest"), "nodules.where is 'darkest'"),
         (("where: dark", "wher: dark"), "no argument 'wher'"),
+        (
+            ("[{operator: focal.Focal}", "[{operator: focal.Focal, where: dark}"),
+            "that lie together",
+        ),
         (("focal.Focal, where", "where.Where, where"), "where.Where is written as all_of, one_of"),
     ],
 )
@@ -173,3 +228,24 @@ def test_a_mistake_about_where_is_named(
     with pytest.raises(InputError) as caught:
         loaded(tmp_path, RECIPE.replace(*change)).check()
     assert message in str(caught.value)
+
+
+def test_parts_that_lie_apart_may_say_where_each(tmp_path: Path) -> None:
+    text = RECIPE.replace("[{operator: focal.Focal}", "[{operator: focal.Focal, where: dark}")
+    recipe = loaded(tmp_path, text.replace("where: bright", "together: false"))
+    apart = AllOf((Where(Focal(), "dark"), Spiculation()), together=False)
+    assert recipe.operators()["fracture"] == apart
+
+
+def test_an_operator_whose_argument_is_a_field_of_an_entry_is_refused(tmp_path: Path) -> None:
+    code = tmp_path / "own.py"
+    code.write_text(
+        "from dataclasses import dataclass\n"
+        "from midclass.knowledge.focal import Focal\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Focal):\n"
+        "    where: str = 'rim'\n"
+    )
+    (tmp_path / "my.yaml").write_text(RECIPE.replace("focal.Focal, foci", "own.py:Mine, foci"))
+    with pytest.raises(InputError, match="an argument 'where', which is a field of every entry"):
+        Recipe.load(tmp_path / "my.yaml", trust=[code]).check()

@@ -47,7 +47,9 @@ DETECTORS = ("one_class_svm", "intensity", "mahalanobis")
 
 def recipe_of(task: str, detector: str) -> Recipe:
     """The shipped recipe with its changes and, for what is trained, small images and few steps."""
-    fields, change = Recipe.load(task).to_dict(), dict(TASKS[task])
+    of_then = HERE.parent / "transfer" / f"{task}.yaml"  # recipes that have changed since
+    recipe = Recipe.load(of_then if of_then.exists() else task)
+    fields, change = recipe.to_dict(), dict(TASKS[task])
     if "crop" in change:
         fields["geometry"]["crop"] = change.pop("crop")
     fields["budget"]["pretrained"] = None  # untrained features, as when it was computed

@@ -220,6 +220,8 @@ def reading() -> str:
             for way in ("mean", "inside")
         ]
         both = sorted(ways[0].keys() & ways[1].keys())
+        if not both:
+            continue
         areas = np.array(
             [[[float(way[repeat][name]) for name in columns] for repeat in both] for way in ways]
         )

@@ -17,7 +17,7 @@ BLUR_MM = 4.0
 """Kinds of tissue are told apart after a Gaussian blur so wide: a vessel of the lung is lung."""
 
 CELLS = 48
-"""Along each axis at most, in which the two kinds are looked for."""
+"""Along each axis, about, in which the two kinds are looked for."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Where(Knowledge):
     teaches a network that it may lie there teaches what is never seen.
 
     The two kinds of tissue are told apart by Otsu's threshold (IEEE Trans Syst Man Cybern 9:62,
-    1979) after a blur inside the anatomy. All that the operator asks of an anatomy, such as
-    the spread of its tissue, it gets of that part. In an anatomy of one even tissue the parts mean
-    nothing. To have several operators at one place, give it to all of them together.
+    1979) after a blur inside the anatomy. All that the operator asks of an anatomy, such as the
+    spread of its tissue, it gets of that part; its severity is that in the whole anatomy, as of all
+    knowledge. In an anatomy of one even tissue the parts mean nothing. To have several operators at
+    one place, give it to all of them together.
 
     Args:
         operator: what goes in.
@@ -83,13 +84,13 @@ def _dark(batch: ImageBatch) -> Tensor:
     inside = pool(mask, cells).flatten(1)
     values = pool(level * mask, cells).flatten(1) / inside.clamp_min(1e-6)
     threshold = _otsu(values, inside)
-    return level <= threshold.view(-1, *(1,) * (level.ndim - 1))
+    return level <= threshold.to(level.dtype).view(-1, *(1,) * (level.ndim - 1))
 
 
 def _otsu(values: Tensor, weights: Tensor) -> Tensor:
     """Of values ``(n, m)`` that count by weights the threshold that parts them best: ``(n,)``."""
-    values, order = values.sort(1)
-    weights = weights.gather(1, order)
+    values, order = values.double().sort(1)  # in single precision faint cells are lost in a sum
+    weights = weights.double().gather(1, order)
     below, sums = weights.cumsum(1), (values * weights).cumsum(1)
     all_of, total = below[:, -1:], sums[:, -1:]
     apart = (total * below - sums * all_of).square() / (below * (all_of - below)).clamp_min(1e-6)

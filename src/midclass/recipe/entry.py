@@ -72,6 +72,11 @@ class Entry(BaseModel):
             raise ValueError(f"no field {name!r} beside {given[0]}{hint}; give it to an operator")
         if not self.together and not self.all_of:
             raise ValueError("together belongs to all_of; leave it out")
+        if self.together and any(part.where != "anywhere" for part in self.all_of):
+            raise ValueError(
+                "parts of all_of that lie together have no where of their own; give it to the "
+                "entry, or together: false"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -159,6 +164,12 @@ def _built_alone(one: Entry, name: str, field: str, find: Find) -> Knowledge:
     cls: type[Knowledge] = found
     if inspect.isabstract(cls):
         raise InputError(f"{where}: {name} leaves draw or render open; name a subclass")
+    taken = sorted(inspect.signature(cls).parameters.keys() & Entry.model_fields.keys())
+    if taken:
+        raise InputError(
+            f"{where}: {name} has an argument {taken[0]!r}, which is a field of every entry of a "
+            "recipe; rename the argument"
+        )
     return build(cls, one.arguments, where)
 
 

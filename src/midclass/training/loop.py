@@ -216,7 +216,8 @@ class _Run:
                 part.load_state_dict(saved)
             why = " ".join(str(error).split())[:80] or type(error).__name__
             warnings.warn(
-                f"{workdir / STATE}: the state of the training is damaged ({why}); it starts anew",
+                f"{workdir / STATE}: the state of the training is damaged, or of another version "
+                f"({why}); it starts anew",
                 stacklevel=2,
             )
             return 0

@@ -113,14 +113,17 @@ class Network(nn.Module):
 
         Args:
             pixels: ``(n, c, *spatial)`` in [0, 1].
-            anatomy: bool ``(n, 1, *spatial)``, which pooling ``inside`` reads; by default all.
+            anatomy: bool ``(n, 1, *spatial)``, which pooling ``inside`` reads.
+
+        Raises:
+            ValueError: it reads the anatomy, and there is none.
         """
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
         small = self.change_head(brought_together(self.lateral, stages))
         features = seen = stages[-1].flatten(2).mean(2)
         if self.settings["pooling"] == "inside":
             if anatomy is None:
-                anatomy = torch.ones_like(pixels[:, :1], dtype=torch.bool)
+                raise ValueError("this network reads the anatomy of an image; give it")
             features, tops = read_inside(stages, small, anatomy)
             seen = torch.cat([features, tops], 1)
         return Output(self.class_head(seen), resized(small, pixels.shape[2:]), features)

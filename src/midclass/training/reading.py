@@ -14,7 +14,7 @@ OUTSIDE = -20.0
 SMALL = 1e-6
 """Variance below which a channel is constant; the root of none has no slope."""
 TOPS = (0.002, 0.05)
-"""Of the cells of the change map: its highest, whose mean the class head reads."""
+"""Of all cells of the change map: the highest, whose mean the class head reads."""
 ROUNDED = 1e-4
 """Less than half of what a cell's share of anatomy changes by a pixel, below 5000 pixels a cell.
 
@@ -33,7 +33,8 @@ def read_inside(stages: Sequence[Tensor], small: Tensor, anatomy: Tensor) -> tup
 
     Returns:
         Mean and spread of each channel inside the anatomy ``(n, 2 * channels)``, and the means of
-        the highest ``TOPS`` of the change map ``(n, 2)``.
+        the highest cells of the change map inside it ``(n, 2)``: as many as ``TOPS`` of all cells
+        of the image, so that an anatomy of fewer is filled up with ``OUTSIDE``.
     """
     share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
     logits = only_inside(small.float(), share >= 0.5 - ROUNDED)

@@ -27,8 +27,8 @@ REFERENCE = 600
 class SelfSupervised(Detector):
     """One network, trained on a task that is made of given-class images and needs no label.
 
-    It looks at the whole image, like that of the method; what a subclass does to an image, it does
-    where the anatomy is, except for turning it.
+    It has the size of the method's own network and looks at the whole image, as published methods
+    do; what a subclass does to an image, it does where the anatomy is, except for turning it.
 
     Geometry, anatomy, intensity, nuisance (as augmentation) and budget are the recipe's, its middle
     classes are ignored. As many images go through the network in a step as in the method's
