@@ -8,7 +8,8 @@ import torch
 
 from makers import discs, seeded, trained_recipe
 from midclass import ImageBatch, MiddleClassDetector, prepare_array
-from midclass.detectors.image_scores import log_odds
+from midclass.detectors.image_scores import GivenClass, log_odds
+from midclass.detectors.judge import look
 from midclass.training.networks import Network
 from midclass.training.networks import seeded as first_weights
 from midclass.training.reading import OUTSIDE, TOPS, read_inside
@@ -97,6 +98,19 @@ def test_a_network_that_reads_the_anatomy_does_not_go_without() -> None:
     network = Network(3, width=8, pooling="inside")
     with pytest.raises(ValueError, match="reads the anatomy"):
         network(torch.rand(1, 1, 32, 32))
+
+
+def test_the_given_class_lies_where_scoring_looks() -> None:
+    """The distance of a judge's own images is theirs as any detector sees them."""
+    recipe = trained_recipe(steps=4, pretrained=None)
+    given = prepare_array(discs(40, seed=0), recipe, spacing_mm=1.0)
+    detector = MiddleClassDetector(recipe).fit(given, max_fpr=0.2)
+    assert isinstance(detector, MiddleClassDetector)
+    judge = detector.judge(given, given, seed=0)
+    seen = look(detector.networks_, judge.reference)[0].features
+    torch.testing.assert_close(
+        GivenClass.of(seen).mean, judge.choose(detector.networks_).given.mean
+    )
 
 
 def test_the_methods_own_network_reads_the_anatomy_and_says_so_when_saved() -> None:
