@@ -35,6 +35,7 @@ from midclass.detectors.known import NETWORK, PROBE, KnownCases
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.novelty import Novelty
 from midclass.evaluation.cross_conformal import cross_conformal_scores
+from midclass.training.reading import TOPS
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 ALL = (*NAMES, *BY_HEADS)
@@ -250,7 +251,8 @@ def test_the_method_is_traced_with_all_its_witnesses(monkeypatch: pytest.MonkeyP
     detector = MiddleClassDetector(makers.trained_recipe(pretrained="imagenet"))
     given, rng = given_class(16), np.random.default_rng(0)
     detector.networks_ = detector._new_networks(given.shape, 2, seed=0).eval()
-    detector.given_ = GivenClass.of(torch.from_numpy(rng.normal(0, 1, (80, 64))))
+    features = detector.networks_.own.class_head.in_features - len(TOPS)
+    detector.given_ = GivenClass.of(torch.from_numpy(rng.normal(0, 1, (80, features))))
     detector.combination_ = Combination.of(rng.normal(0, 1, (30, 5)), ALL)
     held_out = given_class(8, seed=1).batch(slice(None))
     pretrained = detector.networks_.pretrained

@@ -94,6 +94,21 @@ def test_each_image_is_read_with_its_own_anatomy() -> None:
     torch.testing.assert_close(both, torch.cat(alone))
 
 
+@pytest.mark.parametrize("width", [8, 16])
+@pytest.mark.parametrize("side", [32, 64, 96, 128])
+def test_what_is_said_of_an_image_is_the_same_to_the_bit_wherever_it_stands(
+    width: int, side: int
+) -> None:
+    network = first_weights(lambda: Network(3, width=width, pooling="inside"), 0).eval()
+    pixels = torch.rand(8, 1, side, side, generator=seeded())
+    anatomy = torch.rand(8, 1, side, side, generator=seeded(1)) > 0.3
+    order = torch.randperm(8, generator=seeded(2))
+    with torch.inference_mode():
+        here, there = network(pixels, anatomy), network(pixels[order], anatomy[order])
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one[order], other)
+
+
 def test_a_network_that_reads_the_anatomy_does_not_go_without() -> None:
     network = Network(3, width=8, pooling="inside")
     with pytest.raises(ValueError, match="reads the anatomy"):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from midclass.training.networks import Network, Output, brought_together, inside, resized
 from midclass.training.pretrained import PretrainedNetwork
-from midclass.training.reading import TOPS, read_inside
+from midclass.training.reading import TOPS, classified, read_inside
 from midclass.types import ImageBatch
 
 
@@ -57,7 +57,8 @@ class Heads(nn.Module):
         pooled, tops = read_inside(stages, small, anatomy)
         features = self.hidden(pooled)
         seen = torch.cat([features, tops.to(features.dtype)], 1)
-        return Output(self.class_head(seen), resized(small, anatomy.shape[2:]), features)
+        logits = classified(self.class_head, seen, exactly=not self.training)
+        return Output(logits, resized(small, anatomy.shape[2:]), features)
 
 
 class KnowledgeNetworks(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.recipe.budget import Budget
-from midclass.training.reading import TOPS, read_inside
+from midclass.training.reading import TOPS, classified, read_inside
 from midclass.types import ImageBatch
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
@@ -126,7 +126,8 @@ class Network(nn.Module):
                 raise ValueError("this network reads the anatomy of an image; give it")
             features, tops = read_inside(stages, small, anatomy)
             seen = torch.cat([features, tops], 1)
-        return Output(self.class_head(seen), resized(small, pixels.shape[2:]), features)
+        logits = classified(self.class_head, seen, exactly=not self.training)
+        return Output(logits, resized(small, pixels.shape[2:]), features)
 
     def entrance(self, pixels: Tensor) -> Tensor:
         """Pixels as the first convolution sees them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 OUTSIDE = -20.0
@@ -41,6 +41,21 @@ def read_inside(stages: Sequence[Tensor], small: Tensor, anatomy: Tensor) -> tup
     tops = [top_mean(logits, top) for top in TOPS]
     pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
     return torch.cat([part for both in pooled for part in both], 1), torch.stack(tops, 1)
+
+
+def classified(head: nn.Linear, seen: Tensor, *, exactly: bool) -> Tensor:
+    """Logits ``(n, K + 1)`` of what a class head reads ``(n, f)``.
+
+    Args:
+        head: the linear layer.
+        seen: what it reads.
+        exactly: each row the same, to the bit, alone and among any others. A product of matrices
+            whose width is no multiple of what a processor adds at once rounds by the row's place.
+    """
+    if not exactly:
+        logits: Tensor = head(seen)
+        return logits
+    return (seen.unsqueeze(1) * head.weight).sum(2) + head.bias
 
 
 def moments_inside(
