@@ -72,6 +72,12 @@ TILES = {
 """Geometry of tiles of 16 mm, on images of 64 x 56 mm at most."""
 
 
+def loaded(folder: Path, text: str) -> Recipe:
+    """A recipe from a file of that text."""
+    (folder / "my.yaml").write_text(text)
+    return Recipe.load(folder / "my.yaml")
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

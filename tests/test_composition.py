@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from makers import NAMES, every_kind_of_image
+from makers import NAMES, every_kind_of_image, loaded
 from makers import seeded as rng
 from midclass import (
     ImageBatch,
@@ -160,11 +160,6 @@ held_out:
   cluster: {all_of: [{operator: focal.Focal}, {operator: calcification.Calcification}]}
 """
 )
-
-
-def loaded(folder: Path, text: str) -> Recipe:
-    (folder / "my.yaml").write_text(text)
-    return Recipe.load(folder / "my.yaml")
 
 
 def test_a_recipe_composes_operators_and_survives_json(tmp_path: Path) -> None:

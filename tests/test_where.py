@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from makers import NAMES
+from makers import NAMES, loaded
 from makers import seeded as rng
 from midclass import ImageBatch, InputError, Knowledge, Recipe, example_batch
 from midclass.knowledge._visibility import tissue_sigma
@@ -194,11 +194,6 @@ middle_classes:
   mass: {operator: focal.Focal, where: anywhere}
 """
 )
-
-
-def loaded(folder: Path, text: str) -> Recipe:
-    (folder / "my.yaml").write_text(text)
-    return Recipe.load(folder / "my.yaml")
 
 
 def test_a_recipe_says_where_and_survives_being_stored(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import runpy
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,11 @@ from midclass.training.lesson import FORWARD_BATCH
 
 HERE = Path(__file__).resolve().parent
 ROWS = HERE / "reading.csv"
+SUITE = runpy.run_path(str(HERE / "run.py"))["cases"]
+RECIPES: dict[str, str | Path] = {
+    "chest": "chest_xray",  # at its own size
+    "chest_ct": HERE.parent / "transfer" / "chest_ct.yaml",  # it has changed since
+}
 COLUMNS = ("log_odds", "change", "distance", "all", "held_out")
 
 
@@ -46,17 +51,12 @@ READS = {"mean": Means, "inside": MiddleClassDetector}
 
 def cases(task: str, repeat: int, data: Path, ultrasound: Path) -> tuple[Recipe, Cohort, Cohort]:
     """The recipe, the given class to learn from, and what is scored."""
-    of_then = HERE.parent / "transfer" / "chest_ct.yaml"  # the recipe has changed since
-    if task == "chest":
-        learned = Cohort.from_manifest(data / "kermany_cxr" / "manifest.csv", "split").part("train")
-        parts = learned.given_class().split_by_patient({"train": 0.7, "test": 0.3}, repeat)
-        test = replace(learned, cases=(*parts["test"], *learned.target_class()))
-        return Recipe.load("chest_xray"), parts["train"], test
-    folder = ultrasound if task == "breast_ultrasound" else data / "transfer" / task
-    whole = Cohort.from_manifest(folder / "manifest.csv", "split")
-    train, test = redrawn(whole.part("train"), whole.part("test"), repeat)
-    recipe = Recipe.load(of_then if task == "chest_ct" else task)
-    return recipe, train.given_class(), test
+    if task == "breast_ultrasound":
+        whole = Cohort.from_manifest(ultrasound / "manifest.csv", "split")
+        train, test = redrawn(whole.part("train"), whole.part("test"), repeat)
+        return Recipe.load(task), train.given_class(), test
+    _, train, test = SUITE(task, repeat, data)
+    return Recipe.load(RECIPES.get(task, task)), train, test
 
 
 def figures(

@@ -13,6 +13,21 @@ from midclass.knowledge._visibility import FAINTEST, severity_of, soft_anatomy
 from midclass.types import ImageBatch, Middle, Params
 
 
+def unblended(batch: ImageBatch, pixels: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """What ``render`` says of images into which knowledge has gone already.
+
+    Args:
+        batch: the images before.
+        pixels: after: ``old + alpha * (new - old)``.
+        alpha: ``(n, 1, *spatial)``.
+
+    Returns:
+        New and alpha; the old where alpha is 0.
+    """
+    whole = torch.where(alpha > 0, alpha, 1)
+    return batch.pixels + (pixels - batch.pixels) / whole, alpha
+
+
 class Knowledge(ABC):
     """Medical knowledge as an operator: given-class images in, one middle class out.
 

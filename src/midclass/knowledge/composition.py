@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from midclass.errors import InputError
-from midclass.knowledge.base import Knowledge
+from midclass.knowledge.base import Knowledge, unblended
 from midclass.types import ImageBatch, Params, of_rows
 
 
@@ -58,9 +58,7 @@ class Composition(Knowledge):
             # lerp(pixels, the part's new, change), without a division:
             pixels[rows] = (1 - middle.change) * (pixels[rows] - seen.pixels) + middle.pixels
             kept[rows] *= 1 - middle.change
-        alpha = 1 - kept
-        whole = torch.where(alpha > 0, alpha, 1)
-        return batch.pixels + (pixels - batch.pixels) / whole, alpha
+        return unblended(batch, pixels, 1 - kept)
 
     def sham(self, batch: ImageBatch, params: Params) -> Tensor:
         """The shams of the parts, one after the other."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
-from midclass.knowledge.base import Knowledge
+from midclass.knowledge.base import Knowledge, unblended
 from midclass.types import ImageBatch, Params
 
 BLUR_MM = 4.0
@@ -59,8 +59,7 @@ class Where(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """What the operator makes of that part."""
         middle = self.operator.apply(self._part(batch), params)
-        share = torch.where(middle.change > 0, middle.change, 1)
-        return batch.pixels + (middle.pixels - batch.pixels) / share, middle.change
+        return unblended(batch, middle.pixels, middle.change)
 
     def sham(self, batch: ImageBatch, params: Params) -> Tensor:
         """What the operator's processing alone makes of it."""

@@ -120,10 +120,11 @@ class Network(nn.Module):
         """
         stages = self.stages(self.entrance(pixels).contiguous(memory_format=self.layout))
         small = self.change_head(brought_together(self.lateral, stages))
-        features = seen = stages[-1].flatten(2).mean(2)
-        if self.settings["pooling"] == "inside":
-            if anatomy is None:
-                raise ValueError("this network reads the anatomy of an image; give it")
+        if self.settings["pooling"] == "mean":
+            features = seen = stages[-1].flatten(2).mean(2)
+        elif anatomy is None:
+            raise ValueError("this network reads the anatomy of an image; give it")
+        else:
             features, tops = read_inside(stages, small, anatomy)
             seen = torch.cat([features, tops], 1)
         logits = classified(self.class_head, seen, exactly=not self.training)
