@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from midclass.detectors.known import NETWORK, PROBE, KnownCases
 from midclass.detectors.middle_class import MiddleClassDetector
 from midclass.detectors.novelty import Novelty
 from midclass.evaluation.cross_conformal import cross_conformal_scores
+from midclass.training.networks import Network, seeded
 from midclass.training.reading import TOPS
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -386,3 +388,28 @@ def test_as_many_patches_count_in_onnx_runtime_whatever_their_number() -> None:
     (found,) = session.run(None, dict(zip(inputs, values, strict=True)))
     exact = memory.distances([fine, coarse, coarse], ImageBatch.of(anatomy.float(), anatomy))[0]
     np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spatial", [(24, 28), (12, 24, 28)])
+def test_the_methods_network_says_the_same_in_onnx_runtime(spatial: tuple[int, ...]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    rng = makers.seeded()
+    make = partial(Network, 3, dims=len(spatial), width=8, pooling="inside")
+    network = seeded(make, 0).eval()
+    pixels = torch.rand(3, 1, *spatial, generator=rng)
+    anatomy = torch.rand(3, 1, *spatial, generator=rng) > 0.3
+    batch = {0: torch.export.Dim("batch", min=1)}
+    with torch.no_grad():
+        exact = network(pixels, anatomy)
+        program = torch.onnx.export(
+            network, (pixels, anatomy), dynamo=True, dynamic_shapes=(batch, batch)
+        )
+    assert program is not None
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    names = [one.name for one in session.get_inputs()]
+    for rows in (slice(None), slice(1)):
+        values = (pixels[rows].numpy(), anatomy[rows].numpy())
+        found = session.run(None, dict(zip(names, values, strict=True)))
+        for one, other in zip(found, exact, strict=True):
+            np.testing.assert_allclose(one, other[rows], rtol=1e-4, atol=1e-4)

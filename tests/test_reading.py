@@ -12,7 +12,7 @@ from midclass.detectors.image_scores import GivenClass, log_odds
 from midclass.detectors.judge import look
 from midclass.training.networks import Network
 from midclass.training.networks import seeded as first_weights
-from midclass.training.reading import OUTSIDE, TOPS, read_inside
+from midclass.training.reading import OUTSIDE, TOPS, read_inside, share_of_cells
 
 
 def maps(dims: int, n: int = 2) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
@@ -44,6 +44,17 @@ def test_a_small_lesion_is_in_what_is_read_though_in_no_mean() -> None:
     assert (after[:, 0] == 8.0).all()
     assert (after > before).all()
     assert torch.equal(pooled, read_inside(stages, small * 0, anatomy)[0])
+
+
+@pytest.mark.parametrize(
+    ("spatial", "cells"), [((9, 14), (3, 5)), ((8, 8, 8), (2, 4, 2)), ((7, 9, 14), (3, 3, 5))]
+)
+def test_the_share_of_a_cell_is_the_mean_of_the_anatomy_in_it(
+    spatial: tuple[int, ...], cells: tuple[int, ...]
+) -> None:
+    anatomy = torch.rand(2, 1, *spatial, generator=seeded()) > 0.4
+    expected = torch.nn.functional.interpolate(anatomy.float(), size=cells, mode="area")
+    torch.testing.assert_close(share_of_cells(anatomy, cells), expected)
 
 
 def test_a_cell_belongs_to_the_anatomy_from_a_half_on() -> None:

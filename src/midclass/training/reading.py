@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ def read_inside(stages: Sequence[Tensor], small: Tensor, anatomy: Tensor) -> tup
         the highest cells of the change map inside it ``(n, 2)``: as many as ``TOPS`` of all cells
         of the image, so that an anatomy of fewer is filled up with ``OUTSIDE``.
     """
-    share = functional.interpolate(anatomy.float(), size=small.shape[2:], mode="area")
+    share = share_of_cells(anatomy, small.shape[2:])
     logits = only_inside(small.float(), share >= 0.5 - ROUNDED)
     tops = [top_mean(logits, top) for top in TOPS]
     pooled = [moments_inside(one, anatomy, torch.float32, SMALL) for one in stages[-2:]]
@@ -69,12 +70,26 @@ def moments_inside(
         dtype: in which is computed.
         least: added to each variance, where its root is differentiated.
     """
-    share = functional.interpolate(anatomy.float(), size=maps.shape[2:], mode="area").flatten(2)
+    share = share_of_cells(anatomy, maps.shape[2:]).flatten(2)
     weight = share.to(dtype) / share.to(dtype).sum(2, keepdim=True).clamp_min(1e-6)
     values = maps.flatten(2).to(dtype)
     mean = (values * weight).sum(2, keepdim=True)
     spread = (((values - mean).square() * weight).sum(2) + least).sqrt()
     return [mean.squeeze(2), spread]
+
+
+def share_of_cells(anatomy: Tensor, cells: Sequence[int]) -> Tensor:
+    """How much of each cell lies in the anatomy ``(n, 1, *spatial)``: ``(n, 1, *cells)``.
+
+    Of volumes slice by slice and then along depth: ONNX has no average of blocks of any size.
+    """
+    share = anatomy.float()
+    if len(cells) == 2:
+        return functional.interpolate(share, size=cells, mode="area")
+    depth, *plane = cells
+    slices = functional.interpolate(share.squeeze(1), size=plane, mode="area").flatten(2)
+    stacked = functional.interpolate(slices.unsqueeze(1), (depth, math.prod(plane)), mode="area")
+    return stacked.view(-1, 1, *cells)
 
 
 def only_inside(change: Tensor, inside: Tensor) -> Tensor:
