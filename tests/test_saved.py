@@ -29,7 +29,7 @@ from midclass.detectors.saved import CHECKSUMS
 
 KINDS = ["middle_class", "pca", "intensity", "one_class_svm", "autoencoder", "deep_svdd"]
 ORIGIN = ["id", "seed", "fitted", "versions"]
-LEFT_OUT = [*ORIGIN, "plausible", "midclass", "not_assessed", "threads", "heat"]
+LEFT_OUT = ["independent", *ORIGIN, "plausible", "midclass", "not_assessed", "threads", "heat"]
 LEFT_OUT += ["patient_calibration"]
 """What a detector of an earlier version may lack."""
 KINDS += ["rotation", "nearest_neighbour", "ganomaly"]

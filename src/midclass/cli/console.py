@@ -209,16 +209,29 @@ def tell_series(table: ScoreTable, calibration: int, max_fpr: float, where: obje
 
 def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     """What a threshold promises; see ``Detector.promise``."""
+    from midclass.evaluation.conformal import fewest, too_alike
+
     if "moved" in rate:
         say(
             f"{'aimed at':<16} at most {rate['max_fpr']:.1%} false alarms{where}; "
             f"not promised, since unlabelled cases moved the threshold (by {rate['moved']:.3g})"
         )
         return
-    say(
-        f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; the rate of this threshold "
-        f"lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) of assessed cases{where}"
+    within = (
+        f"the rate of this threshold lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) "
+        f"of assessed cases{where}"
     )
+    counted = f"count as {rate.get('independent', 0):.0f} independent ones"
+    if too_alike(rate):
+        say(
+            f"{'aimed at':<16} at most {rate['max_fpr']:.1%} false alarms; not promised: cases of "
+            f"a patient are alike, and those that calibrate {counted}, of which it takes "
+            f"{fewest(rate['max_fpr'])}; {within}. Calibrate with more patients"
+        )
+        return
+    say(f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; {within}")
+    if "independent" in rate:
+        say(f"{'':<16} cases of a patient are alike: those that calibrate {counted}")
 
 
 SLICE_COLUMNS = "slice, patient_id and series_id"

@@ -26,10 +26,12 @@ from midclass.detectors.parts import (
     parted,
 )
 from midclass.detectors.plausible import Plausible
+from midclass.detectors.promised import promise_of
 from midclass.detectors.provenance import Origin, today, versions
 from midclass.detectors.saved import files_of, id_of
 from midclass.errors import InputError
 from midclass.evaluation import conformal
+from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
 from midclass.evaluation.patients import patient_scores
@@ -67,6 +69,7 @@ class Detector(Estimator):
     origin_: Origin = Origin()
     heat_: HeatScale = HeatScale()
     patient_calibration_: FloatArray = np.empty(0)
+    independent_: float | None = None
 
     @abstractmethod
     def learn(self, lesson: Lesson) -> None:
@@ -148,6 +151,7 @@ class Detector(Estimator):
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
             self.calibration_ = self.folds_.steps
+            self.independent_ = self.folds_.independent
             self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
             self._begin_heat(self.folds_.hottest)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
@@ -173,10 +177,12 @@ class Detector(Estimator):
             self.context_ = Context.of(seen.alone, cases, self.recipe.geometry, seen.compared)
         else:
             seen = CaseScores(self.folds_.scores(seen.alone, cases, seen.compared), None)
-        self.calibration_ = np.sort(seen.alone[~np.isnan(seen.alone)])
+        patients, there = [case.patient_id for case in cases], ~np.isnan(seen.alone)
+        self.calibration_ = np.sort(seen.alone[there])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
+        self.independent_ = independent_cases(seen.alone[there], np.array(patients)[there])
         together = self.context_(seen.alone, cases, seen.compared)
-        self.patient_calibration_ = patient_scores(together, [case.patient_id for case in cases])
+        self.patient_calibration_ = patient_scores(together, patients)
         self._begin_heat(hottest.found)
         return seen
 
@@ -220,19 +226,8 @@ class Detector(Estimator):
         return in_context(seen.alone, prepared.cases, seen.compared)
 
     def promise(self) -> dict[str, float]:
-        """The promised false-alarm rate, and where the true one lies with these calibration cases.
-
-        Keys ``max_fpr``, ``low`` and ``high``; see ``promised_range``. Where folds calibrated, also
-        what is proven: ``guaranteed``, see ``guaranteed_rate``. Where unlabelled cases moved the
-        threshold, ``max_fpr`` is aimed at, and besides is only ``moved``, by how much.
-        """
-        if self.parent_ is not None and self.moved:
-            return {"max_fpr": self.max_fpr_, "moved": self.parent_["shift"]}
-        low, high = conformal.promised_range(self.calibration_, threshold=self.threshold_)
-        rates = {"max_fpr": self.max_fpr_, "low": low, "high": high}
-        if self.folds_ is not None and self.parent_ is None:
-            rates["guaranteed"] = self.folds_.guaranteed(self.max_fpr_)
-        return rates
+        """The promised false-alarm rate, and where the true one lies: see ``promise_of``."""
+        return promise_of(self)
 
     @property
     def moved(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.markdown import filled
 from midclass.recipe.budget import IMAGENET
 from midclass.version import __version__
@@ -69,6 +70,8 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
         guaranteed=f"{promise['guaranteed']:.1%}" if "guaranteed" in promise else "",
         parent="" if detector.parent_ is None else detector.parent_["name"],
         moved=f"{promise['moved']:.3g}" if "moved" in promise else "",
+        aim=aim(promise),
+        independent=f"{promise['independent']:.0f}" if "independent" in promise else "",
         unknown=(detector.parent_ or {}).get("unknown", 0),
         validation=_validation(detector),
         weights=_weights(recipe, set(_architectures(facts))),

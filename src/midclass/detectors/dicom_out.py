@@ -14,6 +14,7 @@ from midclass.detectors.base import Detector
 from midclass.detectors.on_source import refuse_changed
 from midclass.detectors.saved import known_id
 from midclass.errors import InputError
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.table import ScoreTable
 from midclass.files import NewFile
 from midclass.images.case import Case
@@ -112,7 +113,7 @@ class DicomOut:
                     recipe=detector.recipe.name,
                     threshold=detector.threshold_,
                     max_fpr=detector.max_fpr_,
-                    moved=detector.moved,
+                    aimed=aim(detector.promise()) != "promised",
                     made=self.made,
                     score=float(table.score[number]),
                     p_value=float(table.extra["p_value"][number]),

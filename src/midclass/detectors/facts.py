@@ -90,6 +90,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
+    independent: float | None = Field(default=None, ge=1)
     context: ContextFacts | None = None
     id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
     seed: Count | None = None

@@ -17,7 +17,8 @@ from midclass.detectors.eye import taught
 from midclass.detectors.look import Hottest, case_scores
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
-from midclass.evaluation.conformal import smallest_rate
+from midclass.evaluation.clusters import independent_cases
+from midclass.evaluation.conformal import conformal_p_values, smallest_rate
 from midclass.evaluation.cross_conformal import (
     cross_conformal_scores,
     fewest_cases,
@@ -45,11 +46,13 @@ class Folds:
         members: a detector for each fold, which learned from the other folds.
         calibrations: of each fold the scores of its cases, ascending.
         hottest: while they learn, the highest heat of each of these cases.
+        independent: while they learn, how many independent cases they count as.
     """
 
     members: tuple[Detector, ...]
     calibrations: tuple[FloatArray, ...]
     hottest: FloatArray = field(default_factory=lambda: np.empty(0))
+    independent: float | None = None
 
     @classmethod
     def learned(
@@ -72,6 +75,7 @@ class Folds:
             number: of folds.
         """
         members, calibrations, hottest = [], [], []
+        rarity, patients = list[FloatArray](), list[str]()
         for k, fold in enumerate(divided(given.cases, known, lesson.seed, number)):
             inside = {case.case_id for case in fold}
             others = given.cases[[case.case_id not in inside for case in given.cases]]
@@ -93,12 +97,16 @@ class Folds:
             geometry = detector.recipe.geometry
             member.context_ = Context.of(scores, aside.cases, geometry, compared)
             members.append(member)
-            calibrations.append(np.sort(scores[~np.isnan(scores)]))
+            there = ~np.isnan(scores)
+            calibrations.append(np.sort(scores[there]))
+            rarity.append(conformal_p_values(scores[there], scores[there]))
+            patients += [aside.cases.cases[row].patient_id for row in np.flatnonzero(there)]
             hottest.append(noted.found)
         if detector.recipe.geometry.compare and not all(one.context_ for one in members):
             for member in members:  # all in one way, or a score would be neither
                 member.context_ = Context()
-        return cls(tuple(members), tuple(calibrations), np.concatenate(hottest))
+        independent = independent_cases(np.concatenate(rarity), patients)
+        return cls(tuple(members), tuple(calibrations), np.concatenate(hottest), independent)
 
     def __len__(self) -> int:
         return len(self.members)

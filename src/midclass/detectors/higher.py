@@ -74,7 +74,8 @@ def normals_higher(
     null, least = Null.among(detector.calibration_, known), TIMES * detector.max_fpr_
     if null.normal < MOSTLY or _flagged(detector, null.shift) < least:
         return None
-    shares = [_flagged(detector, one) for one in shift_interval(detector.calibration_, known, who)]
+    shifts = shift_interval(detector.calibration_, known, who, detector.independent_)
+    shares = [_flagged(detector, one) for one in shifts]
     return Higher(*shares) if shares[1] >= least else None
 
 

@@ -54,6 +54,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "threads": detector.threads_,
         "heat": asdict(detector.heat_),
         "patient_calibration": detector.patient_calibration_.tolist(),
+        **({} if detector.independent_ is None else {"independent": detector.independent_}),
         **in_json(detector.context_),
         **asdict(detector.origin_),
         **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),

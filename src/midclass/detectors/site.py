@@ -18,6 +18,7 @@ from midclass.detectors.folder import ABOUT, refuse_unmovable
 from midclass.detectors.parts import only_given_class
 from midclass.detectors.saved import id_of
 from midclass.evaluation import conformal
+from midclass.evaluation.clusters import thinned
 from midclass.evaluation.empirical_null import Null, shift_interval
 from midclass.evaluation.metrics import checked_fpr, share_interval
 from midclass.evaluation.ranking import FloatArray
@@ -63,7 +64,10 @@ class Shift:
         low, high = share_interval(above, patients)
         mixed = np.random.default_rng(0).permutation(len(local))
         _, first = np.unique(np.asarray(patients)[mixed], return_index=True)
-        p_value = float(ks_2samp(before.calibration_, local[mixed[first]]).pvalue)
+        there = before.calibration_
+        if before.independent_ is not None:
+            there = thinned(there, before.independent_)
+        p_value = float(ks_2samp(there, local[mixed[first]]).pvalue)
         return cls(len(local), int(above.sum()), low, high, before.max_fpr_, p_value)
 
     @property
@@ -159,7 +163,9 @@ def move_threshold(
     there = ~np.isnan(scores)
     patients = np.array([case.patient_id for case in unknown.cases])[there]
     known, before = scores[there], copy(detector)
-    shift, low, high = shift_interval(detector.calibration_, known, patients).tolist()
+    shift, low, high = shift_interval(
+        detector.calibration_, known, patients, detector.independent_
+    ).tolist()
     normal = Null.among(detector.calibration_, known).normal
     detector.max_fpr_ = rate
     detector.calibration_ = detector.calibration_ + shift

@@ -8,8 +8,10 @@ Annals of Statistics, 2023). The promise is marginal: it holds on average over c
 cases, so the rate of one threshold varies, and ``promised_range`` says how much.
 
 Cases of one patient resemble each other and are not exchangeable with those of a new patient. For
-new patients of several cases the promise holds only approximately (simulated: 0.11 for 0.10 with 12
-patients of 30 slices each, whose scores correlate by 0.5).
+new patients of several cases the promise holds only approximately (simulated: 0.06 for 0.05 with 12
+patients of 30 slices each, whose scores correlate by 0.5; 0.10 with 5 patients of 40 that correlate
+by 0.8). So the rate of a threshold is told by how many independent cases they count as, and where
+these are too few for it, it is aimed at and not promised: see ``clusters``, ``aim``.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def refuse_too_few(cases: int, max_fpr: float, share: float | None = None) -> No
     >>> refuse_too_few(19, max_fpr=0.05)
     """
     if smallest_rate(cases) > max_fpr:
-        need = math.ceil(round(1 / max_fpr - 1, 6))
+        need = fewest(max_fpr)
         in_all = "" if share is None else f" (about {math.ceil(round(need / share, 6))} in all)"
         raise InputError(
             f"max_fpr {max_fpr:g} cannot be promised with {cases} calibration cases: the smallest "
@@ -87,17 +89,32 @@ def refuse_too_few(cases: int, max_fpr: float, share: float | None = None) -> No
 
 
 def promised_range(
-    calibration: ArrayLike, *, threshold: float, level: float = 0.95
+    calibration: ArrayLike,
+    *,
+    threshold: float,
+    level: float = 0.95,
+    independent: float | None = None,
 ) -> tuple[float, float]:
     """Where the false-alarm rate of ``threshold`` lies, given this finite calibration set.
 
     With k calibration cases above the threshold the rate follows Beta(1 + k, m - k): exact for
     independent cases, continuous scores and a conformal threshold (Vovk, "Conditional validity of
-    inductive conformal predictors", 2012). Where patients have several cases it is wider than this.
+    inductive conformal predictors", 2012). Where patients have several cases k and m are scaled to
+    as many independent ones.
+
+    Args:
+        calibration: scores ``(m,)``.
+        threshold: whose rate it is.
+        level: of the interval.
+        independent: how many independent cases they count as, see ``clusters.independent_cases``;
+            None is all of them.
 
     >>> low, high = promised_range(range(1, 100), threshold=95)
     >>> round(low, 3), round(high, 3)
     (0.017, 0.1)
+    >>> low, high = promised_range(range(1, 100), threshold=95, independent=20)
+    >>> round(low, 3), round(high, 3)
+    (0.009, 0.235)
     """
     from scipy.special import betaincinv
 
@@ -111,7 +128,9 @@ def promised_range(
         )
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give a share between 0 and 1, for example 0.95")
-    low, high = betaincinv(1 + above, m - above, np.array([(1 - level) / 2, (1 + level) / 2]))
+    worth = 1.0 if independent is None else min(independent / m, 1.0)
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    low, high = betaincinv(1 + above * worth, (m - above) * worth, ends)
     return float(low), float(high)
 
 
@@ -120,8 +139,24 @@ def aim(promised: Mapping[str, float]) -> str:
 
     >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.1}), aim({"max_fpr": 0.05, "moved": 0.3})
     ('promised', 'aimed at')
+    >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.4, "independent": 7.9})
+    'aimed at'
     """
-    return "aimed at" if "moved" in promised else "promised"
+    return "aimed at" if "moved" in promised or too_alike(promised) else "promised"
+
+
+def too_alike(promised: Mapping[str, float]) -> bool:
+    """Whether the calibration cases are of too few patients for the rate; see ``aim``."""
+    return promised.get("independent", math.inf) < fewest(promised["max_fpr"])
+
+
+def fewest(max_fpr: float) -> int:
+    """How many independent calibration cases it takes to promise a rate.
+
+    >>> fewest(0.05)
+    19
+    """
+    return math.ceil(round(1 / max_fpr - 1, 6))
 
 
 def _ascending(calibration: ArrayLike) -> FloatArray:

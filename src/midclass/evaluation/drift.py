@@ -2,9 +2,10 @@
 
 Three questions, asked of each table or week: are more cases flagged than promised, are scores
 spread as those of the calibration cases (p-values uniform), are more cases not assessed? All
-answers are exact for few cases and few calibration cases, take one case of each patient, and are
-corrected for how many were asked (Holm). A detector at work is asked every week: whoever does not
-count that finds drift where there is none.
+answers are exact for few cases and few calibration cases, take one case of each patient, count
+calibration cases by what they are worth (see ``clusters``), and are corrected for how many were
+asked (Holm). A detector at work is asked every week: whoever does not count that finds drift where
+there is none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
+from midclass.evaluation.clusters import thinned
 from midclass.evaluation.conformal import conformal_p_values
 from midclass.evaluation.equipment import equipment_of
 from midclass.evaluation.exact import holm_corrected
@@ -48,6 +50,8 @@ class Baseline:
         max_fpr: promised.
         cases: of the given class that were held out, or of all folds.
         not_assessed: of them.
+        independent: as how many independent ones the assessed count, see ``independent_cases``;
+            None is all of them.
     """
 
     calibration: FloatArray
@@ -55,6 +59,13 @@ class Baseline:
     max_fpr: float
     cases: int
     not_assessed: int
+    independent: float | None = None
+
+    @property
+    def counted(self) -> float:
+        """As how many independent cases the calibration scores count."""
+        number = len(self.calibration)
+        return number if self.independent is None else min(self.independent, number)
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,9 @@ def _p_flagged(flags: NDArray[np.bool_], baseline: Baseline) -> float:
 
     m = len(baseline.calibration)
     above = m - int(np.searchsorted(baseline.calibration, baseline.threshold, side="right"))
-    return float(betabinom.sf(int(flags.sum()) - 1, len(flags), above + 1, m - above))
+    worth = baseline.counted / m
+    a, b = 1 + above * worth, (m - above) * worth
+    return float(betabinom.sf(int(flags.sum()) - 1, len(flags), a, b))
 
 
 def _p_scores(scored: ScoreTable, baseline: Baseline) -> float:
@@ -185,15 +198,16 @@ def _p_scores(scored: ScoreTable, baseline: Baseline) -> float:
     from scipy.stats import ks_2samp
 
     scores = scored.score[_one_of_each(scored.patient_id)]
-    return float(ks_2samp(baseline.calibration, scores).pvalue)
+    return float(ks_2samp(thinned(baseline.calibration, baseline.counted), scores).pvalue)
 
 
 def _p_not_assessed(unseen: NDArray[np.bool_], baseline: Baseline) -> float:
-    """Of so many or more, by Fisher's exact test."""
+    """Of so many or more, by Fisher's exact test; as alike as their scores are, so are cases."""
     from scipy.stats import fisher_exact
 
-    now, before = int(unseen.sum()), baseline.not_assessed
-    table = [[now, len(unseen) - now], [before, baseline.cases - before]]
+    now, worth = int(unseen.sum()), baseline.counted / max(len(baseline.calibration), 1)
+    before, others = baseline.not_assessed, baseline.cases - baseline.not_assessed
+    table = [[now, len(unseen) - now], [round(before * worth), round(others * worth)]]
     return float(fisher_exact(table, alternative="greater").pvalue)
 
 

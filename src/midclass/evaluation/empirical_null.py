@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from midclass.errors import InputError
 from midclass.evaluation.bootstrap import resamples
+from midclass.evaluation.clusters import thinned
 from midclass.evaluation.metrics import checked_scores
 from midclass.evaluation.ranking import FloatArray, IntArray
 
@@ -64,7 +65,12 @@ class Null:
         return below.null(np.quantile(checked_scores(unknown), LEVELS))
 
 
-def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLike) -> FloatArray:
+def shift_interval(
+    calibration: ArrayLike,
+    unknown: ArrayLike,
+    patients: ArrayLike,
+    independent: float | None = None,
+) -> FloatArray:
     """The shift, and what chance alone could make of it: a 95 % interval, ``(3,)``.
 
     The bootstrap draws patients of the other place, and calibration cases. It knows nothing of ill
@@ -74,6 +80,7 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
         calibration: of normal cases ``(m,)``.
         unknown: of cases of another place ``(n,)``.
         patients: of each of these.
+        independent: as how many independent ones the calibration cases count; None is all of them.
 
     Raises:
         InputError: there are fewer than ``FEWEST`` patients.
@@ -85,9 +92,10 @@ def shift_interval(calibration: ArrayLike, unknown: ArrayLike, patients: ArrayLi
     ascending, of_patient = scores[order], of_patient[order]
     value = _Below(known).null(np.quantile(scores, LEVELS)).shift
     rng, shifts = np.random.default_rng(0), list[float]()
-    for drawn in resamples(rng, (len(names), len(known)), _RESAMPLES, at_once=1):
+    counted = known if independent is None else thinned(np.sort(known), independent)
+    for drawn in resamples(rng, (len(names), len(counted)), _RESAMPLES, at_once=1):
         for there, here in zip(*drawn, strict=True):
-            below = _Below(np.repeat(known, here))
+            below = _Below(np.repeat(counted, here))
             shifts.append(below.null(_levels(ascending, there[of_patient])).shift)
     low, high = np.quantile(shifts, (0.025, 0.975))
     return np.array([value, min(low, value), max(high, value)])

@@ -91,6 +91,7 @@ def baseline_of(detector: Detector) -> Baseline:
         detector.max_fpr_,
         detector.cases_.get(part, 0),
         detector.not_assessed_.get(part, 0),
+        detector.independent_,
     )
 
 

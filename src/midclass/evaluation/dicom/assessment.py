@@ -67,7 +67,7 @@ class Assessment:
         flagged: that, or left to a person.
         reason: why it was not assessed; "" where it was.
         frame: from 1 on, of an image with several; None of one with one.
-        moved: ``max_fpr`` is no promise but aimed at, since unlabelled cases moved the threshold.
+        aimed: ``max_fpr`` is no promise but aimed at, see ``conformal.aim``.
     """
 
     source: Any
@@ -81,7 +81,7 @@ class Assessment:
     flagged: bool
     reason: str = ""
     frame: int | None = None
-    moved: bool = False
+    aimed: bool = False
 
     def uid(self, kind: str, *more: object) -> str:
         """Of an instance, or of another thing that is of this assessment alone."""

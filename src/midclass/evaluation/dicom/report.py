@@ -98,7 +98,7 @@ def _measurements(assessment: Assessment) -> list[Measurement]:
 
 
 def _rate(assessment: Assessment) -> dict[str, tuple[str, float]]:
-    if assessment.moved:
+    if assessment.aimed:
         said = "False-alarm rate aimed at by the threshold, an estimate"
         return {"aimed_fpr": (said, assessment.max_fpr)}
     return {"max_fpr": ("Promised false-alarm rate at the threshold", assessment.max_fpr)}

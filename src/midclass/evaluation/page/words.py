@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from midclass.evaluation.conformal import too_alike
 from midclass.version import __version__
 
 if TYPE_CHECKING:
@@ -121,6 +122,26 @@ marks are allowed in 10 normal images.'
     )
 
 
+def _of_the_rate(promised: Mapping[str, float], rate: str) -> str:
+    """For whom the false-alarm rate is promised, or why it is not."""
+    if "moved" in promised:
+        return (
+            f"At most {rate} false alarms are an aim and no promise here: unlabelled cases of this "
+            "place, or of one like it, moved the threshold as far as their scores tell."
+        )
+    if too_alike(promised):
+        return (
+            f"At most {rate} false alarms are an aim and no promise: images of a patient are "
+            f"alike, and those that set the threshold count as {promised['independent']:.0f} "
+            "independent ones."
+        )
+    return (
+        f"The promise of at most {rate} false alarms holds for normal images of the same kind as "
+        "those that calibrated: another hospital, device or protocol needs its own threshold "
+        "(midclass calibrate)."
+    )
+
+
 def limits(run: Run) -> list[str]:
     """What the reader must know of the limits of this detector and this evaluation."""
     figures, recipe = run.figures, run.recipe
@@ -131,15 +152,7 @@ def limits(run: Run) -> list[str]:
             f"The recipe describes {', '.join(known)}. What it does not describe may be found only "
             "where it looks new beside normal images, and may be missed."
         )
-    rate = percent(figures["max_fpr"])
-    lines.append(
-        f"At most {rate} false alarms are an aim and no promise here: unlabelled cases of this "
-        "place, or of one like it, moved the threshold as far as their scores tell."
-        if "moved" in figures["promised"]
-        else f"The promise of at most {rate} false alarms holds for normal "
-        "images of the same kind as those that calibrated: another hospital, device or protocol "
-        "needs its own threshold (midclass calibrate)."
-    )
+    lines.append(_of_the_rate(figures["promised"], percent(figures["max_fpr"])))
     lines.append(
         "Intervals say what chance among the patients of this test could change. They know nothing "
         "of other hospitals, of how the cases were chosen, or of another training."
