@@ -10,6 +10,8 @@ from makers import STILL, seeded
 from midclass import ImageBatch
 from midclass.knowledge._visibility import severity, tissue_sigma
 from midclass.knowledge.acquisition import moved
+from midclass.knowledge.focal import Focal
+from midclass.types import Middle
 
 
 @pytest.mark.parametrize("angle", [-40.0, 25.0, 90.0])
@@ -53,6 +55,28 @@ def test_three_sigma_over_five_millimetres_have_the_severity_one_half(
     seen = severity(batch, noise + sigmas * 0.02 * change, change)
     assert float(tissue_sigma(batch)) == pytest.approx(0.02, rel=0.05)
     assert float(seen) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("times", [1e-3, 0.1, 2.0])
+def test_in_a_small_field_a_lesion_is_as_visible_in_other_units(times: float) -> None:
+    """A section of tissue of half a mm is looked at as a photograph of 13 mm is."""
+
+    def middle(scale: float) -> Middle:
+        pixels = 0.5 + 0.05 * torch.randn(4, 1, 64, 64, generator=seeded())
+        batch = ImageBatch.of(pixels, spacing_mm=0.2 * scale)
+        lesion = Focal(diameter_mm=(2 * scale, 4 * scale), edge_mm=(0.5 * scale, 1.0 * scale))
+        return lesion.apply(batch, lesion.draw(batch, seeded()))
+
+    usual, other = middle(1.0), middle(times)
+    torch.testing.assert_close(other.severity, usual.severity, rtol=1e-3, atol=1e-4)
+    assert (usual.severity > 0.2).all()
+
+
+def test_the_edge_of_a_lesion_is_no_wider_than_the_lesion() -> None:
+    lesion = Focal(diameter_mm=(0.01, 0.02))
+    batch = ImageBatch.of(torch.rand(8, 1, 64, 64, generator=seeded()), spacing_mm=0.001)
+    change = lesion(batch, seeded()).change
+    assert (change.mean((1, 2, 3)) < 0.3).all()
 
 
 def test_what_does_not_change_has_no_severity() -> None:

@@ -18,6 +18,11 @@ FADED = math.log(1 / FAINTEST - 1)
 """A sigmoid falls to the faintest share so far below its middle."""
 
 
+EXTENT_MM, FIELD = 5.0, 7.0
+"""Over which 3 sigma are half visible: 5 mm, in a field below 35 mm a seventh of its shorter side.
+What is seen in a photograph of an eye or a section of tissue is measured by these."""
+
+
 def box_mean(values: Tensor, width: int) -> Tensor:
     """Mean over a box of ``width`` (odd) samples along every spatial axis, edges repeated.
 
@@ -96,7 +101,8 @@ def severity(batch: ImageBatch, pixels: Tensor, change: Tensor) -> Tensor:
 
     The Rose criterion (Rose, J Opt Soc Am 38:196, 1948) makes the visibility of a disc its
     contrast over the noise times its diameter: ``v = rms contrast / tissue sigma * extent / 5 mm``
-    and ``severity = v / (v + 3)``, so that 3 sigma over 5 mm gives 0.5.
+    and ``severity = v / (v + 3)``, so that 3 sigma over 5 mm gives 0.5; over less where the image
+    shows less than 35 mm, see ``FIELD``.
 
     Returns:
         ``(n,)`` in [0, 1); 0 where nothing changed.
@@ -112,7 +118,9 @@ def severity_of(batch: ImageBatch, difference: Tensor, change: Tensor) -> Tensor
     contrast = (difference.square().sum(axes) / share.clamp_min(1e-6)).sqrt()
     volume = share * batch.spacing_mm.prod(1)  # mm^d
     extent_mm = volume ** (1 / batch.spacing_mm.shape[1])
-    visibility = contrast / tissue_sigma(batch) * extent_mm / 5
+    sides_mm = batch.spacing_mm[:, -2:] * batch.spacing_mm.new_tensor(batch.spatial[-2:])
+    half_visible_mm = (sides_mm.amin(1) / FIELD).clamp_max(EXTENT_MM)
+    visibility = contrast / tissue_sigma(batch) * extent_mm / half_visible_mm
     return torch.nan_to_num(visibility / (visibility + 3))
 
 

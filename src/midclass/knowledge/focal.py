@@ -33,7 +33,7 @@ class Focal(Knowledge):
         axis_ratio: shortest over longest axis.
         contrast_sigma: difference in standard deviations of the tissue.
         roughness: deviation of the boundary as a share of the radius.
-        edge_mm: width of the transition at the boundary.
+        edge_mm: width of the transition at the boundary, at most the diameter.
         texture: share of the contrast that varies inside the lesion.
         centre_jitter_mm: None puts the centre anywhere in the anatomy; a number puts it in the
             image's middle, that far off at most (regions of interest are centred on a finding).
@@ -56,7 +56,7 @@ class Focal(Knowledge):
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:
         """Place, size, shape and contrast of one lesion per image."""
         n, dims = batch.spacing_mm.shape
-        return {
+        drawn = {
             "place": torch.rand(n, dims, generator=rng),
             "radius_mm": fields.log_uniform(rng, n, self.diameter_mm) / 2,
             "axis_ratio": fields.uniform(rng, n, self.axis_ratio),
@@ -68,6 +68,7 @@ class Focal(Knowledge):
             "boundary": torch.randn(n, 1, *(NOISE,) * dims, generator=rng),
             "inside": torch.randn(n, 1, *(NOISE,) * dims, generator=rng),
         }
+        return drawn | {"edge_mm": torch.minimum(drawn["edge_mm"], 2 * drawn["radius_mm"])}
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Old tissue plus the contrast, where the rough ball is."""
