@@ -79,6 +79,30 @@ def test_the_edge_of_a_lesion_is_no_wider_than_the_lesion() -> None:
     assert (change.mean((1, 2, 3)) < 0.3).all()
 
 
+@pytest.mark.parametrize("sigma_mm", [0.2, 0.8, 1.2, 2.5])
+@pytest.mark.parametrize("spacing_mm", [0.4, 1.0])
+def test_a_blur_is_as_wide_as_it_says(sigma_mm: float, spacing_mm: float) -> None:
+    """The variance of a spot along an axis, also where that is more than a sample."""
+    sigma_mm = min(sigma_mm, 4 * spacing_mm)
+    pixels = torch.full((1, 1, 65, 65), 0.1)
+    pixels[..., 32, 32] = 1.0
+    batch = ImageBatch.of(pixels, spacing_mm=spacing_mm)
+    params = STILL.draw(batch, seeded()) | {"blur_mm": torch.tensor([sigma_mm])}
+    found = moved(STILL, batch, params).pixels[0, 0].double() - 0.1
+    share = found.sum(0) / found.sum()
+    at = (torch.arange(65) - 32) * spacing_mm
+    assert float((share * at.square()).sum().sqrt()) == pytest.approx(sigma_mm, rel=0.04)
+
+
+def test_blurs_of_a_batch_do_not_mix() -> None:
+    pixels = torch.rand(2, 1, 32, 32, generator=seeded())
+    batch = ImageBatch.of(pixels, spacing_mm=1.0)
+    params = STILL.draw(batch, seeded()) | {"blur_mm": torch.tensor([0.3, 3.0])}
+    both = moved(STILL, batch, params).pixels
+    alone = {name: value[:1] for name, value in params.items()}
+    torch.testing.assert_close(moved(STILL, batch[[0]], alone).pixels, both[:1])
+
+
 def test_what_does_not_change_has_no_severity() -> None:
     batch = ImageBatch.of(torch.rand(2, 1, 32, 32, generator=seeded()))
     assert severity(batch, batch.pixels, torch.zeros(2, 1, 32, 32)).tolist() == [0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,9 @@ from midclass.knowledge import _artefacts as artefacts
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._visibility import box_mean
 from midclass.types import ImageBatch, Length, Lengths, Params, Range
+
+MOST_MEANS = 24
+"""Means over 3 samples that a blur is made of: 4 samples are the widest one."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Nuisance:
         offset: added to the pixels.
         bias: largest smooth gain across the image.
         noise: largest standard deviation of added noise.
-        blur_mm: largest standard deviation of added blur.
+        blur_mm: largest standard deviation of added blur, up to 4 samples.
         mirrored: flip half of the images left to right (only where sides mean nothing).
         dose: relative to the image's own; noise has the variance 1 / dose. (1, 1) is off.
         window: largest movement of each end of the display window, as a share of its width.
@@ -138,10 +142,14 @@ def _affine_grid(stack: Tensor, params: Params) -> Tensor:
 
 
 def _blurred(pixels: Tensor, batch: ImageBatch, params: Params) -> Tensor:
-    """A mix with the mean over 3 samples, whose variance is 2/3: the mix's variance is wanted."""
+    """Mixes with means over 3 samples, each of variance 2/3, until the blur is as wide as asked."""
     sigma = params["blur_mm"].to(pixels.device) / batch.spacing_mm[:, -1]  # samples
-    mix = (sigma.square() * 1.5).clamp_max(1)
-    return torch.lerp(pixels, box_mean(pixels, 3), fields.column(mix, pixels).expand_as(pixels))
+    left = (sigma.square() * 1.5).clamp_max(MOST_MEANS)
+    for _ in range(max(1, math.ceil(float(left.max())))):
+        mix = fields.column(left.clamp(0, 1), pixels).expand_as(pixels)
+        pixels = torch.lerp(pixels, box_mean(pixels, 3), mix)
+        left = left - 1
+    return pixels
 
 
 def _exposed(pixels: Tensor, params: Params) -> Tensor:
