@@ -153,11 +153,14 @@ def test_images_in_which_no_anatomy_is_found_are_counted(folder: Path, tmp_path:
     assert "look at x.png" in advice(figures, picture="x.png")[0]
 
 
-@pytest.mark.parametrize(("at_2", "lines"), [(0.5, 1), (0.1, 0)])
-def test_a_nuisance_is_blamed_only_if_more_of_it_does_no_less(
-    bad: dict[str, Any], at_2: float, lines: int
+@pytest.mark.parametrize(
+    ("at_half", "at_2", "lines"), [(0.1, 0.5, 1), (0.1, 0.1, 0), (0.31, 0.28, 1), (0.31, 0.1, 0)]
+)
+def test_a_nuisance_is_blamed_if_more_of_it_does_no_less_or_half_of_it_all(
+    bad: dict[str, Any], at_half: float, at_2: float, lines: int
 ) -> None:
-    strengths = [{"strength": s, "false_alarms": f} for s, f in ((0.5, 0.1), (1, 0.3), (2, at_2))]
+    alarms = {0.5: at_half, 1: 0.3, 2: at_2}
+    strengths = [{"strength": s, "false_alarms": f} for s, f in alarms.items()]
     figures = bad | {"nuisance": {"strengths": strengths}}
     said = [line for line in advice(figures) if line.startswith("nuisance: ")]
     assert len(said) == lines

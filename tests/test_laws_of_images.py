@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from PIL import Image
 
 from makers import recipe
 from midclass import Case, Cohort, InputError, Recipe, prepare, prepare_array
-from midclass.images import anatomy
+from midclass.images import anatomy, phantoms
 from midclass.images.anatomy import head_ct
 from midclass.images.prepare import prepare_blocks
-from midclass.images.rules import Rules
+from midclass.images.rules import Rules, _found, in_full_range
 from midclass.images.sample import whole_box
 
 DIFFERENT: dict[str, tuple[Any, Any]] = {
@@ -155,6 +157,31 @@ def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
     }
     assert names == set(anatomy.__all__)
     assert all(callable(getattr(anatomy, name)) for name in names)
+
+
+@pytest.mark.parametrize("times", [4, 16, 64])
+@pytest.mark.parametrize("name", anatomy.__all__)
+def test_an_anatomy_is_the_same_whatever_the_bits_of_its_file(name: str, times: int) -> None:
+    """10 or 12 bits come in files of 16, where tissue is as dark as the noise of a film."""
+    kind = {"breast": "breast", "lungs": "chest", "lungs_by_template": "chest"}.get(name, "head")
+    pixels = phantoms.make(kind, 1, seed=3, size=96)[0][None].astype(np.float32)
+    pixels = pixels / pixels.max()
+    find = getattr(anatomy, name)
+    usual, dark = (_found(find, one, (2.0, 2.0)) for one in (pixels, pixels / np.float32(times)))
+    assert usual.any()
+    np.testing.assert_array_equal(dark, usual)
+
+
+@given(arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))
+def test_an_image_that_uses_more_than_a_quarter_of_its_range_stays_as_it_is(
+    pixels: NDArray[np.float32],
+) -> None:
+    found = in_full_range(pixels)
+    if not 0 < pixels.max() <= 0.25:
+        assert found is pixels
+    else:
+        assert found.max() <= 1
+        assert found.max() > 0.5 or found.max() == pixels.max() * 64
 
 
 def test_what_bone_surrounds_is_wholly_enclosed_and_what_has_none_beside_it_is_not() -> None:

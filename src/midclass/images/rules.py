@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -200,10 +201,31 @@ class Rules:
 
 def _found(function: AnatomyFunction, pixels: Pixels, spacing_mm: tuple[float, float]) -> Mask:
     """The mask that an anatomy function finds, checked: users write such functions."""
-    mask = np.asarray(function(pixels, spacing_mm))
+    mask = np.asarray(function(in_full_range(pixels), spacing_mm))
     if mask.shape != pixels.shape[1:] or mask.dtype != np.bool_:
         raise InputError(
             f"anatomy function {function.__name__} returned {mask.dtype} {mask.shape}, "
             f"expected bool {pixels.shape[1:]}"
         )
     return mask
+
+
+def in_full_range(pixels: Pixels) -> Pixels:
+    """An image that uses no more than a quarter of the range, doubled until it uses more than half.
+
+    Files of 10 or 12 bits come in 16, where tissue is as dark as the noise of a film. Doubling
+    loses nothing, and leaves other images as they are.
+
+    >>> in_full_range(np.float32([0.0, 0.05])).tolist() == [0.0, float(np.float32(0.05)) * 16]
+    True
+    >>> in_full_range(np.float32([0.0, 0.3])).tolist() == [0.0, float(np.float32(0.3))]
+    True
+    """
+    most = float(pixels.max())
+    if not 0 < most <= 0.25:
+        return pixels
+    return np.ldexp(pixels, min(math.floor(-math.log2(most)), MOST_DOUBLED))
+
+
+MOST_DOUBLED = 6
+"""Times: 10 bits in 16. A darker image is noise."""

@@ -128,7 +128,9 @@ def _nuisance(found: Figures | None) -> Iterator[str]:
     if found is None:
         return
     rate = {one["strength"]: one["false_alarms"] for one in found["strengths"]}
-    if ALARMS <= rate[1] <= rate[2]:  # what the nuisance does grows with it; else it is chance
+    grows = rate[1] <= rate[2]  # what the nuisance does grows with it; else it is chance
+    full = min(rate.values()) >= ALARMS  # unless half of it does all the harm there is
+    if rate[1] >= ALARMS and (grows or full):
         yield (
             "nuisance: alone it makes a quick detector flag "
             f"{rate[1]:.0%} of given-class images (5 % without it), so that it "

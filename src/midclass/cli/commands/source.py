@@ -194,6 +194,14 @@ def tell_set_aside(cohort: Cohort, used: int) -> None:
         note(f"{aside} target-class cases of {cohort.name} are set aside and never used")
 
 
+def tell_windows(cohort: Cohort, recipe: Recipe) -> None:
+    """Say by which windows files of CT are shown, where the recipe gives none."""
+    from midclass.images.windows import in_words, windows_of
+
+    if recipe.intensity.window is None and (said := in_words(windows_of(cohort))):
+        note(f"note: {said}")
+
+
 def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
     """``fingerprints`` with a progress bar."""
     from midclass.images.fingerprint import fingerprints
@@ -209,9 +217,10 @@ def prepared_with_bar(
     *,
     keep_going: bool = False,
 ) -> Prepared:
-    """``prepare`` with a progress bar."""
+    """``prepare`` with a progress bar, and a note on windows."""
     from midclass.images.prepare import prepare
 
+    tell_windows(cohort, recipe)
     with bar("preparing images", "images") as progress:
         return prepare(
             cohort,
