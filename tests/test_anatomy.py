@@ -331,3 +331,32 @@ def test_a_photograph_that_retina_fills_is_retina_everywhere_and_black_film_nowh
     assert anatomy.retina(within, (0.05, 0.05)).all()
     black, _ = eye(lambda y, x: 0.01 + 0 * x)
     assert not anatomy.retina(black, (0.05, 0.05)).any()
+
+
+@pytest.mark.parametrize("paper", [1.0, 0.8])
+def test_a_page_with_letters_around_an_image_is_no_body(paper: float) -> None:
+    """Exported radiographs stand on white pages, with a side and a date above and below them."""
+    rng = np.random.default_rng(0)
+    page = np.full((160, 160), paper, np.float32)
+    body = ellipse(100, (0.5, 0.5), (0.4, 0.3))
+    page[30:130, 30:130] = image(0.5 * body)[0]
+    for top in (8, 142):
+        letters = rng.random((9, 36)) < 0.4
+        page[top : top + 9, 20:56][letters] = 0.0
+    found = anatomy.foreground(page[None], (1.0, 1.0))
+    truth = np.zeros_like(found)
+    truth[30:130, 30:130] = body
+    assert dice(found, truth) > 0.95
+    assert not found[:30].any()
+    assert not found[130:].any()
+
+
+def test_an_even_body_that_reaches_the_border_is_not_peeled_through_what_is_dark_in_it() -> None:
+    """Lung window: the chest wall is white up to the border, and air in it is no letter."""
+    pixels = np.ones((160, 160), np.float32)
+    pixels[ellipse(160, (0.12, 0.5), (0.08, 0.04))] = 0.2  # the trachea
+    for x in (0.3, 0.7):
+        pixels[ellipse(160, (0.6, x), (0.3, 0.15))] = 0.15
+    noise = 0.02 * np.random.default_rng(0).standard_normal(pixels.shape)
+    found = anatomy.foreground((pixels - np.abs(noise)).astype(np.float32)[None], (1.0, 1.0))
+    assert found[34:44, 30:130].all()  # between the trachea and the lungs

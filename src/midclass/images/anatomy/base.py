@@ -113,14 +113,16 @@ _FLAT = 0.06
 """Of the image's range: a line whose pixels differ by less shows nothing."""
 _LINE = 3
 """Pixels of the widest line that is printed around an image."""
+_LETTERS = 0.08
+"""Of an image's height or width: the most that a line of letters takes on its margin."""
 
 
 def within_frame(grey: Pixels) -> tuple[slice, ...]:
     """The image without what shows nothing at its borders: padding, margins of a page, a frame.
 
-    Dark flat lines are no body. Bright ones are a margin where they begin at the border, and a
-    frame where they are thin; else they are a body that happens to be even. All of the image where
-    nothing would be left.
+    Dark flat lines are no body. Bright ones are a margin where they begin at the border, with any
+    letters on it, and a frame where they are thin; else they are a body that happens to be even.
+    All of the image where nothing would be left.
     """
     box = [slice(0, size) for size in grey.shape]
     flat, dark = _FLAT * float(grey.max() - grey.min()), float(np.percentile(grey, 2))
@@ -132,16 +134,23 @@ def within_frame(grey: Pixels) -> tuple[slice, ...]:
 
     def to_peel(axis: int, end: int) -> int:
         """How many lines, from the box's first (0) or last (-1)."""
-        one, count = box[axis], 0
+        one, count, at, page = box[axis], 0, 0, 0.0
+        even, enough = 0, 1  # lines in a row, and how many are a margin
         size, step = one.stop - one.start, 1 if end == 0 else -1
         first = one.start if end == 0 else one.stop - 1
-        while count < size - LEAST:
-            low, level, high = line(axis, first + step * count)
-            if high - low >= flat or (count and level < bright):
+        while at < size - LEAST:
+            low, level, high = line(axis, first + step * at)
+            at += 1
+            if high - low < flat and not (count and level < bright):
+                if level < bright:
+                    return 1
+                even += 1
+                if even >= enough:
+                    count, page = at, level
+            elif not count or at - count > _LETTERS * grey.shape[axis] or abs(level - page) >= flat:
                 break
-            count += 1
-            if level < bright:
-                return 1
+            else:  # perhaps letters on a margin that goes on behind them
+                even, enough = 0, _LINE + 1
         if count <= _LINE:
             return count
         return count if first in (0, grey.shape[axis] - 1) and count < size - LEAST else 0
