@@ -32,6 +32,7 @@ from midclass.detectors.catalogue import detector_names
 from midclass.detectors.image_scores import Combination
 from midclass.detectors.known import KnownCases
 from midclass.images import phantoms
+from midclass.recipe.names import SHIPPED
 
 RECIPE = tiny_phantoms()
 FIT = ["fit", "{folder}/tiny.yaml", "--cohort", "{folder}/manifest.csv", "--max-fpr", "0.1"]
@@ -276,6 +277,15 @@ def test_score_as_json_and_quietly_says_what_failed_and_nothing_else(
     assert "is there already" in said["error"]
     # The next command in this process speaks in words again.
     assert "recipe" in run(["recipes"], folder).stdout.split()
+
+
+def test_a_recipe_to_begin_with_is_printed_as_its_file(tmp_path: Path) -> None:
+    for name in ("blank", "chest_ct"):
+        printed = run(["recipes", name], tmp_path)
+        assert printed.stdout == (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+    refused = run(["recipes", "blnk"], tmp_path)
+    assert refused.exit_code == 2
+    assert "did you mean 'blank'?" in refused.stderr
 
 
 def test_json_holds_no_number_that_json_has_not(capsys: pytest.CaptureFixture[str]) -> None:

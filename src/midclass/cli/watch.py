@@ -55,8 +55,13 @@ def doctor(cache: Cache = None) -> None:
         raise typer.Exit(1)
 
 
-def recipes() -> None:
-    """List the recipes that come with midclass."""
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Print this one: midclass recipes blank > mine.yaml"),
+    ] = None,
+) -> None:
+    """List the recipes that come with midclass, or print one to begin your own with."""
     from midclass.cli.commands import recipes
 
-    recipes.run()
+    recipes.run(name)

@@ -147,7 +147,7 @@ def aim(promised: Mapping[str, float]) -> str:
 
 def too_alike(promised: Mapping[str, float]) -> bool:
     """Whether the calibration cases are of too few patients for the rate; see ``aim``."""
-    return promised.get("independent", math.inf) < fewest(promised["max_fpr"])
+    return "independent" in promised and promised["independent"] < fewest(promised["max_fpr"])
 
 
 def fewest(max_fpr: float) -> int:

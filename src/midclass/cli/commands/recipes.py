@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from midclass.cli.console import cell, new_table, say, show_table
 from midclass.cli.voice import answer
-from midclass.recipe.names import shipped
+from midclass.recipe.names import find, shipped
 from midclass.recipe.recipe import Recipe
 
 CONTROL = "_control"
 
 
-def run() -> None:
-    """Print a line for each recipe, and how many controls there are."""
+def run(name: str | None = None) -> None:
+    """Print a line for each recipe, and how many controls there are; or the file of one.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name is not None:
+        text = find(name).read_text(encoding="utf-8")
+        answer(name=name, text=text)
+        for line in text.splitlines():
+            say(line)
+        return
     names, known = shipped(), []
     table = new_table()
     for column in ("recipe", "given class", "target class"):
@@ -26,4 +36,4 @@ def run() -> None:
     controls = [name for name in names if name.endswith(CONTROL)]
     answer(recipes=known, controls=controls)
     say(f"and {len(controls)} controls without knowledge, such as {controls[0]}")
-    say("one of your own: copy blank, then name your file: midclass show mine.yaml")
+    say("one of your own: midclass recipes blank > mine.yaml, then midclass show mine.yaml")
