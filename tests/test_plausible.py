@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling
 from typer.testing import CliRunner
 
 from makers import Brightness, discs, manifest, seeded, trained_recipe
@@ -39,6 +41,14 @@ def shown(images: NDArray[np.float32], recipe: Recipe = RECIPE) -> Prepared:
 @pytest.fixture(scope="module")
 def learned() -> Plausible:
     return Plausible.of(shown(discs(60, seed=0)), RECIPE)
+
+
+def in_pixels(images: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The same images in so many pixels a side."""
+    fewer = [
+        np.asarray(Image.fromarray(one[0]).resize((side, side), Resampling.BOX)) for one in images
+    ]
+    return np.stack(fewer)[:, None]
 
 
 def pictures(n: int = 32) -> dict[str, NDArray[np.float32]]:
@@ -120,6 +130,22 @@ class TestLimits:
         halves[..., :20] = 0.06
         assert plausible.reasons(shown(halves, squares)) == [""] * 20
         assert plausible.reasons(shown(pictures()["noise"][None], squares)) != [""]
+
+    @pytest.mark.parametrize(("side", "normal"), [(10, False), (20, True)])
+    def test_a_thumbnail_is_not_like_images_of_full_size(
+        self, learned: Plausible, side: int, normal: bool
+    ) -> None:
+        """What it lost would not be missed: enlarged it is smooth, as a normal image may be."""
+        alone = Plausible({0: {"fineness": learned.limits[0]["fineness"]}})
+        reasons = alone.reasons(shown(in_pixels(discs(9, seed=5), side)))
+        said = "its file has 0.31 of a pixel a sample, at least 0.40 is like the given class"
+        assert reasons == [""] * 9 if normal else all(said in reason for reason in reasons)
+
+    def test_a_collection_of_small_images_is_like_itself_and_like_larger_ones(self) -> None:
+        small = Plausible.of(shown(in_pixels(discs(60, seed=0), 12)), RECIPE)
+        assert not any(small.reasons(shown(in_pixels(discs(9, seed=5), 12))))
+        reasons = small.reasons(shown(discs(9, seed=5)))
+        assert not any("of a pixel" in reason for reason in reasons)
 
     def test_a_reason_says_the_number_and_the_limit(self, learned: Plausible) -> None:
         some = shown(discs(1, seed=0))

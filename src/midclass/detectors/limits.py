@@ -57,6 +57,7 @@ RULES = {
     "parts": Rule(NEVER, 5, False, "it has {} parts", ".0f"),
     "border": Rule(NEVER, 0.7, False, "it lies along {} of the edge of the image", ".0%"),
     "rim": Rule(0.6, 0.6, False, "what is around it is brighter by {}", ".2f", True),
+    "fineness": Rule(2.5, NEVER, True, "its file has {} of a pixel a sample", ".2f", image=True),
     "grain": Rule(NEVER, 2, True, "the grain inside is {}", ".3f", True, fine=0.03),
     "roughness": Rule(NEVER, 2, True, "the grain is {} of the spread", ".2f", True, 0.5, most=3),
     "detail": Rule(8, NEVER, True, "the detail is {} of the spread", ".3f", True),

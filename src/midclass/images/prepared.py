@@ -184,7 +184,7 @@ class Prepared:
     def showing(self, images: ImageBatch) -> Prepared:
         """The same cases with other pixels and anatomy, in memory: one image for each sample.
 
-        What lies around their anatomy is that of the samples as they were.
+        What lies around their anatomy, and how fine their files are, is as it was.
         """
         anatomy = images.anatomy.cpu().numpy()
         traits = self.traits.copy()
@@ -193,7 +193,7 @@ class Prepared:
             traits[row] = traits_of(
                 pixels, anatomy[row, 0], self.spacing_mm[row], everywhere, pixels
             )
-        for name in ("rim", "border"):
+        for name in ("rim", "border", "fineness"):
             traits[:, TRAITS.index(name)] = self.traits[:, TRAITS.index(name)]
         store = replace(
             self.store,

@@ -166,7 +166,8 @@ def make_sample(
     step_mm = (box[2] - box[0]) * spacing_mm[0] / size[0]
     shown = _shown(mask, step_mm, geometry.outside) * inside
     spacing, pixels = (step_mm, step_mm), values * shown
-    traits = traits_of(pixels, mask, spacing, inside, before=values)
+    fineness = (box[2] - box[0]) / size[0]
+    traits = traits_of(pixels, mask, spacing, inside, before=values, fineness=fineness)
     return Sample(pixels, mask, spacing, traits, box=box, source=shape)
 
 

@@ -21,13 +21,15 @@ Traits: TypeAlias = NDArray[np.float64]
 """One number for each of ``TRAITS``; NaN where it cannot be told."""
 
 TEXTURE = ("grain", "roughness", "detail", "flat", "spread")
-TRAITS = (*feature_names(2), "area_mm2", "border", "rim", *TEXTURE)
+TRAITS = (*feature_names(2), "area_mm2", "border", "rim", "fineness", *TEXTURE)
 """The names:
 
 * those of ``anatomy.shape``, and ``area_mm2``.
 * ``border``: share of the edge of the image at which there is anatomy.
 * ``rim``: how much brighter the surroundings of the anatomy are than it (medians), before what is
   outside is made blank.
+* ``fineness``: pixels of the file along a side of a sample, at most 1. A thumbnail that is enlarged
+  shows nothing that it had lost.
 * ``grain``: robust standard deviation (1.4826 medians) of the Laplacian inside, which edges do not
   move; that of white noise is 4.5 times its own.
 * ``roughness``: grain over the standard deviation of the pixels inside: 4.5 for white noise.
@@ -42,7 +44,12 @@ _FLAT = 2 / 65535  # as much as rounding leaves
 
 
 def traits_of(
-    pixels: Pixels, mask: Mask, spacing_mm: tuple[float, ...], image: Mask, before: Pixels
+    pixels: Pixels,
+    mask: Mask,
+    spacing_mm: tuple[float, ...],
+    image: Mask,
+    before: Pixels,
+    fineness: float = 1.0,
 ) -> Traits:
     """The traits of one sample.
 
@@ -52,6 +59,7 @@ def traits_of(
         spacing_mm: ``(rows, cols)``.
         image: where the sample shows the image, and not padding: ``(h, w)``.
         before: the pixels before what is outside the anatomy is made blank.
+        fineness: pixels of the file along a side of a sample; more than one count as one.
     """
     area_mm2 = float(mask.sum()) * math.prod(spacing_mm)
     edge = image & ~ndi.binary_erosion(image)
@@ -62,6 +70,7 @@ def traits_of(
             area_mm2 if area_mm2 else np.nan,
             around,
             _rim(before.mean(axis=0, dtype=np.float32), mask, image),
+            min(fineness, 1.0),
             *texture_of(pixels, mask),
         ]
     )
