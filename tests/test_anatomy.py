@@ -351,10 +351,13 @@ def test_a_page_with_letters_around_an_image_is_no_body(paper: float) -> None:
     assert not found[130:].any()
 
 
-def test_an_even_body_that_reaches_the_border_is_not_peeled_through_what_is_dark_in_it() -> None:
+@pytest.mark.parametrize("trachea", [0.08, 0.05, 0.03, 0.02])
+def test_an_even_body_that_reaches_the_border_is_not_peeled_through_what_is_dark_in_it(
+    trachea: float,
+) -> None:
     """Lung window: the chest wall is white up to the border, and air in it is no letter."""
     pixels = np.ones((160, 160), np.float32)
-    pixels[ellipse(160, (0.12, 0.5), (0.08, 0.04))] = 0.2  # the trachea
+    pixels[ellipse(160, (0.12, 0.5), (trachea, 0.04))] = 0.2
     for x in (0.3, 0.7):
         pixels[ellipse(160, (0.6, x), (0.3, 0.15))] = 0.15
     noise = 0.02 * np.random.default_rng(0).standard_normal(pixels.shape)

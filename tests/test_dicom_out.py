@@ -311,12 +311,16 @@ def test_about_real_files_too(tmp_path: Path) -> None:
     assert complaints(files) == []
 
 
-def test_where_unlabelled_cases_moved_the_threshold_a_report_promises_nothing(
-    folder: Path, out: Out, tmp_path: Path
+@pytest.mark.parametrize("why", ["moved by unlabelled cases", "set by few patients"])
+def test_where_a_rate_is_aimed_at_a_report_promises_nothing(
+    folder: Path, out: Out, tmp_path: Path, why: str
 ) -> None:
     detector = load_detector(folder / "d")
     before = {"name": "d", "sha256": "0" * 64, "max_fpr": 0.1, "threshold": detector.threshold_}
-    detector.parent_ = before | {"unknown": 60, "shift": 0.0}
+    if why == "set by few patients":
+        detector.independent_ = 2.0
+    else:
+        detector.parent_ = before | {"unknown": 60, "shift": 0.0}
     detector.save(tmp_path / "d")
     moved = scored(tmp_path, tmp_path / "moved", folder / "0.dcm")
     for made, name in ((out, "max_fpr"), (moved, "aimed_fpr")):

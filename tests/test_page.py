@@ -288,6 +288,27 @@ def test_a_page_is_made_of_any_scores(kind: str) -> None:
     assert not re.search(r"\bnan\b", shown)
 
 
+@pytest.mark.parametrize(
+    ("promised", "asked"),
+    [
+        ({"low": 0.0, "high": 1.0}, "Is the promise kept?"),
+        ({"low": 0.0, "high": 0.4, "independent": 6.2, "needed": 19}, "Is the aim reached?"),
+        ({"moved": 0.3}, "Is the aim reached?"),
+    ],
+)
+def test_a_page_promises_only_what_is_promised(promised: dict[str, float], asked: str) -> None:
+    scores = table()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figures = report(scores, 0.05) | {"detector": "d", "cohort": "c"}
+    figures["promised"] = {"max_fpr": 0.05} | promised
+    text = html(Run(figures, {}, {}, scores))
+    assert asked in text
+    assert ("are promised to be flagged" in text) == (asked == "Is the promise kept?")
+    assert ("count as 6 independent ones" in text) == ("independent" in promised)
+    assert ("no promise" in text) == (asked == "Is the aim reached?")
+
+
 @pytest.mark.slow
 def test_view_as_typed_says_where_the_page_is_and_refuses_in_one_line(tmp_path: Path) -> None:
     evaluation(tmp_path / "run", table())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 
 from dicom_folders import image_file
 from makers import recipe, typed
@@ -31,6 +33,23 @@ def test_windows_are_counted_by_what_they_show_and_not_by_how_they_are_written(
     windows = [(40, 400), ("40.0", "400.00"), (-600, 1500), None, ([40, -600], [400, 1500])]
     found = windows_of(series(tmp_path, *windows))
     assert found == Counter({"40/400": 3, "-600/1500": 1, "none": 1})
+
+
+def test_the_window_is_that_by_which_the_file_is_shown(tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [2, 0, 16], bytes([0, 0, 255, 255])
+    inner, outer = Dataset(), Dataset()
+    inner.WindowCenter, inner.WindowWidth = -600, 1500
+    outer.FrameVOILUTSequence = [inner]
+    tags: list[dict[str, Any]] = [
+        {"VOILUTSequence": [table], "WindowCenter": 40, "WindowWidth": 400},
+        {"SharedFunctionalGroupsSequence": [outer]},
+        {"WindowCenter": 40},
+    ]
+    for number, one in enumerate(tags):
+        image_file(tmp_path / f"{number}.dcm", number, Modality="CT", **one)
+    found = windows_of(Cohort.from_files([tmp_path]))
+    assert found == Counter({"a table": 1, "-600/1500": 1, "none": 1})
 
 
 def test_other_files_have_no_window_of_ct(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def tell_series(table: ScoreTable, calibration: int, max_fpr: float, where: obje
 
 def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     """What a threshold promises; see ``Detector.promise``."""
-    from midclass.evaluation.conformal import fewest, too_alike
+    from midclass.evaluation.conformal import too_alike
 
     if "moved" in rate:
         say(
@@ -221,12 +221,13 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
         f"the rate of this threshold lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) "
         f"of assessed cases{where}"
     )
-    counted = f"count as {rate.get('independent', 0):.0f} independent ones"
+    counted = f"count as {rate.get('independent', 0) // 1:.0f} independent ones"
     if too_alike(rate):
         say(
             f"{'aimed at':<16} at most {rate['max_fpr']:.1%} false alarms; not promised: cases of "
             f"a patient are alike, and those that calibrate {counted}, of which it takes "
-            f"{fewest(rate['max_fpr'])}; {within}. Calibrate with more patients"
+            f"{rate['needed']:.0f}; {within}. Calibrate with more patients, or learn in folds, "
+            "where all calibrate (--folds 5)"
         )
         return
     say(f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; {within}")

@@ -177,11 +177,12 @@ class Detector(Estimator):
             self.context_ = Context.of(seen.alone, cases, self.recipe.geometry, seen.compared)
         else:
             seen = CaseScores(self.folds_.scores(seen.alone, cases, seen.compared), None)
-        patients, there = [case.patient_id for case in cases], ~np.isnan(seen.alone)
-        self.calibration_ = np.sort(seen.alone[there])
+        self.calibration_ = np.sort(seen.alone[~np.isnan(seen.alone)])
         self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
-        self.independent_ = independent_cases(seen.alone[there], np.array(patients)[there])
+        patients = [case.patient_id for case in cases]
         together = self.context_(seen.alone, cases, seen.compared)
+        there = ~np.isnan(together)  # in context they are more alike
+        self.independent_ = independent_cases(together[there], np.array(patients)[there])
         self.patient_calibration_ = patient_scores(together, patients)
         self._begin_heat(hottest.found)
         return seen

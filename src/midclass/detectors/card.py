@@ -71,7 +71,7 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
         parent="" if detector.parent_ is None else detector.parent_["name"],
         moved=f"{promise['moved']:.3g}" if "moved" in promise else "",
         aim=aim(promise),
-        independent=f"{promise['independent']:.0f}" if "independent" in promise else "",
+        independent=f"{promise['independent'] // 1:.0f}" if "independent" in promise else "",
         unknown=(detector.parent_ or {}).get("unknown", 0),
         validation=_validation(detector),
         weights=_weights(recipe, set(_architectures(facts))),

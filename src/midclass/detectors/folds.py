@@ -18,7 +18,7 @@ from midclass.detectors.look import Hottest, case_scores
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
 from midclass.evaluation.clusters import independent_cases
-from midclass.evaluation.conformal import conformal_p_values, smallest_rate
+from midclass.evaluation.conformal import smallest_rate
 from midclass.evaluation.cross_conformal import (
     cross_conformal_scores,
     fewest_cases,
@@ -46,7 +46,7 @@ class Folds:
         members: a detector for each fold, which learned from the other folds.
         calibrations: of each fold the scores of its cases, ascending.
         hottest: while they learn, the highest heat of each of these cases.
-        independent: while they learn, how many independent cases they count as.
+        independent: while they learn, as how many independent cases they count.
     """
 
     members: tuple[Detector, ...]
@@ -75,7 +75,7 @@ class Folds:
             number: of folds.
         """
         members, calibrations, hottest = [], [], []
-        rarity, patients = list[FloatArray](), list[str]()
+        found, patients, of_fold = list[FloatArray](), list[str](), list[int]()
         for k, fold in enumerate(divided(given.cases, known, lesson.seed, number)):
             inside = {case.case_id for case in fold}
             others = given.cases[[case.case_id not in inside for case in given.cases]]
@@ -98,14 +98,15 @@ class Folds:
             member.context_ = Context.of(scores, aside.cases, geometry, compared)
             members.append(member)
             there = ~np.isnan(scores)
+            found.append(member.context_(scores, aside.cases, compared)[there])
             calibrations.append(np.sort(scores[there]))
-            rarity.append(conformal_p_values(scores[there], scores[there]))
+            of_fold += [k] * int(there.sum())
             patients += [aside.cases.cases[row].patient_id for row in np.flatnonzero(there)]
             hottest.append(noted.found)
         if detector.recipe.geometry.compare and not all(one.context_ for one in members):
             for member in members:  # all in one way, or a score would be neither
                 member.context_ = Context()
-        independent = independent_cases(np.concatenate(rarity), patients)
+        independent = independent_cases(np.concatenate(found), patients, of_fold)
         return cls(tuple(members), tuple(calibrations), np.concatenate(hottest), independent)
 
     def __len__(self) -> int:

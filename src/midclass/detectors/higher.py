@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from midclass.detectors.folder import moving
+from midclass.evaluation.conformal import aim
 from midclass.evaluation.empirical_null import FEWEST, MOSTLY, Null, shift_interval
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Higher:
     def warning(self, rate: Mapping[str, float]) -> str:
         """What a user should know and do; ``rate`` is ``Detector.promise``."""
         moved = "moved" in rate
-        word = "are aimed at" if moved else "were promised"
+        word = "were promised" if aim(rate) == "promised" else "are aimed at"
         return (
             "note: as far as scores tell, normal cases score higher here than those that set the "
             f"threshold, and {self.flagged:.0%} of them are flagged (by chance {self.low:.0%} to "
@@ -64,7 +65,8 @@ def normals_higher(
         patients: of each of them.
         labels: 1 for a case that is known to be ill, which does not count.
     """
-    if detector.folds_ is not None or len(detector.calibration_) < FEWEST:
+    counted = detector.independent_ or len(detector.calibration_)
+    if detector.folds_ is not None or counted < FEWEST:
         return None
     values = np.asarray(scores, np.float64)
     counted = ~np.isnan(values) & (np.asarray(labels) != 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from midclass.evaluation.conformal import promised_range
+from midclass.evaluation.conformal import fewest, promised_range
+from midclass.evaluation.cross_conformal import fewest_cases
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
@@ -17,18 +18,20 @@ def promise_of(detector: Detector) -> dict[str, float]:
 
     Returns:
         ``max_fpr``, ``low`` and ``high``, see ``promised_range``. Where patients have several
-        calibration cases ``independent``, how many these count as, see ``independent_cases``; else,
-        where folds calibrated, also what is proven: ``guaranteed``, see ``guaranteed_rate``. Where
-        unlabelled cases moved the threshold ``max_fpr`` is aimed at, and besides is only ``moved``,
-        by how much.
+        calibration cases ``independent``, as how many independent ones these count (see
+        ``independent_cases``), and ``needed``, how many the rate takes; else, where folds
+        calibrated, what is proven: ``guaranteed``, see ``guaranteed_rate``. Where unlabelled cases
+        moved the threshold ``max_fpr`` is aimed at, and besides is only ``moved``, by how much.
     """
     if detector.parent_ is not None and detector.moved:
         return {"max_fpr": detector.max_fpr_, "moved": detector.parent_["shift"]}
     scores, independent = detector.calibration_, detector.independent_
     low, high = promised_range(scores, threshold=detector.threshold_, independent=independent)
     rates = {"max_fpr": detector.max_fpr_, "low": low, "high": high}
-    if independent is not None and independent < len(scores):
-        rates["independent"] = independent
-    elif detector.folds_ is not None and detector.parent_ is None:
+    in_folds = detector.folds_ is not None and detector.parent_ is None
+    if independent is not None:
+        enough = fewest_cases if in_folds else fewest
+        rates |= {"independent": independent, "needed": enough(detector.max_fpr_)}
+    elif detector.folds_ is not None and in_folds:
         rates["guaranteed"] = detector.folds_.guaranteed(detector.max_fpr_)
     return rates

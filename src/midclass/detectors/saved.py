@@ -23,6 +23,7 @@ from midclass.detectors.facts import About
 from midclass.detectors.folder import ABOUT, WEIGHTS, refuse_no_detector
 from midclass.detectors.provenance import identity
 from midclass.errors import InputError
+from midclass.evaluation.conformal import aim
 from midclass.recipe.file import without_folders
 from midclass.recipe.resolve import reference_to
 from midclass.version import __version__
@@ -59,7 +60,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         **asdict(detector.origin_),
         **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),
         **({} if detector.parent_ is None else {"parent": detector.parent_}),
-        **({"aimed_at": True} if detector.moved else {}),
+        **({} if aim(detector.promise()) == "promised" else {"aimed_at": True}),
         "state" if detector.folds_ is None else "folds": facts,
     }
     return about, tensors

@@ -64,9 +64,7 @@ class Shift:
         low, high = share_interval(above, patients)
         mixed = np.random.default_rng(0).permutation(len(local))
         _, first = np.unique(np.asarray(patients)[mixed], return_index=True)
-        there = before.calibration_
-        if before.independent_ is not None:
-            there = thinned(there, before.independent_)
+        there = thinned(before.calibration_, before.independent_)
         p_value = float(ks_2samp(there, local[mixed[first]]).pvalue)
         return cls(len(local), int(above.sum()), low, high, before.max_fpr_, p_value)
 

@@ -139,7 +139,7 @@ def aim(promised: Mapping[str, float]) -> str:
 
     >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.1}), aim({"max_fpr": 0.05, "moved": 0.3})
     ('promised', 'aimed at')
-    >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.4, "independent": 7.9})
+    >>> aim({"max_fpr": 0.05, "low": 0.01, "high": 0.4, "independent": 7.9, "needed": 19})
     'aimed at'
     """
     return "aimed at" if "moved" in promised or too_alike(promised) else "promised"
@@ -147,7 +147,7 @@ def aim(promised: Mapping[str, float]) -> str:
 
 def too_alike(promised: Mapping[str, float]) -> bool:
     """Whether the calibration cases are of too few patients for the rate; see ``aim``."""
-    return "independent" in promised and promised["independent"] < fewest(promised["max_fpr"])
+    return "independent" in promised and promised["independent"] < promised["needed"]
 
 
 def fewest(max_fpr: float) -> int:

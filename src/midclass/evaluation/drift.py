@@ -50,8 +50,7 @@ class Baseline:
         max_fpr: promised.
         cases: of the given class that were held out, or of all folds.
         not_assessed: of them.
-        independent: as how many independent ones the assessed count, see ``independent_cases``;
-            None is all of them.
+        independent: as how many independent ones the assessed count, see ``independent_cases``.
     """
 
     calibration: FloatArray
@@ -62,10 +61,9 @@ class Baseline:
     independent: float | None = None
 
     @property
-    def counted(self) -> float:
-        """As how many independent cases the calibration scores count."""
-        number = len(self.calibration)
-        return number if self.independent is None else min(self.independent, number)
+    def worth(self) -> float:
+        """Of each calibration case, in independent ones: 1 where each is of another patient."""
+        return 1.0 if self.independent is None else self.independent / len(self.calibration)
 
 
 @dataclass(frozen=True)
@@ -185,8 +183,7 @@ def _p_flagged(flags: NDArray[np.bool_], baseline: Baseline) -> float:
 
     m = len(baseline.calibration)
     above = m - int(np.searchsorted(baseline.calibration, baseline.threshold, side="right"))
-    worth = baseline.counted / m
-    a, b = 1 + above * worth, (m - above) * worth
+    a, b = 1 + above * baseline.worth, (m - above) * baseline.worth
     return float(betabinom.sf(int(flags.sum()) - 1, len(flags), a, b))
 
 
@@ -198,14 +195,14 @@ def _p_scores(scored: ScoreTable, baseline: Baseline) -> float:
     from scipy.stats import ks_2samp
 
     scores = scored.score[_one_of_each(scored.patient_id)]
-    return float(ks_2samp(thinned(baseline.calibration, baseline.counted), scores).pvalue)
+    return float(ks_2samp(thinned(baseline.calibration, baseline.independent), scores).pvalue)
 
 
 def _p_not_assessed(unseen: NDArray[np.bool_], baseline: Baseline) -> float:
     """Of so many or more, by Fisher's exact test; as alike as their scores are, so are cases."""
     from scipy.stats import fisher_exact
 
-    now, worth = int(unseen.sum()), baseline.counted / max(len(baseline.calibration), 1)
+    now, worth = int(unseen.sum()), baseline.worth
     before, others = baseline.not_assessed, baseline.cases - baseline.not_assessed
     table = [[now, len(unseen) - now], [round(before * worth), round(others * worth)]]
     return float(fisher_exact(table, alternative="greater").pvalue)

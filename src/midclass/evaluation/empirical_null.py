@@ -20,7 +20,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from midclass.errors import InputError
 from midclass.evaluation.bootstrap import resamples
-from midclass.evaluation.clusters import thinned
 from midclass.evaluation.metrics import checked_scores
 from midclass.evaluation.ranking import FloatArray, IntArray
 
@@ -80,7 +79,8 @@ def shift_interval(
         calibration: of normal cases ``(m,)``.
         unknown: of cases of another place ``(n,)``.
         patients: of each of these.
-        independent: as how many independent ones the calibration cases count; None is all of them.
+        independent: as how many independent ones the calibration cases count, and so many of them
+            are drawn; None is all.
 
     Raises:
         InputError: there are fewer than ``FEWEST`` patients.
@@ -92,10 +92,12 @@ def shift_interval(
     ascending, of_patient = scores[order], of_patient[order]
     value = _Below(known).null(np.quantile(scores, LEVELS)).shift
     rng, shifts = np.random.default_rng(0), list[float]()
-    counted = known if independent is None else thinned(np.sort(known), independent)
-    for drawn in resamples(rng, (len(names), len(counted)), _RESAMPLES, at_once=1):
+    evenly = np.full(len(known), 1 / len(known))
+    for drawn in resamples(rng, (len(names), len(known)), _RESAMPLES, at_once=1):
         for there, here in zip(*drawn, strict=True):
-            below = _Below(np.repeat(counted, here))
+            if independent is not None:
+                here = rng.multinomial(max(1, round(independent)), evenly)
+            below = _Below(np.repeat(known, here))
             shifts.append(below.null(_levels(ascending, there[of_patient])).shift)
     low, high = np.quantile(shifts, (0.025, 0.975))
     return np.array([value, min(low, value), max(high, value)])

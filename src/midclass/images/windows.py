@@ -10,43 +10,37 @@ import numpy as np
 
 from midclass.errors import InputError
 from midclass.images.case import Case
-from midclass.images.formats.dicom_header import header_of
+from midclass.images.formats.dicom_attributes import Unusable, word
+from midclass.images.formats.dicom_file import open_header, quiet
+from midclass.images.formats.dicom_frames import attributes_of
+from midclass.images.formats.dicom_grey import window_of
 from midclass.images.formats.read import file_format
 
 LOOKED_AT = 64
 """Files, spread evenly over all."""
-WINDOW = ("WindowCenter", "WindowWidth")
-"""PS3.3 C.11.2.1.2; the first of several is shown."""
 
 
 def windows_of(cases: Iterable[Case]) -> Counter[str]:
-    """How many files of CT name which window, as ``"centre/width"``, or ``"none"``.
+    """How many files of CT are shown by which window; see ``dicom_grey.window_of``.
 
-    Of some files, evenly spread; other files, and damaged ones, are not counted.
+    Of some files, evenly spread, and of several frames the first. Other files, and damaged ones,
+    are not counted.
     """
-    files = sorted({case.path for case in cases})
+    files = sorted({str(case.path) for case in cases})
     some = np.unique(np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int))
-    return Counter(said for row in some if (said := _window(files[row])))
+    return Counter(said for row in some if (said := _window(Path(files[row]))))
 
 
 def _window(path: Path) -> str:
     try:
         if file_format(path) != "DICOM":
             return ""
-        header = header_of(path, asked=WINDOW)
-    except (OSError, InputError):
+        with quiet():
+            about = open_header(path)
+            is_ct = word(about, "Modality") == "CT"
+            return window_of(attributes_of(about, 1, None)[0]) if is_ct else ""
+    except (OSError, InputError, Unusable):
         return ""
-    if header.modality != "CT":
-        return ""
-    first = [next(iter(header.asked[name]), "") for name in WINDOW]
-    return "/".join(_short(one) for one in first if one) or "none"
-
-
-def _short(number: str) -> str:
-    try:
-        return f"{float(number):g}"
-    except ValueError:
-        return number
 
 
 def in_words(windows: Counter[str]) -> str:

@@ -39,7 +39,7 @@ class Nuisance:
         offset: added to the pixels.
         bias: largest smooth gain across the image.
         noise: largest standard deviation of added noise.
-        blur_mm: largest standard deviation of added blur, up to 4 samples.
+        blur_mm: largest standard deviation of added blur in the plane, up to 4 samples.
         mirrored: flip half of the images left to right (only where sides mean nothing).
         dose: relative to the image's own; noise has the variance 1 / dose. (1, 1) is off.
         window: largest movement of each end of the display window, as a share of its width.
@@ -142,8 +142,17 @@ def _affine_grid(stack: Tensor, params: Params) -> Tensor:
 
 
 def _blurred(pixels: Tensor, batch: ImageBatch, params: Params) -> Tensor:
-    """Mixes with means over 3 samples, each of variance 2/3, until the blur is as wide as asked."""
+    """Blurred in the plane of the last two axes: slices are farther apart than pixels."""
     sigma = params["blur_mm"].to(pixels.device) / batch.spacing_mm[:, -1]  # samples
+    if pixels.ndim == 4:
+        return _in_plane(pixels, sigma)
+    slices = pixels.transpose(1, 2)
+    found = _in_plane(slices.flatten(0, 1), sigma.repeat_interleave(slices.shape[1]))
+    return found.view(slices.shape).transpose(1, 2)
+
+
+def _in_plane(pixels: Tensor, sigma: Tensor) -> Tensor:
+    """Mixes with means over 3 samples, each of variance 2/3, until the blur is as wide as asked."""
     left = (sigma.square() * 1.5).clamp_max(MOST_MEANS)
     for _ in range(max(1, math.ceil(float(left.max())))):
         mix = fields.column(left.clamp(0, 1), pixels).expand_as(pixels)

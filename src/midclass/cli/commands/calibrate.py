@@ -146,7 +146,7 @@ def _tell_shift(shift: Shift) -> None:
     say(
         f"{'local normals':<16} {shift.flagged} of {shift.cases} above the threshold of before: "
         f"{shift.flagged / shift.cases:.1%} ({shift.low:.1%} to {shift.high:.1%}), where at most "
-        f"{shift.promised:.1%} were promised"
+        f"{shift.promised:.1%} were wanted"
     )
     what = "differ from those of before" if shift.differs else "do not clearly differ"
     say(f"{'':<16} their scores {what} (Kolmogorov-Smirnov p = {shift.p_value:.2g})")

@@ -84,8 +84,16 @@ def series(number: int) -> str:
     return f"series s{number % COLOURS}{' second' if number >= COLOURS else ''}"
 
 
-def kept(rate: Mapping[str, float], max_fpr: float, word: str = "promised") -> tuple[str, str]:
+def kept(
+    rate: Mapping[str, float], max_fpr: float, word: str = "promised", most: float = 0.0
+) -> tuple[str, str]:
     """Whether a measured false-alarm rate is in keeping with the one promised: kind, and sentence.
+
+    Args:
+        rate: measured, with its interval.
+        max_fpr: the rate of the threshold.
+        word: what it is, see ``aim``.
+        most: that the rate of this threshold may be, as far as its calibration tells.
 
     >>> kept({"value": 0.03, "low": 0.006, "high": 0.09}, 0.05)[0]
     'good'
@@ -93,7 +101,7 @@ def kept(rate: Mapping[str, float], max_fpr: float, word: str = "promised") -> t
     'bad'
     """
     said = percent(max_fpr)
-    if rate["low"] > max_fpr:
+    if rate["low"] > max(max_fpr, most):
         return "bad", f"More than the {said} {word}: these normals differ from those learned from"
     if rate["value"] > max_fpr:
         return "fair", f"Above the {said} {word}, by no more than chance explains"
@@ -132,7 +140,7 @@ def _of_the_rate(promised: Mapping[str, float], rate: str) -> str:
     if too_alike(promised):
         return (
             f"At most {rate} false alarms are an aim and no promise: images of a patient are "
-            f"alike, and those that set the threshold count as {promised['independent']:.0f} "
+            f"alike, and those that set the threshold count as {promised['independent'] // 1:.0f} "
             "independent ones."
         )
     return (

@@ -58,6 +58,7 @@ def html(run: Run, which: Which = "some") -> str:
     place = {row: number for number, row in enumerate(listed.tolist())}
     pictures = cases.shown(run, which, listed)
     alarm, word = summary["false_alarm_rate"], aim(summary["promised"])
+    most = 0.0 if word == "promised" else summary["promised"].get("high", 0.0)
     return (
         environment()
         .get_template("page.html.j2")
@@ -65,7 +66,7 @@ def html(run: Run, which: Which = "some") -> str:
             run=run,
             figures=summary,
             aim=word,
-            kept=None if alarm is None else words.kept(alarm, summary["max_fpr"], word),
+            kept=None if alarm is None else words.kept(alarm, summary["max_fpr"], word, most),
             limits=words.limits(run),
             provenance=words.provenance(run),
             roc=figures.roc(run),
@@ -102,6 +103,7 @@ def _histories(run: Run) -> Sequence[Any]:
 def _points(run: Run) -> list[dict[str, Any]]:
     """Operating points, and what they mean at the first prevalence."""
     number = run.detector.get("calibrated", {}).get("cases", 0)
+    number = run.figures["promised"].get("independent", number)
     own = run.figures["max_fpr"]
     found = operating_points(
         run.table, [*operating.RATES, own], smallest_rate(number) if number else own

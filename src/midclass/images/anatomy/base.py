@@ -113,8 +113,9 @@ _FLAT = 0.06
 """Of the image's range: a line whose pixels differ by less shows nothing."""
 _LINE = 3
 """Pixels of the widest line that is printed around an image."""
-_LETTERS = 0.08
-"""Of an image's height or width: the most that a line of letters takes on its margin."""
+_LETTERS, _PAPER = 0.08, 0.01
+"""Of an image's height or width: the most that a line of letters takes on a page. And of its range,
+how even paper is; tissue is not, unless it is cut off at white and nothing can be seen in it."""
 
 
 def within_frame(grey: Pixels) -> tuple[slice, ...]:
@@ -125,7 +126,8 @@ def within_frame(grey: Pixels) -> tuple[slice, ...]:
     All of the image where nothing would be left.
     """
     box = [slice(0, size) for size in grey.shape]
-    flat, dark = _FLAT * float(grey.max() - grey.min()), float(np.percentile(grey, 2))
+    reach, dark = float(grey.max() - grey.min()), float(np.percentile(grey, 2))
+    flat, paper = _FLAT * reach, _PAPER * reach
     bright = dark + 0.25 * (otsu(grey) - dark)  # the soft edge of a body is body
 
     def line(axis: int, at: int) -> Pixels:
@@ -135,22 +137,24 @@ def within_frame(grey: Pixels) -> tuple[slice, ...]:
     def to_peel(axis: int, end: int) -> int:
         """How many lines, from the box's first (0) or last (-1)."""
         one, count, at, page = box[axis], 0, 0, 0.0
-        even, enough = 0, 1  # lines in a row, and how many are a margin
+        even, enough, least = 0, 1, flat  # lines in a row, how many are a margin, and how even
         size, step = one.stop - one.start, 1 if end == 0 else -1
         first = one.start if end == 0 else one.stop - 1
         while at < size - LEAST:
             low, level, high = line(axis, first + step * at)
             at += 1
-            if high - low < flat and not (count and level < bright):
+            if high - low < least and not (count and level < bright):
                 if level < bright:
                     return 1
                 even += 1
                 if even >= enough:
                     count, page = at, level
-            elif not count or at - count > _LETTERS * grey.shape[axis] or abs(level - page) >= flat:
+            elif (
+                not count or at - count > _LETTERS * grey.shape[axis] or abs(level - page) >= paper
+            ):
                 break
-            else:  # perhaps letters on a margin that goes on behind them
-                even, enough = 0, _LINE + 1
+            else:  # perhaps letters on a page that goes on behind them, and shows nothing there
+                even, enough, least = 0, _LINE + 1, paper
         if count <= _LINE:
             return count
         return count if first in (0, grey.shape[axis] - 1) and count < size - LEAST else 0

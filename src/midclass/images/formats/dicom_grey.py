@@ -170,6 +170,18 @@ def _modality(
     return stored * np.float64(slope) + intercept, ends[0], ends[1]
 
 
+def window_of(about: Dataset) -> str:
+    """By what an image is shown: ``"centre/width"``, ``"a table"`` or ``"none"``.
+
+    Raises:
+        Unusable: its numbers cannot be read.
+    """
+    if about.get("VOILUTSequence"):
+        return "a table"
+    first = [numbers(about, name)[:1] for name in ("WindowCenter", "WindowWidth")]
+    return "/".join(f"{one[0]:g}" for one in first) if all(first) else "none"
+
+
 def _windowed(
     values: Values, low: float, high: float, about: Dataset
 ) -> tuple[Values, float, float]:
