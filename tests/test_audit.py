@@ -11,7 +11,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from midclass import Cohort, ImageBatch, InputError, Prepared, Recipe, example_batch, prepare
+from makers import discs
+from midclass import (
+    Cohort,
+    ImageBatch,
+    InputError,
+    Prepared,
+    Recipe,
+    example_batch,
+    prepare,
+    prepare_array,
+)
 from midclass.cli.app import app
 from midclass.images import phantoms
 from midclass.knowledge._visibility import box_mean
@@ -164,6 +174,16 @@ def test_a_nuisance_is_blamed_if_more_of_it_does_no_less_or_half_of_it_all(
     figures = bad | {"nuisance": {"strengths": strengths}}
     said = [line for line in advice(figures) if line.startswith("nuisance: ")]
     assert len(said) == lines
+
+
+@pytest.mark.parametrize("bits", [16, 12])
+def test_images_that_use_a_part_of_their_bits_are_told(bits: int) -> None:
+    wanted = recipe(intensity={"rule": "none"}, anatomy="anatomy.foreground")
+    images = discs(40, seed=0) / np.float32(2 ** (16 - bits))
+    figures = audit(prepare_array(images, wanted, 2.0), wanted)
+    said = [line for line in advice(figures) if line.startswith("images: ")]
+    assert len(said) == (bits < 16)
+    assert all("intensity.window, [0, 4095] of 12 bits" in line for line in said)
 
 
 def test_too_few_images_are_refused_with_their_number(given: Prepared) -> None:

@@ -13,6 +13,7 @@ from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import to_learn_from
+from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
 from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
@@ -43,8 +44,8 @@ def audit(
 
     Returns:
         Figures, ready for JSON: ``images`` (of view tiles, how many tiles), ``patients``,
-        ``anatomy``, ``classes`` (by name), ``pairs`` and ``nuisance``; None where something could
-        not be measured.
+        ``anatomy``, ``spread`` (median standard deviation inside it, of the range), ``classes`` (by
+        name), ``pairs`` and ``nuisance``; None where something could not be measured.
 
     Raises:
         InputError: too few images with anatomy, or of one patient.
@@ -70,6 +71,7 @@ def audit(
         "images": len(rows),
         "patients": len(set(patients)),
         "anatomy": anatomy_of(prepared, recipe),
+        "spread": _spread(prepared),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}
@@ -77,6 +79,13 @@ def audit(
         ],
         "nuisance": _of_nuisance(samples, rows, patients, recipe, trials, seed),
     }
+
+
+def _spread(prepared: Prepared) -> float | None:
+    """Of view tiles nothing is known of whole images."""
+    spread = prepared.traits[:, TRAITS.index("spread")]
+    known = spread[np.isfinite(spread)]
+    return float(np.median(known)) if len(known) else None
 
 
 def anatomy_of(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
