@@ -108,11 +108,12 @@ def calibration_of(file: Path) -> Scores:
 def official() -> Iterator[dict[str, Any]]:
     """Each detector and repeat on the official chest test, mean over splittings of its patients."""
     chest = Path("scores") / "chest_xray"
-    files = [
-        *(STUDIES / "shipped" / chest).glob("*/0.csv"),
-        *(STUDIES / "repeats" / chest).glob("*/[1-9].csv"),
-    ]
-    for file in sorted(files, key=lambda one: one.parts[-2:]):
+    files = {  # of a detector that has repeats, those
+        file.parts[-2:]: file
+        for study in ("shipped", "repeats")
+        for file in (STUDIES / study / chest).glob("*/[0-9].csv")
+    }
+    for _, file in sorted(files.items()):
         table, rng = ScoreTable.read(file), np.random.default_rng(SEED)
         seen, names = ~np.isnan(table.score), np.unique(table.patient_id)
         before, calibration, found, normal = table.threshold[0], calibration_of(file), [], []
