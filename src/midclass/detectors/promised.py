@@ -28,10 +28,10 @@ def promise_of(detector: Detector) -> dict[str, float]:
     scores, independent = detector.calibration_, detector.independent_
     low, high = promised_range(scores, threshold=detector.threshold_, independent=independent)
     rates = {"max_fpr": detector.max_fpr_, "low": low, "high": high}
-    in_folds = detector.folds_ is not None and detector.parent_ is None
+    folds = detector.folds_ if detector.parent_ is None else None
     if independent is not None:
-        enough = fewest_cases if in_folds else fewest
+        enough = fewest if folds is None else fewest_cases
         rates |= {"independent": independent, "needed": enough(detector.max_fpr_)}
-    elif detector.folds_ is not None and in_folds:
-        rates["guaranteed"] = detector.folds_.guaranteed(detector.max_fpr_)
+    elif folds is not None:
+        rates["guaranteed"] = folds.guaranteed(detector.max_fpr_)
     return rates
