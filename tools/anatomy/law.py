@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass import Cohort, Recipe
-from midclass.images.rules import Rules, in_full_range
+from midclass.images.rules import Rules
 from midclass.testing import Overlap, anatomy_overlaps
 
 COLLECTIONS = {
@@ -43,7 +43,7 @@ def images(folder: Path, recipe: Recipe, n: int) -> Iterator[tuple[NDArray[np.fl
     rules = Rules(recipe)
     for row in chosen:
         pixels, spacing, _ = rules.seen_by_anatomy(cohort[row], cohort.read(row))
-        yield in_full_range(pixels), spacing
+        yield pixels, spacing
 
 
 def lowest(found: list[Overlap], *, of_disease: bool) -> str:

@@ -209,7 +209,7 @@ def tell_series(table: ScoreTable, calibration: int, max_fpr: float, where: obje
 
 def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
     """What a threshold promises; see ``Detector.promise``."""
-    from midclass.evaluation.conformal import too_alike
+    from midclass.evaluation.conformal import too_alike, worth_in_words
 
     if "moved" in rate:
         say(
@@ -221,18 +221,17 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
         f"the rate of this threshold lies between {rate['low']:.1%} and {rate['high']:.1%} (95 %) "
         f"of assessed cases{where}"
     )
-    counted = f"count as {rate.get('independent', 0) // 1:.0f} independent ones"
     if too_alike(rate):
         say(
             f"{'aimed at':<16} at most {rate['max_fpr']:.1%} false alarms; not promised: cases of "
-            f"a patient are alike, and those that calibrate {counted}, of which it takes "
-            f"{rate['needed']:.0f}; {within}. Calibrate with more patients, or learn in folds, "
-            "where all calibrate (--folds 5)"
+            f"a patient are alike, and those that calibrate {worth_in_words(rate)}, of which it "
+            f"takes {rate['needed']:.0f}; {within}. Calibrate with more patients, or learn in "
+            "folds, where all calibrate (--folds 5)"
         )
         return
     say(f"{'promised':<16} at most {rate['max_fpr']:.1%} false alarms; {within}")
     if "independent" in rate:
-        say(f"{'':<16} cases of a patient are alike: those that calibrate {counted}")
+        say(f"{'':<16} cases of a patient are alike: those that calibrate {worth_in_words(rate)}")
 
 
 SLICE_COLUMNS = "slice, patient_id and series_id"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midclass.evaluation.conformal import aim
+from midclass.evaluation.conformal import aim, worth_in_words
 from midclass.evaluation.markdown import filled
 from midclass.recipe.budget import IMAGENET
 from midclass.version import __version__
@@ -71,7 +71,7 @@ def model_card(detector: Detector, facts: Mapping[str, Any]) -> str:
         parent="" if detector.parent_ is None else detector.parent_["name"],
         moved=f"{promise['moved']:.3g}" if "moved" in promise else "",
         aim=aim(promise),
-        independent=f"{promise['independent'] // 1:.0f}" if "independent" in promise else "",
+        independent=worth_in_words(promise) if "independent" in promise else "",
         unknown=(detector.parent_ or {}).get("unknown", 0),
         validation=_validation(detector),
         weights=_weights(recipe, set(_architectures(facts))),

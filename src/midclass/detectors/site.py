@@ -18,7 +18,7 @@ from midclass.detectors.folder import ABOUT, refuse_unmovable
 from midclass.detectors.parts import only_given_class
 from midclass.detectors.saved import id_of
 from midclass.evaluation import conformal
-from midclass.evaluation.clusters import thinned
+from midclass.evaluation.clusters import p_of_alike
 from midclass.evaluation.empirical_null import Null, shift_interval
 from midclass.evaluation.metrics import checked_fpr, share_interval
 from midclass.evaluation.ranking import FloatArray
@@ -58,14 +58,9 @@ class Shift:
             local: scores ``(n,)``.
             patients: of each of them; slices of one patient say less than those of several.
         """
-        from scipy.stats import ks_2samp
-
         above = local > before.threshold_
         low, high = share_interval(above, patients)
-        mixed = np.random.default_rng(0).permutation(len(local))
-        _, first = np.unique(np.asarray(patients)[mixed], return_index=True)
-        there = thinned(before.calibration_, before.independent_)
-        p_value = float(ks_2samp(there, local[mixed[first]]).pvalue)
+        p_value = p_of_alike(before.calibration_, before.independent_, local, patients)
         return cls(len(local), int(above.sum()), low, high, before.max_fpr_, p_value)
 
     @property

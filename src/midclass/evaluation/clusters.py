@@ -78,6 +78,33 @@ def thinned(scores: FloatArray, number: float | None) -> FloatArray:
     return np.asarray(scores[((np.arange(kept) + 0.5) * len(scores) / kept).astype(int)])
 
 
+def one_of_each(patients: ArrayLike) -> IntArray:
+    """A row of each patient, at random, the same every time."""
+    names = np.asarray(patients)
+    mixed = np.random.default_rng(0).permutation(len(names))
+    _, first = np.unique(names[mixed], return_index=True)
+    return np.asarray(mixed[first])
+
+
+def p_of_alike(
+    calibration: FloatArray, independent: float | None, scores: FloatArray, patients: ArrayLike
+) -> float:
+    """Of the Kolmogorov-Smirnov test of scores against those that calibrated, two-sided.
+
+    P-values of m calibration cases are known to m steps, so it is the test of two samples.
+
+    Args:
+        calibration: ascending ``(m,)``.
+        independent: as how many independent ones they count.
+        scores: ``(n,)``, of which one of each patient is taken.
+        patients: names ``(n,)``.
+    """
+    from scipy.stats import ks_2samp
+
+    there = thinned(calibration, independent)
+    return float(ks_2samp(there, scores[one_of_each(patients)]).pvalue)
+
+
 def _alike(ranks: FloatArray, which: IntArray, sizes: IntArray, parts: IntArray) -> float:
     """The upper limit of the intraclass correlation, from 0 to 1; patients nested in folds.
 

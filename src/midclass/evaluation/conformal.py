@@ -118,20 +118,33 @@ def promised_range(
     """
     from scipy.special import betaincinv
 
-    values = _ascending(calibration)
-    m = len(values)
-    above = m - int(np.searchsorted(values, threshold, side="right"))
-    if above == m:
+    a, b = rate_distribution(calibration, threshold, independent)
+    if not b:
         raise InputError(
             f"threshold {threshold:g} is below every calibration score; check that it belongs "
             f"to the same detector"
         )
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give a share between 0 and 1, for example 0.95")
-    worth = 1.0 if independent is None else min(independent / m, 1.0)
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])
-    low, high = betaincinv(1 + above * worth, (m - above) * worth, ends)
+    low, high = betaincinv(a, b, np.array([(1 - level) / 2, (1 + level) / 2]))
     return float(low), float(high)
+
+
+def rate_distribution(
+    calibration: ArrayLike, threshold: float, independent: float | None = None
+) -> tuple[float, float]:
+    """Both parameters of the beta distribution of a false-alarm rate; see ``promised_range``.
+
+    >>> rate_distribution([1.0, 2.0, 3.0, 4.0], 3.0)
+    (2.0, 3.0)
+    >>> rate_distribution([1.0, 2.0, 3.0, 4.0], 3.0, independent=2)
+    (1.5, 1.5)
+    """
+    values = _ascending(calibration)
+    m = len(values)
+    above = m - int(np.searchsorted(values, threshold, side="right"))
+    worth = 1.0 if independent is None else min(independent / m, 1.0)
+    return 1 + above * worth, (m - above) * worth
 
 
 def aim(promised: Mapping[str, float]) -> str:
@@ -148,6 +161,15 @@ def aim(promised: Mapping[str, float]) -> str:
 def too_alike(promised: Mapping[str, float]) -> bool:
     """Whether the calibration cases are of too few patients for the rate; see ``aim``."""
     return "independent" in promised and promised["independent"] < promised["needed"]
+
+
+def worth_in_words(promised: Mapping[str, float]) -> str:
+    """As how many independent ones the calibration cases count, never rounded up.
+
+    >>> worth_in_words({"max_fpr": 0.05, "independent": 18.9, "needed": 19})
+    'count as 18 independent ones'
+    """
+    return f"count as {math.floor(promised['independent'])} independent ones"
 
 
 def fewest(max_fpr: float) -> int:

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midclass.errors import InputError
-from midclass.evaluation.clusters import thinned
-from midclass.evaluation.conformal import conformal_p_values
+from midclass.evaluation.clusters import one_of_each, p_of_alike
+from midclass.evaluation.conformal import conformal_p_values, rate_distribution
 from midclass.evaluation.equipment import equipment_of
 from midclass.evaluation.exact import holm_corrected
 from midclass.evaluation.metrics import share_interval
-from midclass.evaluation.ranking import FloatArray, IntArray
+from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import ScoreTable
 
 WEEK = "week"
@@ -59,11 +59,6 @@ class Baseline:
     cases: int
     not_assessed: int
     independent: float | None = None
-
-    @property
-    def worth(self) -> float:
-        """Of each calibration case, in independent ones: 1 where each is of another patient."""
-        return 1.0 if self.independent is None else self.independent / len(self.calibration)
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ def _period(name: str, table: ScoreTable, baseline: Baseline) -> Period:
     rate = (np.nan,) * 3
     if scored is not None:
         rate = (float(flags.mean()), *share_interval(flags, scored.patient_id))
-    one = _one_of_each(table.patient_id)
+    one = one_of_each(table.patient_id)
     return Period(
         name,
         len(table),
@@ -159,50 +154,36 @@ def _period(name: str, table: ScoreTable, baseline: Baseline) -> Period:
         float((~table.assessed).mean()),
         unseen_low,
         unseen_high,
-        None if scored is None else _p_flagged(flags[_one_of_each(scored.patient_id)], baseline),
+        None if scored is None else _p_flagged(flags[one_of_each(scored.patient_id)], baseline),
         None if scored is None else _p_scores(scored, baseline),
         _p_not_assessed(~table.assessed[one], baseline),
         **equipment_of(table),
     )
 
 
-def _one_of_each(patients: NDArray[np.str_]) -> IntArray:
-    """A row of each patient, at random, the same every time."""
-    mixed = np.random.default_rng(0).permutation(len(patients))
-    _, first = np.unique(patients[mixed], return_index=True)
-    return np.asarray(mixed[first])
-
-
 def _p_flagged(flags: NDArray[np.bool_], baseline: Baseline) -> float:
     """Of so many flags or more, where the calibration cases are of the same kind.
 
-    With k of m calibration cases above the threshold, its rate follows Beta(k + 1, m - k), see
-    ``promised_range``, and the number of flags the mixture of binomials over it.
+    The number of flags follows the mixture of binomials over ``rate_distribution``.
     """
     from scipy.stats import betabinom
 
-    m = len(baseline.calibration)
-    above = m - int(np.searchsorted(baseline.calibration, baseline.threshold, side="right"))
-    a, b = 1 + above * baseline.worth, (m - above) * baseline.worth
+    a, b = rate_distribution(baseline.calibration, baseline.threshold, baseline.independent)
     return float(betabinom.sf(int(flags.sum()) - 1, len(flags), a, b))
 
 
 def _p_scores(scored: ScoreTable, baseline: Baseline) -> float:
-    """Of the Kolmogorov-Smirnov test of p-values against uniform, with as many steps as there are.
-
-    P-values of m calibration cases are known to m steps, so it is the test of two samples.
-    """
-    from scipy.stats import ks_2samp
-
-    scores = scored.score[_one_of_each(scored.patient_id)]
-    return float(ks_2samp(thinned(baseline.calibration, baseline.independent), scores).pvalue)
+    """Of p-values against uniform; see ``p_of_alike``."""
+    known, independent = baseline.calibration, baseline.independent
+    return p_of_alike(known, independent, scored.score, scored.patient_id)
 
 
 def _p_not_assessed(unseen: NDArray[np.bool_], baseline: Baseline) -> float:
     """Of so many or more, by Fisher's exact test; as alike as their scores are, so are cases."""
     from scipy.stats import fisher_exact
 
-    now, worth = int(unseen.sum()), baseline.worth
+    now, m = int(unseen.sum()), len(baseline.calibration)
+    worth = 1.0 if baseline.independent is None else baseline.independent / m
     before, others = baseline.not_assessed, baseline.cases - baseline.not_assessed
     table = [[now, len(unseen) - now], [round(before * worth), round(others * worth)]]
     return float(fisher_exact(table, alternative="greater").pvalue)

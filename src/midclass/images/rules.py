@@ -107,7 +107,7 @@ class Rules:
         return self._last[1]
 
     def _oriented(self, case: Case, image: Image) -> Oriented:
-        pixels, spacing, assumed = self.seen_by_anatomy(case, image)
+        pixels, spacing, assumed = self._upright(case, image)
         if case.mask is not None:
             mask = read_mask(case, (pixels.shape[1], pixels.shape[2]))
             mask = np.ascontiguousarray(mask[:, ::-1]) if self._mirrors(case) else mask
@@ -122,6 +122,11 @@ class Rules:
             InputError: the image is of another kind than the recipe accepts, or constant; or
                 something about the case is not known.
         """
+        pixels, spacing_mm, assumed = self._upright(case, image)
+        return in_full_range(pixels), spacing_mm, assumed
+
+    def _upright(self, case: Case, image: Image) -> tuple[Pixels, tuple[float, float], bool]:
+        """The same with the values of the file, of which samples are made."""
         self.accepts.refuse(image.modality, image.body_part)
         if image.spacing_mm is not None:
             check_spacing(image.spacing_mm)

@@ -12,7 +12,7 @@ from midclass.cli.console import bar, cases_in_words, cell, new_table, say, show
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.phantoms import KINDS
-from midclass.images.rules import Rules, in_full_range
+from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 from midclass.recipe.parts import Geometry
 from midclass.recipe.recipe import Recipe
@@ -96,7 +96,7 @@ def _overlaps(recipe: Recipe, cohort: Cohort, seed: int) -> list[Overlap]:
                 progress(row, len(cohort), case.case_id)
                 image = cohort.read(row, recipe.intensity.window)
                 pixels, spacing, _ = rules.seen_by_anatomy(case, image)
-                yield in_full_range(pixels), spacing
+                yield pixels, spacing
 
     operators, nuisance = recipe.operators(), recipe.nuisance_operator()
     return anatomy_overlaps(recipe.anatomy_function(), images(), operators, nuisance, seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from midclass.evaluation.conformal import too_alike
+from midclass.evaluation.conformal import too_alike, worth_in_words
 from midclass.version import __version__
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def _of_the_rate(promised: Mapping[str, float], rate: str) -> str:
     if too_alike(promised):
         return (
             f"At most {rate} false alarms are an aim and no promise: images of a patient are "
-            f"alike, and those that set the threshold count as {promised['independent'] // 1:.0f} "
-            "independent ones."
+            f"alike, and those that set the threshold {worth_in_words(promised)}."
         )
     return (
         f"The promise of at most {rate} false alarms holds for normal images of the same kind as "
