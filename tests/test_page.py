@@ -307,6 +307,7 @@ def test_a_page_promises_only_what_is_promised(promised: dict[str, float], asked
     assert ("are promised to be flagged" in text) == (asked == "Is the promise kept?")
     assert ("count as 6 independent ones" in text) == ("independent" in promised)
     assert ("no promise" in text) == (asked == "Is the aim reached?")
+    assert '<span class="sub">in use</span>' in text  # a row of what a flag means there
 
 
 @pytest.mark.slow

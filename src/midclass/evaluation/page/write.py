@@ -105,9 +105,8 @@ def _points(run: Run) -> list[dict[str, Any]]:
     number = run.detector.get("calibrated", {}).get("cases", 0)
     number = run.figures["promised"].get("independent", number)
     own = run.figures["max_fpr"]
-    found = operating_points(
-        run.table, [*operating.RATES, own], smallest_rate(number) if number else own
-    )
+    least = min(smallest_rate(number), own) if number else own  # its own is in use, however few
+    found = operating_points(run.table, [*operating.RATES, own], least)
     return [
         {
             "point": one,
