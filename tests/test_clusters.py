@@ -26,7 +26,8 @@ from midclass.detectors.higher import Higher
 from midclass.detectors.saved import id_of
 from midclass.detectors.site import Shift
 from midclass.evaluation.clusters import independent_cases, thinned
-from midclass.evaluation.conformal import aim, conformal_threshold, promised_range
+from midclass.evaluation.conformal import aim, conformal_threshold, fewest, promised_range
+from midclass.evaluation.cross_conformal import fewest_cases
 from midclass.evaluation.drift import Baseline, drift
 from midclass.evaluation.empirical_null import shift_interval
 from midclass.evaluation.page.words import _of_the_rate, kept
@@ -232,7 +233,9 @@ def test_nothing_is_proven_of_folds_whose_patients_have_several_cases() -> None:
     )
     assert "guaranteed" in alone.promise()
     assert "guaranteed" not in several.promise()
-    assert several.promise()["independent"] < 40
+    promise = several.promise()
+    assert promise["independent"] < 40
+    assert promise["needed"] == fewest_cases(0.2) > fewest(0.2)  # folds need more
 
 
 def test_what_cases_count_as_is_saved_and_on_the_card(of_few: Detector, tmp_path: Path) -> None:
@@ -268,9 +271,10 @@ def test_all_that_tell_a_rate_know_that_it_is_aimed_at(of_few: Detector) -> None
 
 
 def test_a_detector_of_few_patients_has_an_id_of_its_own(of_few: Detector) -> None:
-    other = copy(of_few)
-    other.independent_ = None
-    assert id_of(other) != id_of(of_few)
+    others = [copy(of_few), copy(of_few)]
+    others[0].independent_ = None
+    others[1].independent_ = of_few.independent_ + 0.5
+    assert len({id_of(one) for one in (of_few, *others)}) == 3
 
 
 def test_few_patients_tell_little_of_what_is_not_assessed_or_shifted() -> None:

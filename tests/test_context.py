@@ -41,6 +41,7 @@ from midclass.detectors.context import Context, EquallyRare, neighbours
 from midclass.detectors.marks import APART
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import CHECKSUMS, id_of
+from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.conformal import conformal_p_values
 from midclass.evaluation.patients import patient_scores
 from midclass.images.case import Case
@@ -232,6 +233,17 @@ def each_alone(detector: Detector, prepared: Prepared) -> list[float]:
 
 
 class TestDetector:
+    def test_slices_that_calibrate_are_as_alike_as_they_are_flagged(self, normal: Prepared) -> None:
+        """Means of neighbours are more alike than the slices alone."""
+        detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)
+        local = series(12, 7)
+        alone = detector.calibrate(local).alone
+        patients = [one.patient_id for one in local.cases]
+        together = detector.score_samples(local)
+        assert not np.array_equal(together, alone)
+        assert detector.independent_ == independent_cases(together, patients)
+        assert detector.independent_ < independent_cases(alone, patients)
+
     def test_ill_neighbours_raise_a_slice_and_calibration_is_of_slices_alone(
         self, fitted: Detector, normal: Prepared
     ) -> None:

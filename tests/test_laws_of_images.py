@@ -22,6 +22,7 @@ from makers import recipe
 from midclass import Case, Cohort, InputError, Recipe, prepare, prepare_array
 from midclass.images import anatomy, phantoms
 from midclass.images.anatomy import head_ct
+from midclass.images.formats import read
 from midclass.images.prepare import prepare_blocks
 from midclass.images.rules import Rules, _found, in_full_range
 from midclass.images.sample import whole_box
@@ -170,6 +171,19 @@ def test_an_anatomy_is_the_same_whatever_the_bits_of_its_file(name: str, times: 
     usual, dark = (_found(find, one, (2.0, 2.0)) for one in (pixels, pixels / np.float32(times)))
     assert usual.any()
     np.testing.assert_array_equal(dark, usual)
+
+
+def test_laws_of_anatomies_see_what_an_anatomy_sees_and_samples_keep_their_values() -> None:
+    wanted = recipe(geometry={"size": [32, 32], "spacing_mm": 1.0}, intensity={"rule": "none"})
+    pixels = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(1, 32, 32)
+    usual, dark = (read.Image(one, (1.0, 1.0)) for one in (pixels, pixels / 16))
+    case, seen, made = Case("a", Path("a.png"), 0, "p"), [], []
+    for one in (usual, dark):
+        rules = Rules(wanted)
+        seen.append(rules.seen_by_anatomy(case, one)[0])
+        made.append(rules.attempt(case, lambda one=one: one).samples[0].pixels)
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_allclose(made[1] * 16, made[0], rtol=1e-4)
 
 
 @given(arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))

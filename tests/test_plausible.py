@@ -141,6 +141,13 @@ class TestLimits:
         said = "its file has 0.31 of a pixel a sample, at least 0.40 is like the given class"
         assert reasons == [""] * 9 if normal else all(said in reason for reason in reasons)
 
+    def test_how_fine_a_file_is_stays_what_it_was_under_the_nuisance(self) -> None:
+        small = shown(in_pixels(discs(3, seed=0), 12))
+        again = small.showing(small.batch(slice(None))).traits
+        column = TRAITS.index("fineness")
+        np.testing.assert_array_equal(again[:, column], small.traits[:, column])
+        assert (again[:, column] < 0.5).all()
+
     def test_a_collection_of_small_images_is_like_itself_and_like_larger_ones(self) -> None:
         small = Plausible.of(shown(in_pixels(discs(60, seed=0), 12)), RECIPE)
         assert not any(small.reasons(shown(in_pixels(discs(9, seed=5), 12))))

@@ -60,7 +60,7 @@ def independent_cases(
     _, parts = np.unique(parts, return_inverse=True)
     ranks = np.empty(len(values))
     for part in range(parts.max() + 1):
-        ranks[parts == part] = rankdata(values[parts == part]) / (parts == part).sum()
+        ranks[parts == part] = (rankdata(values[parts == part]) - 0.5) / (parts == part).sum()
     of_a_case = float(np.square(sizes).sum()) / len(values)
     effect = 1 + (of_a_case - 1) * _alike(ranks, which, sizes, parts)
     return max(1.0, len(values) / effect)
@@ -108,7 +108,8 @@ def p_of_alike(
 def _alike(ranks: FloatArray, which: IntArray, sizes: IntArray, parts: IntArray) -> float:
     """The upper limit of the intraclass correlation, from 0 to 1; patients nested in folds.
 
-    1 where each fold has a single patient: nothing tells how the next one differs.
+    Ranks are shares, whose mean is one half in each fold. It is 1 where each fold has a single
+    patient: nothing tells how the next one differs.
     """
     from scipy.stats import f
 
@@ -117,8 +118,7 @@ def _alike(ranks: FloatArray, which: IntArray, sizes: IntArray, parts: IntArray)
     if between < 1:
         return 1.0
     of_patient = np.bincount(which, ranks) / sizes
-    of_fold = np.bincount(parts, ranks) / np.bincount(parts)
-    apart = np.square(of_patient[which] - of_fold[parts]).sum() / between
+    apart = np.square(of_patient[which] - 0.5).sum() / between
     within = np.square(ranks - of_patient[which]).sum() / (cases - patients)
     if not apart > 0:
         return 0.0
