@@ -186,8 +186,7 @@ class PaddedConvolution(nn.Conv2d):
 
     >>> conv, x = nn.Conv2d(1, 1, 3, stride=2), torch.rand(1, 1, 8, 8)
     >>> one, other = PaddedConvolution(conv, (0, 1, 0, 1))(x), conv(functional.pad(x, (0, 1, 0, 1)))
-    >>> torch.allclose(one, other)
-    True
+    >>> torch.testing.assert_close(one, other)
     """
 
     def __init__(self, conv: nn.Conv2d, padding: tuple[int, ...]) -> None:
