@@ -215,6 +215,17 @@ class TestFormats:
         with pytest.raises(InputError, match="a mask of 5 slices for an image that is no NIfTI"):
             read_mask(case(tmp_path, tmp_path / "m.nii.gz"), SHAPE)
 
+    def test_a_mask_without_spacing_is_cut_as_its_image_is(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(0).integers(0, 100, (6, 60, 60)).astype(np.int16)
+        inside = (values > 50).astype(np.uint8)
+        sagittal = np.diag([4.0, 1, 1, 1])
+        nibabel.save(nibabel.Nifti1Image(values, sagittal), tmp_path / "v.nii")
+        nibabel.save(nibabel.Nifti1Image(inside, np.eye(4)), tmp_path / "m.nii")
+        one = Case("v", tmp_path / "v.nii", 0, "v", frame=2, mask=tmp_path / "m.nii")
+        pixels = Cohort((one,)).read(0, (0, 100)).pixels[0]
+        assert pixels.shape == (60, 60)
+        assert (read_mask(one, (60, 60)) == (pixels > 0.505)).all()
+
 
 def slices(folder: Path, series: str, n: int = 3) -> list[Dataset]:
     """A small CT series, saved as ``SERIES_0.dcm`` and so on."""

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from midclass import InputError
+from midclass.images.formats.holding import images_in
 from midclass.images.formats.read import decode, read
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -120,6 +121,53 @@ def test_slices_look_alike_however_the_volume_is_stored(
     np.testing.assert_array_equal(volume.pixels[:, 0], image.pixels)
     np.testing.assert_allclose(volume.spacing_mm, (3, 2, 1), rtol=1e-6)
     np.testing.assert_allclose(image.spacing_mm, (2, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("stored", ["RAS", "LPS", "ASL", "SPR"])
+@pytest.mark.parametrize(
+    ("edges_mm", "seen", "spacing_mm"),
+    [
+        ((4.0, 1.0, 2.0), (5, 4, 6), (4, 2, 1)),  # left to right, head on top, front on the left
+        ((1.0, 4.0, 2.0), (6, 4, 5), (4, 2, 1)),  # back to front, head on top, right on the left
+        ((1.0, 1.2, 1.7), (6, 4, 5), None),
+    ],
+    ids=["sagittal", "coronal", "alike"],
+)
+def test_a_volume_is_cut_as_its_slices_were_acquired_however_it_is_stored(
+    tmp_path: Path,
+    stored: str,
+    edges_mm: tuple[float, ...],
+    seen: tuple[int, ...],
+    spacing_mm: tuple[float, ...] | None,
+) -> None:
+    # A mark on the patient's right, front and head, and a weaker one half way to the back.
+    ras = np.zeros((5, 6, 4), dtype=np.int16)
+    ras[4, 5, 3], ras[4, 3, 3] = 100, 50
+    canonical = nibabel.Nifti1Image(ras, np.diag([*edges_mm, 1.0]))
+    to = nibabel.orientations.axcodes2ornt(tuple(stored))
+    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(canonical.affine), to)
+    path = tmp_path / "x.nii"
+    nibabel.save(canonical.as_reoriented(turn), path)
+    volume = read(path, volume=True)
+    if spacing_mm is None:  # no edge is 1.5 times as long as the next
+        assert volume.pixels.shape == (1, 4, 6, 5)
+        return
+    assert volume.pixels.shape == (1, *seen)
+    assert images_in(path) == seen[0]
+    marked = np.argwhere(volume.pixels[0]).tolist()
+    assert marked == ([[4, 0, 0], [4, 0, 2]] if seen[2] == 6 else [[3, 0, 0], [5, 0, 0]])
+    assert volume.pixels[0][tuple(marked[0 if seen[2] == 6 else 1])] == 1
+    assert volume.spacing_mm == spacing_mm
+    last = read(path, frame=seen[0] - 1)
+    np.testing.assert_array_equal(last.pixels, volume.pixels[:, -1])
+    assert last.spacing_mm == spacing_mm[1:]
+
+
+def test_a_slice_that_is_alone_in_its_file_is_not_cut_across(tmp_path: Path) -> None:
+    values = np.arange(20, dtype=np.int16).reshape(4, 1, 5)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii")
+    assert read(tmp_path / "x.nii").pixels.shape == (1, 5, 4)
+    assert images_in(tmp_path / "x.nii") == 1
 
 
 def test_every_slice_of_a_nifti_file_has_the_same_scale(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from midclass.errors import STOPS, NoImage
 from midclass.images.formats.contents import contents, state_of
 from midclass.images.formats.dicom_file import MOST_HEADER, open_header, quiet
 from midclass.images.formats.limits import GZIP, gunzipped_head
-from midclass.images.formats.nifti import HEADER_BYTES
+from midclass.images.formats.nifti import HEADER_BYTES, slices_of
 from midclass.images.formats.read import file_format
 
 LEAST_BYTES = 64
@@ -79,7 +79,7 @@ def _frames(path: Path, file: IO[bytes]) -> int:
 
 
 def _slices(file: IO[bytes]) -> int:
-    """As ``nifti`` counts them: along the axis of the patient's length."""
+    """As ``nifti`` counts them."""
     import nibabel
 
     head = file.read(HEADER_BYTES)
@@ -88,5 +88,4 @@ def _slices(file: IO[bytes]) -> int:
     shape = header.get_data_shape()
     if len(shape) < 3 or any(length > 1 for length in shape[3:]):
         return 1
-    axes = nibabel.io_orientation(header.get_best_affine())[:, 0]
-    return int(shape[list(axes).index(2)])
+    return slices_of(header)

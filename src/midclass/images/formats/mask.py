@@ -60,9 +60,11 @@ def read_mask(case: Case, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _of_nifti(path: Path, case: Case) -> Values:
-    times, *size = nifti.shape_of(path)
-    frame, index = None, None
+    frame, index, plane = None, None, None
     if _is(case.path, "NIfTI"):
+        plane = nifti.plane_of(case.path)
+    times, *size = nifti.shape_of(path, plane)
+    if plane is not None:
         _, *wanted = nifti.shape_of(case.path)
         if size != wanted:
             raise InputError(
@@ -75,7 +77,10 @@ def _of_nifti(path: Path, case: Case) -> Values:
             f"{path}: a mask of {size[0]} slices for an image that is no NIfTI file; give the "
             "slice as a PNG"
         )
-    return nifti.read_nifti(path, frame=frame, time_point=index, window=None, volume=False).values
+    raw = nifti.read_nifti(
+        path, frame=frame, time_point=index, window=None, volume=False, plane=plane
+    )
+    return raw.values
 
 
 def _sides(size: list[int]) -> str:

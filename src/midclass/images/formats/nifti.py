@@ -8,6 +8,7 @@ than what is asked for. This is the only file that imports nibabel.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,11 @@ from midclass.recipe.parts import VOLUME
 HEADER_BYTES = 540  # of NIfTI-2, the longer one
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """By the lowest three bits of xyzt_units: not said, metre, millimetre, micrometre."""
+THICK = 1.5
+"""Times as long as its other edges is an edge of a voxel along which slices were acquired."""
+AXES = {0: (0, 2, 1), 1: (1, 2, 0), 2: (2, 1, 0)}
+"""Of slices across the axis to the patient's right, front or head: their own axis, that of their
+rows and that of their columns."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,29 @@ class Volume:
     Attributes:
         stored: in the axis order of the file.
         slope: and intercept, from a stored value to one in the file's units; None leaves it.
-        shown: a view of ``stored`` as ``(time, d, rows, cols)``, as a radiologist looks at it.
-        spacing_mm: ``(d, rows, cols)``.
+        upright: a view of ``stored`` as ``(x, y, z, time)``, to the patient's right, front, head.
+        edges_mm: of a voxel, along x, y and z.
         bounds: lowest and highest value of the file, or those that its header says to display.
     """
 
     stored: Values
     slope: tuple[float | None, float | None]
-    shown: Values
-    spacing_mm: tuple[float, ...]
+    upright: Values
+    edges_mm: tuple[float, ...]
     bounds: tuple[float, float]
+
+    @property
+    def across(self) -> int:
+        """The axis along which slices follow each other; see ``across``."""
+        return across(self.edges_mm, self.upright.shape[:3])
+
+    def shown(self, axis: int) -> Values:
+        """``(time, d, rows, cols)``: slices across an axis as a radiologist looks at them."""
+        return self.upright.transpose(3, *AXES[axis])[:, :, ::-1, ::-1]
+
+    def spacing_mm(self, axis: int) -> tuple[float, ...]:
+        """``(d, rows, cols)``."""
+        return tuple(self.edges_mm[one] for one in AXES[axis])
 
 
 def is_nifti(head: bytes) -> bool:
@@ -62,9 +81,44 @@ def stored_values(path: Path) -> Values:
     return _scaled(volume.stored, volume.slope)
 
 
-def shape_of(path: Path) -> tuple[int, ...]:
+def across(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
+    """The axis (0 to the right, 1 to the front, 2 to the head) across which a volume is cut.
+
+    That along which it has one voxel, or by far the longest, is the one of the slices that were
+    acquired: of a knee they are sagittal, and cut axially each would show a few rows. A volume that
+    tells of no such slices is cut axially.
+
+    Args:
+        edges_mm: of a voxel along the three axes.
+        sides: voxels along them.
+
+    >>> across((0.5, 0.5, 4.0), (256, 256, 30)), across((4.0, 0.5, 0.5), (30, 256, 256))
+    (2, 0)
+    >>> across((1.0, 1.0, 1.0), (160, 256, 256)), across((1.0, 1.0, 1.0), (160, 1, 256))
+    (2, 1)
+    """
+    single = [axis for axis, side in enumerate(sides) if side == 1]
+    if len(single) == 1:
+        return single[0]
+    *_, next_longest, longest = sorted(edges_mm)
+    return list(edges_mm).index(longest) if longest >= THICK * next_longest else 2
+
+
+def slices_of(header: Any) -> int:
+    """How many slices nibabel's header of a volume promises."""
+    edges_mm, sides = _along_patient(header.get_best_affine(), header.get_data_shape())
+    return sides[across(edges_mm, sides)]
+
+
+def plane_of(path: Path) -> int:
+    """The axis across which ``read_nifti`` cuts a file; see ``across``."""
+    return _volume(path, state_of(path)).across
+
+
+def shape_of(path: Path, plane: int | None = None) -> tuple[int, ...]:
     """``(time points, slices, rows, cols)`` as ``read_nifti`` gives them."""
-    return _volume(path, state_of(path)).shown.shape
+    file = _volume(path, state_of(path))
+    return file.shown(file.across if plane is None else plane).shape
 
 
 def read_nifti(
@@ -74,25 +128,29 @@ def read_nifti(
     time_point: int | None,
     window: tuple[float, float] | None,
     volume: bool,
+    plane: int | None = None,
 ) -> Raw:
-    """An axial slice, or the volume; see ``read`` for orientation and arguments.
+    """A slice, or the volume; see ``read`` for orientation and arguments.
 
     The range is the header's display range (``cal_min``, ``cal_max``) or else the lowest and
     highest value of the whole file: a NIfTI file does not say how many bits were measured, and
-    every slice of a file must have the same scale.
+    every slice of a file must have the same scale. ``plane`` is the axis to cut across, where
+    another file says it.
     """
     file = _volume(path, state_of(path))
-    times = len(file.shown)
+    axis = file.across if plane is None else plane
+    shown, spacing_mm = file.shown(axis), file.spacing_mm(axis)
+    times = len(shown)
     if time_point is None and times > 1:
         raise InputError(f"{path}: has {times} time points; name one (index 0 to {times - 1})")
     if not 0 <= (time_point or 0) < times:
         raise InputError(f"{path}: index {time_point} does not exist, it has {times} time points")
-    chosen, spacing_mm = file.shown[time_point or 0], file.spacing_mm
+    chosen = shown[time_point or 0]
+    modality = VOLUME if len(chosen) > 1 else ""
     low, high = window or file.bounds
     if not volume:
         chosen, spacing_mm = chosen[pick_frame(path, len(chosen), frame)], spacing_mm[1:]
     check_size(path, chosen.shape)
-    modality = VOLUME if len(file.shown[time_point or 0]) > 1 else ""
     return Raw(_scaled(chosen, file.slope), low, high, spacing_mm=spacing_mm, modality=modality)
 
 
@@ -111,14 +169,24 @@ def _volume(path: Path, state: State) -> Volume:
     affine = _affine(path, header)
     turn = nibabel.io_orientation(affine)  # axes to the right, front and head
     turned = nibabel.apply_orientation(stored.reshape(*shape[:3], -1), turn)
-    # Of a voxel, along the axes of the file; more digits than a header has say nothing.
-    edges_mm = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).astype(np.float32)
-    x_mm, y_mm, z_mm = (float(edges_mm[turn[:, 0] == axis][0]) for axis in range(3))
-    shown = turned.transpose(3, 2, 1, 0)[:, :, ::-1, ::-1]  # from (x, y, z, time)
+    edges_mm, _ = _along_patient(affine, shape)
     low, high = float(header["cal_min"]), float(header["cal_max"])
     if not (np.isfinite([low, high]).all() and high > low):
         low, high = sorted(_scaled(np.array(finite_range(stored)), slope).tolist())
-    return Volume(stored, slope, shown, (z_mm, y_mm, x_mm), (low, high))
+    return Volume(stored, slope, turned, edges_mm, (low, high))
+
+
+def _along_patient(
+    affine: NDArray[np.float64], shape: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Edges of a voxel, and how many there are, to the patient's right, front and head."""
+    import nibabel
+
+    # More digits than a header has say nothing.
+    edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).astype(np.float32)
+    axes = [int(axis) for axis in nibabel.io_orientation(affine)[:, 0]]
+    stored = [axes.index(axis) for axis in range(3)]
+    return tuple(float(edges[one]) for one in stored), tuple(int(shape[one]) for one in stored)
 
 
 def _unpacked(path: Path) -> tuple[bytes | memoryview, Any, int]:
