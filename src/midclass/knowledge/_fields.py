@@ -276,16 +276,16 @@ def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor) -> Tensor:
         sigma = sigma_mm.to(values.device) / spacing_mm[:, axis]  # samples
         if kernel is None or sides[axis] != kernel.shape[1] or not torch.equal(sigma, made_for):
             kernel, made_for = _mirrored_kernel(sigma, sides[axis]), sigma
-        values = torch.stack([_mixed(one, kernel, axis + 1) for one in values.unbind(1)], 1)
+        values = _mixed(values, kernel, 2 + axis)
     return values
 
 
 def _mixed(values: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """``(n, *spatial)``, along an axis mixed by ``(n, side, side)``."""
+    """``(n, c, *spatial)``, along an axis mixed by ``(n, side, side)``."""
     if axis == values.ndim - 1:
         return (values.flatten(1, -2) @ kernel.mT).view(values.shape)
-    lines = values.movedim(axis, 1)
-    return (kernel @ lines.flatten(2)).view(lines.shape).movedim(1, axis)
+    for_each = kernel.view(len(kernel), *(1,) * (axis - 1), *kernel.shape[1:])
+    return (for_each @ values.flatten(axis + 1)).view(values.shape)
 
 
 def _mirrored_kernel(sigma: Tensor, size: int) -> Tensor:

@@ -100,13 +100,14 @@ class Rim(Knowledge):
         like = box.cut(batch.pixels)
         noise, shares = _compartments(frame, edge, params)
         alpha, step = torch.zeros_like(noise[:, :1]), torch.zeros_like(noise[:, :1])
-        grain = (1 + UNEVEN * noise[:, 3:]).clamp_min(0.2)
         for name, share in zip(("core", "rim", "halo"), shares, strict=True):
             sign = STEP[getattr(self, name)]
-            alpha = alpha + abs(sign) * share
-            contrast = params[f"{name}_sigma"].to(like.device) * sigma
-            step = step + sign * fields.column(contrast, like) * grain * share
-        new = like + step / alpha.clamp_min(1e-6)
+            if sign:
+                alpha = alpha + share
+                contrast = sign * params[f"{name}_sigma"].to(like.device) * sigma
+                step = step + fields.column(contrast, like) * share
+        grain = (1 + UNEVEN * noise[:, 3:]).clamp_min(0.2)
+        new = like + step * grain / alpha.clamp_min(1e-6)
         return box.paste(new, batch.pixels), box.alone(alpha)
 
 
@@ -138,7 +139,8 @@ def _compartments(
     The noise depends on the direction alone, so that the boundaries follow one another.
     """
     distance = fields.length(frame)
-    direction = [part / distance.clamp_min(1e-6) for part in frame]
+    nearness = distance.clamp_min(1e-6).reciprocal()
+    direction = [part * nearness for part in frame]
     noise = fields.smooth_noise(params["boundary"], direction)
     rough = noise * fields.column(params["roughness"], noise)
     core, rim, halo = (
@@ -148,8 +150,9 @@ def _compartments(
     to_rim = to_core + rim * (1 + 2 * rough[:, 1:2]).clamp_min(0.3)
     halo = halo * (1 + 3 * rough[:, 2:3]).clamp_min(0.2)
     edge = fields.column(edge_mm, noise)
-    in_core = torch.sigmoid(4 * (to_core - distance) / edge)
-    in_rim = torch.sigmoid(4 * (to_rim - distance) / edge)
-    in_halo = torch.sigmoid(4 * (to_rim + halo - distance) / (edge + halo / 2))  # fades out
+    inwards = to_rim - distance
+    in_core = torch.sigmoid((to_core - distance) * (4 / edge))
+    in_rim = torch.sigmoid(inwards * (4 / edge))
+    in_halo = torch.sigmoid(4 * (inwards + halo) / (edge + halo / 2))  # fades out
     within_rim = torch.maximum(in_rim, in_core)
     return noise, (in_core, within_rim - in_core, (in_halo - within_rim).clamp_min(0))
