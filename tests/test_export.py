@@ -28,7 +28,7 @@ from midclass.detectors.baselines._features import Scale
 from midclass.detectors.baselines._patches import PatchMemory, patches_of
 from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
 from midclass.detectors.catalogue import detector_class, detector_names
-from midclass.detectors.export import HEAT, Equality, refuse_unable
+from midclass.detectors.export import HEAT, Equality, exported, refuse_unable
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
 from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
@@ -332,6 +332,29 @@ def test_an_exported_detector_says_the_same_in_onnx_runtime(
     with pytest.raises(InputError, match="was not written by midclass export"):
         export.run(tmp_path / "det", None, Options(overwrite=True), onnx=own)
     assert own.read_text() == "mine"
+
+
+QUICK = ("middle_class", "padim")
+"""These at once, the others before a release: a graph takes five to ten seconds."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.thorough)
+        for name in sorted(EXPORTED)
+    ],
+)
+def test_whatever_can_be_exported_says_the_same_in_onnx_runtime(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    monkeypatch.setattr("midclass.training.pretrained.SIDE", 64)
+    detector = detector_class(name)(makers.trained_recipe(steps=1, pretrained="imagenet"))
+    few = target_class(3) if detector.needs_positives else None
+    detector.fit(given_class(40), positives=few, max_fpr=0.2).save(tmp_path / "det")
+    _, equality = exported(detector, tmp_path / "det", given_class(6, seed=5), "images")
+    equality.refuse()  # of images alone and together
 
 
 def test_a_cell_of_which_exactly_half_is_anatomy_counts_alike_however_it_is_summed() -> None:

@@ -201,11 +201,16 @@ class PaddedConvolution(nn.Conv2d):
         )
         self.weight, self.bias = conv.weight, conv.bias
         self.training = conv.training
+        self.around = padding
         self.more = right - left, 0, bottom - top, 0
         assert min(self.more) >= 0, "TensorFlow pads more on the right and at the bottom"
 
     def forward(self, input: Tensor) -> Tensor:
         """The output, smaller by the stride."""
-        weight = functional.pad(self.weight, self.more)
+        if torch.compiler.is_compiling():
+            # ONNX Runtime takes padding of weights for padding of the input, and refuses the graph.
+            wide = functional.pad(input, self.around)
+            return functional.conv2d(wide, self.weight, self.bias, self.stride, groups=self.groups)
+        weight = functional.pad(self.weight, self.more) if any(self.more) else self.weight
         output: Tensor = self._conv_forward(input, weight, self.bias)
         return output

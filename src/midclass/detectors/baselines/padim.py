@@ -56,7 +56,7 @@ class PaDiM(OnMaps):
         away = scale(self._patches(maps)) - self.mean_
         whitened = away.transpose(0, 1) @ self.root_  # (places, n, f)
         distance = whitened.square().sum(2).sqrt().T
-        return distance.reshape(len(maps), *maps.stages[0].shape[2:])
+        return distance.reshape(-1, *maps.stages[0].shape[2:])
 
     def _patches(self, maps: Maps) -> Tensor:
         """The drawn features of each place: ``(n, places, f)``."""
