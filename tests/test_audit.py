@@ -27,6 +27,7 @@ from midclass.images import phantoms
 from midclass.knowledge._visibility import box_mean
 from midclass.preview.advice import advice, verdict
 from midclass.preview.audit import audit
+from midclass.preview.lengths import too_long
 from midclass.preview.probe import best_cue, probe_auroc
 from midclass.preview.statistics import coarse
 
@@ -233,3 +234,26 @@ def test_the_chest_recipe_does_not_give_itself_away(shared_data: Path, tmp_path:
     figures = audit(prepare(cases, chest, cache=tmp_path), chest)
     assert verdict(figures["classes"]["own_tissue"]) == "usable"
     assert figures["anatomy"]["none"] == 0
+
+
+def test_a_lesion_that_no_image_can_hold_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cm.yaml").write_text(
+        "name: cm\ngiven_class: normal\ntarget_class: cyst\n"
+        "geometry: {size: [32, 32], field_of_view_mm: 250}\nanatomy: anatomy.whole\n"
+        "middle_classes:\n"
+        "  cyst: {operator: focal.Focal, why: Large (one 2011)., diameter_mm: [600, 900]}\n"
+        "  few: {operator: focal.Focal, foci: [2, 3], why: Many (one 2011)., "
+        "diameter_mm: [300, 900]}\n"
+        "  fits: {operator: focal.Focal, why: Small (one 2011)., diameter_mm: [200, 900]}\n"
+    )
+    recipe = Recipe.load(tmp_path / "cm.yaml")
+    images = prepare_array(np.random.default_rng(0).random((8, 32, 32)), recipe)
+    said = too_long(recipe.operators(), images)
+    assert [line.split(":")[0] for line in said] == ["cyst", "few"]
+    assert "diameter_mm begins at 600 mm, and an image shows 250 mm" in said[0]
+
+
+def test_classes_of_one_name_are_refused() -> None:
+    fields = Recipe.load("phantoms").to_dict()
+    with pytest.raises(InputError, match="are both 'Normal'; name what is looked for"):
+        Recipe.from_dict({**fields, "given_class": "Normal", "target_class": "normal "})

@@ -86,6 +86,25 @@ def test_an_operator_that_refuses_the_recipe_is_told_in_words(folder: Path) -> N
     assert "broken" not in result.stdout
 
 
+def test_operators_are_checked_on_samples_as_fine_as_the_files(tmp_path: Path) -> None:
+    recipe = tmp_path / "layer.yaml"
+    recipe.write_text(
+        "name: layer\ngiven_class: normal\ntarget_class: cyst\n"
+        "geometry: {size: [64, 96], spacing_mm: 0.01}\nanatomy: anatomy.whole\n"
+        "middle_classes:\n  cyst: {operator: focal.Focal, why: Dark (one 2011)., "
+        "diameter_mm: [0.1, 0.3], edge_mm: [0.01, 0.03]}\n"
+    )
+    said = CliRunner().invoke(app, ["check", str(recipe)]).stdout
+    assert "generated images of 64 x 96 at 0.01 mm (spacing_mm of the files" in said
+    assert "broken" not in said
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 192)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text("path,label,patient_id,split\na.png,0,a,train\n")
+    cohort = ["--cohort", str(tmp_path / "m.csv")]
+    said = CliRunner().invoke(app, ["check", str(recipe), *cohort]).stdout
+    assert "at 0.02 mm, as yours are" in said
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_numpy_function_keeps_the_contract(channels: int) -> None:
     path = EXAMPLES / "cavity_numpy.py"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from midclass.detectors.limits import told_apart
 from midclass.knowledge.acquisition import acquired
 
 if TYPE_CHECKING:
@@ -75,13 +76,16 @@ class Likeness(NamedTuple):
 
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each of the samples is not plausible; "" where it is."""
-        return [
-            ""
-            if value >= self.low
-            else f"not like the given class: another picture as a whole (correlation {value:.2f}, "
-            f"at least {self.low:.2f} is like the given class)"
-            for value in self.correlations(pictures_of(prepared)).tolist()
-        ]
+        found = list[str]()
+        for value in self.correlations(pictures_of(prepared)).tolist():
+            one, least = told_apart(value, self.low, ".2f")
+            found.append(
+                ""
+                if value >= self.low
+                else f"not like the given class: another picture as a whole (correlation {one}, "
+                f"at least {least} is like the given class)"
+            )
+        return found
 
     def to_json(self) -> list[float]:
         """Limit, median and picture, in one list."""

@@ -36,6 +36,25 @@ class Rule(NamedTuple):
         """The trait in words."""
         return self.words.format(format(value, self.number))
 
+    def beside(self, value: float, bound: float) -> tuple[str, str]:
+        """The trait in words, and a bound that it crosses."""
+        one, other = told_apart(value, bound, self.number)
+        return self.words.format(one), other
+
+
+def told_apart(one: float, other: float, number: str) -> tuple[str, str]:
+    """Two numbers with as many more digits as it takes to tell them apart.
+
+    >>> told_apart(0.1381, 0.1379, ".1%"), told_apart(0.3, 0.1, ".1%")
+    (('13.81%', '13.79%'), ('30.0%', '10.0%'))
+    """
+    digits, kind = int(number[1:-1]), number[-1]
+    for more in range(6):
+        found = (format(one, f".{digits + more}{kind}"), format(other, f".{digits + more}{kind}"))
+        if found[0] != found[1]:
+            break
+    return found
+
 
 class Limits(NamedTuple):
     """Of one trait of the given class: the lowest, the median and the highest; infinite: none."""

@@ -149,8 +149,8 @@ class Plausible:
             value, (low, middle, high), rule = values[name], limits[name], RULES[name]
             bound, how = (low, "at least") if value < middle else (high, "at most")
             kind = "not like the given class" if rule.image else "implausible anatomy"
-            likely = f"{how} {format(bound, rule.number)} is like the given class"
-            return f"{kind}: {rule.said(value)}, {likely}"
+            said, other = rule.beside(value, bound)
+            return f"{kind}: {said}, {how} {other} is like the given class"
         if sum(one**2 for one in far.values()) > TOGETHER:
             said = ", ".join(RULES[name].said(values[name]) for name in outer[:3])
             return f"not like the given class: in several ways at once ({said})"

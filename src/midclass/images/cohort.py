@@ -146,7 +146,7 @@ class Cohort(Sequence[Case]):
         """The cases of one part of the split, such as ``"train"``."""
         if name not in self.parts:
             existing = ", ".join(self.parts) or "none; name a split column"
-            raise InputError(f"{self.name}: no part {name!r}; the parts are: {existing}")
+            raise InputError(f"{self.name}: no part {name!r}; the parts are: {existing} (--part)")
         cases = tuple(case for case in self.cases if case.part == name)
         return replace(self, cases=cases, name=f"{self.name} [{name}]")
 

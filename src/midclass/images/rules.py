@@ -183,7 +183,7 @@ class Rules:
             return False
         if not case.laterality:
             raise InputError(
-                "has no laterality, by which geometry.orient flips; "
+                "has no laterality (L or R), by which geometry.orient flips; "
                 "fill the manifest's column laterality, or use orient: keep"
             )
         return case.laterality == "R"

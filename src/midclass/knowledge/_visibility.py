@@ -58,11 +58,14 @@ def _window_sum(values: Tensor, axis: int, width: int) -> Tensor:
 def soft_anatomy(batch: ImageBatch, border_mm: float, box: Box | None = None) -> Tensor:
     """The anatomy as float, rising from 0 at its border over ``border_mm``.
 
+    Over less in a small field, see ``FIELD``: in a scan of the retina all is nearer to a border.
+
     Returns:
         ``(n, 1, *spatial)``, or the part in the box.
     """
     box = Box.whole(batch) if box is None else box
-    samples = (border_mm / batch.spacing_mm.amin(1)).round().clamp(0, min(batch.spatial) // 4)
+    wide_mm = border_mm * _of_small_field(batch)
+    samples = (wide_mm / batch.spacing_mm.amin(1)).round().clamp(0, min(batch.spatial) // 4)
     widths = sorted(set(samples.int().tolist()))
     around = box.grown(widths[-1] if widths else 0)
     mask = around.cut(batch.anatomy).float()
@@ -73,6 +76,12 @@ def soft_anatomy(batch: ImageBatch, border_mm: float, box: Box | None = None) ->
             mask[rows] = mask[rows] * inner.clamp(0, 1)
     inside: Tensor = box.within(around).cut(mask)
     return inside
+
+
+def _of_small_field(batch: ImageBatch) -> Tensor:
+    """What lengths are multiplied by where an image shows less than 35 mm, else 1: ``(n,)``."""
+    sides_mm = batch.spacing_mm[:, -2:] * batch.spacing_mm.new_tensor(batch.spatial[-2:])
+    return (sides_mm.amin(1) / (FIELD * EXTENT_MM)).clamp_max(1)
 
 
 def tissue_sigma(batch: ImageBatch) -> Tensor:
@@ -118,8 +127,7 @@ def severity_of(batch: ImageBatch, difference: Tensor, change: Tensor) -> Tensor
     contrast = (difference.square().sum(axes) / share.clamp_min(1e-6)).sqrt()
     volume = share * batch.spacing_mm.prod(1)  # mm^d
     extent_mm = volume ** (1 / batch.spacing_mm.shape[1])
-    sides_mm = batch.spacing_mm[:, -2:] * batch.spacing_mm.new_tensor(batch.spatial[-2:])
-    half_visible_mm = (sides_mm.amin(1) / FIELD).clamp_max(EXTENT_MM)
+    half_visible_mm = EXTENT_MM * _of_small_field(batch)
     visibility = contrast / tissue_sigma(batch) * extent_mm / half_visible_mm
     return torch.nan_to_num(visibility / (visibility + 3))
 

@@ -65,6 +65,7 @@ def advice(
         *_refused(classes),
         *_anatomy(figures["anatomy"], picture),
         *_dim(figures.get("spread")),
+        *figures.get("too_long", ()),
         *_given_away(classes),
         *_weak(classes),
         *_redundant(figures["pairs"]),

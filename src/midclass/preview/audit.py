@@ -15,6 +15,7 @@ from midclass.images.prepared import Prepared
 from midclass.images.tiles import to_learn_from
 from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
+from midclass.preview.lengths import too_long
 from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
 from midclass.preview.statistics import coarse
@@ -44,8 +45,9 @@ def audit(
 
     Returns:
         Figures, ready for JSON: ``images`` (of view tiles, how many tiles), ``patients``,
-        ``anatomy``, ``spread`` (median standard deviation inside it, of the range), ``classes`` (by
-        name), ``pairs`` and ``nuisance``; None where something could not be measured.
+        ``anatomy``, ``spread`` (median standard deviation inside it, of the range), ``too_long``
+        (what no image can hold), ``classes`` (by name), ``pairs`` and ``nuisance``; None where
+        something could not be measured.
 
     Raises:
         InputError: too few images with anatomy, or of one patient.
@@ -72,6 +74,7 @@ def audit(
         "patients": len(set(patients)),
         "anatomy": anatomy_of(prepared, recipe),
         "spread": _spread(prepared),
+        "too_long": too_long(operators, samples),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}

@@ -71,6 +71,11 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.given_class.strip().lower() == self.target_class.strip().lower():
+            raise ValueError(
+                f"given_class and target_class are both {self.given_class!r}; name what is "
+                "looked for"
+            )
         if "given" in self.middle_classes:
             raise ValueError("a middle class cannot be called 'given'; rename it")
         for name, one in self.held_out.items():

@@ -12,9 +12,9 @@ from midclass.cli.console import bar, cases_in_words, cell, new_table, say, show
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.phantoms import KINDS
+from midclass.images.prepare import prepare
 from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
-from midclass.recipe.parts import Geometry
 from midclass.recipe.recipe import Recipe
 from midclass.testing import (
     OF_LESION,
@@ -39,31 +39,31 @@ def run(
 ) -> bool:
     """Check a recipe's operators, with their arguments, and its anatomy; True where all is kept.
 
-    The operators see generated images of the recipe's size, channels and spacing. The anatomy sees
-    images of the source, or phantoms of its kind, before and after each middle class and nuisance.
+    The operators see generated images of the recipe's size and channels, as fine as samples of the
+    source or as the recipe says. The anatomy sees images of the source, or phantoms of its kind,
+    before and after each middle class and nuisance.
 
     Raises:
         InputError: the recipe is wrong, or a file that it names is not trusted.
     """
     recipe = Recipe.load(recipe_name, options.trust)
     recipe.check()
-    spacing, assumed = _spacing_mm(recipe.geometry)
+    cohort = None if source is None else choose(source.cohort("train"), ANATOMY_IMAGES, seed)
+    spacing, note = _spacing_mm(recipe, cohort)
     size = recipe.geometry.size
     batch = example_batch(
         2, IMAGES, recipe.geometry.channels, seed, size=size, spacing_mm=(0.8 * spacing, spacing)
     )
     found = _findings(recipe, batch, seed)
-    note = f" (no field of view in the recipe: {ASSUMED_MM:g} mm assumed)" if assumed else ""
     say(f"{recipe.name}: generated images of {size[0]} x {size[1]} at {spacing:.2g} mm{note}")
     _tell_table(found)
     kept = _tell_broken(found)
-    return _anatomy_is_kept(recipe, source, seed) and kept
+    return _anatomy_is_kept(recipe, cohort, seed) and kept
 
 
-def _anatomy_is_kept(recipe: Recipe, source: Source | None, seed: int) -> bool:
+def _anatomy_is_kept(recipe: Recipe, cohort: Cohort | None, seed: int) -> bool:
     """Check and tell the law of the anatomy; True where it is kept or could not be checked."""
-    if source is not None:
-        cohort = choose(source.cohort("train"), ANATOMY_IMAGES, seed)
+    if cohort is not None:
         if own := sum(case.mask is not None for case in cohort):
             say(f"anatomy: {cases_in_words(own)} with a mask of the manifest, which nothing moves")
             cohort = cohort[np.array([case.mask is None for case in cohort])]
@@ -147,10 +147,16 @@ def _findings(recipe: Recipe, batch: ImageBatch, seed: int) -> dict[str, dict[st
     return found
 
 
-def _spacing_mm(geometry: Geometry) -> tuple[float, bool]:
-    """Spacing of the recipe's samples, and whether it had to be assumed."""
+def _spacing_mm(recipe: Recipe, cohort: Cohort | None) -> tuple[float, str]:
+    """Spacing of samples, and where it is from if not from the recipe's field of view."""
+    geometry = recipe.geometry
+    if cohort is not None:
+        return float(np.median(prepare(cohort, recipe).spacing_mm)), ", as yours are"
     side_mm = geometry.roi_mm or geometry.field_of_view_mm
-    return (side_mm or ASSUMED_MM) / max(geometry.size), side_mm is None
+    if side_mm is None and geometry.spacing_mm is not None:
+        return geometry.spacing_mm, " (spacing_mm of the files; give --cohort for that of samples)"
+    note = f" (no field of view in the recipe: {ASSUMED_MM:g} mm assumed)"
+    return (side_mm or ASSUMED_MM) / max(geometry.size), "" if side_mm else note
 
 
 def _tell_table(found: Mapping[str, Mapping[str, Finding]]) -> None:

@@ -101,6 +101,7 @@ def _fit(
     if (weights := recipe.weights()) is not None:
         refuse_no_file(weights, "file of weights")
     from midclass.detectors.workplace import Workplace
+    from midclass.preview.lengths import too_long
 
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
@@ -113,6 +114,8 @@ def _fit(
     tell_set_aside(cohort, len(given) + len(few))
     prepared = prepared_with_bar(given, recipe, options)
     known = prepared_with_bar(few, recipe, options) if len(few) else None
+    for line in too_long(recipe.operators(), prepared) if model.learns_knowledge else ():
+        note(line)
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(
         out, recipe, prepared, seed, detector, options.trust, known, prints.each, folds
