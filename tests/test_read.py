@@ -129,7 +129,7 @@ def test_slices_look_alike_however_the_volume_is_stored(
     [
         ((4.0, 1.0, 2.0), (5, 4, 6), (4, 2, 1)),  # left to right, head on top, front on the left
         ((1.0, 4.0, 2.0), (6, 4, 5), (4, 2, 1)),  # back to front, head on top, right on the left
-        ((1.0, 1.2, 1.7), (6, 4, 5), None),
+        ((1.7, 1.0, 1.2), (6, 4, 5), None),
     ],
     ids=["sagittal", "coronal", "alike"],
 )

@@ -49,6 +49,7 @@ from midclass.knowledge.focal import Focal
 from midclass.knowledge.mass_effect import MassEffect
 from midclass.knowledge.opacity import Opacity
 from midclass.knowledge.rim import Rim
+from midclass.training.loss import precision
 from midclass.types import ImageBatch
 
 BATCH = 16
@@ -188,7 +189,7 @@ def learn(
         batch = torch.from_numpy(images[rows])[:, None]
         target = torch.from_numpy(masks[rows])[:, None]
         shown, target = changed(diseased(batch, target, organ, generator), target, rng, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision(shown.device):
             seen = network(scaled(shown).to(memory_format=torch.channels_last)).float()
         loss = functional.binary_cross_entropy_with_logits(seen, target) + dice_loss(seen, target)
         optimizer.zero_grad()

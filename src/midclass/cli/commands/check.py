@@ -150,7 +150,7 @@ def _findings(recipe: Recipe, batch: ImageBatch, seed: int) -> dict[str, dict[st
 def _spacing_mm(recipe: Recipe, cohort: Cohort | None) -> tuple[float, str]:
     """Spacing of samples, and where it is from if not from the recipe's field of view."""
     geometry = recipe.geometry
-    if cohort is not None:
+    if cohort is not None and len(cohort):
         return float(np.median(prepare(cohort, recipe).spacing_mm)), ", as yours are"
     side_mm = geometry.roi_mm or geometry.field_of_view_mm
     if side_mm is None and geometry.spacing_mm is not None:
