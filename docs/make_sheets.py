@@ -36,8 +36,10 @@ HOMES = {
     "territory.InfarctTerritory": "stroke_ct",
     "filling.Filling": "head_ct",
     "resize.Resize": "fundus",
+    "composition.AllOf": "mammography",
+    "composition.OneOf": "chest_xray",
 }
-"""What no recipe uses yet, and belongs into one organ."""
+"""What no recipe of a task uses, and belongs into one organ: the clearest would fill an eye."""
 
 
 def tasks() -> list[str]:
@@ -76,12 +78,12 @@ def entry_of(reference: str, kind: type[Knowledge]) -> tuple[str | None, Entry]:
     """
     home, entry = next(
         ((name, entry) for name, used, entry in uses() if used is kind),
-        (HOMES.get(reference), Entry(operator=reference)),
+        ("", Entry(operator=reference)),
     )
-    home = home and home.removesuffix("_control")
+    home = home.removesuffix("_control")
     why = " ".join((kind.__doc__ or "").partition("Why:")[2].partition("Args:")[0].split())
     why = why.replace("``", "")
-    return home if home in tasks() else None, entry.model_copy(
+    return home if home in tasks() else HOMES.get(reference), entry.model_copy(
         update={"why": why[:1].upper() + why[1:]}
     )
 
