@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from makers import discs
+from makers import discs, tiny_phantoms
 from midclass import (
     Cohort,
     ImageBatch,
     InputError,
+    Knowledge,
     Prepared,
     Recipe,
     example_batch,
@@ -244,16 +246,56 @@ def test_a_lesion_that_no_image_can_hold_is_named(tmp_path: Path) -> None:
         "  cyst: {operator: focal.Focal, why: Large (one 2011)., diameter_mm: [600, 900]}\n"
         "  few: {operator: focal.Focal, foci: [2, 3], why: Many (one 2011)., "
         "diameter_mm: [300, 900]}\n"
+        "  pair:\n    why: Two (one 2011).\n    one_of:\n"
+        "      - {operator: focal.Focal, diameter_mm: [600, 900]}\n"
+        "      - {operator: mass_effect.MassEffect, radius_mm: [600, 900]}\n"
+        "  dark: {operator: focal.Focal, where: dark, why: Dark (one 2011)., "
+        "diameter_mm: [600, 900]}\n"
         "  fits: {operator: focal.Focal, why: Small (one 2011)., diameter_mm: [200, 900]}\n"
     )
     recipe = Recipe.load(tmp_path / "cm.yaml")
     images = prepare_array(np.random.default_rng(0).random((8, 32, 32)), recipe)
-    said = too_long(recipe.operators(), images)
-    assert [line.split(":")[0] for line in said] == ["cyst", "few"]
-    assert "diameter_mm begins at 600 mm, and an image shows 250 mm" in said[0]
+    said = too_long(recipe, images)
+    assert [line.split(":")[0] for line in said] == ["cyst", "few", "pair", "pair", "dark"]
+    assert "diameter_mm begins at 600 mm, and a sample shows 250 mm" in said[0]
 
 
 def test_classes_of_one_name_are_refused() -> None:
     fields = Recipe.load("phantoms").to_dict()
     with pytest.raises(InputError, match="are both 'Normal'; name what is looked for"):
         Recipe.from_dict({**fields, "given_class": "Normal", "target_class": "normal "})
+
+
+@pytest.mark.slow
+def test_audit_and_fit_name_a_lesion_that_no_image_can_hold(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cm.yaml").write_text(
+        tiny_phantoms(steps=2).replace("name: tiny", "name: cm")
+        + "middle_classes:\n  mass: {operator: focal.Focal, diameter_mm: [900, 950]}\n"
+    )
+    place = [str(tmp_path / "cm.yaml"), f"--cohort={folder / 'manifest.csv'}"]
+    cache = [f"--cache={tmp_path / 'cache'}"]
+    said = CliRunner().invoke(app, ["audit", *place, *cache, "--n=40"])
+    assert "1. mass: diameter_mm begins at 900 mm, and a sample shows 200 mm" in said.output
+    said = CliRunner().invoke(app, ["fit", *place, *cache, f"--out={tmp_path / 'run'}"])
+    assert "mass: diameter_mm begins at 900 mm, and a sample shows 200 mm" in said.output
+
+
+def test_arguments_of_operators_of_ones_own_are_no_lengths_unless_they_are_numbers() -> None:
+    images = prepare_array(np.random.default_rng(0).random((2, 32, 32)), recipe(), spacing_mm=1.0)
+
+    class Own(Knowledge):
+        """Of any arguments."""
+
+        def __init__(self, size_mm: object) -> None:
+            self.size_mm = size_mm
+
+        draw = render = None  # type: ignore[assignment]
+
+    def said(size_mm: object) -> list[str]:
+        known = {"own": Own(size_mm)}
+        of_one = SimpleNamespace(geometry=recipe().geometry, operators=lambda: known)
+        return too_long(of_one, images)  # type: ignore[arg-type]
+
+    for size_mm in ("large", None, (), {"a": 3}, torch.tensor([900.0]), len, ("a", "b")):
+        assert said(size_mm) == []
+    assert len(said(900)) == len(said([900, 950])) == 1

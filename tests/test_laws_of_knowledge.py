@@ -11,6 +11,7 @@ from midclass import ImageBatch
 from midclass.knowledge._visibility import severity, tissue_sigma
 from midclass.knowledge.acquisition import moved
 from midclass.knowledge.focal import Focal
+from midclass.knowledge.mass_effect import MassEffect
 from midclass.types import Middle
 
 
@@ -62,8 +63,8 @@ def test_in_a_small_field_a_lesion_is_as_visible_in_other_units(times: float) ->
     """A scan of half a mm is looked at as a photograph of 13 mm is, also in a thin layer."""
 
     def middle(scale: float) -> Middle:
-        pixels = 0.5 + 0.05 * torch.randn(4, 1, 64, 64, generator=seeded())
-        layer = torch.zeros(4, 1, 64, 64, dtype=torch.bool)
+        pixels = 0.5 + 0.05 * torch.randn(4, 1, 64, 160, generator=seeded())
+        layer = torch.zeros(4, 1, 64, 160, dtype=torch.bool)
         layer[:, :, 24:40] = True
         batch = ImageBatch.of(pixels, layer, spacing_mm=0.2 * scale)
         lesion = Focal(diameter_mm=(2 * scale, 4 * scale), edge_mm=(0.5 * scale, 1.0 * scale))
@@ -73,6 +74,14 @@ def test_in_a_small_field_a_lesion_is_as_visible_in_other_units(times: float) ->
     torch.testing.assert_close(other.severity, usual.severity, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(other.change, usual.change, rtol=1e-3, atol=1e-4)
     assert (usual.severity > 0.1).all()
+
+
+def test_in_a_small_field_a_mass_lies_as_deep_as_elsewhere() -> None:
+    disc = (torch.cartesian_prod(*[torch.arange(64.0) - 31.5] * 2).norm(dim=1) < 27).view(64, 64)
+    batch = ImageBatch.of(torch.rand(20, 1, 64, 64), disc.expand(20, 1, -1, -1), spacing_mm=0.22)
+    effect = MassEffect(radius_mm=(2, 3), peak_mm=(0.5, 1))
+    centre = effect._centre(batch, torch.rand(20, 2, generator=seeded()))
+    assert (27 * 0.22 - centre.norm(dim=1) > 1.8).all()
 
 
 def test_the_edge_of_a_lesion_is_no_wider_than_the_lesion() -> None:

@@ -191,6 +191,8 @@ class TestLikeness:
             for reason in chests.reasons(other):
                 assert reason.startswith(f"{UNLIKE} (correlation ")
                 assert reason.endswith(" is like the given class)")
+                found, least = map(float, re.findall(r"-?\d\.\d+", reason))
+                assert found < least
 
     def test_disease_and_acquisition_are_no_reason(self, chests: Plausible) -> None:
         ill = from_afar("chest", 40, 1, target=True)

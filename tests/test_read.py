@@ -128,10 +128,11 @@ def test_slices_look_alike_however_the_volume_is_stored(
     ("edges_mm", "seen", "spacing_mm"),
     [
         ((4.0, 1.0, 2.0), (5, 4, 6), (4, 2, 1)),  # left to right, head on top, front on the left
+        ((1.5, 1.0, 1.0), (5, 4, 6), (1.5, 1, 1)),
         ((1.0, 4.0, 2.0), (6, 4, 5), (4, 2, 1)),  # back to front, head on top, right on the left
         ((1.7, 1.0, 1.2), (6, 4, 5), None),
     ],
-    ids=["sagittal", "coronal", "alike"],
+    ids=["sagittal", "hardly", "coronal", "alike"],
 )
 def test_a_volume_is_cut_as_its_slices_were_acquired_however_it_is_stored(
     tmp_path: Path,
@@ -161,6 +162,16 @@ def test_a_volume_is_cut_as_its_slices_were_acquired_however_it_is_stored(
     last = read(path, frame=seen[0] - 1)
     np.testing.assert_array_equal(last.pixels, volume.pixels[:, -1])
     assert last.spacing_mm == spacing_mm[1:]
+
+
+@pytest.mark.parametrize("edge_mm", [0.3, 0.7, 1.05, 0.2])
+@pytest.mark.parametrize("unit", [1, 2, 3])
+def test_as_many_slices_are_counted_as_are_read(tmp_path: Path, unit: int, edge_mm: float) -> None:
+    """Also where an edge is exactly 1.5 times as long as the next, in any unit."""
+    edges = np.array([1.5, 1.0, 1.0]) * edge_mm * {1: 1e-3, 2: 1.0, 3: 1e3}[unit]
+    values = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
+    path = nifti(tmp_path / "x.nii", values, np.diag([*edges, 1.0]), xyzt_units=unit)
+    assert images_in(path) == read(path, volume=True).pixels.shape[1] == 4
 
 
 def test_a_slice_that_is_alone_in_its_file_is_not_cut_across(tmp_path: Path) -> None:

@@ -76,16 +76,15 @@ class Likeness(NamedTuple):
 
     def reasons(self, prepared: Prepared) -> list[str]:
         """Why each of the samples is not plausible; "" where it is."""
-        found = list[str]()
-        for value in self.correlations(pictures_of(prepared)).tolist():
-            one, least = told_apart(value, self.low, ".2f")
-            found.append(
-                ""
-                if value >= self.low
-                else f"not like the given class: another picture as a whole (correlation {one}, "
-                f"at least {least} is like the given class)"
-            )
-        return found
+        found = self.correlations(pictures_of(prepared)).tolist()
+        return ["" if value >= self.low else self._reason(value) for value in found]
+
+    def _reason(self, value: float) -> str:
+        one, least = told_apart(value, self.low, ".2f")
+        return (
+            f"not like the given class: another picture as a whole (correlation {one}, at least "
+            f"{least} is like the given class)"
+        )
 
     def to_json(self) -> list[float]:
         """Limit, median and picture, in one list."""

@@ -52,8 +52,8 @@ def told_apart(one: float, other: float, number: str) -> tuple[str, str]:
     for more in range(6):
         found = (format(one, f".{digits + more}{kind}"), format(other, f".{digits + more}{kind}"))
         if found[0] != found[1]:
-            break
-    return found
+            return found
+    return format(one, number), format(other, number)
 
 
 class Limits(NamedTuple):

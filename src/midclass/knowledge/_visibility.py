@@ -55,17 +55,22 @@ def _window_sum(values: Tensor, axis: int, width: int) -> Tensor:
         span *= 2
 
 
-def soft_anatomy(batch: ImageBatch, border_mm: float, box: Box | None = None) -> Tensor:
-    """The anatomy as float, rising from 0 at its border over ``border_mm``.
+def within_border(batch: ImageBatch, border_mm: float, box: Box | None = None) -> Tensor:
+    """``soft_anatomy`` whose border is less wide in a small field, see ``FIELD``.
 
-    Over less in a small field, see ``FIELD``: in a scan of the retina all is nearer to a border.
+    In a scan of the retina all is nearer to a border than 1 mm.
+    """
+    return soft_anatomy(batch, border_mm * _of_small_field(batch), box)
+
+
+def soft_anatomy(batch: ImageBatch, border_mm: float | Tensor, box: Box | None = None) -> Tensor:
+    """The anatomy as float, rising from 0 at its border over ``border_mm``.
 
     Returns:
         ``(n, 1, *spatial)``, or the part in the box.
     """
     box = Box.whole(batch) if box is None else box
-    wide_mm = border_mm * _of_small_field(batch)
-    samples = (wide_mm / batch.spacing_mm.amin(1)).round().clamp(0, min(batch.spatial) // 4)
+    samples = (border_mm / batch.spacing_mm.amin(1)).round().clamp(0, min(batch.spatial) // 4)
     widths = sorted(set(samples.int().tolist()))
     around = box.grown(widths[-1] if widths else 0)
     mask = around.cut(batch.anatomy).float()

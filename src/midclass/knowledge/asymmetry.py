@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._box import Box
-from midclass.knowledge._visibility import soft_anatomy
+from midclass.knowledge._visibility import within_border
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -119,7 +119,7 @@ class AsymmetrySwap(Knowledge):
         donor = ImageBatch(params["donor"], params["donor_anatomy"], params["donor_spacing_mm"]).to(
             batch.pixels.device
         )
-        inside = soft_anatomy(donor, self.border_mm)  # no air or bone of the donor at its border
+        inside = within_border(donor, self.border_mm)  # no air or bone of the donor at its border
         mirrored = _mirrored(torch.cat([_matched(donor, batch), inside], 1), donor, batch)
         alpha = _on_one_side(batch, params) * fields.column(params["share"], mirrored)
         return mirrored[:, :-1], alpha * mirrored[:, -1:]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge._box import Box
-from midclass.knowledge._visibility import FAINTEST, severity_of, soft_anatomy
+from midclass.knowledge._visibility import FAINTEST, severity_of, within_border
 from midclass.types import ImageBatch, Middle, Params
 
 
@@ -78,7 +78,7 @@ class Knowledge(ABC):
         """The box that holds the change; in it the old pixels, the new ones and their share."""
         box = Box.holding(batch, alpha, FAINTEST)
         old, new, alpha = box.cut(batch.pixels), box.cut(new), box.cut(alpha)
-        alpha = alpha.clamp(0, 1) * soft_anatomy(batch, self.border_mm, box)
+        alpha = alpha.clamp(0, 1) * within_border(batch, self.border_mm, box)
         alpha = torch.where(alpha > FAINTEST, alpha, 0)
         return box, old, torch.lerp(old, new.clamp(0, 1), alpha.expand_as(old)), alpha
 

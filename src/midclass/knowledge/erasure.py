@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._box import Box
-from midclass.knowledge._visibility import FADED, box_mean, noise_sigma, soft_anatomy
+from midclass.knowledge._visibility import FADED, box_mean, noise_sigma, within_border
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
 
@@ -125,8 +125,8 @@ class Erasure(Knowledge):
 
 
 def _inner(batch: ImageBatch) -> ImageBatch:
-    """The anatomy without its outer 10 mm, where it has more: there tissue lies all around."""
-    inner = soft_anatomy(batch, 10.0) > 0.9
+    """The anatomy without its outer 10 mm (less in a small field), where it has more."""
+    inner = within_border(batch, 10.0) > 0.9
     some = inner.flatten(1).any(1).view(-1, *(1,) * (inner.ndim - 1))
     return replace(batch, anatomy=torch.where(some, inner, batch.anatomy))
 

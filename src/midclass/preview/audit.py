@@ -46,7 +46,7 @@ def audit(
     Returns:
         Figures, ready for JSON: ``images`` (of view tiles, how many tiles), ``patients``,
         ``anatomy``, ``spread`` (median standard deviation inside it, of the range), ``too_long``
-        (what no image can hold), ``classes`` (by name), ``pairs`` and ``nuisance``; None where
+        (what no sample can hold), ``classes`` (by name), ``pairs`` and ``nuisance``; None where
         something could not be measured.
 
     Raises:
@@ -74,7 +74,7 @@ def audit(
         "patients": len(set(patients)),
         "anatomy": anatomy_of(prepared, recipe),
         "spread": _spread(prepared),
-        "too_long": too_long(operators, samples),
+        "too_long": too_long(recipe, samples),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}

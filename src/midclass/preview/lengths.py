@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from midclass.images.prepared import Prepared
 from midclass.knowledge.base import Knowledge
+from midclass.knowledge.composition import Composition
+from midclass.knowledge.where import Where
 
-OF_LESION = ("diameter_mm", "size_mm", "region_mm", "core_mm", "thickness_mm", "length_mm")
+if TYPE_CHECKING:
+    from midclass.images.prepared import Prepared
+    from midclass.recipe.recipe import Recipe
+
+OF_LESION = (
+    *("diameter_mm", "size_mm", "region_mm", "core_mm", "thickness_mm", "length_mm"),
+    *("cluster_mm", "radius_mm"),
+)
 """Arguments that say how large a lesion is; others may reach beyond an image."""
 
 
-def too_long(operators: Mapping[str, Knowledge], prepared: Prepared) -> list[str]:
-    """Middle classes of which the smallest lesion is larger than an image, one line for each.
+def too_long(recipe: Recipe, prepared: Prepared) -> list[str]:
+    """Middle classes of which the smallest lesion is larger than a sample, a line for each.
 
     Args:
-        operators: of the recipe.
-        prepared: images.
+        recipe: whose operators are looked at; of one's own those whose arguments have these names.
+        prepared: images by the recipe.
 
     >>> from midclass import Recipe, prepare_array
     >>> recipe = Recipe.load("phantoms")
     >>> pixels = np.random.default_rng(0).random((2, 64, 64))
-    >>> images = prepare_array(pixels, recipe, spacing_mm=1.0)
-    >>> too_long(recipe.operators(), images)
+    >>> too_long(recipe, prepare_array(pixels, recipe, spacing_mm=1.0))
     []
     """
-    side_mm = float(np.median(prepared.spacing_mm)) * max(prepared.shape[2:])
-    return [
-        f"{name}: {argument} begins at {least:g} mm, and an image shows {side_mm:.3g} mm; are "
+    side_mm = float(np.median(prepared.spacing_mm)) * max(recipe.geometry.size)
+    found = [
+        f"{name}: {argument} begins at {least:g} mm, and a sample shows {side_mm:.3g} mm; are "
         "lengths in mm, and is the spacing right?"
-        for name, operator in operators.items()
+        for name, operator in recipe.operators().items()
         for argument, least in _lengths(operator)
         if least > side_mm
     ]
+    return list(dict.fromkeys(found))
 
 
 def _lengths(operator: Knowledge) -> Iterator[tuple[str, float]]:
     """Of its lesions and those of its parts: argument and shortest length."""
-    for name, value in vars(operator).items():
-        if name in OF_LESION and value is not None:
-            yield name, float(np.min(value))
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, Knowledge):
-                yield from _lengths(part)
+    parts = operator.parts if isinstance(operator, Composition) else ()
+    for part in (operator.operator,) if isinstance(operator, Where) else parts:
+        yield from _lengths(part)
+    for name in OF_LESION:
+        value = getattr(operator, name, None)
+        ends = value if isinstance(value, tuple | list) else (value,)
+        if ends and all(isinstance(one, Real) for one in ends):
+            yield name, float(min(ends))

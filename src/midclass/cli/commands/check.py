@@ -12,7 +12,7 @@ from midclass.cli.console import bar, cases_in_words, cell, new_table, say, show
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort, choose
 from midclass.images.phantoms import KINDS
-from midclass.images.prepare import prepare
+from midclass.images.prepare import prepare_unkept
 from midclass.images.rules import Rules
 from midclass.preview.phantoms import for_phantoms, phantom_cohort, phantom_of
 from midclass.recipe.recipe import Recipe
@@ -151,7 +151,9 @@ def _spacing_mm(recipe: Recipe, cohort: Cohort | None) -> tuple[float, str]:
     """Spacing of samples, and where it is from if not from the recipe's field of view."""
     geometry = recipe.geometry
     if cohort is not None and len(cohort):
-        return float(np.median(prepare(cohort, recipe).spacing_mm)), ", as yours are"
+        seen = prepare_unkept(cohort, Rules(recipe))
+        if len(seen.spacing_mm):
+            return float(np.median(seen.spacing_mm)), ", as yours are"
     side_mm = geometry.roi_mm or geometry.field_of_view_mm
     if side_mm is None and geometry.spacing_mm is not None:
         return geometry.spacing_mm, " (spacing_mm of the files; give --cohort for that of samples)"

@@ -114,7 +114,7 @@ def _fit(
     tell_set_aside(cohort, len(given) + len(few))
     prepared = prepared_with_bar(given, recipe, options)
     known = prepared_with_bar(few, recipe, options) if len(few) else None
-    for line in too_long(recipe.operators(), prepared) if model.learns_knowledge else ():
+    for line in too_long(recipe, prepared) if model.learns_knowledge else ():
         note(line)
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(

@@ -53,8 +53,8 @@ class Volume:
 
     @property
     def across(self) -> int:
-        """The axis along which slices follow each other; see ``across``."""
-        return across(self.edges_mm, self.upright.shape[:3])
+        """The axis along which slices follow each other; see ``axis_of_slices``."""
+        return axis_of_slices(self.edges_mm, self.upright.shape[:3])
 
     def shown(self, axis: int) -> Values:
         """``(time, d, rows, cols)``: slices across an axis as a radiologist looks at them."""
@@ -81,7 +81,7 @@ def stored_values(path: Path) -> Values:
     return _scaled(volume.stored, volume.slope)
 
 
-def across(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
+def axis_of_slices(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
     """The axis (0 to the right, 1 to the front, 2 to the head) across which a volume is cut.
 
     That along which it has one voxel, or by far the longest, is the one of the slices that were
@@ -92,26 +92,27 @@ def across(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
         edges_mm: of a voxel along the three axes.
         sides: voxels along them.
 
-    >>> across((0.5, 0.5, 4.0), (256, 256, 30)), across((4.0, 0.5, 0.5), (30, 256, 256))
-    (2, 0)
-    >>> across((1.0, 1.0, 1.0), (160, 256, 256)), across((1.0, 1.0, 1.0), (160, 1, 256))
-    (2, 1)
+    >>> axis_of_slices((0.5, 0.5, 4.0), (256, 256, 30))
+    2
+    >>> axis_of_slices((0.9, 0.6, 0.6), (30, 256, 256)), axis_of_slices((1, 1, 1), (160, 1, 256))
+    (0, 1)
     """
     single = [axis for axis, side in enumerate(sides) if side == 1]
     if len(single) == 1:
         return single[0]
     *_, next_longest, longest = sorted(edges_mm)
-    return list(edges_mm).index(longest) if longest >= THICK * next_longest else 2
+    thick = longest >= THICK * next_longest * (1 - 1e-3)  # digits of a header are no difference
+    return list(edges_mm).index(longest) if thick else 2
 
 
 def slices_of(header: Any) -> int:
     """How many slices nibabel's header of a volume promises."""
     edges_mm, sides = _along_patient(header.get_best_affine(), header.get_data_shape())
-    return sides[across(edges_mm, sides)]
+    return sides[axis_of_slices(edges_mm, sides)]
 
 
 def plane_of(path: Path) -> int:
-    """The axis across which ``read_nifti`` cuts a file; see ``across``."""
+    """The axis across which ``read_nifti`` cuts a file; see ``axis_of_slices``."""
     return _volume(path, state_of(path)).across
 
 
