@@ -1,7 +1,8 @@
 """Contact sheets for the documentation, from phantoms alone; run by `make sheets`.
 
 One for each shipped recipe, and ``operators_RECIPE.png`` with every operator of the package: on the
-phantoms of the first recipe that uses it, else of the recipe whose phantoms show it most clearly.
+phantoms of the first recipe that uses it, else of its home, else of the recipe whose phantoms show
+it most clearly.
 Recipes and operators are found; there is no list to keep.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import PIL.Image
 import PIL.ImageOps
@@ -148,17 +150,27 @@ def shrink(path: Path) -> None:
 
 
 def main() -> None:
-    """Write all sheets."""
-    for old in FOLDER.glob("*.png"):
-        old.unlink()
+    """Write all sheets: the old ones stay until all new ones are there."""
+    with TemporaryDirectory(dir=FOLDER.parent) as scratch:
+        draw(Path(scratch))
+        for old in FOLDER.glob("*.png"):
+            old.unlink()
+        for picture in Path(scratch).glob("*.png"):
+            picture.rename(FOLDER / picture.name)
+
+
+def draw(folder: Path) -> None:
+    """All sheets, small enough."""
     for name in tasks():
-        out = FOLDER / f"{name}.png"
-        show.run(name, None, Options(overwrite=True), out=out, n=COLUMNS, seed=SEED)
+        show.run(
+            name, None, Options(overwrite=True), out=folder / f"{name}.png", n=COLUMNS, seed=SEED
+        )
     for name, block in all_operators().items():
         summary = f"Operators of midclass.knowledge on the phantoms of {name}, and why they hold."
-        out = FOLDER / f"operators_{name}.png"
-        page.contact_sheet(out, "Knowledge operators", summary, [block])
-    for picture in FOLDER.glob("*.png"):
+        page.contact_sheet(
+            folder / f"operators_{name}.png", "Knowledge operators", summary, [block]
+        )
+    for picture in folder.glob("*.png"):
         shrink(picture)
 
 

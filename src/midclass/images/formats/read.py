@@ -85,8 +85,8 @@ def read(
       long across it (or one alone), else axial ones; each as a radiologist looks at it. Axial:
       from feet to head, the patient's right on the left of the image, the front on top. Coronal:
       from back to front, the right on the left, the head on top. Sagittal: from left to right, the
-      front on the left, the head on top. Spacing is the length of the columns of the affine (sform, else qform, else
-      pixdim), in mm whatever xyzt_units says. Oblique volumes are not resampled.
+      front on the left, the head on top. Spacing is the length of the columns of the affine (sform,
+      else qform, else pixdim), in mm whatever xyzt_units says. Oblique volumes are not resampled.
     * npz (MedMNIST): arrays ``(n, h, w)``, ``(n, h, w, 3)`` or, for volumes, ``(n, d, h, w)``.
 
     An image of more than 300 megapixels (numbers: three for a pixel in colour, all frames of a
