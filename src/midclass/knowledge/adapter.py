@@ -40,8 +40,8 @@ def per_image(function: Callable[..., Changed], border_mm: float = 1.0) -> type[
     is blended in softly. Its further parameters are the operator's arguments, with their types and
     defaults; its docstring is the operator's and says ``Why:``.
 
-    The change ends softly over ``border_mm`` at the anatomy's border. Images are taken one by one
-    on the CPU: fine to try an idea, slower than torch on batches.
+    The change ends softly over ``border_mm`` at the anatomy's border, see ``Knowledge.border_mm``.
+    Images are taken one by one on the CPU: fine to try an idea, slower than torch on batches.
 
     Raises:
         TypeError: the function does not begin with the four parameters, or one has no default.

@@ -43,7 +43,9 @@ class Knowledge(ABC):
     """
 
     border_mm: ClassVar[float] = 1.0
-    """How softly a change ends at the anatomy's border, so that the mask leaves no edge."""
+    """How softly a change ends at the anatomy's border, so that the mask leaves no edge.
+
+    In a field below 35 mm it is less by as much as the field is smaller."""
 
     @abstractmethod
     def draw(self, batch: ImageBatch, rng: torch.Generator) -> Params:

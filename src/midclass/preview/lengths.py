@@ -49,9 +49,11 @@ def too_long(recipe: Recipe, prepared: Prepared) -> list[str]:
 
 def _lengths(operator: Knowledge) -> Iterator[tuple[str, float]]:
     """Of its lesions and those of its parts: argument and shortest length."""
-    parts = operator.parts if isinstance(operator, Composition) else ()
-    for part in (operator.operator,) if isinstance(operator, Where) else parts:
-        yield from _lengths(part)
+    if isinstance(operator, Composition):
+        for part in operator.parts:
+            yield from _lengths(part)
+    elif isinstance(operator, Where):
+        yield from _lengths(operator.operator)
     for name in OF_LESION:
         value = getattr(operator, name, None)
         ends = value if isinstance(value, tuple | list) else (value,)
