@@ -40,7 +40,7 @@ from midclass.cli.console import tell_patients
 from midclass.cli.options import Options
 from midclass.detectors import higher
 from midclass.detectors.baselines.pca import PCA
-from midclass.detectors.higher import Higher, normals_higher
+from midclass.detectors.higher import Higher, MostFlagged, most_flagged, normals_higher
 from midclass.detectors.saved import id_of
 from midclass.detectors.site import move_threshold, set_threshold
 from midclass.evaluation.conformal import conformal_threshold
@@ -314,6 +314,53 @@ def asked(detector: Detector, cases: Prepared) -> Higher | None:
     patients = [case.patient_id for case in cases.cases]
     labels = [case.label for case in cases.cases]
     return normals_higher(detector, detector.score_samples(cases), patients, labels)
+
+
+def much_noisier(count: int) -> Prepared:
+    return of(noisier(noisier(discs(count, seed=20), 20), 21))
+
+
+def many(detector: Detector, cases: Prepared, patients: list[str] | None = None) -> object:
+    who = [case.patient_id for case in cases.cases] if patients is None else patients
+    labels = [case.label for case in cases.cases]
+    return most_flagged(detector, detector.score_samples(cases), who, labels)
+
+
+@pytest.fixture(scope="module")
+def of_few() -> Detector:
+    """With 24 calibration cases, of which nothing else can be told."""
+    return PCA(RECIPE).fit(of(discs(120, seed=0), label=0), max_fpr=0.1)
+
+
+def test_that_most_are_flagged_is_said_after_few_calibration_cases_too(of_few: Detector) -> None:
+    assert len(of_few.calibration_) == 24 < FEWEST
+    shown = much_noisier(40)
+    assert asked(of_few, shown) is None
+    found = many(of_few, shown)
+    assert isinstance(found, MostFlagged)
+    assert found == MostFlagged(int(of_few.predict(shown).sum()), 40)
+    assert f"{found.flagged} of 40 patients" in found.warning(of_few.promise())
+    assert "at most 10.0% were promised" in found.warning(of_few.promise())
+
+
+def test_it_is_not_said_of_few_patients_of_known_disease_or_of_normal_cases(
+    of_few: Detector,
+) -> None:
+    shown = much_noisier(40)
+    assert many(of_few, shown, [f"p{n % 9}" for n in range(40)]) is None
+    ill = tuple(replace(case, label=1) for case in shown.cases)
+    assert many(of_few, replace(shown, cases=replace(shown.cases, cases=ill))) is None
+    for seed in range(50, 55):
+        assert many(of_few, of(np.concatenate([discs(120, seed), discs(100, seed, 0.3)]))) is None
+
+
+def test_that_most_are_flagged_is_not_said_where_chance_makes_it(
+    of_few: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = much_noisier(40)
+    assert many(of_few, shown) is not None
+    monkeypatch.setattr(higher, "p_of_flags", lambda *_: higher.CHANCE)
+    assert many(of_few, shown) is None
 
 
 @pytest.mark.parametrize("ill", [0, 30, 60])

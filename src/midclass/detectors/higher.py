@@ -1,7 +1,8 @@
 """Higher: do normal cases score higher here than those that calibrated, as far as scores tell?
 
-Asked without labels, of all that is scored at once. Whether the images are framed otherwise is
-asked apart, see ``framing``: scores may move without that, and stay with it.
+Asked without labels, of all that is scored at once. Where that cannot be told, so many may be
+flagged that it needs a word all the same. Whether the images are framed otherwise is asked apart,
+see ``framing``: scores may move without that, and stay with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from midclass.detectors.folder import moving
-from midclass.evaluation.conformal import aim
+from midclass.evaluation.clusters import one_of_each
+from midclass.evaluation.conformal import aim, p_of_flags
 from midclass.evaluation.empirical_null import FEWEST, MOSTLY, Null, shift_interval
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 TIMES = 2
 """How many times the rate that is promised must be flagged at least, before anything is said."""
+MOST, SOME, CHANCE = 0.5, 10, 0.01
+"""Said where more than this share of at least so many patients is flagged, and chance is less."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,10 @@ class Higher:
     def warning(self, rate: Mapping[str, float]) -> str:
         """What a user should know and do; ``rate`` is ``Detector.promise``."""
         moved = "moved" in rate
-        word = "were promised" if aim(rate) == "promised" else "are aimed at"
         return (
             "note: as far as scores tell, normal cases score higher here than those that set the "
             f"threshold, and {self.flagged:.0%} of them are flagged (by chance {self.low:.0%} to "
-            f"{self.high:.0%}), where at most {rate['max_fpr']:.1%} {word}; or most of these cases "
+            f"{self.high:.0%}), where at most {_word(rate)}; or most of these cases "
             "are ill. Set the threshold with normals of this kind, midclass calibrate; or where "
             f"most are normal and nobody knows which, {moving(moved)}"
         )
@@ -81,5 +84,46 @@ def normals_higher(
     return Higher(*shares) if shares[1] >= least else None
 
 
+@dataclass(frozen=True)
+class MostFlagged:
+    """How many patients are flagged, counted by one case of each; none is known to be ill."""
+
+    flagged: int
+    patients: int
+
+    def warning(self, rate: Mapping[str, float]) -> str:
+        """What a user should know and do; ``rate`` is ``Detector.promise``."""
+        return (
+            f"note: {self.flagged} of {self.patients} patients are flagged (one case of each "
+            f"counts), and of normal ones at most {_word(rate)}. Unless most of these are ill, "
+            "they are of another kind than those that set the threshold: look at some that are "
+            "flagged (--heat-maps), and set the threshold with normals of this kind, midclass "
+            "calibrate"
+        )
+
+
+def most_flagged(
+    detector: Detector, scores: ArrayLike, patients: ArrayLike, labels: ArrayLike
+) -> MostFlagged | None:
+    """What is said of any detector, also after few calibration cases; None where most are not.
+
+    It cannot tell other images from ill patients. Arguments are those of ``normals_higher``.
+    """
+    values = np.asarray(scores, np.float64)
+    counted = ~np.isnan(values) & (np.asarray(labels) != 1)
+    one = one_of_each(np.asarray(patients)[counted])
+    flags = values[counted][one] > detector.threshold_
+    if len(flags) < SOME or flags.mean() <= MOST:
+        return None
+    known = detector.calibration_, detector.threshold_, detector.independent_
+    found = MostFlagged(int(flags.sum()), len(flags))
+    return found if p_of_flags(flags, *known) < CHANCE else None
+
+
 def _flagged(detector: Detector, shift: float) -> float:
     return float((detector.calibration_ > detector.threshold_ - shift).mean())
+
+
+def _word(rate: Mapping[str, float]) -> str:
+    word = "were promised" if aim(rate) == "promised" else "are aimed at"
+    return f"{rate['max_fpr']:.1%} {word}"

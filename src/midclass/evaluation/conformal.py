@@ -147,6 +147,29 @@ def rate_distribution(
     return 1 + above * worth, (m - above) * worth
 
 
+def p_of_flags(
+    flags: ArrayLike, calibration: ArrayLike, threshold: float, independent: float | None = None
+) -> float:
+    """The chance of so many flags or more among normal cases like those that calibrated.
+
+    Their number follows the mixture of binomials over ``rate_distribution``.
+
+    Args:
+        flags: bool ``(n,)``, of one case of each patient.
+        calibration: scores ``(m,)``.
+        threshold: above which a case is flagged.
+        independent: see ``promised_range``.
+
+    >>> round(p_of_flags([True] * 6 + [False] * 4, range(1, 100), threshold=95), 6)
+    1.9e-05
+    """
+    from scipy.stats import betabinom
+
+    flagged = np.asarray(flags, bool)
+    a, b = rate_distribution(calibration, threshold, independent)
+    return float(betabinom.sf(int(flagged.sum()) - 1, len(flagged), a, b))
+
+
 def aim(promised: Mapping[str, float]) -> str:
     """What the rate of a threshold is; of ``Detector.promise``.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation.clusters import one_of_each, p_of_alike
-from midclass.evaluation.conformal import conformal_p_values, rate_distribution
+from midclass.evaluation.conformal import conformal_p_values, p_of_flags
 from midclass.evaluation.equipment import equipment_of
 from midclass.evaluation.exact import holm_corrected
 from midclass.evaluation.metrics import share_interval
@@ -162,14 +162,8 @@ def _period(name: str, table: ScoreTable, baseline: Baseline) -> Period:
 
 
 def _p_flagged(flags: NDArray[np.bool_], baseline: Baseline) -> float:
-    """Of so many flags or more, where the calibration cases are of the same kind.
-
-    The number of flags follows the mixture of binomials over ``rate_distribution``.
-    """
-    from scipy.stats import betabinom
-
-    a, b = rate_distribution(baseline.calibration, baseline.threshold, baseline.independent)
-    return float(betabinom.sf(int(flags.sum()) - 1, len(flags), a, b))
+    """Of so many flags or more, where the calibration cases are of the same kind."""
+    return p_of_flags(flags, baseline.calibration, baseline.threshold, baseline.independent)
 
 
 def _p_scores(scored: ScoreTable, baseline: Baseline) -> float:

@@ -32,7 +32,7 @@ from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
 from midclass.detectors.dicom_out import DicomOut
 from midclass.detectors.framing import Framing, warning
-from midclass.detectors.higher import normals_higher
+from midclass.detectors.higher import most_flagged, normals_higher
 from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
@@ -132,8 +132,10 @@ def score(
     tell_anatomies(scored.anatomies)
     if otherwise := scored.framing.otherwise():
         note(warning(otherwise, detector))
-    if higher := normals_higher(detector, scored.score, scored.patient, scored.label):
-        note(higher.warning(detector.promise()))
+    seen = scored.score, scored.patient, scored.label
+    higher, most = normals_higher(detector, *seen), most_flagged(detector, *seen)
+    if more := higher or most:
+        note(more.warning(detector.promise()))
     if heat_maps is not None:
         say(f"heat maps: {heat_maps}")
     if objects is not None:
@@ -154,6 +156,7 @@ def score(
         fitted_with=fitted,
         framed_otherwise=otherwise,
         normals_higher=None if higher is None else asdict(higher),
+        most_flagged=None if most is None else asdict(most),
         dicom_images=None if objects is None else objects.written,
     )
     written = objects is None or not (objects.failed or objects.others)
