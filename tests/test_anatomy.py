@@ -16,11 +16,36 @@ from scipy import ndimage as ndi
 from makers import dice
 from midclass import InputError
 from midclass.images import anatomy
-from midclass.images.anatomy.base import filled, opened, reaching, without_specks
+from midclass.images.anatomy.base import filled, opened, otsu, reaching, without_specks
 from midclass.images.anatomy.learned import cut_out, put_back
 
 PLANAR = ["breast", "intracranial", "lungs", "pigmented", "retina", "sonogram"]
 CT_SPACING = (235 / 160, 235 / 160)
+
+
+def between_classes(grey):
+    """Half-way between both classes that numpy's histogram of 256 bins sets apart most."""
+    counts, edges = np.histogram(grey, 256)
+    levels = (edges[1:] + edges[:-1]) / 2
+    apart = []
+    for split in range(1, 256):
+        low, high = counts[:split].sum(), counts[split:].sum()
+        middle = [np.average(levels[p], weights=counts[p]) for p in np.s_[:split, split:]]
+        apart.append((low * high * (middle[1] - middle[0]) ** 2, sum(middle) / 2))
+    return max(apart)[1]
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 0.5), st.floats(1e-3, 1e3))
+def test_otsu_parts_an_image_where_the_variance_between_both_parts_is_largest(seed, share, scale):
+    rng = np.random.default_rng(seed)
+    grey = rng.normal(0.3, 0.1, 400)
+    grey[: round(400 * share)] += 0.4
+    grey = (scale * grey).astype(np.float32)
+    assert otsu(grey) == pytest.approx(between_classes(grey), abs=2e-3 * scale)
+
+
+def test_otsu_of_a_constant_image_is_its_value():
+    assert otsu(np.full((8, 8), 0.25, np.float32)) == 0.25
 
 
 def ellipse(size, center, radii):

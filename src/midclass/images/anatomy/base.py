@@ -69,24 +69,27 @@ def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mas
     found = np.zeros(grey.shape, bool)
     if np.ptp(grey) < _CONSTANT:
         return found
-    box = within_frame(grey)
+    known = otsu(grey)
+    box = within_frame(grey, known)
     inner = grey[box]
     if np.ptp(inner) < _CONSTANT:
         return found
-    background, threshold = air_and_tissue(inner)
+    background, threshold = air_and_tissue(inner, known if inner.shape == grey.shape else None)
     bright = inner > background + share * (threshold - background) + 0.01  # above film noise
     core = opened(bright) if opening is None else ndi.binary_opening(bright, opening)
     found[box] = core if core.any() else bright
     return filled(without_specks(found, frames=False))
 
 
-def air_and_tissue(grey: Pixels) -> tuple[float, float]:
+def air_and_tissue(grey: Pixels, known: float | None = None) -> tuple[float, float]:
     """How bright the dark background is, and the threshold between it and the body.
+
+    ``known`` is the image's ``otsu``, where it was computed before.
 
     A lesion, an implant or a flash that outshines the body would raise Otsu's threshold above the
     body, so the image is looked at again with everything above it cut off.
     """
-    first = otsu(grey)
+    first = otsu(grey) if known is None else known
     second = otsu(np.minimum(grey, first))
     background = float(np.median(grey[grey <= second]))
     # Where body and background are all there is, the second is half as high as the first.
@@ -97,9 +100,15 @@ def otsu(grey: Pixels) -> float:
     """Half-way between what is darker and what is brighter than Otsu's threshold.
 
     That is steadier than the threshold itself where nothing lies between (Otsu, IEEE Trans SMC
-    9:62, 1979).
+    9:62, 1979). Of a constant image it is the value.
     """
-    counts, edges = np.histogram(grey, 256)
+    low, high = float(grey.min()), float(grey.max())
+    if high == low:
+        return low
+    edges = np.linspace(low, high, 257)
+    # As numpy.histogram, but for a pixel within rounding of an edge, in a seventh of the time.
+    places = ((grey - low) * (256 / (high - low))).astype(np.intp)
+    counts = np.bincount(np.minimum(places, 255).ravel(), minlength=256)
     below = np.cumsum(counts)[:-1]
     level = np.cumsum(counts * (edges[1:] + edges[:-1]) / 2)
     mean, level, above = level[-1] / grey.size, level[:-1], grey.size - below
@@ -118,17 +127,19 @@ _LETTERS, _PAPER = 0.08, 0.01
 how even paper is; tissue is not, unless it is cut off at white and nothing can be seen in it."""
 
 
-def within_frame(grey: Pixels) -> tuple[slice, ...]:
+def within_frame(grey: Pixels, known: float | None = None) -> tuple[slice, ...]:
     """The image without what shows nothing at its borders: padding, margins of a page, a frame.
 
     Dark flat lines are no body. Bright ones are a margin where they begin at the border, with any
     letters on it, and a frame where they are thin; else they are a body that happens to be even.
-    All of the image where nothing would be left.
+    All of the image where nothing would be left. ``known`` is its ``otsu``, where it was computed
+    before.
     """
     box = [slice(0, size) for size in grey.shape]
     reach, dark = float(grey.max() - grey.min()), float(np.percentile(grey, 2))
     flat, paper = _FLAT * reach, _PAPER * reach
-    bright = dark + 0.25 * (otsu(grey) - dark)  # the soft edge of a body is body
+    between = otsu(grey) if known is None else known
+    bright = dark + 0.25 * (between - dark)  # the soft edge of a body is body
 
     def line(axis: int, at: int) -> Pixels:
         found = grey[tuple(at if a == axis else one for a, one in enumerate(box))]

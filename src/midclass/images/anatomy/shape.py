@@ -128,5 +128,7 @@ def _hull(mask: Mask) -> float:
     last = mask.shape[-1] - mask[..., ::-1].argmax(-1)[lines]
     where = np.argwhere(lines)  # only the ends of a line can be on the hull
     ends = np.concatenate([np.c_[where, first], np.c_[where, last]])
-    corners = [ends + np.array([*move, 0]) for move in product((0, 1), repeat=mask.ndim - 1)]
-    return float(ConvexHull(np.unique(np.concatenate(corners), axis=0)).volume)
+    moves = [np.array([*move, 0]) for move in product((0, 1), repeat=mask.ndim - 1)]
+    grid = tuple(side + 1 for side in mask.shape)
+    corners = np.concatenate([np.ravel_multi_index((ends + move).T, grid) for move in moves])
+    return float(ConvexHull(np.transpose(np.unravel_index(np.unique(corners), grid))).volume)
