@@ -17,6 +17,7 @@ from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.read import file_format
 from midclass.images.labels import OF_IMAGES, Label, LabelTable, by_folder, label_of
+from midclass.images.planes import PLANE, plane_in
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import FoundFile, PlacedImage, Whose, placed, telling
 from midclass.images.where import Condition
@@ -137,7 +138,7 @@ def inventory(
         called = _called(file.path, top)
         try:
             header = _header(file, asked, called)
-            if reason := _refused(header, wish):
+            if reason := _refused(file, header, wish):
                 left.append(LeftOut(f"{start}{called}", reason))
             else:
                 read.append(file._replace(called=called, header=header))
@@ -178,7 +179,7 @@ def _called(file: Path, top: Path) -> str:
 
 
 def _asked(wish: Wish) -> set[str]:
-    keywords = {condition.keyword for condition in wish.where}
+    keywords = {condition.keyword for condition in wish.where} - {PLANE}
     if isinstance(wish.labels, LabelTable) and wish.labels.key not in OF_IMAGES:
         keywords.add(wish.labels.key)
     return keywords
@@ -196,13 +197,13 @@ def _header(file: FoundFile, asked: Sequence[str], called: str) -> Header | None
     return header_of(file.path, file.images, asked, called)
 
 
-def _refused(header: Header | None, wish: Wish) -> str:
+def _refused(file: FoundFile, header: Header | None, wish: Wish) -> str:
     """Why a file is left out, or ""."""
-    about = header or Header()
+    about, asked = header or Header(), {condition.keyword for condition in wish.where}
+    values = about.asked | ({PLANE: (plane_in(file.path, header),)} if PLANE in asked else {})
     for condition in wish.where:
-        if not condition.holds(about.asked):
+        if not condition.holds(values):
             return f"not {condition}"
-    asked = {condition.keyword for condition in wish.where}
     if about.modality in NOT_ACQUIRED and "Modality" not in asked:
         return f"holds {NOT_ACQUIRED[about.modality]} (Modality {about.modality})"
     return ""

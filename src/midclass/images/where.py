@@ -1,4 +1,4 @@
-"""Where: conditions on the header of a DICOM file, as ``--where "Modality=CR,DX"``."""
+"""Where: conditions on the header of a file, as ``--where "Modality=CR,DX"``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from midclass.errors import InputError
 from midclass.images.formats.dicom_attributes import keyword_of
+from midclass.images.planes import PLANE, PLANES
 
 _FORM = re.compile(r"\s*(\w+)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
@@ -23,7 +24,7 @@ class Condition:
     """One attribute and what it must be.
 
     Attributes:
-        keyword: of the attribute, as the standard spells it.
+        keyword: of the attribute, as the standard spells it; or ``PLANE``.
         sign: ``=``, ``!=``, ``<``, ``>``, ``<=`` or ``>=``.
         wanted: the values; of ``=`` any, of ``!=`` none must be there, of the others there is one.
 
@@ -51,10 +52,14 @@ class Condition:
                 f"--where {text[:80]!r}: expected ATTRIBUTE=VALUE, such as Modality=CR"
             )
         try:
-            keyword = keyword_of(match[1])
+            keyword = PLANE if match[1].casefold() == PLANE else keyword_of(match[1])
         except InputError as error:
             raise InputError(f"--where {text[:80]!r}: {error}") from None
         wanted = tuple(value.strip() for value in match[3].split(","))
+        if keyword == PLANE and not (match[2] in ("=", "!=") and {*wanted} <= {*PLANES}):
+            raise InputError(
+                f"--where {text[:80]!r}: expected {PLANE}= or {PLANE}!= and of {', '.join(PLANES)}"
+            )
         if match[2] in _ORDERS and (len(wanted) > 1 or _number(wanted[0]) is None):
             raise InputError(f"--where {text[:80]!r}: expected a number after {match[2]}")
         return cls(keyword, match[2], wanted)

@@ -26,9 +26,14 @@ def windows_of(cases: Iterable[Case]) -> Counter[str]:
     Of some files, evenly spread, and of several frames the first. Other files, and damaged ones,
     are not counted.
     """
+    return Counter(said for path in some_files(cases) if (said := _window(path)))
+
+
+def some_files(cases: Iterable[Case]) -> list[Path]:
+    """``LOOKED_AT`` files of cases at most, spread evenly."""
     files = sorted({str(case.path) for case in cases})
     some = np.unique(np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int))
-    return Counter(said for row in some if (said := _window(Path(files[row]))))
+    return [Path(files[row]) for row in some]
 
 
 def _window(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from midclass.cli.commands.source import tell_windows
+from midclass.cli.commands.source import tell_kinds
 from midclass.cli.options import DEFAULTS, Options
 from midclass.images.cohort import Cohort
 
@@ -49,7 +49,7 @@ class CohortImages:
 
     def find(self, detector: Detector) -> int:
         """The number of cases."""
-        tell_windows(self.cohort, detector.recipe)
+        tell_kinds(self.cohort, detector.recipe)
         return len(self.cohort)
 
     def parts(self, detector: Detector, size: int, progress: Progress) -> Parts:

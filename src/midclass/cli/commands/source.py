@@ -202,6 +202,15 @@ def tell_windows(cohort: Cohort, recipe: Recipe) -> None:
         note(f"note: {said}")
 
 
+def tell_kinds(cohort: Cohort, recipe: Recipe) -> None:
+    """Say in which planes slices lie, where they are several, and what ``tell_windows`` says."""
+    from midclass.images.planes import in_words, planes_of
+
+    if said := in_words(planes_of(cohort)):
+        note(f"note: {said}")
+    tell_windows(cohort, recipe)
+
+
 def prints_with_bar(cohort: Cohort, cache: Path | None = None) -> Fingerprints:
     """``fingerprints`` with a progress bar."""
     from midclass.images.fingerprint import fingerprints
@@ -217,10 +226,10 @@ def prepared_with_bar(
     *,
     keep_going: bool = False,
 ) -> Prepared:
-    """``prepare`` with a progress bar, and a note on windows."""
+    """``prepare`` with a progress bar, and notes on planes and windows."""
     from midclass.images.prepare import prepare
 
-    tell_windows(cohort, recipe)
+    tell_kinds(cohort, recipe)
     with bar("preparing images", "images") as progress:
         return prepare(
             cohort,

@@ -10,7 +10,7 @@ from midclass.errors import STOPS, NoImage
 from midclass.images.formats.contents import contents, state_of
 from midclass.images.formats.dicom_file import MOST_HEADER, open_header, quiet
 from midclass.images.formats.limits import GZIP, gunzipped_head
-from midclass.images.formats.nifti import HEADER_BYTES, slices_of
+from midclass.images.formats.nifti import HEADER_BYTES, cut_of
 from midclass.images.formats.read import file_format
 
 LEAST_BYTES = 64
@@ -36,8 +36,7 @@ def images_in(path: Path) -> int:
             with _beginning(path, MOST_HEADER) as file:
                 return _frames(path, file)
         if kind == "NIfTI":
-            with _beginning(path, HEADER_BYTES) as file:
-                return _slices(file)
+            return _cut(path)[1]
         return 1
     except (NoImage, *STOPS):
         raise
@@ -78,14 +77,28 @@ def _frames(path: Path, file: IO[bytes]) -> int:
     return frames if 1 <= frames <= size // least else 1
 
 
-def _slices(file: IO[bytes]) -> int:
-    """As ``nifti`` counts them."""
+def axis_in(path: Path) -> int | None:
+    """The axis across which a NIfTI file is cut, see ``nifti.AXES``; None where it tells of none.
+
+    Other files are taken for damaged ones.
+    """
+    try:
+        return _cut(path)[0]
+    except STOPS:
+        raise
+    except BaseException:  # see above
+        return None
+
+
+def _cut(path: Path) -> tuple[int | None, int]:
+    """As ``nifti`` does it: the axis, and how many slices; of what has no three axes one."""
     import nibabel
 
-    head = file.read(HEADER_BYTES)
+    with _beginning(path, HEADER_BYTES) as file:
+        head = file.read(HEADER_BYTES)
     kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
     header = kind.from_fileobj(BytesIO(head), check=False)
     shape = header.get_data_shape()
     if len(shape) < 3 or any(length > 1 for length in shape[3:]):
-        return 1
-    return slices_of(header)
+        return None, 1
+    return cut_of(header)

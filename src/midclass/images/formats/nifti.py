@@ -105,10 +105,11 @@ def axis_of_slices(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
     return list(edges_mm).index(longest) if thick else 2
 
 
-def slices_of(header: Any) -> int:
-    """How many slices nibabel's header of a volume promises."""
+def cut_of(header: Any) -> tuple[int, int]:
+    """The axis across which nibabel's header says to cut a volume, and into how many slices."""
     edges_mm, sides = _along_patient(header.get_best_affine(), header.get_data_shape())
-    return sides[axis_of_slices(edges_mm, sides)]
+    axis = axis_of_slices(edges_mm, sides)
+    return axis, sides[axis]
 
 
 def plane_of(path: Path) -> int:
