@@ -441,11 +441,24 @@ def test_all_that_is_ill_is_taken_for_normal_cases_that_moved(fitted: Detector) 
     assert "or most of these cases are ill" in found.warning(fitted.promise())
 
 
+@pytest.mark.parametrize(
+    ("detector", "count", "words"),
+    [
+        ("fitted", 80, "normal cases score higher here"),
+        ("of_few", 40, "40 patients are flagged (one case of each counts)"),
+    ],
+)
 def test_score_says_so(
-    fitted: Detector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    detector: str,
+    count: int,
+    words: str,
 ) -> None:
-    fitted.save(tmp_path / "det")
-    images = noisier(discs(80, seed=20), 20)
+    request.getfixturevalue(detector).save(tmp_path / "det")
+    images = noisier(discs(count, seed=20), 20)
+    images = images if detector == "fitted" else noisier(images, 21)
     for number, image in enumerate(images):
         pixels = (image[0] * 255).round().astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
@@ -455,7 +468,7 @@ def test_score_says_so(
     )
     assert score.run(tmp_path / "det", Cohort(cases), Options(), out=tmp_path / "scores.csv")
     told = capsys.readouterr()
-    assert "normal cases score higher here" in told.out + told.err
+    assert words in " ".join((told.out + told.err).split())
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -531,3 +544,17 @@ def test_as_typed_the_page_says_that_nothing_is_promised(
     again = typed(f"evaluate here {data} --part local --out other", tmp_path)
     assert again.returncode == 2
     assert "was used to fit" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("above", "of", "said"), [(10, 20, 0), (11, 20, 11), (9, 9, 0), (10, 10, 10)]
+)
+def test_most_are_more_than_half_of_ten_patients_or_more_each_counted_once(
+    of_few: Detector, above: int, of: int, said: int
+) -> None:
+    height = np.repeat([1.0, -1.0], [above, of - above]) + of_few.threshold_
+    who = [f"p{n}" for n in range(of)]
+    found = most_flagged(of_few, np.tile(height, 3), who * 3, np.zeros(3 * of))
+    assert found == (MostFlagged(said, of) if said else None)
+    unseen = most_flagged(of_few, [*height, np.nan], [*who, "not assessed"], np.zeros(of + 1))
+    assert unseen == found
