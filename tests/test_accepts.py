@@ -8,8 +8,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from dicom_folders import item
 from makers import recipe
 from midclass import Cohort, InputError, Recipe, prepare
+from midclass.images.formats.holding import plane_in
 from midclass.images.formats.read import read
 from midclass.recipe.names import shipped
 from test_dicom import write_dicom
@@ -75,9 +77,80 @@ def test_a_slice_of_a_volume_is_no_projection(tmp_path: Path) -> None:
         assert len(prepare(volume, recipe(accepts=wider), cache=tmp_path / "c")) == 2
 
 
+AXIAL, CORONAL, TILTED = [1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [1, 0, 0, 0, 0.8, -0.6]
+"""The last is the axial plane of a gantry that is tilted by 37 degrees."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "refused"),
+    [
+        *((AXIAL, False), (TILTED, False), ([-1, 0, 0, 0, -1, 0], False)),  # on the belly, too
+        *((CORONAL, True), ([0, 1, 0, 0, 0, -1], True), ([0, -1, 0, 0, 0, 1], True)),
+        *((None, False), ([1, 0, 0], False), ([1, 0, 0, 1, 0, 0], False)),  # these tell of none
+    ],
+)
+def test_a_slice_of_another_plane_fails_and_one_that_tells_of_none_does_not(
+    tmp_path: Path, direction: list[float] | None, refused: bool
+) -> None:
+    says = {"Modality": "CT"} | (
+        {} if direction is None else {"ImageOrientationPatient": direction}
+    )
+    file = write_dicom(tmp_path / "a.dcm", RAMP, PixelSpacing=[1, 1], **says)
+    axial = recipe(accepts={"modality": ["CT"], "plane": ["axial"]})
+    cohort = Cohort.from_files([file])
+    if refused:
+        with pytest.raises(InputError, match=r"is a (coronal|sagittal) slice, the recipe accepts"):
+            prepare(cohort, axial, cache=tmp_path / "c")
+    else:
+        assert len(prepare(cohort, axial, cache=tmp_path / "c")) == 1
+    assert len(prepare(cohort, recipe(), cache=tmp_path / "c")) == 1
+
+
+@pytest.mark.parametrize("thick", [0, 1, 2])
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_volume_tells_the_plane_of_its_slices_where_it_says_how_the_patient_lies(
+    tmp_path: Path, thick: int, placed: bool
+) -> None:
+    edges = [1.0, 1.0, 1.0]
+    edges[thick] = 4.0
+    values = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
+    one = nibabel.Nifti1Image(values, np.diag([*edges, 1.0]))
+    one.set_sform(one.affine, code=int(placed))
+    one.set_qform(one.affine, code=0)
+    nibabel.save(one, tmp_path / "v.nii")
+    told = ("sagittal", "coronal", "axial")[thick] if placed else ""
+    assert read(tmp_path / "v.nii", frame=3).plane == told
+    assert plane_in(tmp_path / "v.nii") == told
+    assert read(tmp_path / "v.nii", volume=True).plane == ""
+
+
+def test_each_frame_of_an_enhanced_file_tells_its_own_plane(tmp_path: Path) -> None:
+    groups = [
+        item(PlaneOrientationSequence=[item(ImageOrientationPatient=direction)])
+        for direction in (AXIAL, CORONAL)
+    ]
+    file = write_dicom(
+        tmp_path / "a.dcm",
+        np.stack([RAMP, RAMP]),
+        NumberOfFrames=2,
+        PerFrameFunctionalGroupsSequence=groups,
+    )
+    assert [read(file, frame=frame).plane for frame in (0, 1)] == ["axial", "coronal"]
+
+
+def test_recipes_of_axial_slices_accept_no_other() -> None:
+    for name in ("head_ct", "head_ct_control", "stroke_ct", "chest_ct"):
+        accepts = Recipe.load(name).accepts
+        accepts.refuse("CT", "", "axial")
+        with pytest.raises(InputError, match="plane=axial"):
+            accepts.refuse("CT", "", "sagittal")
+    Recipe.load("brain_mr").accepts.refuse("MR", "", "sagittal")  # of any direction
+
+
 @pytest.mark.parametrize(
     ("accepts", "says"),
     [
+        ({"plane": ["transverse"]}, "plane 'transverse' is none of sagittal, coronal, axial"),
         ({"modality": ["XRAY"]}, "modality 'XRAY' is none of"),
         ({"body_part": ["Chest"]}, "body_part 'Chest': give it in capitals"),
         ({"modalities": ["CR"]}, "modalities"),

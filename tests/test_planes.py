@@ -44,7 +44,7 @@ def examination(folder: Path, **counts: int) -> Path:
 
 def volume(path: Path, edges_mm: tuple[float, float, float]) -> None:
     values = np.random.default_rng(0).integers(0, 100, (12, 12, 12)).astype(np.int16)
-    nibabel.save(nibabel.Nifti1Image(values, np.diag([*edges_mm, 1.0])), path)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([*edges_mm, 1.0])), path)  # with an sform
 
 
 def test_files_are_counted_by_the_plane_that_their_header_says(tmp_path: Path) -> None:
@@ -79,6 +79,9 @@ def test_of_several_planes_it_is_said_and_of_one_nothing(
     said = " ".join(capsys.readouterr().err.split())
     assert "coronal (4), axial (2) of 6 files looked at" in said
     assert said.endswith("midclass manifest FOLDER --where plane=coronal")
+    of_one = recipe(accepts={"plane": ["coronal"]})  # the others fail, each with its reason
+    tell_kinds(Cohort.from_files([tmp_path / "two"]), of_one)
+    assert not capsys.readouterr().err
 
 
 def test_what_is_said_can_be_typed(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
 
     >>> told = in_words(Recipe.load("head_ct"))
     >>> told["knowledge"][0]["how"], told["accepts"]
-    ('bright; diameter 8 to 50 mm', 'CT; HEAD, BRAIN or SKULL')
+    ('bright; diameter 8 to 50 mm', 'CT; HEAD, BRAIN or SKULL; axial slices')
     """
     groups = (("middle class", recipe.middle_classes), ("held out", recipe.held_out))
     high, wide = recipe.geometry.size
@@ -93,7 +93,9 @@ def in_words(recipe: Recipe) -> dict[str, Any]:
     }
     spacing, field = recipe.geometry.spacing_mm, recipe.geometry.field_of_view_mm
     grid = f", {spacing:g} mm apart" if spacing else f" over {field:g} mm" if field else ""
-    parts = (", ".join(recipe.accepts.modality), _or(recipe.accepts.body_part))
+    wanted = recipe.accepts
+    planes = f"{_or(wanted.plane)} slices" if wanted.plane else ""
+    parts = (", ".join(wanted.modality), _or(wanted.body_part), planes)
     names = ("name", "summary", "given_class", "target_class")
     return {name: getattr(recipe, name) for name in names} | {
         "knowledge": [

@@ -17,7 +17,7 @@ from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.read import file_format
 from midclass.images.labels import OF_IMAGES, Label, LabelTable, by_folder, label_of
-from midclass.images.planes import PLANE, plane_in
+from midclass.images.planes import PLANE, plane_told
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.series import FoundFile, PlacedImage, Whose, placed, telling
 from midclass.images.where import Condition
@@ -200,7 +200,7 @@ def _header(file: FoundFile, asked: Sequence[str], called: str) -> Header | None
 def _refused(file: FoundFile, header: Header | None, wish: Wish) -> str:
     """Why a file is left out, or ""."""
     about, asked = header or Header(), {condition.keyword for condition in wish.where}
-    values = about.asked | ({PLANE: (plane_in(file.path, header),)} if PLANE in asked else {})
+    values = about.asked | ({PLANE: (plane_told(file.path, header),)} if PLANE in asked else {})
     for condition in wish.where:
         if not condition.holds(values):
             return f"not {condition}"

@@ -12,30 +12,27 @@ from pathlib import Path
 
 from midclass.errors import InputError, NoImage
 from midclass.images.case import Case
+from midclass.images.formats.dicom_geometry import plane_of
 from midclass.images.formats.dicom_header import Header, header_of
-from midclass.images.formats.holding import axis_in, images_in
+from midclass.images.formats.holding import images_in, plane_in
 from midclass.images.formats.read import file_format
 from midclass.images.windows import some_files
 
 PLANE = "plane"
 """What a condition on it is called; no attribute of DICOM is."""
-PLANES = ("sagittal", "coronal", "axial")
-"""By the axis of the patient to which their normal is nearest: right, front (back), head."""
 
 
-def plane_in(path: Path, header: Header | None) -> str:
-    """One of ``PLANES``; "" where a file tells of none, or its frames lie in several.
+def plane_told(path: Path, header: Header | None) -> str:
+    """One of ``recipe.parts.PLANES``; "" where a file tells of none, or its frames differ.
 
     Args:
         path: the file.
         header: of a DICOM file (ImageOrientationPatient, PS3.3 C.7.6.2); None of any other, of
             which NIfTI tells.
     """
-    if header is None:
-        axis = axis_in(path) if file_format(path) == "NIfTI" else None
-        return "" if axis is None else PLANES[axis]
-    along = [abs(part) for part in header.plane]
-    return PLANES[along.index(max(along))] if along else ""
+    if header is not None:
+        return plane_of(header.plane)
+    return plane_in(path) if file_format(path) == "NIfTI" else ""
 
 
 def planes_of(cases: Iterable[Case]) -> Counter[str]:
@@ -49,7 +46,7 @@ def planes_of(cases: Iterable[Case]) -> Counter[str]:
 def _plane(path: Path) -> str:
     try:
         is_dicom = file_format(path) == "DICOM"
-        return plane_in(path, header_of(path, images_in(path)) if is_dicom else None)
+        return plane_told(path, header_of(path, images_in(path)) if is_dicom else None)
     except (OSError, InputError, NoImage):
         return ""
 
@@ -67,7 +64,7 @@ def in_words(planes: Counter[str]) -> str:
     each = ", ".join(f"{name} ({number})" for name, number in planes.most_common())
     name = planes.most_common(1)[0][0]
     return (
-        f"slices lie in several planes: {each} of {planes.total()} files looked at; to a detector "
-        f"they show different things. Keep those of one: midclass manifest FOLDER --where "
-        f"{PLANE}={name}"
+        f"slices lie in several planes: {each} of {planes.total()} files looked at. Where the task "
+        f"is of one, let the recipe say so (accepts: {{{PLANE}: [{name}]}}) and keep those alone: "
+        f"midclass manifest FOLDER --where {PLANE}={name}"
     )

@@ -127,7 +127,7 @@ class Rules:
 
     def _upright(self, case: Case, image: Image) -> tuple[Pixels, tuple[float, float], bool]:
         """The same with the values of the file, of which samples are made."""
-        self.accepts.refuse(image.modality, image.body_part)
+        self.accepts.refuse(image.modality, image.body_part, image.plane)
         if image.spacing_mm is not None:
             check_spacing(image.spacing_mm)
         pixels = with_channels(image.pixels, self.geometry.channels)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from midclass.errors import InputError
 from midclass.images.formats.dicom_attributes import keyword_of
-from midclass.images.planes import PLANE, PLANES
+from midclass.images.planes import PLANE
+from midclass.recipe.parts import PLANES
 
 _FORM = re.compile(r"\s*(\w+)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 _ORDERS: dict[str, Callable[[float, float], bool]] = {

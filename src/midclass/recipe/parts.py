@@ -155,6 +155,8 @@ Others (OT, SC, what is in no list) say nothing, and are not repeated: it may be
 
 PROJECTIONS = frozenset(("CR", "DG", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA", "XR"))
 """Modalities whose images are no slices."""
+PLANES = ("sagittal", "coronal", "axial")
+"""By the axis of the patient to which their normal is nearest: right, front, head."""
 VOLUME = "slice of a volume"
 """In place of the modality of a file without one, such as NIfTI, that holds a stack of slices."""
 
@@ -163,8 +165,12 @@ class Accepts(Part):
     """Which DICOM files belong to the task, by their headers; the fields are in blank.yaml.
 
     A file that does not say is accepted, and so is every other format; but a slice of a volume is
-    no projection.
+    no projection, and NIfTI tells of planes, too.
 
+    >>> Accepts(plane=("axial",)).refuse("CT", "HEAD", "coronal")
+    Traceback (most recent call last):
+    midclass.errors.InputError: is a coronal slice, the recipe accepts axial; leave such files out \
+(midclass manifest FOLDER --where plane=axial), take another recipe, or change accepts
     >>> chest = Accepts(modality=("CR", "DX"), body_part=("CHEST",))
     >>> chest.refuse("CR", "CHEST_TO_PELVIS")
     >>> chest.refuse("MR", "")
@@ -175,9 +181,13 @@ change accepts
 
     modality: tuple[str, ...] = ()
     body_part: tuple[str, ...] = ()
+    plane: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _known(self) -> Accepts:
+        for one in self.plane:
+            if one not in PLANES:
+                raise ValueError(f"plane {one!r} is none of {', '.join(PLANES)}")
         for one in self.modality:
             if one not in MODALITIES:
                 raise ValueError(f"modality {one!r} is none of {', '.join(sorted(MODALITIES))}")
@@ -186,13 +196,14 @@ change accepts
                 raise ValueError(f"body_part {one!r}: give it in capitals, such as CHEST")
         return self
 
-    def refuse(self, modality: str, body_part: str) -> None:
+    def refuse(self, modality: str, body_part: str, plane: str = "") -> None:
         """Refuse an image of another kind than the recipe is for.
 
         Args:
             modality: Modality, or ``VOLUME``.
             body_part: BodyPartExamined (PS3.16 annex L), in which a name of the recipe may be
                 part of a longer one.
+            plane: one of ``PLANES``, or "".
 
         Raises:
             InputError: names the attribute.
@@ -207,3 +218,9 @@ change accepts
         if self.body_part and body_part and not any(p in body_part for p in self.body_part):
             accepted = ", ".join(self.body_part)
             raise InputError(f"BodyPartExamined has none of {accepted} in it; {way_out}")
+        if self.plane and plane and plane not in self.plane:
+            accepted = ", ".join(self.plane)
+            raise InputError(
+                f"is a {plane} slice, the recipe accepts {accepted}; leave such files out "
+                f"(midclass manifest FOLDER --where plane={','.join(self.plane)}), {way_out}"
+            )

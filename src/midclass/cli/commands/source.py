@@ -203,10 +203,10 @@ def tell_windows(cohort: Cohort, recipe: Recipe) -> None:
 
 
 def tell_kinds(cohort: Cohort, recipe: Recipe) -> None:
-    """Say in which planes slices lie, where they are several, and what ``tell_windows`` says."""
+    """Say in which planes slices lie, where the recipe accepts any, and ``tell_windows``."""
     from midclass.images.planes import in_words, planes_of
 
-    if said := in_words(planes_of(cohort)):
+    if not recipe.accepts.plane and (said := in_words(planes_of(cohort))):
         note(f"note: {said}")
     tell_windows(cohort, recipe)
 

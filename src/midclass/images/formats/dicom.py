@@ -16,7 +16,13 @@ from midclass.errors import InputError, NoImage
 from midclass.images.formats.dicom_attributes import Dataset, word
 from midclass.images.formats.dicom_file import failures, open_header, open_image, quiet
 from midclass.images.formats.dicom_frames import attributes_of, refuse_other_pipelines
-from midclass.images.formats.dicom_geometry import aspect, spacing_mm, volume_spacing_mm
+from midclass.images.formats.dicom_geometry import (
+    aspect,
+    normal_of,
+    plane_of,
+    spacing_mm,
+    volume_spacing_mm,
+)
 from midclass.images.formats.dicom_grey import grey_pixels
 from midclass.images.formats.dicom_layout import Layout, check_memory, frames_of, layout_of
 from midclass.images.formats.dicom_pixels import decoded
@@ -78,7 +84,8 @@ def read_dicom(
         spacing = spacing_mm(about[0])
         ratio = aspect(about[0], spacing)
         steps = volume_spacing_mm(about) if volume else spacing
-        said = word(dataset, "Modality"), word(dataset, "BodyPartExamined")
+        plane = "" if volume else plane_of(normal_of(about[0]))
+        said = word(dataset, "Modality"), word(dataset, "BodyPartExamined"), plane
         if layout.photometric == PALETTE or layout.samples > 1:
             values, low, high = _colour(dataset, layout, stored, window)
             values = _without_screen(values, about[0], low, colour=True)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+
 from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, numbers, shown
 from midclass.images.formats.dicom_ultrasound import region_spacing_mm
+from midclass.recipe.parts import PLANES
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """In the patient, at the detector, and on a film that was scanned; (rows, columns)."""
@@ -32,6 +35,29 @@ def spacing_mm(about: Dataset) -> tuple[float, float] | None:
             raise Unusable(f"{keyword} is {shown(found)}, expected two numbers above 0")
         return found[0], found[1]
     return region_spacing_mm(about)
+
+
+def normal_of(about: Dataset) -> tuple[float, ...]:
+    """Of the image plane, to the patient's left, back and head; none where the file tells none."""
+    try:
+        direction = numbers(about, "ImageOrientationPatient")
+    except Unusable:
+        return ()
+    if len(direction) != 6:
+        return ()
+    normal = np.cross(direction[:3], direction[3:])
+    # Of two unit vectors at a right angle its length is 1.
+    return tuple(normal.tolist()) if np.linalg.norm(normal) >= 0.5 else ()
+
+
+def plane_of(normal: tuple[float, ...]) -> str:
+    """The plane with this normal, or the nearest; "" of none.
+
+    >>> plane_of((0.0, -0.4, 0.9)), plane_of(())
+    ('axial', '')
+    """
+    along = [abs(part) for part in normal]
+    return PLANES[along.index(max(along))] if along else ""
 
 
 def aspect(about: Dataset, spacing: tuple[float, float] | None) -> float:

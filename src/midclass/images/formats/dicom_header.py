@@ -17,7 +17,7 @@ import numpy as np
 from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, numbers, word
 from midclass.images.formats.dicom_file import failures, open_header, quiet
 from midclass.images.formats.dicom_frames import attributes_of
-from midclass.images.formats.dicom_geometry import spacing_mm
+from midclass.images.formats.dicom_geometry import normal_of, spacing_mm
 from midclass.images.formats.limits import check_spacing
 from midclass.recipe.parts import MODALITIES
 
@@ -186,13 +186,8 @@ def _places(each: Sequence[Dataset]) -> tuple[tuple[float, ...], tuple[float, ..
         return (), ()
     if len(directions) != 1 or any(len(position) != 3 for position in positions):
         return (), ()
-    (direction,) = directions
-    if len(direction) != 6:
-        return (), ()
-    normal = np.cross(direction[:3], direction[3:])
-    if np.linalg.norm(normal) < 0.5:  # of two unit vectors at a right angle it is 1
-        return (), ()
-    return tuple(float(np.dot(normal, one)) for one in positions), tuple(normal.tolist())
+    normal = normal_of(each[0])
+    return (tuple(float(np.dot(normal, one)) for one in positions), normal) if normal else ((), ())
 
 
 def _is_in(about: Dataset, path: str) -> bool:

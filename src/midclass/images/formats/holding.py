@@ -77,21 +77,18 @@ def _frames(path: Path, file: IO[bytes]) -> int:
     return frames if 1 <= frames <= size // least else 1
 
 
-def axis_in(path: Path) -> int | None:
-    """The axis across which a NIfTI file is cut, see ``nifti.AXES``; None where it tells of none.
-
-    Other files are taken for damaged ones.
-    """
+def plane_in(path: Path) -> str:
+    """The plane in which a NIfTI file is cut; "" where it, or a damaged one, does not tell."""
     try:
         return _cut(path)[0]
     except STOPS:
         raise
     except BaseException:  # see above
-        return None
+        return ""
 
 
-def _cut(path: Path) -> tuple[int | None, int]:
-    """As ``nifti`` does it: the axis, and how many slices; of what has no three axes one."""
+def _cut(path: Path) -> tuple[str, int]:
+    """As ``nifti`` does it: the plane, and how many slices; of what has no three axes one."""
     import nibabel
 
     with _beginning(path, HEADER_BYTES) as file:
@@ -100,5 +97,5 @@ def _cut(path: Path) -> tuple[int | None, int]:
     header = kind.from_fileobj(BytesIO(head), check=False)
     shape = header.get_data_shape()
     if len(shape) < 3 or any(length > 1 for length in shape[3:]):
-        return None, 1
+        return "", 1
     return cut_of(header)

@@ -21,7 +21,7 @@ from midclass.errors import InputError
 from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.limits import GZIP, SLACK, check_size, gunzip, gunzipped_head
 from midclass.images.formats.raw import Raw, Values, finite_range, pick_frame
-from midclass.recipe.parts import VOLUME
+from midclass.recipe.parts import PLANES, VOLUME
 
 HEADER_BYTES = 540  # of NIfTI-2, the longer one
 MM_OF_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -43,6 +43,7 @@ class Volume:
         upright: a view of ``stored`` as ``(x, y, z, time)``, to the patient's right, front, head.
         edges_mm: of a voxel, along x, y and z.
         bounds: lowest and highest value of the file, or those that its header says to display.
+        placed: whether the header says how the patient lies in it.
     """
 
     stored: Values
@@ -50,6 +51,7 @@ class Volume:
     upright: Values
     edges_mm: tuple[float, ...]
     bounds: tuple[float, float]
+    placed: bool
 
     @property
     def across(self) -> int:
@@ -105,11 +107,18 @@ def axis_of_slices(edges_mm: Sequence[float], sides: Sequence[int]) -> int:
     return list(edges_mm).index(longest) if thick else 2
 
 
-def cut_of(header: Any) -> tuple[int, int]:
-    """The axis across which nibabel's header says to cut a volume, and into how many slices."""
+def cut_of(header: Any) -> tuple[str, int]:
+    """The plane in which a volume is cut by nibabel's header, and into how many slices.
+
+    The plane is "" where the header does not say how the patient lies in it.
+    """
     edges_mm, sides = _along_patient(header.get_best_affine(), header.get_data_shape())
     axis = axis_of_slices(edges_mm, sides)
-    return axis, sides[axis]
+    return PLANES[axis] if _is_placed(header) else "", sides[axis]
+
+
+def _is_placed(header: Any) -> bool:
+    return bool(int(header["qform_code"]) or int(header["sform_code"]))
 
 
 def plane_of(path: Path) -> int:
@@ -153,7 +162,8 @@ def read_nifti(
     if not volume:
         chosen, spacing_mm = chosen[pick_frame(path, len(chosen), frame)], spacing_mm[1:]
     check_size(path, chosen.shape)
-    return Raw(_scaled(chosen, file.slope), low, high, spacing_mm=spacing_mm, modality=modality)
+    values, told = _scaled(chosen, file.slope), PLANES[axis] if file.placed and not volume else ""
+    return Raw(values, low, high, spacing_mm=spacing_mm, modality=modality, plane=told)
 
 
 @lru_cache(maxsize=2)  # slices of a volume, and of its mask, are mostly read one after the other
@@ -175,7 +185,7 @@ def _volume(path: Path, state: State) -> Volume:
     low, high = float(header["cal_min"]), float(header["cal_max"])
     if not (np.isfinite([low, high]).all() and high > low):
         low, high = sorted(_scaled(np.array(finite_range(stored)), slope).tolist())
-    return Volume(stored, slope, turned, edges_mm, (low, high))
+    return Volume(stored, slope, turned, edges_mm, (low, high), _is_placed(header))
 
 
 def _along_patient(

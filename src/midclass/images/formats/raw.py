@@ -32,6 +32,7 @@ class Raw:
         aspect: height of a pixel over its width, where the file tells that but no spacing.
         modality: as a DICOM file tells it, or "".
         body_part: likewise.
+        plane: in which a slice lies, one of ``recipe.parts.PLANES``, or "".
     """
 
     values: Values
@@ -42,6 +43,7 @@ class Raw:
     aspect: float = 1.0
     modality: str = ""
     body_part: str = ""
+    plane: str = ""
 
 
 def pick_frame(path: Path, frames: int, frame: int | None) -> int:

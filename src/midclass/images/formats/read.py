@@ -49,6 +49,7 @@ class Image:
         aspect: height of a pixel over its width, where a DICOM file tells that but no spacing.
         modality: Modality of a DICOM file, such as "CR"; "" where none is told.
         body_part: BodyPartExamined, such as "CHEST"; likewise.
+        plane: in which a slice lies, by its header: "sagittal", "coronal", "axial" or "".
     """
 
     pixels: NDArray[np.float32]
@@ -56,6 +57,7 @@ class Image:
     aspect: float = 1.0
     modality: str = ""
     body_part: str = ""
+    plane: str = ""
 
 
 def read(
@@ -130,7 +132,8 @@ def read(
         else:
             raw = raster.read_raster(path, kind, frame, window)
         pixels = _to_unit_range(path, raw)
-        return Image(pixels, raw.spacing_mm, raw.aspect, raw.modality, raw.body_part)
+        said = raw.modality, raw.body_part, raw.plane
+        return Image(pixels, raw.spacing_mm, raw.aspect, *said)
 
 
 def decode(path: str | Path, *, array: str | None = None, index: int | None = None) -> Values:
