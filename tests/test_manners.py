@@ -157,6 +157,54 @@ def test_labels_and_patients_that_do_not_fit_are_refused(
         PCA(RECIPE).fit(IMAGES, **fitting)
 
 
+def test_images_that_cannot_be_used_cost_the_others_nothing(fitted: PCA) -> None:
+    images = IMAGES[:12].copy()
+    images[[0, 4, 11]] = 0  # nothing to see
+    seen = [n for n in range(12) if n not in (0, 4, 11)]
+    scores = fitted.score_samples(images)
+    assert np.flatnonzero(np.isnan(scores)).tolist() == [0, 4, 11]
+    np.testing.assert_array_equal(scores[seen], fitted.score_samples(images[seen]))
+    assert fitted.predict(images)[[0, 4, 11]].tolist() == [1, 1, 1]
+    assert fitted.predict(images, "leave")[[0, 4, 11]].tolist() == [-1, -1, -1]
+    maps = fitted.heat_maps(images)
+    assert np.isnan(maps).all((1, 2)).tolist() == np.isnan(scores).tolist()
+    np.testing.assert_array_equal(maps[seen], fitted.heat_maps(images[seen]))
+    reasons = fitted.reasons(images)
+    assert sorted(reasons) == [0, 4, 11]
+    assert "array[4]: nothing to see" in reasons[4]
+
+
+def test_where_no_image_can_be_used_none_is_normal(fitted: PCA) -> None:
+    dark = np.zeros_like(IMAGES[:3])
+    assert fitted.predict(dark).tolist() == [1, 1, 1]
+    assert np.isnan(fitted.score_samples(dark)).all()
+    assert np.isnan(fitted.heat_maps(dark)).all()
+    assert sorted(fitted.reasons(dark)) == [0, 1, 2]
+
+
+def test_why_a_case_cannot_be_assessed_is_told_of_arrays_as_of_prepared_images(
+    fitted: PCA,
+) -> None:
+    images = np.concatenate([np.zeros_like(IMAGES[:1]), 0.01 + 0.001 * IMAGES[:2], IMAGES[:2]])
+    prepared = prepare_array(images[1:], RECIPE)
+    told = fitted.reasons(images)
+    assert {n + 1: why for n, why in fitted.reasons(prepared).items()} | {0: told[0]} == told
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "", " "])
+def test_an_image_of_whom_nobody_knows_is_of_a_patient_of_its_own(missing: object) -> None:
+    groups = [*([missing] * 60), *(f"p{n // 2}" for n in range(60))]
+    detector = PCA(RECIPE, max_fpr=0.1).fit(IMAGES[:120], groups=groups)
+    assert sum(detector.patients_.values()) == 60 + 30
+    prepared = prepare_array(IMAGES[:4], RECIPE, patients=["a", missing, missing, "a"])
+    assert len(prepared.cases.patients) == 3
+
+
+def test_images_of_several_sizes_are_no_array(fitted: PCA) -> None:
+    with pytest.raises(InputError, match="images of several sizes are prepared as files"):
+        fitted.predict([IMAGES[0, 0], IMAGES[1, 0, :10]])
+
+
 def test_arrays_of_other_kinds_are_refused() -> None:
     for wrong, message in (
         (np.zeros((3, 9)), r"shape \(3, 9\), expected \(n, h, w\)"),

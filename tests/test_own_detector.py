@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from makers import typed
-from midclass import Cohort, InputError, Recipe, ScoreTable, load_detector, prepare
+from midclass import Cohort, Detector, InputError, Recipe, ScoreTable, load_detector, prepare
 from midclass.detectors.catalogue import detector_class
 from midclass.images import phantoms
 
@@ -49,6 +50,51 @@ def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: 
     np.testing.assert_array_equal(loaded.score_samples(test), detector.score_samples(test))
     fresh = prepare(cohort.part("test"), loaded.recipe, cache=folder / "other_cache")
     np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("template.py", "highest.mean(1)", "highest.amax(1)"),
+        ("mine.py", ">= 0", "> 0.5"),
+        ("mine.py", "", "# v2"),
+    ],
+)
+def test_a_file_that_is_not_that_of_the_fit_does_not_score_under_its_threshold(
+    folder: Path, name: str, before: str, after: str
+) -> None:
+    files = folder / "template.py", folder / "mine.py"
+
+    def fitted() -> Detector:
+        recipe = Recipe.load(folder / "tiny.yaml", files)
+        cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
+        train = prepare(cohort.part("train").given_class(), recipe, cache=folder / "cache")
+        return detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
+
+    detector = fitted()
+    detector.save(folder / "saved")
+    assert load_detector(folder / "saved", files).origin_.id == detector.origin_.id
+    text = (folder / name).read_text()
+    (folder / name).write_text(text.replace(before, after) if before else text + after)
+    with pytest.raises(InputError, match=rf"saved: {name} has changed since the fit"):
+        load_detector(folder / "saved", files)
+    assert fitted().origin_.id != detector.origin_.id
+    (folder / name).write_text(text)
+    assert load_detector(folder / "saved", files).origin_.id == detector.origin_.id
+
+
+def test_a_detector_of_a_version_that_noted_no_files_is_read(folder: Path) -> None:
+    file = folder / "template.py"
+    recipe = Recipe.load("phantoms")
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
+    train = prepare(cohort, recipe, cache=folder / "cache")
+    detector_class(f"{file}:Template", [file])(recipe).fit(train, max_fpr=0.2).save(folder / "d")
+    about = json.loads((folder / "d/detector.json").read_text())
+    assert list(about.pop("code")) == ["template.py"]
+    del about["sha256"]
+    (folder / "d/detector.json").write_text(json.dumps(about))
+    file.write_text(file.read_text() + "# another")
+    assert type(load_detector(folder / "d", [file])).__name__ == "Template"
 
 
 @pytest.mark.slow

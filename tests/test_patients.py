@@ -14,7 +14,7 @@ from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
 from midclass import Prepared, ScoreTable, load_detector, prepare_array
 from midclass.detectors.baselines.pca import PCA
 from midclass.evaluation.conformal import conformal_p_values
-from midclass.evaluation.patients import patient_scores, patient_table
+from midclass.evaluation.patients import patient_scores, patient_table, series_table
 
 RECIPE = recipe(budget={"standardise": False})
 SLICES = 8
@@ -69,6 +69,36 @@ def test_too_few_patients_for_a_rate_flag_nobody_and_call_nobody_normal() -> Non
     assert table.extra["p_value"].tolist() == [1 / 3, 1 / 3]
     nobody = patient_table(cases, np.empty(0), max_fpr=0.1)
     assert np.isnan(nobody.extra["p_value"]).all()
+
+
+@pytest.mark.parametrize("calibrated", [0, 2])
+def test_where_patients_have_no_threshold_a_person_looks_at_those_with_a_flagged_case(
+    tmp_path: Path, calibrated: int
+) -> None:
+    score = [1, 5, 1, 2, np.nan, 1, np.nan]
+    cases = ScoreTable.of([*"abcdefg"], [*"ppqqrrs"], [0] * 7, score, threshold=4.0)
+    table = patient_table(cases, np.arange(float(calibrated)), max_fpr=0.1)
+    assert table.extra["cases_flagged"].tolist() == [1, 0, 0, 0]
+    assert table.columns()["flagged"].tolist() == ["", "", "", ""]
+    assert table.review.tolist() == [True, False, False, True]  # the last was not assessed
+    table.write(tmp_path / "patients.csv")
+    assert ScoreTable.read(tmp_path / "patients.csv").review.tolist() == table.review.tolist()
+    left = patient_table(replace(cases, not_assessed="leave"), np.empty(0), max_fpr=0.1)
+    assert left.review.tolist() == [True, False, False, False]
+
+
+def test_where_patients_have_a_threshold_it_alone_says_who_is_looked_at() -> None:
+    cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0] * 4, [1, 5, 50, 60], threshold=4.0)
+    table = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    assert table.extra["cases_flagged"].tolist() == [1, 2]
+    assert table.review.tolist() == table.flagged.tolist() == [False, True]
+
+
+def test_of_a_series_that_is_not_judged_a_person_looks_at_flagged_cases() -> None:
+    cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3], threshold=4.0)
+    found = series_table(cases, ["s", "s", "t", "s"], np.arange(40.0), max_fpr=0.1)
+    assert found.columns()["flagged"].tolist() == ["0", ""]
+    assert found.columns()["review"].tolist() == ["0", "1"]
 
 
 def test_a_patient_of_whom_nothing_could_be_assessed_is_not_assessed() -> None:
@@ -127,3 +157,11 @@ def test_as_typed_score_and_evaluate_write_a_row_for_each_patient(tmp_path: Path
     alone = typed(f"score d {' '.join(map(str, images))} --out a.csv", tmp_path)
     assert alone.returncode == 0, alone.stderr
     assert not (tmp_path / "a_patients.csv").exists()  # files say nothing of patients
+    less = typed(f"score d {data} --max-fpr .045 --out less.csv", tmp_path)
+    assert less.returncode == 0, less.stderr
+    found = ScoreTable.read(tmp_path / "less_patients.csv")
+    of_cases = ScoreTable.read(tmp_path / "less.csv")
+    flagged = sorted(set(of_cases.patient_id[of_cases.flagged]))
+    assert found.case_id[found.review].tolist() == flagged != []
+    said = f"{len(flagged)} with a flagged case should be looked at"
+    assert said in " ".join(less.stdout.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +15,9 @@ import pytest
 from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
 from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
-from midclass.study.cell import Cell, cases, table_of
+from midclass.files import CannotWriteError
+from midclass.study import cell as cell_module
+from midclass.study.cell import Cell, cases, run_cell, table_of
 from midclass.study.file import Study
 from midclass.study.log import Outcome, add_to_log
 from midclass.study.run import compute
@@ -166,6 +170,21 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder:
     (outcome,) = compute([cells(folder)[0]], folder / "out", cache=folder / "cache")
     assert outcome.error == ""
     assert not (folder / "out" / "work").exists()
+
+
+def test_where_the_disk_is_full_the_reason_is_told_and_not_that_a_process_died(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object) -> None:
+        raise CannotWriteError(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    monkeypatch.setattr(
+        "midclass.detectors.provenance.write_provenance", lambda *_: full(folder / "scores.csv")
+    )
+    monkeypatch.setattr(cell_module, "write_text_atomic", full)  # nor is there room for a traceback
+    outcome = run_cell(cells(folder)[0], folder / "out", folder / "cache")
+    assert "scores.csv: cannot be written (No space left on device)" in outcome.error
+    assert pickle.loads(pickle.dumps(outcome)) == outcome
 
 
 @pytest.mark.slow

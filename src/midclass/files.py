@@ -50,6 +50,11 @@ class CannotWriteError(InputError):
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         room = "free some space, or " if full else ""
         super().__init__(f"{path}: cannot be written ({reason}); {room}{way_out}")
+        self._given = path, error, way_out
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """So that it comes back from another process; by default its message would be a path."""
+        return type(self), self._given
 
 
 def refuse_no_file(path: Path, what: str = "file") -> None:

@@ -194,6 +194,9 @@ def tell_patients(
         )
     else:
         said = "none calibrated, so that nothing is promised of them"
+    if least > max_fpr:
+        looked_at = int((table.review & table.assessed).sum())
+        said += f"; {looked_at} with a flagged case should be looked at (column review)"
     say(f"{scored} patients scored, {said}: {where}")
 
 

@@ -19,7 +19,7 @@ from midclass.owned import changed
 _MORE = (
     *("p_value", "assumed_spacing", "anatomy", "slice", "series_id"),
     *("week", "device", "spacing_mm"),
-    *("units", "cases", "cases_not_assessed"),
+    *("units", "cases", "cases_not_assessed", "cases_flagged"),
 )
 _OF_CASES = {*KNOWN, *REMARKS, "reason", "first", "second", "kind", "correlation"}
 _NUISANCE = re.compile(r"\w+ [+-][\d.]+")

@@ -213,7 +213,7 @@ class Detector(Estimator):
             NotFittedError: there is no threshold yet.
         """
         prepared = self.prepared(images)
-        return self.scores_of(self.looks(prepared), prepared)
+        return self.of_all(self.scores_of(self.looks(prepared), prepared), prepared, images)
 
     def scores_of(
         self, looks: Iterable[Look], prepared: Prepared, *, strict: bool = True
@@ -254,7 +254,7 @@ class Detector(Estimator):
         maps = np.full((len(prepared), *prepared.shape[2:]), np.nan)
         for look in self.looks(prepared, heat_maps=True):
             maps[look.rows] = look.maps
-        return maps
+        return self.of_all(maps, prepared, images)
 
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy, of a plausible kind."""
@@ -264,9 +264,13 @@ class Detector(Estimator):
         """Each sample by its first anatomy that is plausible, or else the last; all begins so."""
         return self.plausible_.by_first(prepared, self._least_mm2)
 
-    def reasons(self, prepared: Prepared) -> dict[int, str]:
+    def reasons(self, images: Images) -> dict[int, str]:
         """Why cases cannot be assessed: number of the case -> words, before a colon the kind."""
-        return self.plausible_.not_assessable(self.by_plausible_anatomy(prepared), self._least_mm2)
+        prepared = self.prepared(images)
+        seen = self.by_plausible_anatomy(prepared)
+        return self.reasons_of_all(
+            self.plausible_.not_assessable(seen, self._least_mm2), prepared, images
+        )
 
     @property
     def _least_mm2(self) -> float:

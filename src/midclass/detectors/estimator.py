@@ -9,6 +9,7 @@ Here the target class is the positive one, so that ``roc_auc_score(y, decision_f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, get_args
 
@@ -21,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
+from midclass.images.case import Case
 from midclass.images.prepare import Prepared, prepare_array
 from midclass.recipe.recipe import Recipe
 
@@ -116,7 +118,30 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(images, Prepared):
             return images
         check_is_fitted(self)
-        return prepare_array(images, self.recipe, self.spacing_mm)
+        return prepare_array(images, self.recipe, self.spacing_mm, keep_going=True)
+
+    @staticmethod
+    def of_all(found: FloatArray, prepared: Prepared, images: Images) -> FloatArray:
+        """What was found of prepared cases ``(m, ...)``, of all ``(n, ...)``; NaN of the others.
+
+        Images of an array that cannot be prepared are in no row of what was prepared.
+        """
+        if isinstance(images, Prepared):
+            return found
+        every = np.full((len(found) + len(prepared.failed), *found.shape[1:]), np.nan)
+        every[_rows_of(prepared)] = found
+        return every
+
+    @staticmethod
+    def reasons_of_all(
+        found: Mapping[int, str], prepared: Prepared, images: Images
+    ) -> dict[int, str]:
+        """The same of reasons: those of images that cannot be prepared, too."""
+        if isinstance(images, Prepared):
+            return dict(found)
+        rows = _rows_of(prepared)
+        failed = {_row(case): f"cannot be used: {why}" for case, why in prepared.failed}
+        return {int(rows[case]): why for case, why in found.items()} | failed
 
     def to_learn(
         self,
@@ -131,7 +156,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             images: prepared, or an array.
             y: labels of an array: rows with 1 are left out, unless the detector cannot do without
                 positives; then they are these.
-            groups: patients of an array; without them each row is a patient of its own.
+            groups: patients of an array; a row without one (None, NaN, "") is a patient of its own.
             positives: prepared, or an array, each row of a patient of its own.
 
         Raises:
@@ -144,7 +169,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 )
             return images, self._known(positives)
         pixels, label = np.asarray(images), _labels(y, len(np.asarray(images)))
-        patients = None if groups is None else np.asarray(groups)
+        patients = None if groups is None else np.asarray(groups, object)
         if patients is not None and patients.shape != label.shape:
             raise InputError(
                 f"groups of shape {patients.shape}, expected a patient for each of {len(label)} "
@@ -189,6 +214,15 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             patients=names if groups is None else groups,
             label=label,
         )
+
+
+def _row(case: Case) -> int:
+    """In the array that was prepared."""
+    return int(case.case_id.partition("[")[2][:-1])
+
+
+def _rows_of(prepared: Prepared) -> NDArray[np.int64]:
+    return np.array([_row(case) for case in prepared.cases], np.int64)
 
 
 def _labels(y: ArrayLike | None, n: int) -> NDArray[np.int64]:

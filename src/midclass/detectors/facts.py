@@ -92,6 +92,7 @@ class About(_Strict):
     patient_calibration: Calibration = []
     independent: float | None = Field(default=None, ge=1)
     context: ContextFacts | None = None
+    code: dict[str, str] = {}
     id: str = Field(default="", pattern="^([0-9a-f]{16})?$")  # earlier versions knew none of these
     seed: Count | None = None
     fitted: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")

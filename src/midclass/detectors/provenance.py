@@ -14,19 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
+from inspect import isfunction, unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midclass.files import write_text_atomic
+from midclass.recipe.resolve import SOURCE
 from midclass.version import __version__
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
+    from midclass.recipe.recipe import Recipe
 
 DECIDES = (
     *("detector", "recipe", "max_fpr", "threshold", "calibration", "patient_calibration"),
     *("plausible", "heat", "spacing_mm", "context", "state", "folds", "aimed_at"),
-    "independent",
+    *("independent", "code"),
 )
 """What a detector's id is made of, with its tensors: all on which scores, flags and maps depend."""
 
@@ -62,6 +65,17 @@ class Origin:
     seed: int | None = None
     fitted: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def user_code(detector: type, recipe: Recipe) -> dict[str, str]:
+    """Hashes of the user's files that say how images are seen and scored, by their names.
+
+    These are the files of the detector and of the anatomies, not what they import.
+    """
+    methods = [one for kind in detector.__mro__ for one in vars(kind).values() if isfunction(one)]
+    functions = [*recipe.anatomy_functions(), recipe.crop_function(), *methods]
+    places = [getattr(unwrap(one), "__globals__", {}) for one in functions if one is not None]
+    return {Path(one["__file__"]).name: one[SOURCE] for one in places if SOURCE in one}
 
 
 def identity(about: Mapping[str, Any], weights: bytes) -> str:

@@ -21,7 +21,7 @@ from midclass.detectors.card import CARD, model_card
 from midclass.detectors.context import in_json
 from midclass.detectors.facts import About
 from midclass.detectors.folder import ABOUT, WEIGHTS, refuse_no_detector
-from midclass.detectors.provenance import identity
+from midclass.detectors.provenance import identity, user_code
 from midclass.errors import InputError
 from midclass.evaluation.conformal import aim
 from midclass.recipe.file import without_folders
@@ -56,6 +56,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "heat": asdict(detector.heat_),
         "patient_calibration": detector.patient_calibration_.tolist(),
         **({} if detector.independent_ is None else {"independent": detector.independent_}),
+        **({"code": code} if (code := user_code(type(detector), detector.recipe)) else {}),
         **in_json(detector.context_),
         **asdict(detector.origin_),
         **({} if detector.spacing_mm is None else {"spacing_mm": detector.spacing_mm}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from midclass.detectors.facts import About
 from midclass.detectors.folder import ABOUT
 from midclass.detectors.folds import Folds
 from midclass.detectors.plausible import Plausible
-from midclass.detectors.provenance import Origin
+from midclass.detectors.provenance import Origin, user_code
 from midclass.detectors.saved import damaged, read_saved
 from midclass.errors import InputError
 from midclass.evaluation.heat import HeatScale
@@ -39,7 +39,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
 
     Raises:
         InputError: the folder holds no detector, one that is damaged, one of an unknown kind, or
-            one of a file or package that is not trusted.
+            one of a file or package that is not trusted, or of a file that has changed since.
     """
     folder = Path(folder)
     about, tensors = read_saved(folder)
@@ -52,6 +52,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
     except InputError as error:
         what = str(error).removeprefix(f"{folder}/")
         raise damaged(folder, what, {"midclass": about.midclass}) from None
+    _refuse_other_code(folder, about, user_code(kind, recipe))
     try:
         detector = kind(recipe)
         detector.max_fpr_, detector.threshold_ = about.max_fpr, about.threshold
@@ -79,6 +80,16 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         what = f"{type(error).__name__}: {error}"
         raise damaged(folder, what, {"midclass": about.midclass}) from error
     return detector
+
+
+def _refuse_other_code(folder: Path, about: About, found: Mapping[str, str]) -> None:
+    """Refuse a user's file that is not what was fitted with: scores would be others."""
+    for name, fitted in about.code.items():  # earlier versions noted none
+        if found.get(name, fitted) != fitted:
+            raise InputError(
+                f"{folder}: {name} has changed since the fit, and scores would be others than its "
+                "threshold is for; give the file of then (--trust), or fit anew"
+            )
 
 
 def _restore(detector: Detector, about: About, tensors: dict[str, Tensor]) -> None:

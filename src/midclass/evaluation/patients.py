@@ -19,7 +19,7 @@ from midclass.evaluation.conformal import (
 )
 from midclass.evaluation.metrics import TOP, by_patient
 from midclass.evaluation.ranking import FloatArray
-from midclass.evaluation.table import UNKNOWN, ScoreTable
+from midclass.evaluation.table import FLAGGED_CASES, UNKNOWN, ScoreTable
 
 
 def patient_scores(scores: ArrayLike, patients: ArrayLike) -> FloatArray:
@@ -39,8 +39,8 @@ def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) ->
 
     The score is the mean of the three highest of the patient's cases. Flagged is a patient whose
     p-value among ``calibration`` is ``max_fpr`` at most; where these are too few for that rate,
-    there is no threshold, and nobody is flagged or not flagged. A patient is not assessed where no
-    case is.
+    there is no threshold, and nobody is flagged or not flagged: then a person should look at the
+    patients with a flagged case. A patient is not assessed where no case is.
 
     Args:
         table: of cases.
@@ -48,7 +48,8 @@ def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) ->
         max_fpr: false-alarm rate to promise.
 
     Returns:
-        The table, with the extra columns ``p_value``, ``cases``, and ``cases_not_assessed``.
+        The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
+        ``cases_flagged``.
 
     >>> cases = ScoreTable.of([*"abc"], [*"ppq"], [0, 1, 0], [1, 7, 2])
     >>> patients = patient_table(cases, np.array([0.0, 1.0, 2.0, 3.0]), max_fpr=0.2)
@@ -108,8 +109,8 @@ def series_table(
         max_fpr: false-alarm rate that is promised of patients.
 
     Returns:
-        The table, with the extra columns ``p_value``, ``cases`` and ``cases_not_assessed``; the
-        column ``case_id`` names the series.
+        The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
+        ``cases_flagged``; the column ``case_id`` names the series.
 
     >>> cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3])
     >>> found = series_table(cases, ["s", "s", "t", "s"], np.arange(4.0), max_fpr=0.2)
@@ -160,6 +161,7 @@ def _grouped(
             "p_value": p_value,
             "cases": _counted(groups, np.ones(len(table), bool)),
             "cases_not_assessed": _counted(groups, ~table.assessed),
+            FLAGGED_CASES: _counted(groups, table.flagged),
         },
         reason=np.where(assessed, "", f"no case of the {what} could be assessed"),
         not_assessed=table.not_assessed,

@@ -19,9 +19,11 @@ from midclass.evaluation.table_file import UNKNOWN, read_columns, table_file
 COLUMNS = ("case_id", "patient_id", "label", "class_name", "score", "threshold")
 OUTCOMES = ("assessed", "reason", "flagged", "review")
 """More columns of every file; ``flagged`` and ``review`` follow from the others."""
+FLAGGED_CASES = "cases_flagged"
+"""In a table of patients or series: how many of their cases are flagged by a threshold of cases."""
 NotAssessed: TypeAlias = Literal["review", "leave"]
 """What becomes of a case that could not be assessed: a person looks at it, or it is left out."""
-__all__ = ["COLUMNS", "OUTCOMES", "UNKNOWN", "NotAssessed", "ScoreTable"]
+__all__ = ["COLUMNS", "FLAGGED_CASES", "OUTCOMES", "UNKNOWN", "NotAssessed", "ScoreTable"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,13 @@ class ScoreTable:
 
     @property
     def review(self) -> NDArray[np.bool_]:
-        """Which cases a person should look at: the flagged, and by default the not assessed."""
-        return self.flagged if self.not_assessed == "leave" else self.flagged | ~self.assessed
+        """Which cases a person should look at: the flagged, and by default the not assessed.
+
+        Of patients without a threshold also those with a flagged case.
+        """
+        of_cases = np.asarray(self.extra.get(FLAGGED_CASES, np.zeros(len(self))), np.float64) > 0
+        found = self.flagged | (np.isnan(self.threshold) & of_cases)
+        return found if self.not_assessed == "leave" else found | ~self.assessed
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> ScoreTable:
         """Some of the cases, by a mask or by their rows."""

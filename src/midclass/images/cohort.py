@@ -46,22 +46,26 @@ class Cohort(Sequence[Case]):
 
     @classmethod
     def from_manifest(
-        cls, path: str | Path, split: str | None = None, *, root: str | Path | None = None
+        cls,
+        path: str | Path,
+        split: str | None = None,
+        *,
+        root: str | Path | None = None,
+        needed: str | None = None,
     ) -> Cohort:
         """Read the cases of a CSV file; its columns are described in ``read_manifest``.
 
         Args:
             path: the manifest.
-            split: the column which says to which part a case belongs, such as ``repeat_0``; or
-                ``splits.csv:repeat_0``, a column of another CSV file in the same folder. None
-                uses the column ``split`` if there is one with values.
-            root: the folder to which paths are relative, by default the manifest's; only with a
-                root may they be absolute or lead out of it.
+            split: the column of parts, such as ``repeat_0``, or ``splits.csv:repeat_0`` of another
+                CSV file in the folder; by default ``split`` if there is one with values.
+            root: folder of the paths; only where it is given may they be absolute or lead out.
+            needed: the part whose files must be there; by default all.
 
         Raises:
             InputError: a row is wrong (named with its line), or a patient is in two parts.
         """
-        cases = read_manifest(Path(path), split, None if root is None else Path(root))
+        cases = read_manifest(Path(path), split, None if root is None else Path(root), needed)
         return cls(cases, str(path))
 
     @classmethod
@@ -69,16 +73,13 @@ class Cohort(Sequence[Case]):
         """Unlabelled cases from files and folders.
 
         Of a folder, with all its subfolders, every file is taken whose name or content is that of
-        an image, also where the content then proves unreadable; hidden files are not. Each frame
-        of a DICOM file and each slice of a NIfTI file is a case, named ``FILE#FRAME`` as in a
-        manifest. DICOM files of one PatientID (where there is none, of one study) are of one
-        patient, who is called after the first of them; any other file is a patient of its own.
-        Slices of a series follow each other by their position, see ``midclass.images.series``.
-        What holds no image by its own words (a DICOMDIR, a report, a text, a link to a
-        file that is there already) is passed over, and counted in one UserWarning.
-
-        Cases are named as their files are given; absolute paths, which say where somebody keeps
-        whose images, begin below the folder that is common to all.
+        an image, also where it proves unreadable; hidden files are not. Each frame of a DICOM file
+        and each slice of a NIfTI file is a case, ``FILE#FRAME`` as in a manifest. DICOM files of
+        one PatientID (where there is none, of one study) are of one patient, called after the
+        first; any other file is a patient of its own. Slices of a series follow each other by their
+        position, see ``midclass.images.series``. What holds no image by its own words (a DICOMDIR,
+        a report, a second link) is passed over with one UserWarning. Cases are named as their files
+        are given; absolute ones begin below their common folder.
 
         Raises:
             InputError: nothing there, no images, or the same file named twice.

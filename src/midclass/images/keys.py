@@ -99,10 +99,11 @@ def _versions() -> list[str]:
 
 def _function(function: AnatomyFunction) -> list[str]:
     """Its name and the code that it is of, as it runs: a file may have been changed since."""
-    here, file = Path(__file__).parent, Path(inspect.getfile(function))
+    inner = inspect.unwrap(function)
+    here, file = Path(__file__).parent, Path(inspect.getfile(inner))
     if file.is_relative_to(here):
         return [function.__module__, function.__qualname__]
-    code = getattr(function, "__globals__", {}).get(SOURCE) or _code_of_others(file)
+    code = getattr(inner, "__globals__", {}).get(SOURCE) or _code_of_others(file)
     return [function.__module__, function.__qualname__, code]
 
 

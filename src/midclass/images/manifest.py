@@ -24,8 +24,12 @@ from midclass.images.lines import Line, check_column, columns_of, lines_of
 from midclass.images.row import Row
 
 
-def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Case, ...]:
+def read_manifest(
+    path: Path, split: str | None, root: Path | None, needed: str | None = None
+) -> tuple[Case, ...]:
     """Read all cases of a manifest and check them; see ``Cohort.from_manifest``.
+
+    Files must be there; where a part is ``needed``, those of other parts need not.
 
     Columns, separated by commas, semicolons or tabs. Only ``path`` is required; others than these
     are not used, unless they are nearly one of these (``Split``, ``PatientID``, ``lable``), which
@@ -58,7 +62,8 @@ def read_manifest(path: Path, split: str | None, root: Path | None) -> tuple[Cas
     for line in lines_of(path, columns):
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
-        if absent := [file for file in files if not there(file)]:
+        asked_for = needed is None or case.part in ("", needed)
+        if asked_for and (absent := [file for file in files if not there(file)]):
             missing.append((case.row, absent[0]))
         cases.append(case)
     if not cases:

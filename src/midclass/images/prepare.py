@@ -161,6 +161,7 @@ def prepare_array(
     case_id: ArrayLike | None = None,
     patients: ArrayLike | None = None,
     label: int | None = None,
+    keep_going: bool = False,
 ) -> Prepared:
     """Bring images in memory onto the recipe's grid, by the same path as files.
 
@@ -171,25 +172,46 @@ def prepare_array(
             used. View roi takes the square in the middle of each image.
         spacing_mm: one number, ``(2,)`` or ``(n, 2)``; by default what the recipe assumes.
         case_id: names ``(n,)``, each different; by default ``array[0]`` and so on.
-        patients: names ``(n,)``; by default each image is of a patient of its own.
+        patients: names ``(n,)``; an image without one (None, NaN, "") is of a patient of its own,
+            by default all are.
         label: of all of them.
+        keep_going: put images that fail into ``failed``, also where all do.
 
     Raises:
         InputError: wrong shape or values, or an image that cannot be prepared.
     """
-    images = _unit_range(np.asarray(pixels))
-    names = [f"array[{i}]" for i in range(len(images))] if case_id is None else case_id
-    about = (np.asarray(names).astype(str), np.asarray(names if patients is None else patients))
-    cohort, rules = _array_cohort(images, spacing_mm, *about, label), Rules(recipe)
+    images = _unit_range(_as_array(pixels))
+    named = [f"array[{i}]" for i in range(len(images))] if case_id is None else case_id
+    names = np.asarray(named).astype(str)
+    cohort = _array_cohort(images, spacing_mm, names, _patients(patients, names), label)
+    rules = Rules(recipe)
     shape = rules.shape(len(cohort))
     attempts = (
         (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
         for row, case in enumerate(cohort)
     )
     prepared = _of_store(cohort, in_memory(shape, rules.each, attempts), rules)
-    if prepared.failed:
+    if prepared.failed and not keep_going:
         raise _cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
+
+
+def _as_array(pixels: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(pixels)
+    except ValueError as error:
+        raise InputError(
+            f"pixels are no array ({error}); images of several sizes are prepared as files"
+        ) from error
+
+
+def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The patient of each image; whose is not known is a patient of its own, as in a manifest."""
+    if patients is None:
+        return names
+    known = np.asarray(patients, object).tolist()
+    told = ["" if one is None or one != one else str(one).strip() for one in known]
+    return np.array([one or name for one, name in zip(told, names.tolist(), strict=True)])
 
 
 def _unit_range(pixels: NDArray[Any]) -> Pixels:
@@ -215,7 +237,7 @@ def _array_cohort(
     images: Pixels,
     spacing_mm: float | ArrayLike | None,
     names: NDArray[np.str_],
-    patients: NDArray[np.generic],
+    patients: NDArray[np.str_],
     label: int | None,
 ) -> Cohort:
     """Cases that stand for the images of an array, left to themselves and centred."""
@@ -236,7 +258,7 @@ def _array_cohort(
             name,
             Path(name),
             label,
-            str(patient),
+            patient,
             spacing_mm=None if spacing is None else (float(spacing[i, 0]), float(spacing[i, 1])),
             centre=((width - 1) / 2, (height - 1) / 2),
             laterality="L",

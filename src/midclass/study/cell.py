@@ -137,7 +137,7 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
         raise
     except BaseException as error:  # one cell must not end the others, whatever went wrong in it
         wrong = _without_folders(_one_line(error, cell.trust), cell)
-        with suppress(OSError):  # a full disk must not either
+        with suppress(OSError, InputError):  # a full disk must not either
             told = _without_folders(traceback.format_exc(), cell)
             write_text_atomic(folder / "work" / cell.name / ERROR, told)
     return Outcome(cell.name, time.monotonic() - started, wrong, settings)

@@ -179,8 +179,8 @@ def _write_further(
     detector: Detector, scored: _Scored, further: Mapping[str, Path]
 ) -> dict[str, ScoreTable]:
     """Write a row for each patient, and for each series, where any has several cases."""
-    numbers = np.arange(scored.cases).astype(str)
-    cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score)
+    numbers, threshold = np.arange(scored.cases).astype(str), detector.threshold_
+    cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score, threshold)
     calibration, max_fpr = detector.patient_calibration_, detector.max_fpr_
     tables = {}
     if "patients" in further and len(set(scored.patient)) < scored.cases:

@@ -41,8 +41,18 @@ class Source:
     key: Path | None = None
 
     def cohort(self, default_part: str) -> Cohort:
-        """The cases of the part; all cases where there are no parts and none is asked for."""
-        return self.part_of(self.whole(), default_part)
+        """The cases of the part; all cases where there are no parts and none is asked for.
+
+        Files of other parts need not be there.
+        """
+        return self.part_of(self._of_part(self.part or default_part), default_part)
+
+    def _of_part(self, part: str) -> Cohort:
+        if self.is_folder:
+            return self._of_folder
+        from midclass.images.cohort import Cohort
+
+        return Cohort.from_manifest(self.manifest, self.split, root=self.root, needed=part)
 
     def whole(self) -> Cohort:
         """All cases of the manifest, whatever their part."""
@@ -168,7 +178,7 @@ def cases_to_score(
     refuse_no_file(manifest)
     from midclass.images.cohort import Cohort
 
-    cohort = Cohort.from_manifest(manifest, split, root=root)
+    cohort = Cohort.from_manifest(manifest, split, root=root, needed=part)
     return cohort if part is None else cohort.part(part)
 
 

@@ -64,7 +64,8 @@ def _run(
         raise
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
-        fault(f"{failed} cells failed; their tracebacks are {folder / 'work'}/CELL/{ERROR}")
+        kept = f"{folder / 'work'}/CELL/{ERROR}"
+        fault(f"{failed} cells failed; tracebacks, where there was room for them: {kept}")
     done = sum(table_of(folder, cell.name).exists() for cell in cells)
     say(f"{done} of {len(cells)} score tables: {folder / 'scores'}")
     return done == len(cells)

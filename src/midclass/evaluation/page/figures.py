@@ -114,7 +114,10 @@ def scores(run: Run) -> Chart:
 
 def training(history: Mapping[str, Any]) -> list[Chart]:
     """Loss, and the figure by which a checkpoint is chosen, over the steps of a training."""
-    names = {"loss": "training loss", "validation": "AUROC of held-out operators"}
+    judged = "AUROC of middle classes of held-out patients"  # by which the method chooses
+    if "scores" not in history:
+        judged = "figure on held-out images, higher is better"
+    names = {"loss": "training loss", "validation": judged}
     step = np.asarray(history["step"], float)
     charts = []
     for name, said in names.items():

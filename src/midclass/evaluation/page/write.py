@@ -75,6 +75,7 @@ def html(run: Run, which: Which = "some") -> str:
             p_values=figures.promise(run, 1.0),
             scores=figures.scores(run),
             training=[chart for one in _histories(run) for chart in figures.training(one)],
+            undescribed=next((one.get("undescribed") for one in _histories(run)), None),
             nuisance=figures.nuisance(run),
             nuisance_rates=None if run.nuisance is None else false_alarms(run.nuisance),
             points=_points(run),
