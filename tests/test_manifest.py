@@ -8,6 +8,7 @@ import pytest
 
 from makers import manifest
 from midclass import Cohort, InputError
+from midclass.cli.commands.source import Source, cases_to_score
 
 
 @pytest.fixture
@@ -54,6 +55,23 @@ def test_a_mistake_is_named_with_its_row(folder: Path, lines: list[str], message
         Cohort.from_manifest(manifest(folder, *lines))
     assert "\n" not in str(caught.value)
     assert "manifest.csv" in str(caught.value)
+
+
+def test_files_of_a_part_that_is_not_read_need_not_be_there(folder: Path) -> None:
+    rows = ["path,split", "a.png,test", "gone.png,train", "b.png,"]
+    file = manifest(folder, *rows)
+    with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png"):
+        Cohort.from_manifest(file)
+    with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png"):
+        Cohort.from_manifest(file, needed="train")
+    whole = Cohort.from_manifest(file, needed="test")
+    assert [case.case_id for case in whole] == ["a.png", "gone.png", "b.png"]
+    assert [case.case_id for case in Source(file).cohort("test")] == ["a.png"]
+    assert [case.case_id for case in cases_to_score([], file, None, "test", None)] == ["a.png"]
+    with pytest.raises(InputError, match="no such file"):
+        Source(file).cohort("train")
+    with pytest.raises(InputError, match="no such file"):
+        cases_to_score([], file, None, None, None)
 
 
 def test_a_missing_or_binary_manifest_is_refused(folder: Path) -> None:

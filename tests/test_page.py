@@ -111,6 +111,23 @@ def test_a_page_says_where_images_show_the_anatomy_otherwise(run: Path, page: st
     assert "show the anatomy otherwise" not in page
 
 
+def test_a_page_calls_the_figure_of_a_checkpoint_what_it_is(tmp_path: Path) -> None:
+    """What training knows in held-out patients, and apart from it what nobody described."""
+    plain = about()["histories"][0]
+    known = plain | {"scores": {"log_odds": 0.7}, "undescribed": 0.5961}
+    pages = []
+    for number, history in enumerate((plain, known)):
+        where = evaluation(tmp_path / str(number), table(), about() | {"histories": [history]})
+        pages.append(html(Run.read(where)))
+    other, method = pages
+    assert "AUROC of middle classes of held-out patients" in method
+    assert "which training does not know: AUROC 0.596" in method
+    assert "held-out operators" not in method
+    assert "figure on held-out images, higher is better" in other
+    assert "AUROC of middle classes" not in other
+    assert "which training does not know" not in other
+
+
 def test_another_summary_makes_another_page(run: Path, page: str, tmp_path: Path) -> None:
     figures = json.loads((run / "summary.json").read_text())
     figures["auroc"]["value"] = 0.123

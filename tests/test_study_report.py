@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -156,6 +157,40 @@ def test_detectors_are_compared_on_the_cases_that_all_assessed(folder: Path) -> 
     found = results.differences["first", "pca"]
     assert found.value == pytest.approx(areas["middle_class"] - areas["pca"])
     assert found.low <= found.value <= found.high
+
+
+def test_a_rate_that_its_detector_only_aimed_at_is_called_no_promise(folder: Path) -> None:
+    """What stands beside a score table says so; the CT of few patients with many slices."""
+    few = {"max_fpr": 0.05, "low": 0.0, "high": 0.4, "independent": 9.0, "needed": 19}
+    enough = few | {"independent": 40.0}
+    for name, promise in (("pca", few), ("svm", enough)):
+        beside = folder / "scores" / "first" / name / "1.provenance.json"
+        beside.write_text(json.dumps({"detector": {"promise": promise}}))
+    (folder / "scores/second/pca/0.provenance.json").write_text("no json")
+    results = Results.of(Study.load(folder / "study.yaml"), folder, "middle_class", resamples=50)
+    first, second = markdown(results, folder).split("## First task")[1].split("## second")
+    said = "the rate is an aim and no promise of pca; the cases"
+    assert said in " ".join(first.split())
+    assert "an aim and no promise" not in second
+    assert "% promised" not in first
+    assert said in " ".join(html(results, folder).split())
+
+
+def test_tables_of_other_images_are_not_compared(folder: Path) -> None:
+    def said(name: str, repeat: int, images: str) -> None:
+        beside = folder / "scores" / "first" / name / f"{repeat}.provenance.json"
+        beside.write_text(json.dumps({"images": images}))
+
+    def read() -> Results:
+        return Results.of(Study.load(folder / "study.yaml"), folder, "middle_class", resamples=50)
+
+    said("middle_class", 0, "a")
+    said("middle_class", 1, "b")  # each repeat has its own
+    said("pca", 1, "b")  # of svm nothing is known
+    read()
+    said("pca", 0, "c")
+    with pytest.raises(InputError, match=r"middle_class/0\.csv and .*pca/0\.csv are of other imag"):
+        read()
 
 
 def test_a_study_of_one_detector_has_its_figures_without_comparisons(folder: Path) -> None:

@@ -45,16 +45,14 @@ class CannotWriteError(InputError):
     def __init__(
         self, path: Path | str, error: OSError | str, way_out: str = "give another place"
     ) -> None:
-        self.path, self.error = path, error
+        self.path, self.error, self.way_out = path, error, way_out
         reason = error if isinstance(error, str) else (error.strerror or str(error))
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         room = "free some space, or " if full else ""
         super().__init__(f"{path}: cannot be written ({reason}); {room}{way_out}")
-        self._given = path, error, way_out
 
-    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        """So that it comes back from another process; by default its message would be a path."""
-        return type(self), self._given
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:  # to come back from another process
+        return type(self), (self.path, self.error, self.way_out)
 
 
 def refuse_no_file(path: Path, what: str = "file") -> None:

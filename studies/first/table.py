@@ -22,7 +22,7 @@ FIGURES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "sensitivity": "sensitivity",
-    "false_alarm_rate": "false alarms, 5 % promised",
+    "false_alarm_rate": "false alarms, 5 % asked for",
 }
 DETECTORS = {"middle_class": "knowledge", "middle_class_control": "no knowledge (control)"}
 

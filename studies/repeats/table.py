@@ -23,7 +23,7 @@ from midclass.study.results import read
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "docs" / "results.md"
-SHOWN = ("AUROC", "sd of AUROC", "false alarms, 5 % promised")
+SHOWN = ("AUROC", "sd of AUROC", "false alarms, 5 % asked for")
 OURS, STACKS = "middle_class", "head_ct"
 """The task whose patients have many slices each, and a label of their own."""
 

@@ -61,7 +61,7 @@ def sites() -> str:
     for patients in LOCAL:
         rates = at_sites(scores, patients, rng)
         rows.append([f"{patients} local patients", *map(percent, rates)])
-    return table(["threshold set with", "false alarms, 5 % promised", "sensitivity"], rows)
+    return table(["threshold set with", "false alarms, 5 % asked for", "sensitivity"], rows)
 
 
 def percent(share: float) -> str:

@@ -18,7 +18,8 @@ from inspect import isfunction, unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midclass.files import write_text_atomic
+from midclass.evaluation.conformal import aim
+from midclass.files import digest, write_text_atomic
 from midclass.recipe.resolve import SOURCE
 from midclass.version import __version__
 
@@ -105,8 +106,33 @@ def beside(table: Path) -> Path:
     return table.with_name(f"{table.stem}.provenance.json")
 
 
+def only_aimed(table: Path) -> bool:
+    """Whether the rate of a score table's flags is an aim and no promise, see ``conformal.aim``.
+
+    Where nothing beside the table says so, it is taken for a promise.
+    """
+    try:
+        promised = json.loads(beside(table).read_text(encoding="utf-8"))["detector"]["promise"]
+    except (OSError, ValueError, LookupError, TypeError):  # also tables of earlier versions
+        return False
+    return isinstance(promised, dict) and aim(promised) != "promised"
+
+
+def images_of(table: Path) -> str:
+    """A digest of the images of a study's score table; "" where nothing beside it says so."""
+    try:
+        said = json.loads(beside(table).read_text(encoding="utf-8"))["images"]
+    except (OSError, ValueError, LookupError, TypeError):  # also tables of earlier versions
+        return ""
+    return str(said)
+
+
 def write_provenance(
-    detector: Detector, name: str, table: Path, more: Sequence[Path] = ()
+    detector: Detector,
+    name: str,
+    table: Path,
+    more: Sequence[Path] = (),
+    images: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write and return what a score table comes from.
 
@@ -115,6 +141,7 @@ def write_provenance(
         name: of its folder.
         table: the score table.
         more: tables that belong to it, such as that of patients.
+        images: hashes of what was scored, of which a digest is kept.
     """
     said = {
         "written_by": f"midclass {__version__}",
@@ -125,10 +152,12 @@ def write_provenance(
             "recipe": detector.recipe.name,
             **asdict(detector.origin_),
             "max_fpr": detector.max_fpr_,
+            "promise": detector.promise(),
             "threshold": detector.threshold_,
             "threads": detector.threads_,
         },
         "tables": [one.name for one in (table, *more)],
+        **({"images": digest(sorted(images))} if images else {}),
     }
     write_text_atomic(beside(table), json.dumps(said, indent=1) + "\n")
     return said

@@ -198,7 +198,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
             "which tells nothing; look at what the detector computes, or give it more steps"
         )
     out = table_of(folder, cell.name)
-    write_provenance(detector, cell.name, out)
+    write_provenance(detector, cell.name, out, images=unseen.contents)
     table.write(out)  # last, for with it the cell is done
     remove_work(work.parent)  # also what other settings left
 

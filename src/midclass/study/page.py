@@ -15,7 +15,7 @@ from midclass.evaluation.page.words import series
 from midclass.evaluation.page.write import environment
 from midclass.evaluation.ranks import CLEARLY, rank_limits
 from midclass.study.markdown import TEMPLATES
-from midclass.study.report import TITLES, alarms, left_out, log_of, ranking, spent, versions
+from midclass.study.report import TITLES, aimed, alarms, left_out, log_of, ranking, spent, versions
 from midclass.study.results import Results
 
 Part = dict[str, Any]
@@ -39,7 +39,7 @@ def html(results: Results, folder: Path) -> str:
             titles=TITLES,
             figures=comparison.FIGURES,
             left_out=left_out(results),
-            tasks=[_task(results, task) for task in results.main],
+            tasks=[_task(results, task, folder) for task in results.main],
             overview=_overview(results),
             ranks=_ranks(results),
             ranking=ranking(results),
@@ -52,7 +52,7 @@ def html(results: Results, folder: Path) -> str:
     )
 
 
-def _task(results: Results, task: str) -> Part:
+def _task(results: Results, task: str, folder: Path) -> Part:
     compared, title = results.compared[task], results.study.title
     names = results.ordered(task)
     differences = {n: results.differences[task, n] for n in names if n != results.ours}
@@ -60,6 +60,7 @@ def _task(results: Results, task: str) -> Part:
         "name": task,
         "title": results.study.task_title(task),
         "few": compared.few,
+        "aimed": aimed(results, task, folder),
         "own": compared.estimate(results.ours),
         "sizes": [
             [int((t.label == label).sum()) for label in (0, 1)]

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from midclass.detectors.provenance import only_aimed
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate
 from midclass.evaluation.metrics import false_alarm_rate, share_interval
 from midclass.evaluation.ranks import CLEARLY
 from midclass.evaluation.table import ScoreTable
+from midclass.study.cell import table_of
 from midclass.study.log import Outcome, read_log
 from midclass.study.markdown import TEMPLATES, bold, figure, filled, percent, signed, with_limits
 from midclass.study.results import Results, Unseen
@@ -47,7 +49,7 @@ def markdown(results: Results, folder: Path) -> str:
         overview=_overview(results),
         corrected=_corrected(results),
         ranking=ranking(results),
-        tasks=[_one_task(results, task) for task in results.main],
+        tasks=[_one_task(results, task, folder) for task in results.main],
         positives=_positives(results),
         known=_known(results),
         spent=spent(log),
@@ -96,7 +98,7 @@ def ranking(results: Results) -> Part | None:
     }
 
 
-def _one_task(results: Results, task: str) -> Part:
+def _one_task(results: Results, task: str, folder: Path) -> Part:
     """The detectors of a task, best first, and ours compared with each."""
     compared, ours = results.compared[task], results.study.title(results.ours)
     names, whole = results.ordered(task), results.assesses_all(task)
@@ -114,10 +116,10 @@ def _one_task(results: Results, task: str) -> Part:
         title = bold(results.study.title(name), name == results.ours)
         out = [] if whole else _unseen(results.unseen(task, name))
         rows.append([title, *figures, *out, sd, alarmed, *against])
-    promised = f"false alarms, {100 * results.study.max_fpr_of(task):g} % promised"
+    asked = f"false alarms, {100 * results.study.max_fpr_of(task):g} % asked for"
     head = ["detector", *(TITLES[one] for one in comparison.FIGURES)]
     head += [] if whole else UNSEEN
-    head += ["sd of AUROC", promised]
+    head += ["sd of AUROC", asked]
     head += [f"AUROC of {ours} minus it", "p, corrected"] if several else []
     one = next(iter(results.tables[task].values()))
     return {
@@ -125,10 +127,20 @@ def _one_task(results: Results, task: str) -> Part:
         "title": results.study.task_title(task),
         "sizes": [f"{(t.label == 0).sum()} + {(t.label == 1).sum()}" for t in one.values()],
         "few": compared.few,
+        "aimed": aimed(results, task, folder),
         "not_assessed": _not_assessed(results, task),
         "head": head,
         "rows": rows,
     }
+
+
+def aimed(results: Results, task: str, folder: Path) -> list[str]:
+    """Titles of the detectors whose rate is an aim in any repeat, by what stands beside tables."""
+    return [
+        results.study.title(name)
+        for name in results.ordered(task)
+        if any(only_aimed(table_of(folder, one)) for one in results.study.names_of(task, name))
+    ]
 
 
 def _corrected(results: Results) -> Part | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midclass.detectors.provenance import images_of
 from midclass.errors import InputError, did_you_mean
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
@@ -216,7 +217,21 @@ def read(study: Study, folder: Path) -> tuple[dict[str, Tables], tuple[str, ...]
             if not lost:
                 found = [_read(table_of(folder, cell)) for cell in cells]
                 tables.setdefault(task, {})[name] = dict(enumerate(found))
+    for task, found_of in tables.items():
+        for repeat in range(study.repeats):
+            _refuse_other_images([table_of(folder, f"{task}/{n}/{repeat}") for n in found_of])
     return tables, tuple(missing)
+
+
+def _refuse_other_images(files: Sequence[Path]) -> None:
+    """Refuse score tables of one task and repeat whose images changed between them."""
+    known = {images: file for file in files if (images := images_of(file))}
+    if len(known) > 1:
+        one, other = list(known.values())[:2]
+        raise InputError(
+            f"{one} and {other} are of other images: files changed between them, and a comparison "
+            "would pair what is no pair; remove those of before, and run the study again"
+        )
 
 
 def _read(path: Path) -> ScoreTable:
