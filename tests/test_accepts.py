@@ -107,16 +107,16 @@ def test_a_slice_of_another_plane_fails_and_one_that_tells_of_none_does_not(
 
 
 @pytest.mark.parametrize("thick", [0, 1, 2])
-@pytest.mark.parametrize("placed", [True, False])
+@pytest.mark.parametrize("placed", ["sform", "qform", ""])
 def test_a_volume_tells_the_plane_of_its_slices_where_it_says_how_the_patient_lies(
-    tmp_path: Path, thick: int, placed: bool
+    tmp_path: Path, thick: int, placed: str
 ) -> None:
     edges = [1.0, 1.0, 1.0]
     edges[thick] = 4.0
     values = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
     one = nibabel.Nifti1Image(values, np.diag([*edges, 1.0]))
-    one.set_sform(one.affine, code=int(placed))
-    one.set_qform(one.affine, code=0)
+    one.set_sform(one.affine, code=int(placed == "sform"))
+    one.set_qform(one.affine, code=int(placed == "qform"))
     nibabel.save(one, tmp_path / "v.nii")
     told = ("sagittal", "coronal", "axial")[thick] if placed else ""
     assert read(tmp_path / "v.nii", frame=3).plane == told
@@ -142,9 +142,17 @@ def test_recipes_of_axial_slices_accept_no_other() -> None:
     for name in ("head_ct", "head_ct_control", "stroke_ct", "chest_ct"):
         accepts = Recipe.load(name).accepts
         accepts.refuse("CT", "", "axial")
-        with pytest.raises(InputError, match="plane=axial"):
+        with pytest.raises(InputError, match="--where plane!=sagittal,coronal"):
             accepts.refuse("CT", "", "sagittal")
     Recipe.load("brain_mr").accepts.refuse("MR", "", "sagittal")  # of any direction
+
+
+def test_recipes_that_say_nothing_of_planes_are_written_as_before_there_were_any() -> None:
+    assert recipe(accepts=CHEST).to_dict()["accepts"] == CHEST
+    both = recipe(accepts={"plane": ["axial", "coronal"]})
+    assert Recipe.from_dict(both.to_dict()).accepts.plane == ("axial", "coronal")
+    with pytest.raises(InputError, match="--where plane!=sagittal"):
+        both.accepts.refuse("MR", "", "sagittal")
 
 
 @pytest.mark.parametrize(

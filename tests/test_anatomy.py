@@ -16,7 +16,14 @@ from scipy import ndimage as ndi
 from makers import dice
 from midclass import InputError
 from midclass.images import anatomy
-from midclass.images.anatomy.base import filled, opened, otsu, reaching, without_specks
+from midclass.images.anatomy.base import (
+    against_dark,
+    filled,
+    opened,
+    otsu,
+    reaching,
+    without_specks,
+)
 from midclass.images.anatomy.learned import cut_out, put_back
 
 PLANAR = ["breast", "intracranial", "lungs", "pigmented", "retina", "sonogram"]
@@ -42,6 +49,19 @@ def test_otsu_parts_an_image_where_the_variance_between_both_parts_is_largest(se
     grey[: round(400 * share)] += 0.4
     grey = (scale * grey).astype(np.float32)
     assert otsu(grey) == pytest.approx(between_classes(grey), abs=2e-3 * scale)
+
+
+def test_a_bright_frame_moves_no_threshold_of_what_is_within():
+    rng = np.random.default_rng(0)
+    framed = (rng.uniform(0, 0.1, (96, 96)) + 0.4 * ellipse(96, (0.5, 0.5), (0.3, 0.3))).astype(
+        "f4"
+    )
+    for line in (np.s_[:3], np.s_[-3:], np.s_[:, :3], np.s_[:, -3:]):
+        framed[line] = 1
+    within = np.s_[3:-3, 3:-3]
+    found = against_dark(framed, share=0.35)
+    assert (found[within] == against_dark(framed[within], share=0.35)).all()
+    assert 0.2 < found[within].mean() < 0.6
 
 
 def test_otsu_of_a_constant_image_is_its_value():

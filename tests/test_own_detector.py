@@ -97,6 +97,34 @@ def test_a_detector_of_a_version_that_noted_no_files_is_read(folder: Path) -> No
     assert type(load_detector(folder / "d", [file])).__name__ == "Template"
 
 
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ("highest[:, None].mean(2), None", r"scores of shape \(2, 1\) for 2 images"),
+        ("highest.mean(1) / highest.mean(), None", "together and .* one by one"),
+        (
+            "highest.mean(1) * __import__('torch').rand(len(highest)), None",
+            "together and .* one by one",
+        ),
+        ("highest.mean(1), deviation", r"heat maps of shape .* from .* expected .* in \[0, 1\]"),
+        ("highest.mean(1), deviation[:, 0] * 0", r"heat maps of shape \(2, 32, 32\)"),
+    ],
+)
+def test_what_is_no_score_of_its_image_is_told_before_anything_is_promised(
+    folder: Path, score: str, said: str
+) -> None:
+    file, mine = folder / "template.py", folder / "mine.py"
+    text = file.read_text()
+    usual = "return highest.mean(1), deviation / (3 + deviation)"
+    assert usual in text
+    file.write_text(text.replace(usual, f"return {score}"))
+    recipe = Recipe.load(folder / "tiny.yaml", [mine])
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
+    train = prepare(cohort, recipe, cache=folder / "cache")
+    with pytest.raises(InputError, match=rf"Template\.score gives .*{said}"):
+        detector_class(f"{file}:Template", [file, mine])(recipe).fit(train, max_fpr=0.2)
+
+
 @pytest.mark.slow
 def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
     files = "--trust template.py --trust mine.py"

@@ -179,7 +179,8 @@ def test_where_the_disk_is_full_the_reason_is_told_and_not_that_a_process_died(
         raise CannotWriteError(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     monkeypatch.setattr(
-        "midclass.detectors.provenance.write_provenance", lambda *_: full(folder / "scores.csv")
+        "midclass.detectors.provenance.write_provenance",
+        lambda *_, **__: full(folder / "scores.csv"),
     )
     monkeypatch.setattr(cell_module, "write_text_atomic", full)  # nor is there room for a traceback
     outcome = run_cell(cells(folder)[0], folder / "out", folder / "cache")

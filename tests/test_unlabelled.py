@@ -343,6 +343,17 @@ def test_that_most_are_flagged_is_said_after_few_calibration_cases_too(of_few: D
     assert "at most 10.0% were promised" in found.warning(of_few.promise())
 
 
+def test_a_patient_with_one_ill_image_counts_as_ill(of_few: Detector) -> None:
+    who = [f"p{n // 2}" for n in range(40)]
+    ill = np.tile([1, 0], 20)
+    high = np.full(40, of_few.threshold_ + 1)
+    assert most_flagged(of_few, high, who, np.zeros(40)) == MostFlagged(20, 20)
+    assert most_flagged(of_few, high, who, ill) is None
+    threshold = copy(of_few)
+    threshold.threshold_ = of_few.calibration_.min() - 1
+    assert most_flagged(threshold, high, who, np.zeros(40)) is None  # all that calibrated would be
+
+
 def test_it_is_not_said_of_few_patients_of_known_disease_or_of_normal_cases(
     of_few: Detector,
 ) -> None:
@@ -457,8 +468,7 @@ def test_score_says_so(
     words: str,
 ) -> None:
     request.getfixturevalue(detector).save(tmp_path / "det")
-    images = noisier(discs(count, seed=20), 20)
-    images = images if detector == "fitted" else noisier(images, 21)
+    images = noisier(noisier(discs(count, seed=20), 20), 21)
     for number, image in enumerate(images):
         pixels = (image[0] * 255).round().astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")

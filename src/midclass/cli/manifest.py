@@ -42,7 +42,8 @@ def manifest(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Condition on the header, such as Modality=CR,DX or KVP>=100; all must hold."
+            help="Condition on the header, such as Modality=CR,DX or KVP>=100, or plane=axial; "
+            "all must hold."
         ),
     ] = None,
     patients: Patients = "header",

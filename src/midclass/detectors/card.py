@@ -96,10 +96,10 @@ def _accepts(recipe: Recipe) -> str:
     wanted = recipe.accepts
     kinds = f"DICOM files of modality {', '.join(wanted.modality)}" if wanted.modality else ""
     parts = f"of body part {', '.join(wanted.body_part)}" if wanted.body_part else ""
-    planes = f"in {' or '.join(wanted.plane)} slices" if wanted.plane else ""
-    first = kinds or ("DICOM files" if parts or planes else "")
-    said = " ".join(one for one in (first, parts, planes) if one)
-    return f"{said}, and files of other kinds, which do not say" if said else "any readable image"
+    said = " ".join(one for one in (kinds or ("DICOM files" if parts else ""), parts) if one)
+    told = f"{said}, and files of other kinds, which do not say" if said else "any readable image"
+    planes = f"; of DICOM and NIfTI, {' or '.join(wanted.plane)} slices" if wanted.plane else ""
+    return told + planes
 
 
 def _spacing(recipe: Recipe) -> str:

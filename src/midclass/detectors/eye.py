@@ -13,6 +13,7 @@ from torch import Tensor
 
 from midclass.detectors.look import Look, filled_up
 from midclass.detectors.sliding import looked_over
+from midclass.errors import InputError
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import CHOSEN_WITH, LEARNED, Tiles, in_groups, to_learn_from
 from midclass.recipe.parts import Geometry
@@ -84,3 +85,34 @@ def taught(detector: Detector, lesson: Lesson) -> None:
 
     train, select = squares(lesson.train, LEARNED), squares(lesson.select, CHOSEN_WITH)
     detector.learn(replace(lesson, train=train, select=select))
+    if not type(detector).__module__.startswith("midclass."):
+        _refuse_unlike_contract(detector, train)
+
+
+def _refuse_unlike_contract(detector: Detector, seen: Prepared) -> None:
+    """Look at two images with a detector of one's own; see ``docs/own_detector.md``.
+
+    Raises:
+        InputError: it does not give one score an image, the same alone and among others, or its
+            heat maps are none.
+    """
+    name, batch = type(detector).__name__, seen.batch(slice(2)).to(detector.device)
+    with torch.inference_mode():
+        scores, heat = detector.score(batch)
+        alone = [detector.score(one)[0] for one in batch.split(1)]
+    if tuple(scores.shape) != (len(batch),):
+        raise InputError(
+            f"{name}.score gives scores of shape {tuple(scores.shape)} for {len(batch)} images, "
+            f"expected ({len(batch)},): one each"
+        )
+    if not torch.allclose(scores, torch.cat(alone), rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            f"{name}.score gives images {scores.tolist()} together and "
+            f"{torch.cat(alone).tolist()} one by one; a score must hang on its image alone"
+        )
+    shape = (len(batch), 1, *batch.spatial)
+    if heat is not None and (tuple(heat.shape) != shape or not ((heat >= 0) & (heat <= 1)).all()):
+        raise InputError(
+            f"{name}.score gives heat maps of shape {tuple(heat.shape)} from {float(heat.min()):g} "
+            f"to {float(heat.max()):g}, expected {shape} in [0, 1]"
+        )

@@ -1,7 +1,7 @@
 """Higher: do normal cases score higher here than those that calibrated, as far as scores tell?
 
-Asked without labels, of all that is scored at once. Where that cannot be told, so many may be
-flagged that it needs a word all the same. Whether the images are framed otherwise is asked apart,
+Asked without labels, of all that is scored at once. Where that cannot be told, it is said whether
+most are flagged. Whether the images are framed otherwise is asked apart,
 see ``framing``: scores may move without that, and stay with it.
 """
 
@@ -97,8 +97,7 @@ class MostFlagged:
             f"note: {self.flagged} of {self.patients} patients are flagged (one case of each "
             f"counts), and of normal ones at most {_word(rate)}. Unless most of these are ill, "
             "they are of another kind than those that set the threshold: look at some that are "
-            "flagged (--heat-maps), and set the threshold with normals of this kind, midclass "
-            "calibrate"
+            "flagged, and set the threshold with normals of this kind, midclass calibrate"
         )
 
 
@@ -109,9 +108,9 @@ def most_flagged(
 
     It cannot tell other images from ill patients. Arguments are those of ``normals_higher``.
     """
-    values = np.asarray(scores, np.float64)
-    counted = ~np.isnan(values) & (np.asarray(labels) != 1)
-    one = one_of_each(np.asarray(patients)[counted])
+    values, who = np.asarray(scores, np.float64), np.asarray(patients)
+    counted = ~np.isnan(values) & ~np.isin(who, who[np.asarray(labels) == 1])
+    one = one_of_each(who[counted])
     flags = values[counted][one] > detector.threshold_
     if len(flags) < SOME or flags.mean() <= MOST:
         return None

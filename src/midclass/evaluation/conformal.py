@@ -167,6 +167,8 @@ def p_of_flags(
 
     flagged = np.asarray(flags, bool)
     a, b = rate_distribution(calibration, threshold, independent)
+    if not b:  # all that calibrated would be flagged
+        return 1.0
     return float(betabinom.sf(int(flagged.sum()) - 1, len(flagged), a, b))
 
 

@@ -10,20 +10,24 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from midclass.errors import InputError, NoImage
+from midclass.errors import InputError
 from midclass.images.case import Case
-from midclass.images.formats.dicom_geometry import plane_of
-from midclass.images.formats.dicom_header import Header, header_of
-from midclass.images.formats.holding import images_in, plane_in
+from midclass.images.formats.dicom_attributes import Unusable
+from midclass.images.formats.dicom_file import open_header, quiet
+from midclass.images.formats.dicom_frames import attributes_of
+from midclass.images.formats.dicom_geometry import normal_of, plane_of
+from midclass.images.formats.dicom_header import Header
+from midclass.images.formats.holding import plane_in
 from midclass.images.formats.read import file_format
 from midclass.images.windows import some_files
+from midclass.recipe.parts import PLANES
 
 PLANE = "plane"
 """What a condition on it is called; no attribute of DICOM is."""
 
 
 def plane_told(path: Path, header: Header | None) -> str:
-    """One of ``recipe.parts.PLANES``; "" where a file tells of none, or its frames differ.
+    """One of ``PLANES``; "" where a file tells of none, or its frames differ.
 
     Args:
         path: the file.
@@ -31,23 +35,26 @@ def plane_told(path: Path, header: Header | None) -> str:
             which NIfTI tells.
     """
     if header is not None:
-        return plane_of(header.plane)
+        return header.lies
     return plane_in(path) if file_format(path) == "NIfTI" else ""
 
 
 def planes_of(cases: Iterable[Case]) -> Counter[str]:
     """How many files hold slices of which plane; of some files, evenly spread.
 
-    Files that tell of none, and damaged ones, are not counted.
+    Of several frames the first counts. Files that tell of none, and damaged ones, do not.
     """
-    return Counter(said for path in some_files(cases) if (said := _plane(path)))
+    return Counter(said for path in some_files(cases) if (said := plane_of_first(path)))
 
 
-def _plane(path: Path) -> str:
+def plane_of_first(path: Path) -> str:
+    """The plane of a file's first image; "" where it tells of none, or is damaged."""
     try:
-        is_dicom = file_format(path) == "DICOM"
-        return plane_told(path, header_of(path, images_in(path)) if is_dicom else None)
-    except (OSError, InputError, NoImage):
+        if file_format(path) != "DICOM":
+            return plane_told(path, None)
+        with quiet():
+            return plane_of(normal_of(attributes_of(open_header(path), 1, None)[0]))
+    except (OSError, InputError, Unusable):
         return ""
 
 
@@ -63,8 +70,9 @@ def in_words(planes: Counter[str]) -> str:
         return ""
     each = ", ".join(f"{name} ({number})" for name, number in planes.most_common())
     name = planes.most_common(1)[0][0]
+    others = ",".join(one for one in PLANES if one != name)
     return (
         f"slices lie in several planes: {each} of {planes.total()} files looked at. Where the task "
-        f"is of one, let the recipe say so (accepts: {{{PLANE}: [{name}]}}) and keep those alone: "
-        f"midclass manifest FOLDER --where {PLANE}={name}"
+        f"is of one, keep the others out: midclass manifest FOLDER --where {PLANE}!={others}; and "
+        f"before a fit, let the recipe say so: accepts: {{{PLANE}: [{name}]}}"
     )

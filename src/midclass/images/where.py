@@ -57,7 +57,8 @@ class Condition:
         except InputError as error:
             raise InputError(f"--where {text[:80]!r}: {error}") from None
         wanted = tuple(value.strip() for value in match[3].split(","))
-        if keyword == PLANE and not (match[2] in ("=", "!=") and {*wanted} <= {*PLANES}):
+        known = match[2] in ("=", "!=") and {one.casefold() for one in wanted} <= {"", *PLANES}
+        if keyword == PLANE and not known:
             raise InputError(
                 f"--where {text[:80]!r}: expected {PLANE}= or {PLANE}!= and of {', '.join(PLANES)}"
             )

@@ -170,7 +170,7 @@ class Accepts(Part):
     >>> Accepts(plane=("axial",)).refuse("CT", "HEAD", "coronal")
     Traceback (most recent call last):
     midclass.errors.InputError: is a coronal slice, the recipe accepts axial; leave such files out \
-(midclass manifest FOLDER --where plane=axial), take another recipe, or change accepts
+(midclass manifest FOLDER --where plane!=sagittal,coronal), take another recipe, or change accepts
     >>> chest = Accepts(modality=("CR", "DX"), body_part=("CHEST",))
     >>> chest.refuse("CR", "CHEST_TO_PELVIS")
     >>> chest.refuse("MR", "")
@@ -196,6 +196,11 @@ change accepts
                 raise ValueError(f"body_part {one!r}: give it in capitals, such as CHEST")
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_planes(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without planes where none is named: recipes without keep their digests."""
+        return {name: one for name, one in fields(self).items() if one or name != "plane"}
+
     def refuse(self, modality: str, body_part: str, plane: str = "") -> None:
         """Refuse an image of another kind than the recipe is for.
 
@@ -220,7 +225,8 @@ change accepts
             raise InputError(f"BodyPartExamined has none of {accepted} in it; {way_out}")
         if self.plane and plane and plane not in self.plane:
             accepted = ", ".join(self.plane)
+            others = ",".join(one for one in PLANES if one not in self.plane)
             raise InputError(
                 f"is a {plane} slice, the recipe accepts {accepted}; leave such files out "
-                f"(midclass manifest FOLDER --where plane={','.join(self.plane)}), {way_out}"
+                f"(midclass manifest FOLDER --where plane!={others}), {way_out}"
             )

@@ -215,8 +215,11 @@ def tell_windows(cohort: Cohort, recipe: Recipe) -> None:
 def tell_kinds(cohort: Cohort, recipe: Recipe) -> None:
     """Say in which planes slices lie, where the recipe accepts any, and ``tell_windows``."""
     from midclass.images.planes import in_words, planes_of
+    from midclass.recipe.parts import PROJECTIONS
 
-    if not recipe.accepts.plane and (said := in_words(planes_of(cohort))):
+    accepts = recipe.accepts
+    slices = not (accepts.modality and PROJECTIONS.issuperset(accepts.modality))
+    if slices and not accepts.plane and (said := in_words(planes_of(cohort))):
         note(f"note: {said}")
     tell_windows(cohort, recipe)
 

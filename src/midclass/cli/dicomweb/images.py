@@ -21,12 +21,13 @@ from midclass.images.cohort import Cohort
 from midclass.images.folders import cases_of_files
 from midclass.images.formats.holding import images_in
 from midclass.images.kin import kin_of
+from midclass.images.planes import plane_of_first
 from midclass.images.private import unwritten
 from midclass.images.series import FoundFile
 
 if TYPE_CHECKING:
     from midclass.detectors.base import Detector
-    from midclass.recipe.parts import Geometry
+    from midclass.recipe.recipe import Recipe
     from midclass.types import Progress
 
 HELD = 128
@@ -90,7 +91,7 @@ class ServerImages:
         rules, done, geometry = Rules(detector.recipe), 0, detector.recipe.geometry
         while done < len(self._listed):
             with ExitStack() as held:
-                files, missing, taken = self._retrieved(done, held, geometry)
+                files, missing, taken = self._retrieved(done, held, detector.recipe)
                 done += taken
                 progress(done, len(self._listed), "")
                 cases = Cohort(cases_of_files(files, self._names), self.server.url)
@@ -108,7 +109,7 @@ class ServerImages:
             note(f"passed over: {said}")
 
     def _retrieved(
-        self, done: int, held: ExitStack, geometry: Geometry
+        self, done: int, held: ExitStack, recipe: Recipe
     ) -> tuple[list[FoundFile], list[tuple[Case, str]], int]:
         """The next images, and those that the server does not give; how many were asked for.
 
@@ -116,6 +117,7 @@ class ServerImages:
         other side counts, likewise until the study ends.
         """
         files, missing, taken, size = list[FoundFile](), list[tuple[Case, str]](), 0, 0
+        geometry, planes = recipe.geometry, recipe.accepts.plane
         whole, begun, kin = "", 0, kin_of(geometry)
         for image in islice(self._listed, done, None):
             its = image.series if geometry.compare is None else image.study
@@ -134,6 +136,8 @@ class ServerImages:
                 path = held.enter_context(unwritten(found.content))
                 if found.ours:
                     self.passed[f"images {OURS}"] += 1
+                elif planes and (plane := plane_of_first(path)) and plane not in planes:
+                    self.passed[f"{plane} images"] += 1
                 elif count := self._images_in(path):
                     files.append(FoundFile(path, image.uid, count))
                 size += len(found.content)

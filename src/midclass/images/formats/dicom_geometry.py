@@ -45,9 +45,10 @@ def normal_of(about: Dataset) -> tuple[float, ...]:
         return ()
     if len(direction) != 6:
         return ()
-    normal = np.cross(direction[:3], direction[3:])
-    # Of two unit vectors at a right angle its length is 1.
-    return tuple(normal.tolist()) if np.linalg.norm(normal) >= 0.5 else ()
+    with np.errstate(all="ignore"):
+        normal = np.cross(direction[:3], direction[3:])
+        length = float(np.linalg.norm(normal))  # of two unit vectors at a right angle it is 1
+    return tuple(normal.tolist()) if 0.5 <= length < math.inf else ()
 
 
 def plane_of(normal: tuple[float, ...]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from midclass.images.formats.dicom_attributes import Dataset, Unusable, number, numbers, word
 from midclass.images.formats.dicom_file import failures, open_header, quiet
 from midclass.images.formats.dicom_frames import attributes_of
-from midclass.images.formats.dicom_geometry import normal_of, spacing_mm
+from midclass.images.formats.dicom_geometry import normal_of, plane_of, spacing_mm
 from midclass.images.formats.limits import check_spacing
 from midclass.recipe.parts import MODALITIES
 
@@ -71,6 +71,7 @@ class Header:
         number: InstanceNumber.
         places: mm along the normal of the image plane, of each frame; empty where it is not told.
         plane: the normal, to compare with that of other images; likewise.
+        lies: in which plane, one of ``recipe.parts.PLANES``; "" where frames differ or none tells.
         in_path: whether the path of the file holds a name, a number or a birth date of the patient.
         asked: further attributes by keyword, each a tuple of texts.
     """
@@ -88,6 +89,7 @@ class Header:
     number: float | None = None
     places: tuple[float, ...] = ()
     plane: tuple[float, ...] = ()
+    lies: str = ""
     in_path: bool = False
     asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ def header_of(
         for spacing in spacings - {None}:
             check_spacing(spacing or ())
         places, plane = _places(each)
+        lies = {plane_of(normal_of(one)) for one in each}
         return Header(
             **{name: _text(about, keyword) for name, keyword in _TEXTS.items()},
             modality=_known(about, "Modality", MODALITIES),
@@ -124,6 +127,7 @@ def header_of(
             number=_number(about),
             places=places,
             plane=plane,
+            lies=lies.pop() if len(lies) == 1 else "",
             in_path=_is_in(about, shown_path),
             asked={keyword: values_of(about, keyword) for keyword in asked},
         )
