@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -89,7 +90,7 @@ def written(path: Path, kind: str, images: np.ndarray, **fields: object) -> Path
     return path
 
 
-def knowing_discs(folder: Path) -> None:
+def knowing_discs(folder: Path, **changes: Any) -> None:
     """Save a detector that was fitted with discs."""
-    plain = recipe(budget={"standardise": False}, intensity={"rule": "none"})
+    plain = recipe(budget={"standardise": False}, intensity={"rule": "none"}, **changes)
     PCA(plain).fit(prepare_array(discs(120, 0), plain, 1.0), max_fpr=0.1).save(folder)

@@ -227,6 +227,18 @@ def test_series_without_pictures_of_a_patient_are_passed_over(
     assert not {"1.2.3.2.80", "1.2.3.2.82"} & set(retrieved(pacs))
 
 
+def test_images_of_another_plane_are_passed_over(home: Path, pacs: Pacs, tmp_path: Path) -> None:
+    """A server has reformatted series and localizers of every CT; else each needed a person."""
+    knowing_discs(tmp_path / "d", accepts={"plane": ["axial"]})
+    for number, direction in enumerate(([1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1], None)):
+        fields = {"SeriesInstanceUID": f"1.2.3.4.1{number}", "ImageOrientationPatient": direction}
+        file = written(tmp_path / f"9{number}.dcm", "CT", discs(1, 3)[:, 0], **fields)
+        pacs.add(file.read_bytes())
+    said = score(tmp_path, tmp_path, "--dicomweb", pacs.url, "--study", STUDY)
+    assert "5 cases scored" in said.output  # also that which tells of no plane
+    assert "passed over: coronal images (1), sagittal images (1)" in " ".join(said.output.split())
+
+
 MISTAKES = [
     (["--study", STUDY], "are of a server; name it with --dicomweb"),
     (["--dicomweb", "URL"], "needs --study UID, or --query"),
@@ -424,11 +436,11 @@ def test_what_is_scored_together_is_held_together_unless_it_is_too_much(
     ]
     of_tiles = {"roi_mm": 32, "canvas_mm": [64, 64], "compare": "other_side"}
     about = {"view": view, "size": [32, 32], "spacing_mm": 1.0}
-    geometry = recipe(geometry=about | (of_tiles if view == "tiles" else {})).geometry
+    known = recipe(geometry=about | (of_tiles if view == "tiles" else {}))
     sizes = []
     while sum(sizes) < 17:
         with ExitStack() as held:
-            files, _, taken = there._retrieved(sum(sizes), held, geometry)
+            files, _, taken = there._retrieved(sum(sizes), held, known)
         assert len(files) == taken
         sizes.append(taken)
     assert sizes == expected
