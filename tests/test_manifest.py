@@ -57,6 +57,11 @@ def test_a_mistake_is_named_with_its_row(folder: Path, lines: list[str], message
     assert "manifest.csv" in str(caught.value)
 
 
+def test_what_programs_write_for_nobody_is_nobody_in_particular(folder: Path) -> None:
+    rows = ["path,patient_id", "a.png,nan", "b.png,<NA>", "c.png,p"]
+    assert Cohort.from_manifest(manifest(folder, *rows)).patients == ("a.png", "b.png", "p")
+
+
 def test_files_of_a_part_that_is_not_read_need_not_be_there(folder: Path) -> None:
     rows = ["path,split", "a.png,test", "gone.png,train", "b.png,"]
     file = manifest(folder, *rows)

@@ -191,7 +191,7 @@ def test_why_a_case_cannot_be_assessed_is_told_of_arrays_as_of_prepared_images(
     assert {n + 1: why for n, why in fitted.reasons(prepared).items()} | {0: told[0]} == told
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", " "])
+@pytest.mark.parametrize("missing", [None, np.nan, "", " ", "nan", np.datetime64("NaT")])
 def test_an_image_of_whom_nobody_knows_is_of_a_patient_of_its_own(missing: object) -> None:
     groups = [*([missing] * 60), *(f"p{n // 2}" for n in range(60))]
     detector = PCA(RECIPE, max_fpr=0.1).fit(IMAGES[:120], groups=groups)

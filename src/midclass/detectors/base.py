@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from midclass.detectors.context import Context
-from midclass.detectors.estimator import Estimator, Images
+from midclass.detectors.estimator import Estimator, Images, of_all, reasons_of_all
 from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
 from midclass.detectors.look import CaseScores, Hottest, Look, case_scores
@@ -213,7 +213,7 @@ class Detector(Estimator):
             NotFittedError: there is no threshold yet.
         """
         prepared = self.prepared(images)
-        return self.of_all(self.scores_of(self.looks(prepared), prepared), prepared, images)
+        return of_all(self.scores_of(self.looks(prepared), prepared), prepared, images)
 
     def scores_of(
         self, looks: Iterable[Look], prepared: Prepared, *, strict: bool = True
@@ -254,7 +254,7 @@ class Detector(Estimator):
         maps = np.full((len(prepared), *prepared.shape[2:]), np.nan)
         for look in self.looks(prepared, heat_maps=True):
             maps[look.rows] = look.maps
-        return self.of_all(maps, prepared, images)
+        return of_all(maps, prepared, images)
 
     def assessable(self, prepared: Prepared) -> NDArray[np.int64]:
         """Rows of the samples that show enough anatomy, of a plausible kind."""
@@ -268,9 +268,8 @@ class Detector(Estimator):
         """Why cases cannot be assessed: number of the case -> words, before a colon the kind."""
         prepared = self.prepared(images)
         seen = self.by_plausible_anatomy(prepared)
-        return self.reasons_of_all(
-            self.plausible_.not_assessable(seen, self._least_mm2), prepared, images
-        )
+        found = self.plausible_.not_assessable(seen, self._least_mm2)
+        return reasons_of_all(found, prepared, images)
 
     @property
     def _least_mm2(self) -> float:

@@ -120,29 +120,6 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         return prepare_array(images, self.recipe, self.spacing_mm, keep_going=True)
 
-    @staticmethod
-    def of_all(found: FloatArray, prepared: Prepared, images: Images) -> FloatArray:
-        """What was found of prepared cases ``(m, ...)``, of all ``(n, ...)``; NaN of the others.
-
-        Images of an array that cannot be prepared are in no row of what was prepared.
-        """
-        if isinstance(images, Prepared):
-            return found
-        every = np.full((len(found) + len(prepared.failed), *found.shape[1:]), np.nan)
-        every[_rows_of(prepared)] = found
-        return every
-
-    @staticmethod
-    def reasons_of_all(
-        found: Mapping[int, str], prepared: Prepared, images: Images
-    ) -> dict[int, str]:
-        """The same of reasons: those of images that cannot be prepared, too."""
-        if isinstance(images, Prepared):
-            return dict(found)
-        rows = _rows_of(prepared)
-        failed = {_row(case): f"cannot be used: {why}" for case, why in prepared.failed}
-        return {int(rows[case]): why for case, why in found.items()} | failed
-
     def to_learn(
         self,
         images: Images,
@@ -214,6 +191,27 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             patients=names if groups is None else groups,
             label=label,
         )
+
+
+def of_all(found: FloatArray, prepared: Prepared, images: Images) -> FloatArray:
+    """What was found of prepared cases ``(m, ...)``, of all ``(n, ...)``; NaN of the others.
+
+    Images of an array that cannot be prepared are in no row of what was prepared.
+    """
+    if isinstance(images, Prepared):
+        return found
+    every = np.full((len(found) + len(prepared.failed), *found.shape[1:]), np.nan)
+    every[_rows_of(prepared)] = found
+    return every
+
+
+def reasons_of_all(found: Mapping[int, str], prepared: Prepared, images: Images) -> dict[int, str]:
+    """The same of reasons, with those of images that cannot be prepared."""
+    if isinstance(images, Prepared):
+        return dict(found)
+    rows = _rows_of(prepared)
+    failed = {_row(case): f"cannot be used: {why}" for case, why in prepared.failed}
+    return {int(rows[case]): why for case, why in found.items()} | failed
 
 
 def _row(case: Case) -> int:

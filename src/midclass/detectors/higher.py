@@ -1,8 +1,8 @@
 """Higher: do normal cases score higher here than those that calibrated, as far as scores tell?
 
 Asked without labels, of all that is scored at once. Where that cannot be told, it is said whether
-most are flagged. Whether the images are framed otherwise is asked apart,
-see ``framing``: scores may move without that, and stay with it.
+most are flagged. Whether the images are framed otherwise is asked apart, see ``framing``: scores
+may move without that, and stay with it.
 """
 
 from __future__ import annotations

@@ -111,20 +111,24 @@ def only_aimed(table: Path) -> bool:
 
     Where nothing beside the table says so, it is taken for a promise.
     """
-    try:
-        promised = json.loads(beside(table).read_text(encoding="utf-8"))["detector"]["promise"]
-    except (OSError, ValueError, LookupError, TypeError):  # also tables of earlier versions
-        return False
+    promised = _said_of(table, "detector", "promise")
     return isinstance(promised, dict) and aim(promised) != "promised"
 
 
 def images_of(table: Path) -> str:
     """A digest of the images of a study's score table; "" where nothing beside it says so."""
+    return str(_said_of(table, "images") or "")
+
+
+def _said_of(table: Path, *keys: str) -> Any:
+    """What stands beside a score table under these keys; None where it does not, as before."""
     try:
-        said = json.loads(beside(table).read_text(encoding="utf-8"))["images"]
-    except (OSError, ValueError, LookupError, TypeError):  # also tables of earlier versions
-        return ""
-    return str(said)
+        found = json.loads(beside(table).read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found
 
 
 def write_provenance(

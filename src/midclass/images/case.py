@@ -9,6 +9,9 @@ from pathlib import Path
 
 from midclass.errors import InputError
 
+NOBODY = frozenset(("", "None", "nan", "NaN", "<NA>", "NaT"))
+"""What programs write where nobody knows whose an image is: it is then of a patient of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

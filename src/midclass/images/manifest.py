@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from midclass.errors import InputError
-from midclass.images.case import Case, Folder, across_parts
+from midclass.images.case import NOBODY, Case, Folder, across_parts
 from midclass.images.columns import (
     SPLIT,
     Divided,
@@ -37,8 +37,9 @@ def read_manifest(
 
     * ``path``: of the file, relative to the manifest's folder.
     * ``label``: 0 given class, 1 target class, empty unknown.
-    * ``patient_id``: the unit of splits. Where it is empty, the file (or the row of an npz array)
-      is taken for a patient of its own; then images of one person may fall on two sides.
+    * ``patient_id``: the unit of splits. Where it is empty (or ``nan``, as programs write for
+      nothing), the file (or the row of an npz array) is taken for a patient of its own; then images
+      of one person may fall on two sides.
     * ``class_name``; ``laterality``: L or R; ``view_position``: such as MLO or CC;
       ``study_id``: of the examination. By these both sides of a patient are found.
     * ``spacing_mm``: one number, or ``rows;columns``.
@@ -135,12 +136,13 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
     if row.array and row.index is None:
         raise line.wrong("index", f"expected the row of the array {row.array}")
     source, where = _names(line, row)
+    patient = "" if row.patient_id in NOBODY else sys.intern(row.patient_id)
     case_id = row.case_id or row.roi_id or where
     return Case(
         case_id=case_id,
         path=cast(Path, folder) if case_id == row.path else Path(folder, row.path),
         label=row.label,
-        patient_id=sys.intern(row.patient_id) or (source if row.array else row.path),
+        patient_id=patient or (source if row.array else row.path),
         class_name=sys.intern(row.class_name),
         part=part,
         spacing_mm=row.spacing_mm,

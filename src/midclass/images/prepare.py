@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
 from midclass.images.cache import fetch
+from midclass.images.case import NOBODY
 from midclass.images.cohort import Case, Cohort
 from midclass.images.formats.read import Image
 from midclass.images.keys import own_folder
@@ -209,9 +210,8 @@ def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np
     """The patient of each image; whose is not known is a patient of its own, as in a manifest."""
     if patients is None:
         return names
-    known = np.asarray(patients, object).tolist()
-    told = ["" if one is None or one != one else str(one).strip() for one in known]
-    return np.array([one or name for one, name in zip(told, names.tolist(), strict=True)])
+    known = [str(one).strip() for one in np.asarray(patients, object).tolist()]
+    return np.array([n if k in NOBODY else k for k, n in zip(known, names.tolist(), strict=True)])
 
 
 def _unit_range(pixels: NDArray[Any]) -> Pixels:
