@@ -75,6 +75,9 @@ def test_files_of_a_part_that_is_not_read_need_not_be_there(folder: Path) -> Non
     assert [case.case_id for case in cases_to_score([], file, None, "test", None)] == ["a.png"]
     with pytest.raises(InputError, match="no such file"):
         Source(file).cohort("train")
+    of_no_part = manifest(folder, "path,split", "a.png,test", "gone.png,")
+    with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png"):
+        Cohort.from_manifest(of_no_part, needed="test")
     with pytest.raises(InputError, match="no such file"):
         cases_to_score([], file, None, None, None)
 
