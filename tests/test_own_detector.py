@@ -52,6 +52,15 @@ def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: 
     np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
 
 
+def fitted(folder: Path) -> Detector:
+    """``template.py`` with the anatomy of ``mine.py``."""
+    files = folder / "template.py", folder / "mine.py"
+    recipe = Recipe.load(folder / "tiny.yaml", files)
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
+    train = prepare(cohort, recipe, cache=folder / "cache")
+    return detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [
@@ -64,21 +73,14 @@ def test_a_file_that_is_not_that_of_the_fit_does_not_score_under_its_threshold(
     folder: Path, name: str, before: str, after: str
 ) -> None:
     files = folder / "template.py", folder / "mine.py"
-
-    def fitted() -> Detector:
-        recipe = Recipe.load(folder / "tiny.yaml", files)
-        cohort = Cohort.from_manifest(folder / "data" / "manifest.csv")
-        train = prepare(cohort.part("train").given_class(), recipe, cache=folder / "cache")
-        return detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
-
-    detector = fitted()
+    detector = fitted(folder)
     detector.save(folder / "saved")
     assert load_detector(folder / "saved", files).origin_.id == detector.origin_.id
     text = (folder / name).read_text()
     (folder / name).write_text(text.replace(before, after) if before else text + after)
     with pytest.raises(InputError, match=rf"saved: {name} has changed since the fit"):
         load_detector(folder / "saved", files)
-    assert fitted().origin_.id != detector.origin_.id
+    assert fitted(folder).origin_.id != detector.origin_.id
     (folder / name).write_text(text)
     assert load_detector(folder / "saved", files).origin_.id == detector.origin_.id
 
@@ -113,16 +115,13 @@ def test_a_detector_of_a_version_that_noted_no_files_is_read(folder: Path) -> No
 def test_what_is_no_score_of_its_image_is_told_before_anything_is_promised(
     folder: Path, score: str, said: str
 ) -> None:
-    file, mine = folder / "template.py", folder / "mine.py"
+    file = folder / "template.py"
     text = file.read_text()
     usual = "return highest.mean(1), deviation / (3 + deviation)"
     assert usual in text
     file.write_text(text.replace(usual, f"return {score}"))
-    recipe = Recipe.load(folder / "tiny.yaml", [mine])
-    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
-    train = prepare(cohort, recipe, cache=folder / "cache")
     with pytest.raises(InputError, match=rf"Template\.score gives .*{said}"):
-        detector_class(f"{file}:Template", [file, mine])(recipe).fit(train, max_fpr=0.2)
+        fitted(folder)
 
 
 @pytest.mark.slow
