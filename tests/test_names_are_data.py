@@ -80,10 +80,10 @@ def test_a_detector_saved_with_its_old_name_scores_as_before(tmp_path: Path) -> 
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("study", ["ablation", "longer", "three_tasks", "transfer"])
+@pytest.mark.parametrize("study", ["ablation", "longer", "suite", "three_tasks", "transfer"])
 def test_a_committed_study_finds_nothing_to_compute_and_refuses_no_table(
     shared_data: Path, study: str
 ) -> None:
     file = STUDIES / study / "study.yaml"
-    data = shared_data / "transfer" if study == "transfer" else shared_data
+    data = shared_data / "transfer" if study in ("suite", "transfer") else shared_data
     assert compute(Study.load(file).cells(data), file.parent) == []

@@ -1,0 +1,55 @@
+"""Put a row for each collection, ours beside the best of the others, into README and results.
+
+What there is without knowledge is of ``studies/transfer``, computed with the network of before.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from midclass import ScoreTable
+from midclass.evaluation.report import auroc_of
+from midclass.study.file import Study
+from midclass.study.markdown import figure, page_command, pages_with, table
+
+HERE = Path(__file__).resolve().parent
+BEFORE = HERE.parent / "transfer"
+PAGES = (HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md")
+OURS, CONTROL = "middle_class", "middle_class_control"
+
+
+def figures() -> str:
+    """AUROC of each collection, mean over the repeats."""
+    study, before = (Study.load(folder / "study.yaml") for folder in (HERE, BEFORE))
+    rows = []
+    for task in study.tasks:
+        found = {name: _mean(HERE, task, name, study) for name in study.detectors_of(task)}
+        best = max(found.keys() - {OURS}, key=lambda name: found[name])
+        control = figure(_mean(BEFORE, task, CONTROL, before), 2)
+        other = f"{figure(found[best], 2)} ({study.title(best)})"
+        rows.append([study.task_title(task), f"**{figure(found[OURS], 2)}**", control, other])
+    head = ["", "middle classes", "without knowledge (network of before)", "best published method"]
+    return table(head, rows)
+
+
+def _mean(folder: Path, task: str, detector: str, study: Study) -> float:
+    files = [folder / "scores" / f"{cell}.csv" for cell in study.names_of(task, detector)]
+    return float(np.mean([auroc_of(ScoreTable.read(file)) for file in files]))
+
+
+def pages() -> dict[Path, str]:
+    """The pages with the table as the scores on disk have it."""
+    blocks = {"suite": figures()}
+    return pages_with(dict.fromkeys(PAGES, blocks))
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them."""
+    return page_command(__doc__, pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
