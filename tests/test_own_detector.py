@@ -61,6 +61,16 @@ def fitted(folder: Path) -> Detector:
     return detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
 
 
+def saved_with_phantoms(folder: Path) -> Path:
+    """``template.py``, a detector of which with an anatomy of midclass is in ``d``."""
+    file = folder / "template.py"
+    recipe = Recipe.load("phantoms")
+    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
+    train = prepare(cohort, recipe, cache=folder / "cache")
+    detector_class(f"{file}:Template", [file])(recipe).fit(train, max_fpr=0.2).save(folder / "d")
+    return file
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [
@@ -86,11 +96,7 @@ def test_a_file_that_is_not_that_of_the_fit_does_not_score_under_its_threshold(
 
 
 def test_a_detector_of_a_version_that_noted_no_files_is_read(folder: Path) -> None:
-    file = folder / "template.py"
-    recipe = Recipe.load("phantoms")
-    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
-    train = prepare(cohort, recipe, cache=folder / "cache")
-    detector_class(f"{file}:Template", [file])(recipe).fit(train, max_fpr=0.2).save(folder / "d")
+    file = saved_with_phantoms(folder)
     about = json.loads((folder / "d/detector.json").read_text())
     assert list(about.pop("code")) == ["template.py"]
     del about["sha256"]
@@ -146,11 +152,7 @@ def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
 
 
 def test_two_trusted_files_of_one_name_are_not_taken_for_one_another(folder: Path) -> None:
-    file = folder / "template.py"
-    recipe = Recipe.load("phantoms")
-    cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
-    train = prepare(cohort, recipe, cache=folder / "cache")
-    detector_class(f"{file}:Template", [file])(recipe).fit(train, max_fpr=0.2).save(folder / "d")
+    file = saved_with_phantoms(folder)
     (folder / "copy").mkdir()
     both = [file, Path(shutil.copy(file, folder / "copy"))]
     with pytest.raises(InputError, match=r"2 trusted files are called template\.py"):

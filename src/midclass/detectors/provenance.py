@@ -111,24 +111,23 @@ def only_aimed(table: Path) -> bool:
 
     Where nothing beside the table says so, it is taken for a promise.
     """
-    promised = _said_of(table, "detector", "promise")
+    detector = provenance_of(table).get("detector")
+    promised = detector.get("promise") if isinstance(detector, dict) else None
     return isinstance(promised, dict) and aim(promised) != "promised"
 
 
 def images_of(table: Path) -> str:
     """A digest of the images of a study's score table; "" where nothing beside it says so."""
-    return str(_said_of(table, "images") or "")
+    return str(provenance_of(table).get("images") or "")
 
 
-def _said_of(table: Path, *keys: str) -> Any:
-    """What stands beside a score table under these keys; None where it does not, as before."""
+def provenance_of(table: Path) -> dict[str, Any]:
+    """What stands beside a score table; nothing where nothing readable does."""
     try:
-        found = json.loads(beside(table).read_text(encoding="utf-8"))
-        for key in keys:
-            found = found[key]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return found
+        said = json.loads(beside(table).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def write_provenance(

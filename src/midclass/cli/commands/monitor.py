@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,7 +14,7 @@ from midclass.cli.outputs import Place, claimed
 from midclass.cli.recognised import no_list
 from midclass.cli.voice import answer
 from midclass.detectors.base import Detector
-from midclass.detectors.provenance import beside
+from midclass.detectors.provenance import provenance_of
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
 from midclass.evaluation.cells import LineEnds, as_cell
@@ -97,7 +96,7 @@ def baseline_of(detector: Detector) -> Baseline:
 
 def _table(path: Path, detector: Detector, baseline: Baseline) -> ScoreTable:
     table = ScoreTable.read(path)
-    made = _provenance(path).get("detector")
+    made = provenance_of(path).get("detector")
     made_by = made.get("id") if isinstance(made, dict) else None
     if made_by and made_by != detector.origin_.id:
         raise InputError(
@@ -106,15 +105,6 @@ def _table(path: Path, detector: Detector, baseline: Baseline) -> ScoreTable:
         )
     refuse_other(table, baseline, path)
     return table
-
-
-def _provenance(path: Path) -> dict[str, object]:
-    """What stands beside a table; nothing where nothing readable does."""
-    try:
-        said = json.loads(beside(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _by_table(found: dict[str, ScoreTable]) -> dict[str, ScoreTable]:

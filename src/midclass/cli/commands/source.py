@@ -48,11 +48,14 @@ class Source:
         return self.part_of(self._of_part(self.part or default_part), default_part)
 
     def _of_part(self, part: str) -> Cohort:
-        if self.is_folder:
-            return self._of_folder
-        from midclass.images.cohort import Cohort
+        try:
+            return self.whole()  # read once for all
+        except InputError:  # perhaps of a file of another part; any other mistake is told again
+            if self.is_folder:
+                raise
+            from midclass.images.cohort import Cohort
 
-        return Cohort.from_manifest(self.manifest, self.split, root=self.root, needed=part)
+            return Cohort.from_manifest(self.manifest, self.split, root=self.root, needed=part)
 
     def whole(self) -> Cohort:
         """All cases of the manifest, whatever their part."""
