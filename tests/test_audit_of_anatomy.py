@@ -91,6 +91,21 @@ def test_usual_outlines_need_no_change_and_the_share_is_not_called_certain(
     assert len(far) == 12
 
 
+def test_a_foreground_that_is_a_box_is_told_with_the_anatomy_for_white_backgrounds() -> None:
+    """Scans on paper: foreground takes the rectangle around the body, which is unlike no other."""
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    body = np.hypot(y, x / 0.8) < 0.8
+    box = np.zeros_like(body)
+    box[3:29, 6:26] = True
+    for mask, boxes in ((body, 0), (box, 30)):
+        found = plausibility(with_masks(np.repeat(mask[None], 30, axis=0)))
+        assert found["boxes"] == boxes
+        for function in ("anatomy.foreground", "anatomy.on_white"):
+            said = in_words(found | {"function": function}, "x.png")
+            told = "in 30 of 30 it is a plain box" in said and "use anatomy.on_white" in said
+            assert told == (boxes > 0 and function == "anatomy.foreground")
+
+
 def test_the_whole_image_and_no_anatomy_at_all_are_no_error(masks: NDArray[np.bool_]) -> None:
     whole = plausibility(with_masks(np.ones_like(masks)))
     assert {one["reason"] for one in whole["worst"]} == {"as usual"}

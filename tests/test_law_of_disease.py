@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from midclass import Cohort, Recipe
 from midclass.cli.app import app
 from midclass.images import anatomy
-from midclass.images.anatomy.base import convex_hull, largest
 from midclass.images.anatomy.learned import WEIGHTS
+from midclass.images.anatomy.regions import convex_hull, largest
 from midclass.images.rules import Rules
 from midclass.knowledge.crescent import Crescent
 from midclass.knowledge.focal import Focal

@@ -12,7 +12,7 @@ from scipy import ndimage as ndi
 from makers import dice
 from midclass.images import anatomy
 from midclass.images.anatomy import chest_ct
-from midclass.images.anatomy.base import disc
+from midclass.images.anatomy.regions import disc
 
 Mask = NDArray[np.bool_]
 Picture = tuple[NDArray[np.float32], Mask]

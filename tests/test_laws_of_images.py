@@ -151,6 +151,7 @@ def test_every_anatomy_of_the_package_is_there_by_its_name() -> None:
         "intracranial_by_bone",
         "lungs",
         "lungs_by_template",
+        "on_white",
         "pigmented",
         "retina",
         "sonogram",

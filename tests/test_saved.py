@@ -408,7 +408,7 @@ PLACES = ["anatomy", "geometry.crop", "middle_classes", "held_out", "detector"]
 NAMED = ["shutil:rmtree", "os:system", "strange_package:mark", "strange_package:Any"]
 NAMED += ["midclass.files:new_folder", "midclass.files:digest", "midclass.__main__:main"]
 NAMED += ["midclass.images.store:fetch", "midclass.cli.app:main", "./own.py:mark", "../x.py:f"]
-NAMED += ["midclass.images.anatomy.base:disc", "midclass.images.anatomy.learned:_network"]
+NAMED += ["midclass.images.anatomy.regions:disc", "midclass.images.anatomy.learned:_network"]
 NAMED += ["store.fetch", "keys.folder", "midclass.recipe.resolve:_run", "", ":", "a:", ":b", "..:x"]
 NAMED += ["midclass.images.anatomy.base:against_dark", "midclass.images..anatomy:whole", "\x00:x"]
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midclass.images import phantoms
-from midclass.images.anatomy.base import Mask, Pixels
+from midclass.images.anatomy.base import Pixels
 from midclass.images.anatomy.chest_xray import lungs_by_template
 from midclass.images.anatomy.head_ct import intracranial_by_bone
 from midclass.images.anatomy.learned import (
@@ -42,6 +42,7 @@ from midclass.images.anatomy.learned import (
     scaled,
     square_around,
 )
+from midclass.images.anatomy.regions import Mask
 from midclass.knowledge.base import Knowledge
 from midclass.knowledge.crescent import Crescent
 from midclass.knowledge.fluid import Fluid

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import Mask, Pixels
+from midclass.images.anatomy.base import Pixels
+from midclass.images.anatomy.regions import Mask
 from midclass.images.anatomy.shape import feature_names, mask_features
 
 Traits: TypeAlias = NDArray[np.float64]

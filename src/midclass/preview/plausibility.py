@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FAR = 6.0
 """Robust standard deviations from the median beyond which an anatomy is strange."""
+BOX = 0.98
+"""Share of its bounding box from which on a mask is a box."""
 WORST = 12
 """How many of the worst are listed and drawn; at most half of them without anatomy."""
 LEAST_SPREAD = 0.02
@@ -58,9 +60,10 @@ def plausibility(prepared: Prepared, n: int = WORST) -> dict[str, Any]:
     Returns:
         Ready for JSON: ``images``, ``missing`` (images without anatomy), ``found`` (the share of
         the others, 95 % interval over patients), ``strange`` (those with a feature beyond ``FAR``),
-        ``medians`` (by feature) and ``worst``: dicts of ``row`` of the sample, ``case_id``,
-        ``far`` (of the feature that deviates most, None without anatomy), ``feature``, ``value``,
-        ``median`` and ``reason``, the worst first, those without anatomy before all others.
+        ``boxes`` (those that fill their bounding box), ``medians`` (by feature) and ``worst``:
+        dicts of ``row`` of the sample, ``case_id``, ``far`` (of the feature that deviates most,
+        None without anatomy), ``feature``, ``value``, ``median`` and ``reason``, the worst first,
+        those without anatomy before all others.
     """
     features, names = _features(prepared)
     missing = np.isnan(features[:, 0])
@@ -92,6 +95,7 @@ def plausibility(prepared: Prepared, n: int = WORST) -> dict[str, Any]:
         "missing": int(missing.sum()),
         "found": _share(~missing, patients),
         "strange": int((~missing & (most > FAR)).sum()),
+        "boxes": int((_share_of_box(features, names) >= BOX).sum()),
         "medians": medians,
         "worst": worst,
     }
@@ -139,6 +143,11 @@ def in_words(found: Mapping[str, Any], picture: str) -> str:
     if strange:
         kinds = {one["feature"] for one in found["worst"] if one["far"] and one["far"] > FAR}
         said.append(f"in {strange} of {total} it is unlike the others ({', '.join(sorted(kinds))})")
+    if found.get("function") == _SIMPLE[0] and 2 * found["boxes"] > total:
+        said.append(
+            f"in {found['boxes']} of {total} it is a plain box, as on a white background (there "
+            "use anatomy.on_white) and where the body fills the image"
+        )
     if not said:
         return ""
     others = [name for name in _SIMPLE if name != found.get("function")]
@@ -159,6 +168,13 @@ def _features(prepared: Prepared) -> tuple[NDArray[np.float64], tuple[str, ...]]
         size[np.isnan(features[:, 0])] = np.nan
         features, names = np.c_[features, size], (*names, "size")
     return features, names
+
+
+def _share_of_box(features: Features, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """How much of its bounding box each mask covers; NaN where it is empty."""
+    sides = [name for name in ("depth", "height", "width") if name in names]
+    box = np.prod([features[:, names.index(side)] for side in sides], axis=0)
+    return np.asarray(features[:, names.index("area")] / box)
 
 
 def _far(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, against_dark, convex_hull, grey_of
+from midclass.images.anatomy.base import Pixels, Spacing, against_dark, grey_of
+from midclass.images.anatomy.regions import Mask, convex_hull
 from midclass.images.anatomy.resolution import in_few_pixels
 
 _STEP = 0.01

@@ -8,16 +8,8 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import (
-    Mask,
-    Pixels,
-    Spacing,
-    against_dark,
-    air_and_tissue,
-    convex_hull,
-    grey_of,
-    reaching,
-)
+from midclass.images.anatomy.base import Pixels, Spacing, against_dark, air_and_tissue, grey_of
+from midclass.images.anatomy.regions import Mask, convex_hull, reaching
 from midclass.images.anatomy.resolution import in_few_pixels
 
 _AIR = 0.55

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, grey_of, without_specks
+from midclass.images.anatomy.base import Pixels, Spacing, grey_of
 from midclass.images.anatomy.learned import seen_by
+from midclass.images.anatomy.regions import Mask, without_specks
 from midclass.images.anatomy.resolution import in_few_pixels
 
 # Two lungs: x is 0 at the spine, -1 and 1 at the lateral walls; y is 0 at the apex, 1 at the

@@ -8,17 +8,9 @@ from functools import partial
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import (
-    Mask,
-    Pixels,
-    Spacing,
-    disc,
-    filled,
-    grey_of,
-    largest,
-    without_specks,
-)
+from midclass.images.anatomy.base import Pixels, Spacing, grey_of
 from midclass.images.anatomy.learned import seen_by
+from midclass.images.anatomy.regions import Mask, disc, filled, largest, without_specks
 from midclass.images.anatomy.resolution import FINE, enlarge, in_few_pixels, shrink
 
 _DOUBTFUL = -3.2  # logits above are within 4 mm of the inside of drawn heads

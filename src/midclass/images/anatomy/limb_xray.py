@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import Mask, Pixels, Spacing, foreground, reaching
+from midclass.images.anatomy.base import Pixels, Spacing, foreground
+from midclass.images.anatomy.regions import Mask, reaching
 from midclass.images.anatomy.resolution import in_few_pixels
 
 _AROUND_MM = 25.0

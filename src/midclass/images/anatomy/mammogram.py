@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import (
-    Mask,
-    Pixels,
-    Spacing,
-    against_dark,
-    disc,
-    foreground,
-    grey_of,
-    largest,
-)
+from midclass.images.anatomy.base import Pixels, Spacing, against_dark, foreground, grey_of
+from midclass.images.anatomy.regions import Mask, disc, largest
 from midclass.images.anatomy.resolution import enlarge, shrink
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from midclass.images.anatomy.base import Mask, Pixels, Spacing
+    from midclass.images.anatomy.base import Pixels, Spacing
+    from midclass.images.anatomy.regions import Mask
     from midclass.recipe.function import AnatomyFunction
 
 MOST, FINE = 256, 512

@@ -20,7 +20,7 @@ from scipy import ndimage as ndi
 from scipy.spatial import ConvexHull
 
 from midclass.errors import InputError
-from midclass.images.anatomy.base import Mask
+from midclass.images.anatomy.regions import Mask
 
 Features = NDArray[np.float64]
 """One row for each mask, one column for each of ``feature_names``."""

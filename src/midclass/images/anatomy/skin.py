@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import (
-    Mask,
-    Pixels,
-    Spacing,
-    convex_hull,
-    filled,
-    grey_of,
-    otsu,
-    reaching,
-)
+from midclass.images.anatomy.base import Pixels, Spacing, grey_of, otsu
+from midclass.images.anatomy.regions import Mask, convex_hull, filled, reaching
 from midclass.images.anatomy.resolution import enlarge, shrink
 
 _GRID = 128

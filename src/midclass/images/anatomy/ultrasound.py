@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from midclass.images.anatomy.base import (
-    Mask,
-    Pixels,
-    Spacing,
-    convex_hull,
-    grey_of,
-    within_frame,
-    without_specks,
-)
+from midclass.images.anatomy.base import Pixels, Spacing, grey_of, within_frame
+from midclass.images.anatomy.regions import Mask, convex_hull, without_specks
 from midclass.images.anatomy.resolution import enlarge, shrink
 
 _GRID = 224
