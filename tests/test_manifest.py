@@ -78,8 +78,19 @@ def test_files_of_a_part_that_is_not_read_need_not_be_there(folder: Path) -> Non
     of_no_part = manifest(folder, "path,split", "a.png,test", "gone.png,")
     with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png"):
         Cohort.from_manifest(of_no_part, needed="test")
-    with pytest.raises(InputError, match="no such file"):
-        cases_to_score([], file, None, None, None)
+
+
+def test_of_files_to_score_half_may_be_missing_and_to_learn_from_none(folder: Path) -> None:
+    """One file that was moved does not stop a night's work; another folder is told at once."""
+    file = manifest(folder, "path,split", "a.png,test", "gone.png,test", "b.png,train")
+    for read in (Source(file).cohort, lambda part: cases_to_score([], file, None, part, None)):
+        assert [case.case_id for case in read("test")] == ["a.png", "gone.png"]
+    with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png; leave such rows out"):
+        Source(file, part="test").cohort("train")
+    file = manifest(folder, "path,split", "a.png,test", "gone.png,test", "lost.png,test")
+    for read in (Source(file).cohort, lambda part: cases_to_score([], file, None, part, None)):
+        with pytest.raises(InputError, match=r"row 3: .*\(and 1 more rows\).*--root"):
+            read("test")
 
 
 def test_a_missing_or_binary_manifest_is_refused(folder: Path) -> None:

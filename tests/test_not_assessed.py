@@ -386,7 +386,8 @@ class TestOnTheCommandLine:
         broken = noise | {"path": "cut.png", "patient_id": "cut", "label": "0"}
         whole = (folder / "data" / "images" / "target_00000.png").read_bytes()
         (folder / "data" / "cut.png").write_bytes(whole[: len(whole) // 2])
-        write_manifest(folder / "data" / "more.csv", [broken, *rows, noise])
+        gone = broken | {"path": "gone.png", "patient_id": "gone"}
+        write_manifest(folder / "data" / "more.csv", [broken, gone, *rows, noise])
         command = ["evaluate", "d", "--cohort", "data/more.csv", "--out", f"{tmp_path}/e"]
         result = typed(folder, *command)
         assert result.exit_code == 1, result.output
@@ -394,18 +395,23 @@ class TestOnTheCommandLine:
         assert (
             "not assessed: cut.png: cannot be used: cannot be read: image file is" in result.stderr
         )
-        assert "2 of 26 cases could not be assessed; a person should look" in result.stderr
-        said = "not assessed, and in no figure above: 1 given-class (7.7%) and 1 target-class"
+        assert "not assessed: gone.png: cannot be used: no such file" in result.stderr
+        assert "3 of 27 cases could not be assessed; a person should look" in result.stderr
+        said = "not assessed, and in no figure above: 2 given-class (14.3%) and 1 target-class"
         assert said in " ".join(result.stdout.split())
         scored = ScoreTable.read(tmp_path / "e" / "scores.csv")
-        assert scored.case_id.tolist()[0] == "cut.png"  # in the order of the manifest
-        assert (scored.assessed.tolist()[0], scored.review.tolist()[0]) == (False, True)
+        assert scored.case_id.tolist()[:2] == [
+            "cut.png",
+            "gone.png",
+        ]  # in the order of the manifest
+        assert not scored.assessed[:2].any()
+        assert scored.review[:2].all()
         assert scored.assessed.sum() == 24
         assert report(scored.take(scored.assessed), 0.1)["auroc"] == report(scored, 0.1)["auroc"]
         assert "whatever they would score: AUROC" in " ".join(result.stdout.split())
         figures = json.loads((tmp_path / "e" / "summary.json").read_text())
-        assert figures["not_assessed"] == {"given": 1, "target": 1}
-        assert figures["reasons"] == {"cannot be used": 1, "too little anatomy": 1}
+        assert figures["not_assessed"] == {"given": 2, "target": 1}
+        assert figures["reasons"] == {"cannot be used": 2, "too little anatomy": 1}
         low, high = figures["bounds"]["auroc"]
         assert low < figures["auroc"]["value"] < high or high == 1
 

@@ -10,11 +10,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
 from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
+from midclass.detectors.provenance import images_of
 from midclass.files import CannotWriteError
 from midclass.study import cell as cell_module
 from midclass.study.cell import Cell, cases, run_cell, table_of
@@ -170,6 +172,30 @@ def test_a_bug_in_one_s_own_detector_is_told_with_its_line_and_traceback(folder:
     (outcome,) = compute([cells(folder)[0]], folder / "out", cache=folder / "cache")
     assert outcome.error == ""
     assert not (folder / "out" / "work").exists()
+
+
+def test_a_damaged_image_to_score_is_not_assessed_and_costs_the_other_cells_nothing(
+    folder: Path,
+) -> None:
+    """One to learn from is an error, as for ``fit``."""
+    (pca,) = (one for one in cells(folder) if one.name == "breast/pca/0")
+    assert not run_cell(pca, folder / "out", folder / "cache").error
+    before = ScoreTable.read(table_of(folder / "out", pca.name))
+    scored, learned = (part[3].path for part in cases(pca)[::-1])
+    whole = scored.read_bytes()
+    scored.write_bytes(whole[:100])
+    assert not run_cell(pca, folder / "damaged", folder / "cache").error
+    after = ScoreTable.read(table_of(folder / "damaged", pca.name))
+    assert after.case_id.tolist() == before.case_id.tolist()
+    lost = ~after.assessed
+    assert (np.flatnonzero(lost).tolist(), bool(before.assessed[lost].all())) == ([3], True)
+    assert after.reason[3].startswith("cannot be used: ")
+    np.testing.assert_array_equal(after.score[~lost], before.score[~lost])
+    digests = [images_of(table_of(folder / out, pca.name)) for out in ("out", "damaged")]
+    assert digests[0] != digests[1] != ""
+    scored.write_bytes(whole)
+    learned.write_bytes(learned.read_bytes()[:100])
+    assert learned.name in run_cell(pca, folder / "other", folder / "cache").error
 
 
 def test_where_the_disk_is_full_the_reason_is_told_and_not_that_a_process_died(

@@ -71,7 +71,9 @@ def without_anatomy(path: Path, cases: range) -> None:
     table = ScoreTable.read(path)
     score = np.where(np.isin(np.arange(100), cases) & (table.label == 0), np.nan, table.score)
     who = table.case_id.tolist(), table.patient_id.tolist()
-    ScoreTable.of(*who, table.label, score, threshold=1.6).write(path)
+    reasons = np.where(np.arange(100) < 4, "cannot be used: cut off", "no anatomy found: 3 mm2")
+    reason = np.where(np.isnan(score), reasons, "")
+    ScoreTable.of(*who, table.label, score, threshold=1.6, reason=reason).write(path)
 
 
 def scores(shift: float, task: str, repeat: int, name: str, n: int = 100) -> ScoreTable:
@@ -129,7 +131,7 @@ def test_what_is_not_assessed_is_said_with_what_it_could_change(folder: Path) ->
     assert f"| 20.0 % / 0.0 % | {figure(low)} to {figure(high)} |" in row
     said = (
         "Figures are of assessed cases. middle classes did not assess 20.0 % of the given and 0.0 "
-        "% of the target class, which show too little anatomy; whatever they would score, its AUROC"
+        "% of the target class (no anatomy found, cannot be used); whatever they would score, its"
     )
     main, positives = text.split("## With a few positives")
     assert main.count(said) == positives.count(said) == 1

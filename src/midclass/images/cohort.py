@@ -52,6 +52,7 @@ class Cohort(Sequence[Case]):
         *,
         root: str | Path | None = None,
         needed: str | None = None,
+        some_missing: bool = False,
     ) -> Cohort:
         """Read the cases of a CSV file; its columns are described in ``read_manifest``.
 
@@ -61,12 +62,12 @@ class Cohort(Sequence[Case]):
                 CSV file in the folder; by default ``split`` if there is one with values.
             root: folder of the paths; only where it is given may they be absolute or lead out.
             needed: the part whose files must be there; by default all.
+            some_missing: of these up to half need not; such a case fails when it is read.
 
         Raises:
             InputError: a row is wrong (named with its line), or a patient is in two parts.
         """
-        cases = read_manifest(Path(path), split, None if root is None else Path(root), needed)
-        return cls(cases, str(path))
+        return cls(read_manifest(path, split, root, needed, some_missing=some_missing), str(path))
 
     @classmethod
     def from_files(cls, paths: Iterable[str | Path]) -> Cohort:
@@ -240,8 +241,7 @@ class Cohort(Sequence[Case]):
                 f"fractions {dict(fractions)} add up to {total:g}; "
                 "expected positive numbers that add up to 1"
             )
-        patients = self.patients
-        n = len(patients)
+        patients, n = self.patients, len(self.patients)
         if n < len(fractions):
             raise InputError(
                 f"{self.name}: {n} patients cannot fill {len(fractions)} parts "

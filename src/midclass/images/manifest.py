@@ -25,11 +25,18 @@ from midclass.images.row import Row
 
 
 def read_manifest(
-    path: Path, split: str | None, root: Path | None, needed: str | None = None
+    path: str | Path,
+    split: str | None,
+    root: str | Path | None,
+    needed: str | None = None,
+    *,
+    some_missing: bool = False,
 ) -> tuple[Case, ...]:
     """Read all cases of a manifest and check them; see ``Cohort.from_manifest``.
 
-    Files must be there; where a part is ``needed``, those of other parts need not.
+    Files must be there; where a part is ``needed``, those of other parts need not. With
+    ``some_missing`` a case whose file is not there fails when it is read, as one with a damaged
+    file does; where that are most, the folder is another one, and it is an error here, too.
 
     Columns, separated by commas, semicolons or tabs. Only ``path`` is required; others than these
     are not used, unless they are nearly one of these (``Split``, ``PatientID``, ``lable``), which
@@ -52,6 +59,7 @@ def read_manifest(
     * ``series_id``: of the images that were taken in one go, such as the slices of a CT.
     * ``case_id`` or ``roi_id``: by default the path with ``#array[index]``, ``#frame``, ``@x,y``.
     """
+    path, root = Path(path), None if root is None else Path(root)
     columns = columns_of(path)
     asked = [] if split is None else [split.rpartition(":")[2]]
     refuse_near_misses(path, columns, asked)
@@ -59,19 +67,23 @@ def read_manifest(
     parts = _part_of(path, columns, split)
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
-    missing: list[tuple[int, Path]] = []
+    missing, asked_of = list[tuple[int, Path]](), 0
     for line in lines_of(path, columns):
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         asked_for = needed is None or case.part in ("", needed)
+        asked_of += asked_for
         if asked_for and (absent := [file for file in files if not there(file)]):
             missing.append((case.row, absent[0]))
         cases.append(case)
     if not cases:
         raise InputError(f"{path}: has a header but no rows")
-    if missing:
+    if missing and not (some_missing and 2 * len(missing) <= asked_of):
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
-        raise InputError(f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}")
+        raise InputError(
+            f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}; leave such rows "
+            "out, or name the folder from which the paths go (--root)"
+        )
     _check_unique(path, cases)
     _check_sides(path, cases)
     return tuple(cases)

@@ -126,6 +126,8 @@ def run_cell(cell: Cell, folder: Path, cache: Path | None = None) -> Outcome:
 
     One thread, so that the bytes do not depend on how many cells run at once. An interrupted
     training goes on from its last checkpoint, kept in ``FOLDER/work`` under the cell's settings.
+    A test case that cannot be read or is not accepted is not assessed; one to learn from is an
+    error, as in ``fit``.
     Errors are caught and told, so that the other cells go on; the traceback is in ``error.txt``
     there until the cell succeeds.
     """
@@ -170,9 +172,10 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     import torch
 
     from midclass.detectors.catalogue import detector_class
-    from midclass.detectors.cohort_scores import score_table
+    from midclass.detectors.cohort_scores import score_table, with_failed
     from midclass.detectors.provenance import write_provenance
     from midclass.evaluation.patients import has_series
+    from midclass.images.identity import content_if_readable
     from midclass.images.prepare import prepare
     from midclass.recipe.recipe import Recipe
 
@@ -189,8 +192,9 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
         workdir=work,
     )
     several = has_series([case.series_id for case in test])
-    unseen = prepare(test, recipe, cache=cache)
+    unseen = prepare(test, recipe, cache=cache, keep_going=True)
     table = score_table(detector, unseen, slices=True, series=several)
+    table = with_failed(detector, test, table, unseen.failed, series=several)
     assessed = table.score[table.assessed]
     if len(assessed) > 1 and np.ptp(assessed) == 0:
         raise InputError(
@@ -198,7 +202,9 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
             "which tells nothing; look at what the detector computes, or give it more steps"
         )
     out = table_of(folder, cell.name)
-    write_provenance(detector, cell.name, out, images=unseen.contents)
+    read = dict(zip((case.case_id for case in unseen.cases), unseen.contents, strict=True))
+    contents = [read.get(case.case_id) or content_if_readable(case) for case in test]
+    write_provenance(detector, cell.name, out, images=contents)
     table.write(out)  # last, for with it the cell is done
     remove_work(work.parent)  # also what other settings left
 

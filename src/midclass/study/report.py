@@ -161,7 +161,8 @@ def _not_assessed(results: Results, task: str) -> Part | None:
     found = results.unseen(task, results.ours)
     shares = {name: _whole(getattr(found, name)) for name in ("given", "target")}
     limits = {name: figure(getattr(found, name)) for name in ("low", "high")}
-    return shares | limits | {"differ": results.compared[task].alike is not None}
+    differ = results.compared[task].alike is not None
+    return {**shares, **limits, "reasons": results.reasons(task, results.ours), "differ": differ}
 
 
 def _whole(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from midclass.errors import InputError, did_you_mean
 from midclass.evaluation import comparison
 from midclass.evaluation.comparison import Difference, Estimate, TaskComparison
 from midclass.evaluation.ranks import RankTest
-from midclass.evaluation.report import bounds
+from midclass.evaluation.report import bounds, reasons
 from midclass.evaluation.table import ScoreTable
 from midclass.study.cell import table_of
 from midclass.study.file import Study
@@ -148,6 +149,13 @@ class Results:
             for table in self.tables[task][detector].values()
         ]
         return Unseen(*np.mean(found, 0).tolist())
+
+    def reasons(self, task: str, detector: str) -> list[str]:
+        """Why it did not assess them, without figures, the most frequent first."""
+        found = Counter[str]()
+        for table in self.tables[task][detector].values():
+            found.update(reasons(table))
+        return [reason for reason, _ in found.most_common()]
 
     def assesses_all(self, task: str) -> bool:
         """Whether every detector of the task, with positives too, assessed every case."""

@@ -43,19 +43,22 @@ class Source:
     def cohort(self, default_part: str) -> Cohort:
         """The cases of the part; all cases where there are no parts and none is asked for.
 
-        Files of other parts need not be there.
+        Files of other parts need not be there, and of a test part some may be missing.
         """
-        return self.part_of(self._of_part(self.part or default_part), default_part)
+        whole = self._of_part(self.part or default_part, some_missing=default_part == "test")
+        return self.part_of(whole, default_part)
 
-    def _of_part(self, part: str) -> Cohort:
+    def _of_part(self, part: str, *, some_missing: bool) -> Cohort:
         try:
             return self.whole()  # read once for all
-        except InputError:  # perhaps of a file of another part; any other mistake is told again
+        except InputError:  # perhaps of a file that need not be there; or it is told again
             if self.is_folder:
                 raise
             from midclass.images.cohort import Cohort
 
-            return Cohort.from_manifest(self.manifest, self.split, root=self.root, needed=part)
+            return Cohort.from_manifest(
+                self.manifest, self.split, root=self.root, needed=part, some_missing=some_missing
+            )
 
     def whole(self) -> Cohort:
         """All cases of the manifest, whatever their part."""
@@ -181,7 +184,7 @@ def cases_to_score(
     refuse_no_file(manifest)
     from midclass.images.cohort import Cohort
 
-    cohort = Cohort.from_manifest(manifest, split, root=root, needed=part)
+    cohort = Cohort.from_manifest(manifest, split, root=root, needed=part, some_missing=True)
     return cohort if part is None else cohort.part(part)
 
 
