@@ -14,9 +14,9 @@ from makers import discs, trained_recipe
 from midclass import Cohort, MiddleClassDetector, Prepared, load_detector
 from midclass.detectors.baselines.one_class_svm import OneClassSVM
 from midclass.detectors.look import filled_up
+from midclass.images.arrays import prepare_array
 from midclass.images.case import Case
 from midclass.images.cohort import choose
-from midclass.images.prepare import prepare_array
 from midclass.types import ImageBatch
 
 WANTED = trained_recipe(4)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from makers import recipe
 from midclass import Cohort, InputError, prepare
 from midclass.detectors import on_source
+from midclass.images.arrays import prepare_array
 from midclass.images.cohort import Case
 from midclass.images.formats.read import Image
 from midclass.images.placement import Placement
-from midclass.images.prepare import prepare_array
 from midclass.images.rules import Rules
 
 SIDES = st.integers(24, 90)

@@ -507,6 +507,7 @@ def test_what_a_case_lacks_is_said_in_one_line_that_names_the_file(
 @pytest.mark.parametrize(
     ("pixels", "spacing", "message"),
     [
+        (np.zeros((2, 64, 64, 3)), 1.0, r"channels last, .* give pixels.transpose\(0, 3, 1, 2\)"),
         (np.zeros((64, 64)), 1.0, r"shape \(64, 64\), expected \(n, h, w\) or \(n, c, h, w\)"),
         (np.zeros((1, 1, 8, 64, 64)), 1.0, r"expected \(n, h, w\) or \(n, c, h, w\)"),
         (np.eye(64)[None, None] * 255, 1.0, r"from 0 to 255, expected .*numbers in \[0, 1\]"),

@@ -29,8 +29,8 @@ from midclass.detectors.graph import graph_of
 from midclass.detectors.places import Places
 from midclass.detectors.storage import load_detector
 from midclass.evaluation.table import ScoreTable
+from midclass.images.arrays import prepare_array
 from midclass.images.case import Case
-from midclass.images.prepare import prepare_array
 from midclass.images.tiles import Tiles, over_anatomy, planned, to_learn_from
 from midclass.preview import sheet
 from midclass.preview.audit import audit

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from midclass.errors import InputError as InputError
     from midclass.evaluation.report import report as report
     from midclass.evaluation.table import ScoreTable as ScoreTable
+    from midclass.images.arrays import prepare_array as prepare_array
     from midclass.images.cohort import Case as Case
     from midclass.images.cohort import Cohort as Cohort
     from midclass.images.prepare import prepare as prepare
-    from midclass.images.prepare import prepare_array as prepare_array
     from midclass.images.prepared import Prepared as Prepared
     from midclass.knowledge.adapter import per_image as per_image
     from midclass.knowledge.base import Knowledge as Knowledge
@@ -74,7 +74,7 @@ _HOME = {
     "load_detector": "midclass.detectors.storage",
     "per_image": "midclass.knowledge.adapter",
     "prepare": "midclass.images.prepare",
-    "prepare_array": "midclass.images.prepare",
+    "prepare_array": "midclass.images.arrays",
     "report": "midclass.evaluation.report",
     "train": "midclass.training.loop",
 }

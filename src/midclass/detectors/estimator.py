@@ -22,8 +22,9 @@ from sklearn.utils.validation import check_is_fitted
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
+from midclass.images.arrays import prepare_array
 from midclass.images.case import Case
-from midclass.images.prepare import Prepared, prepare_array
+from midclass.images.prepared import Prepared
 from midclass.recipe.recipe import Recipe
 
 Images: TypeAlias = Prepared | ArrayLike

@@ -7,20 +7,16 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from midclass.errors import InputError
 from midclass.images.cache import fetch
-from midclass.images.case import NOBODY
 from midclass.images.cohort import Case, Cohort
-from midclass.images.formats.read import Image
 from midclass.images.keys import own_folder
 from midclass.images.prepared import Prepared
 from midclass.images.rules import Rules
-from midclass.images.sample import Pixels
 from midclass.images.store import Store, in_memory
 from midclass.images.work import attempts_here
 from midclass.images.workers import Workers
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from midclass.recipe.recipe import Recipe
     from midclass.types import Progress
 
-__all__ = ["Prepared", "prepare", "prepare_array"]
+__all__ = ["Prepared", "prepare"]
 
 AHEAD = "midclass-ahead"
 """Name of the thread that prepares the next block."""
@@ -69,7 +65,7 @@ def prepare(
     with Workers(recipe, jobs) as workers:
         prepared = _prepared(cohort, workers, cache, progress)
     if prepared.failed and not (keep_going and len(prepared)):
-        raise _cannot_be_prepared(prepared.failed, len(cohort))
+        raise cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
 
 
@@ -144,7 +140,7 @@ def prepare_unkept(cohort: Cohort, rules: Rules) -> Prepared:
         rules: of the recipe, made once for many calls.
     """
     attempts = attempts_here(cohort, rules, range(len(cohort)))
-    return _of_store(cohort, in_memory(rules.shape(len(cohort)), rules.each, attempts), rules)
+    return of_store(cohort, in_memory(rules.shape(len(cohort)), rules.each, attempts), rules)
 
 
 def _counting(progress: Progress | None, before: int, total: int) -> Progress | None:
@@ -152,119 +148,6 @@ def _counting(progress: Progress | None, before: int, total: int) -> Progress | 
     if progress is None:
         return None
     return lambda done, _, text: progress(before + done, total, text)
-
-
-def prepare_array(
-    pixels: ArrayLike,
-    recipe: Recipe,
-    spacing_mm: float | ArrayLike | None = None,
-    *,
-    case_id: ArrayLike | None = None,
-    patients: ArrayLike | None = None,
-    label: int | None = None,
-    keep_going: bool = False,
-) -> Prepared:
-    """Bring images in memory onto the recipe's grid, by the same path as files.
-
-    Args:
-        pixels: ``(n, c, h, w)``, or ``(n, h, w)`` of one channel, array or tensor: uint8 or uint16,
-            of which the largest value becomes 1, or numbers in [0, 1].
-        recipe: geometry, anatomy and intensity; its window and orient are for files and are not
-            used. View roi takes the square in the middle of each image.
-        spacing_mm: one number, ``(2,)`` or ``(n, 2)``; by default what the recipe assumes.
-        case_id: names ``(n,)``, each different; by default ``array[0]`` and so on.
-        patients: names ``(n,)``; an image without one (None, NaN, "") is of a patient of its own,
-            by default all are.
-        label: of all of them.
-        keep_going: put images that fail into ``failed``, also where all do.
-
-    Raises:
-        InputError: wrong shape or values, or an image that cannot be prepared.
-    """
-    images = _unit_range(_as_array(pixels))
-    named = [f"array[{i}]" for i in range(len(images))] if case_id is None else case_id
-    names = np.asarray(named).astype(str)
-    cohort = _array_cohort(images, spacing_mm, names, _patients(patients, names), label)
-    rules = Rules(recipe)
-    shape = rules.shape(len(cohort))
-    attempts = (
-        (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
-        for row, case in enumerate(cohort)
-    )
-    prepared = _of_store(cohort, in_memory(shape, rules.each, attempts), rules)
-    if prepared.failed and not keep_going:
-        raise _cannot_be_prepared(prepared.failed, len(cohort))
-    return prepared
-
-
-def _as_array(pixels: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(pixels)
-    except ValueError as error:
-        raise InputError(
-            f"pixels are no array ({error}); images of several sizes are prepared as files"
-        ) from error
-
-
-def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The patient of each image; whose is not known is a patient of its own, as in a manifest."""
-    if patients is None:
-        return names
-    known = [str(one).strip() for one in np.asarray(patients, object).tolist()]
-    return np.array([n if k in NOBODY else k for k, n in zip(known, names.tolist(), strict=True)])
-
-
-def _unit_range(pixels: NDArray[Any]) -> Pixels:
-    """Float32 ``(n, c, h, w)`` in [0, 1]."""
-    images: NDArray[Any] = pixels[:, None] if pixels.ndim == 3 else pixels
-    if images.ndim != 4 or not len(images):
-        raise InputError(
-            f"pixels of shape {pixels.shape}, expected (n, h, w) or (n, c, h, w) with n above 0"
-        )
-    largest = {"uint8": 255, "uint16": 65535}.get(images.dtype.name)
-    images = images.astype(np.float32)
-    if largest is not None:
-        return np.asarray(images / np.float32(largest))
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
-        raise InputError(
-            f"pixels of {pixels.dtype} from {images.min():g} to {images.max():g}, expected uint8, "
-            "uint16 or numbers in [0, 1]; divide by the largest possible value"
-        )
-    return images
-
-
-def _array_cohort(
-    images: Pixels,
-    spacing_mm: float | ArrayLike | None,
-    names: NDArray[np.str_],
-    patients: NDArray[np.str_],
-    label: int | None,
-) -> Cohort:
-    """Cases that stand for the images of an array, left to themselves and centred."""
-    n, _, height, width = images.shape
-    spacing: NDArray[np.float64] | None = None
-    if spacing_mm is not None:
-        try:
-            spacing = np.broadcast_to(np.asarray(spacing_mm, np.float64), (n, 2))
-        except ValueError as error:
-            raise InputError(
-                f"spacing_mm of shape {np.shape(spacing_mm)}, expected a number, (2,) or ({n}, 2)"
-            ) from error
-        if not (np.isfinite(spacing).all() and spacing.min() > 0):
-            raise InputError("spacing_mm must be finite numbers above 0")
-    cases = []
-    for i, (name, patient) in enumerate(zip(names.tolist(), patients.tolist(), strict=True)):
-        case = Case(
-            name,
-            Path(name),
-            label,
-            patient,
-            spacing_mm=None if spacing is None else (float(spacing[i, 0]), float(spacing[i, 1])),
-            centre=((width - 1) / 2, (height - 1) / 2),
-            laterality="L",
-        )
-        cases.append(case)
-    return Cohort(tuple(cases), "array")
 
 
 def _prepared(
@@ -282,10 +165,10 @@ def _prepared(
         partial(workers.attempts, cohort),
         progress,
     )
-    return _of_store(cohort, store, rules)
+    return of_store(cohort, store, rules)
 
 
-def _of_store(cohort: Cohort, store: Store, rules: Rules) -> Prepared:
+def of_store(cohort: Cohort, store: Store, rules: Rules) -> Prepared:
     """All that could be prepared, each by the first anatomy that finds enough."""
     failed = tuple((cohort[case], reason) for case, reason in sorted(store.failed.items()))
     there = np.array([case for case in range(len(cohort)) if case not in store.failed], np.intp)
@@ -294,7 +177,8 @@ def _of_store(cohort: Cohort, store: Store, rules: Rules) -> Prepared:
     return prepared.by_first(enough)
 
 
-def _cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> InputError:
+def cannot_be_prepared(failed: Sequence[tuple[Case, str]], total: int) -> InputError:
+    """The error that names the first of them."""
     named = "; ".join(reason for _, reason in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     return InputError(f"{len(failed)} of {total} cases cannot be prepared: {named}{more}")
