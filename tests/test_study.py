@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from makers import command, phantom_folder, started, tiny_phantoms
+from makers import as_in_a_terminal, command, phantom_folder, started, tiny_phantoms
 from midclass import Case, Cohort, InputError, ScoreTable
 from midclass.study import engines
 from midclass.study.cell import Cell, parts, table_of
@@ -171,6 +173,31 @@ def test_an_interrupted_study_leaves_no_table_that_its_log_does_not_know(folder:
     assert [f"scores/{one.name}.csv" for one in read_log(out)] == list(tables(out))
     time.sleep(2.5)  # longer than the cell that was stopped
     assert len(tables(out)) == len(read_log(out)) == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_study_starts_prints_no_traceback(folder: Path) -> None:
+    """A terminal interrupts all of its processes, also those that import what cells need."""
+    words = ["study", str(folder / "study.yaml"), "--data", str(folder)]
+    words += ["--out", str(folder / "at_once"), "--cache", str(folder / "cache"), "--jobs", "2"]
+    file = folder / "at_once.txt"
+    with file.open("w") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "midclass", *words],
+            stdout=told,
+            stderr=told,
+            start_new_session=True,
+            preexec_fn=as_in_a_terminal,
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and "done before" not in file.read_text():
+            time.sleep(0.02)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+    said = file.read_text()
+    assert "interrupted: " in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
