@@ -130,6 +130,24 @@ def test_what_is_no_score_of_its_image_is_told_before_anything_is_promised(
         fitted(folder)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('= tensors["mean"], tensors["std"]', '= tensors["mean"], 1', r"gives two images .* after"),
+        ('"std": self.std_}, {}', '}, {"std": self.std_}', "what state gives .*JSON serializable"),
+        ('"std": self.std_}, {}', "}, {}", "what state gives .*'std'"),
+    ],
+)
+def test_a_detector_that_would_be_another_when_saved_is_told_by_fit(
+    folder: Path, before: str, after: str, said: str
+) -> None:
+    file = folder / "template.py"
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, after))
+    with pytest.raises(InputError, match=rf"Template cannot be kept: .*{said}"):
+        fitted(folder)
+
+
 @pytest.mark.slow
 def test_the_commands_fit_evaluate_and_score_it(folder: Path) -> None:
     files = "--trust template.py --trust mine.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -93,8 +94,8 @@ def _refuse_unlike_contract(detector: Detector, seen: Prepared) -> None:
     """Look at two images with a detector of one's own; see ``docs/own_detector.md``.
 
     Raises:
-        InputError: it does not give one score an image, the same alone and among others, or its
-            heat maps are none.
+        InputError: it does not give one score an image, the same alone and among others, its heat
+            maps are none, or what it learned cannot be kept.
     """
     name, batch = type(detector).__name__, seen.batch(slice(2)).to(detector.device)
     with torch.inference_mode():
@@ -115,4 +116,28 @@ def _refuse_unlike_contract(detector: Detector, seen: Prepared) -> None:
         raise InputError(
             f"{name}.score gives heat maps of shape {tuple(heat.shape)} from {float(heat.min()):g} "
             f"to {float(heat.max()):g}, expected {shape} in [0, 1]"
+        )
+    _refuse_other_after_keeping(detector, batch, scores)
+
+
+def _refuse_other_after_keeping(detector: Detector, batch: ImageBatch, scores: Tensor) -> None:
+    """Take its state and give it to a new one, which must give the same scores."""
+    from safetensors.torch import load, save
+
+    name = type(detector).__name__
+    try:
+        tensors, facts = detector.state()
+        weights = save({key: value.contiguous() for key, value in tensors.items()})
+        again = type(detector)(detector.recipe)
+        again.restore(load(weights), json.loads(json.dumps(facts)))
+        with torch.inference_mode():
+            found, _ = again.score(batch)
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be kept: what state gives cannot be restored and scored with ({error})"
+        ) from error
+    if not torch.allclose(found.double(), scores.double(), rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            f"{name} cannot be kept: it gives two images {scores.tolist()}, and "
+            f"{found.tolist()} after restore of its state; keep in state all that score reads"
         )
