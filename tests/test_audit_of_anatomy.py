@@ -16,6 +16,7 @@ from makers import recipe
 from midclass import Cohort, Prepared, prepare, prepare_array
 from midclass.cli.app import app
 from midclass.images import phantoms
+from midclass.preview.advice import advice
 from midclass.preview.page import outline_sheet
 from midclass.preview.plausibility import FAR, in_words, panels, plausibility
 
@@ -104,6 +105,9 @@ def test_a_foreground_that_is_a_box_is_told_with_the_anatomy_for_white_backgroun
             said = in_words(found | {"function": function}, "x.png")
             told = "in 30 of 30 it is a plain box" in said and "use anatomy.on_white" in said
             assert told == (boxes > 0 and function == "anatomy.foreground")
+            nothing = {"none": 0.0, "little": 0.0, "least_mm2": 0.0, "function": function}
+            figures = {"classes": {}, "pairs": [], "nuisance": None, "anatomy": found | nothing}
+            assert any("plain box" in line for line in advice(figures)) == told
 
 
 def test_the_whole_image_and_no_anatomy_at_all_are_no_error(masks: NDArray[np.bool_]) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 import makers
-from midclass import Cohort, Detector, ImageBatch, InputError, Prepared, prepare_array
+from midclass import Cohort, Detector, ImageBatch, InputError, Prepared, prepare, prepare_array
 from midclass.cli.commands import export
 from midclass.cli.options import Options
 from midclass.detectors.base import conformal
@@ -28,7 +28,7 @@ from midclass.detectors.baselines._features import Scale
 from midclass.detectors.baselines._patches import PatchMemory, patches_of
 from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
 from midclass.detectors.catalogue import detector_class, detector_names
-from midclass.detectors.export import HEAT, Equality, exported, refuse_unable
+from midclass.detectors.export import HEAT, Equality, compared, exported, refuse_unable
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
 from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
@@ -332,6 +332,42 @@ def test_an_exported_detector_says_the_same_in_onnx_runtime(
     with pytest.raises(InputError, match="was not written by midclass export"):
         export.run(tmp_path / "det", None, Options(overwrite=True), onnx=own)
     assert own.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_folds_say_the_same_in_onnx_runtime_also_of_the_cases_that_calibrated(
+    learned: Callable[[str], Detector], tmp_path: Path
+) -> None:
+    """Each of these ties with its own calibration score, and the file counts a tie."""
+    pytest.importorskip("onnxruntime", reason="extra [onnx]")
+    folder_of(learned("pca"), tmp_path)
+    detector = detector_class("pca")(makers.trained_recipe())
+    cohort = Cohort.from_manifest(tmp_path / "cases.csv")
+    known = prepare(cohort, detector.recipe, cache=tmp_path / "cache")
+    detector.fit(known, folds=3, max_fpr=0.2).save(tmp_path / "folded")
+    done = makers.typed("export folded --onnx out.onnx --cohort cases.csv", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "flags of 24 cases of cases.csv" in done.stdout
+
+
+def test_a_score_of_a_graph_that_is_no_number_is_a_difference(
+    learned: Callable[[str], Detector],
+) -> None:
+    """Also behind other images, of which all is well."""
+    detector, images = learned("pca"), given_class(20, seed=5)
+
+    class Session:
+        """Says what the detector says, and of the last image nothing."""
+
+        def run(self, _: object, inputs: dict[str, Any]) -> list[Any]:
+            graph = DetectorGraph(detector)
+            said = [one.numpy() for one in graph(*map(torch.from_numpy, inputs.values()))]
+            if inputs["pixels"].shape[0] < 8:
+                said[0] = said[0] * np.nan
+            return said
+
+    found = compared(detector, Session(), images, "images")
+    assert np.isnan(found.score)
 
 
 QUICK = ("middle_class", "padim")

@@ -83,6 +83,21 @@ def test_a_cd_gives_its_images_and_one_note_on_what_holds_none(
     assert "and 4 more" in said
 
 
+def test_pictures_of_a_format_that_is_not_read_are_passed_over_with_that_reason(
+    tmp_path: Path,
+) -> None:
+    """They may be a patient's: "without an image" would be wrong."""
+    picture(tmp_path / "a.png")
+    for name in ("scan.bmp", "scan.WEBP", "notes.txt"):
+        (tmp_path / name).write_bytes(b"BM" + bytes(60))
+    with pytest.warns(UserWarning, match="3 files passed over") as said:
+        assert len(Cohort.from_files([tmp_path])) == 1
+    told = str(said[0].message)
+    assert "scan.bmp (.bmp is not read; save it as PNG or TIFF)" in told
+    assert "scan.WEBP (.WEBP is not read; save it as PNG or TIFF)" in told
+    assert "notes.txt (" not in told
+
+
 def test_a_folder_as_cohort_is_scored_as_one_that_is_named(tmp_path: Path) -> None:
     (tmp_path / "ct").mkdir()
     dicom(tmp_path / "ct" / "b")

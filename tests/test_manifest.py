@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from makers import manifest
 from midclass import Cohort, InputError
@@ -58,7 +60,7 @@ def test_a_mistake_is_named_with_its_row(folder: Path, lines: list[str], message
 
 
 def test_what_programs_write_for_nobody_is_nobody_in_particular(folder: Path) -> None:
-    rows = ["path,patient_id", "a.png,nan", "b.png,<NA>", "c.png,p"]
+    rows = ["path,patient_id", "a.png,nan", "b.png,N/A", "c.png,p"]
     assert Cohort.from_manifest(manifest(folder, *rows)).patients == ("a.png", "b.png", "p")
 
 
@@ -78,6 +80,27 @@ def test_files_of_a_part_that_is_not_read_need_not_be_there(folder: Path) -> Non
     of_no_part = manifest(folder, "path,split", "a.png,test", "gone.png,")
     with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png"):
         Cohort.from_manifest(of_no_part, needed="test")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("7", "7.0"), ("007", "7"), ("P1", "p1"), ("0", "0.0"), ("10", "0010.")]
+)
+def test_a_patient_that_is_written_in_two_ways_is_no_two_patients(
+    folder: Path, one: str, other: str
+) -> None:
+    """pandas makes 7.0 of 7, a spreadsheet 7 of 007: one person would be on both sides."""
+    rows = ["path,patient_id,split", f"a.png,{one},train", f"b.png,{other},test"]
+    with pytest.raises(InputError, match=rf"row 3: patient_id is .*{other}.*before it '{one}'"):
+        Cohort.from_manifest(manifest(folder, *rows))
+
+
+@given(st.lists(st.from_regex(r"[a-z]{0,2}[1-9][0-9]{0,2}(\.[1-9])?", fullmatch=True), max_size=9))
+def test_patients_that_differ_by_more_are_several(tmp_path_factory, names: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("patients")
+    (folder / "a.png").touch()
+    rows = [f"a.png,{k},{name}" for k, name in enumerate(["p", *names])]
+    found = Cohort.from_manifest(manifest(folder, "path,case_id,patient_id", *rows))
+    assert set(found.patients) == {"p", *names}
 
 
 def test_of_files_to_score_half_may_be_missing_and_to_learn_from_none(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -157,9 +158,14 @@ def test_labels_and_patients_that_do_not_fit_are_refused(
         PCA(RECIPE).fit(IMAGES, **fitting)
 
 
-def test_images_that_cannot_be_used_cost_the_others_nothing(fitted: PCA) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "why"), [(0.0, "nothing to see"), (np.nan, "no number"), (np.inf, "no number")]
+)
+def test_images_that_cannot_be_used_cost_the_others_nothing(
+    fitted: PCA, wrong: float, why: str
+) -> None:
     images = IMAGES[:12].copy()
-    images[[0, 4, 11]] = 0  # nothing to see
+    images[[0, 4, 11]] = wrong
     seen = [n for n in range(12) if n not in (0, 4, 11)]
     scores = fitted.score_samples(images)
     assert np.flatnonzero(np.isnan(scores)).tolist() == [0, 4, 11]
@@ -171,15 +177,19 @@ def test_images_that_cannot_be_used_cost_the_others_nothing(fitted: PCA) -> None
     np.testing.assert_array_equal(maps[seen], fitted.heat_maps(images[seen]))
     reasons = fitted.reasons(images)
     assert sorted(reasons) == [0, 4, 11]
-    assert "array[4]: nothing to see" in reasons[4]
+    assert "array[4]: " in reasons[4]
+    assert why in reasons[4]
 
 
 def test_where_no_image_can_be_used_none_is_normal(fitted: PCA) -> None:
-    dark = np.zeros_like(IMAGES[:3])
-    assert fitted.predict(dark).tolist() == [1, 1, 1]
-    assert np.isnan(fitted.score_samples(dark)).all()
-    assert np.isnan(fitted.heat_maps(dark)).all()
-    assert sorted(fitted.reasons(dark)) == [0, 1, 2]
+    """One alone, too, as in a loop over images, and by a detector that learned in folds."""
+    in_folds = PCA(RECIPE).fit(IMAGES[:60], folds=3, max_fpr=0.2)
+    for detector, number in itertools.product((fitted, in_folds), (1, 3)):
+        dark = np.zeros_like(IMAGES[:number])
+        assert detector.predict(dark).tolist() == [1] * number
+        assert np.isnan(detector.score_samples(dark)).all()
+        assert np.isnan(detector.heat_maps(dark)).all()
+        assert sorted(detector.reasons(dark)) == list(range(number))
 
 
 def test_why_a_case_cannot_be_assessed_is_told_of_arrays_as_of_prepared_images(
@@ -209,7 +219,7 @@ def test_arrays_of_other_kinds_are_refused() -> None:
     for wrong, message in (
         (np.zeros((3, 9)), r"shape \(3, 9\), expected \(n, h, w\)"),
         (np.full((2, 32, 32), 200), "int64 from 200 to 200, expected uint8"),
-        (np.full((2, 32, 32), np.nan), "from nan"),
+        (np.full((2, 32, 32), np.nan), "2 of 2 cases cannot be prepared: .*no number"),
     ):
         with pytest.raises(InputError, match=message):
             prepare_array(wrong, RECIPE)

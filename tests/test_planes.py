@@ -88,6 +88,24 @@ def test_of_several_planes_it_is_said_and_of_one_nothing(
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_volumes_that_do_not_say_how_the_patient_lies_are_told(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stored the other way around they are upside down, and score as if they were not."""
+    for name, affine in (("placed", np.eye(4)), ("anyhow", None)):
+        image = nibabel.Nifti1Image(np.zeros((8, 8, 12), np.int16), affine)
+        nibabel.save(image, tmp_path / f"{name}.{ending}")
+    (tmp_path / "broken.nii").write_bytes(b"\x5c\x01\0\0" + bytes(340) + b"n+1\0")
+    cohort = Cohort.from_files([tmp_path])
+    for accepted in ({}, {"accepts": {"plane": ["axial"]}}):
+        tell_kinds(cohort, recipe(**accepted))
+        said = " ".join(capsys.readouterr().err.split())
+        assert "note: 1 of 3 NIfTI files looked at do not say how the patient lies" in said
+    tell_kinds(Cohort.from_files([tmp_path / f"placed.{ending}"]), recipe())
+    assert not capsys.readouterr().err
+
+
 def test_what_is_said_can_be_typed(tmp_path: Path) -> None:
     examination(tmp_path / "mixed", axial=4, sagittal=3, coronal=2)
     volume(tmp_path / "mixed/sagittal.nii", (4, 1, 1))

@@ -511,7 +511,7 @@ def test_what_a_case_lacks_is_said_in_one_line_that_names_the_file(
         (np.zeros((64, 64)), 1.0, r"shape \(64, 64\), expected \(n, h, w\) or \(n, c, h, w\)"),
         (np.zeros((1, 1, 8, 64, 64)), 1.0, r"expected \(n, h, w\) or \(n, c, h, w\)"),
         (np.eye(64)[None, None] * 255, 1.0, r"from 0 to 255, expected .*numbers in \[0, 1\]"),
-        (np.full((1, 1, 64, 64), np.nan), 1.0, "expected uint8, uint16 or numbers"),
+        (np.full((1, 1, 64, 64), np.nan), 1.0, r"array\[0\]: has pixels that are no number"),
         (np.eye(64)[None, None], None, "has no spacing"),
         (np.eye(64)[None, None], (1, 1, 1), r"spacing_mm of shape \(3,\)"),
         (np.eye(64)[None, None], 0.0, "above 0"),

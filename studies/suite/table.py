@@ -1,7 +1,4 @@
-"""Put a row for each collection, ours beside the best of the others, into README and results.
-
-What there is without knowledge is of ``studies/transfer``, computed with the network of before.
-"""
+"""Put a row for each collection, ours beside the best of the others, into README and results."""
 
 from __future__ import annotations
 
@@ -16,27 +13,25 @@ from midclass.study.file import Study
 from midclass.study.markdown import figure, page_command, pages_with, table
 
 HERE = Path(__file__).resolve().parent
-BEFORE = HERE.parent / "transfer"
 PAGES = (HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "results.md")
 OURS, CONTROL = "middle_class", "middle_class_control"
 
 
 def figures() -> str:
     """AUROC of each collection, mean over the repeats."""
-    study, before = (Study.load(folder / "study.yaml") for folder in (HERE, BEFORE))
+    study = Study.load(HERE / "study.yaml")
     rows = []
     for task in study.tasks:
-        found = {name: _mean(HERE, task, name, study) for name in study.detectors_of(task)}
-        best = max(found.keys() - {OURS}, key=lambda name: found[name])
-        control = figure(_mean(BEFORE, task, CONTROL, before), 2)
+        found = {name: _mean(task, name, study) for name in study.detectors_of(task)}
+        best = max(found.keys() - {OURS, CONTROL}, key=lambda name: found[name])
+        ours, control = figure(found[OURS], 2), figure(found[CONTROL], 2)
         other = f"{figure(found[best], 2)} ({study.title(best)})"
-        rows.append([study.task_title(task), f"**{figure(found[OURS], 2)}**", control, other])
-    head = ["", "middle classes", "without knowledge (network of before)", "best published method"]
-    return table(head, rows)
+        rows.append([study.task_title(task), f"**{ours}**", control, other])
+    return table(["", "middle classes", "without knowledge", "best published method"], rows)
 
 
-def _mean(folder: Path, task: str, detector: str, study: Study) -> float:
-    files = [folder / "scores" / f"{cell}.csv" for cell in study.names_of(task, detector)]
+def _mean(task: str, detector: str, study: Study) -> float:
+    files = [HERE / "scores" / f"{cell}.csv" for cell in study.names_of(task, detector)]
     return float(np.mean([auroc_of(ScoreTable.read(file)) for file in files]))
 
 

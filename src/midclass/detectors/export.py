@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from midclass.detectors.base import Detector
+    from midclass.detectors.folds import Folds
+    from midclass.evaluation.ranking import FloatArray
     from midclass.images.prepared import Prepared
     from midclass.types import Progress
 
@@ -60,7 +62,7 @@ class Equality:
     Attributes:
         images: that both looked at.
         of: what they are.
-        score: largest difference of scores.
+        score: largest difference of scores; of folds beyond what a tie makes.
         tolerance: of it, see ``graph.TIE``.
         heat_map: largest difference of heat; None where there are no maps.
         flags: cases that are flagged by one of them alone.
@@ -193,13 +195,15 @@ def compared(
         parts = _parts(look.rows, alone=not images)
         said = _joined([_said(session, one) for p in parts for one in graph.inputs(known, p)])
         names = [known.cases[int(known.case_index[row])].case_id for row in look.rows]
-        score = max(score, float(np.abs(said["score"] - scores).max()))
+        low, high = scores, scores
+        if detector.folds_ is not None:
+            low, high = _tied(detector.folds_, look.scores)
+        apart = np.maximum(low - said["score"], said["score"] - high)
+        score = float(np.max([score, *apart]))  # the maximum of Python passes over NaN
+        either = (low > detector.threshold_) != (high > detector.threshold_)
         flagged = scores > detector.threshold_
-        flags += [
-            name
-            for name, one, other in zip(names, flagged, said["flag"], strict=True)
-            if one != other
-        ]
+        unlike = (flagged != said["flag"]) & ~either
+        flags += [name for name, one in zip(names, unlike, strict=True) if one]
         p_values += int((said["p_value"] != detector.p_values(scores)).sum())
         if look.maps is not None:
             heat.append(float(np.abs(said["heat_map"] - look.maps).max()))
@@ -211,8 +215,17 @@ def compared(
             f"none of {len(known)} {of} can be assessed by the detector, so that nothing can be "
             "compared; give cases of its kind with --cohort"
         )
-    most = max(heat) if heat else None
+    most = float(np.max(heat)) if heat else None
     return Equality(images, of, score, tolerance, most, tuple(flags), p_values)
+
+
+def _tied(folds: Folds, by_member: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The least and the most that scores ``(n,)`` of folds can be, as ties are counted or not.
+
+    A score of folds is made of counts: one tie with a calibration case moves it by a step.
+    """
+    ties = np.array([tie_of(values) for values in folds.calibrations])
+    return folds.scores(by_member - ties), folds.scores(by_member + ties)
 
 
 def _model(detector: Detector, shape: Sequence[int]) -> Any:

@@ -139,6 +139,8 @@ class Folds:
         Cases are seen in their context; where it is not said which cases they are, each alone.
         """
         found = np.full(len(by_member), np.nan)
+        if not len(found):
+            return found
         several = by_member.reshape(len(found), -1)  # without any look a single column of NaN
         seen = ~np.isnan(several).any(1)
         if seen.any():

@@ -203,12 +203,12 @@ def graph_of(detector: Detector) -> Graph:
 
 def tie_of(calibration: FloatArray) -> float:
     """What is a tie with one of these scores, see ``TIE``."""
-    return TIE * float(np.std(calibration))
+    return TIE * float(np.std(calibration)) if len(calibration) else 0.0
 
 
 def of_folds(folds: Folds, scores: Tensor) -> Tensor:
     """``cross_conformal_scores`` of tensors: ``(n, K)`` to ``(n,)``."""
-    count, total, units = torch.zeros(len(scores), dtype=torch.int64), 0, list[Tensor]()
+    count, total, units = torch.zeros_like(scores[:, 0], dtype=torch.int64), 0, list[Tensor]()
     for values, column in zip(folds.calibrations, scores.T, strict=True):
         total += len(values)
         if len(values):

@@ -60,13 +60,20 @@ def prepare_array(
     rules = Rules(recipe)
     shape = rules.shape(len(cohort))
     attempts = (
-        (row, rules.attempt(case, partial(Image, images[row], case.spacing_mm)))
+        (row, rules.attempt(case, partial(_image, images[row], case)))
         for row, case in enumerate(cohort)
     )
     prepared = of_store(cohort, in_memory(shape, rules.each, attempts), rules)
     if prepared.failed and not keep_going:
         raise cannot_be_prepared(prepared.failed, len(cohort))
     return prepared
+
+
+def _image(pixels: Pixels, case: Case) -> Image:
+    """One image of the array, which fails alone where a pixel is no number."""
+    if not np.isfinite(pixels).all():
+        raise InputError(f"{case.case_id}: has pixels that are no number (NaN or infinite)")
+    return Image(pixels, case.spacing_mm)
 
 
 def _as_array(pixels: ArrayLike) -> NDArray[Any]:
@@ -87,7 +94,7 @@ def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np
 
 
 def _unit_range(pixels: NDArray[Any]) -> Pixels:
-    """Float32 ``(n, c, h, w)`` in [0, 1]."""
+    """Float32 ``(n, c, h, w)`` in [0, 1], but for what is no number."""
     images: NDArray[Any] = pixels[:, None] if pixels.ndim == 3 else pixels
     if images.ndim == 4 and images.shape[3] in _CHANNELS and images.shape[1] not in _CHANNELS:
         raise InputError(
@@ -102,9 +109,12 @@ def _unit_range(pixels: NDArray[Any]) -> Pixels:
     images = images.astype(np.float32)
     if largest is not None:
         return np.asarray(images / np.float32(largest))
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+    known = np.isfinite(images)
+    low = images.min(where=known, initial=np.inf)
+    high = images.max(where=known, initial=-np.inf)
+    if low < 0 or high > 1:
         raise InputError(
-            f"pixels of {pixels.dtype} from {images.min():g} to {images.max():g}, expected uint8, "
+            f"pixels of {pixels.dtype} from {low:g} to {high:g}, expected uint8, "
             "uint16 or numbers in [0, 1]; divide by the largest possible value"
         )
     return images

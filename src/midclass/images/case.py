@@ -9,8 +9,14 @@ from pathlib import Path
 
 from midclass.errors import InputError
 
-NOBODY = frozenset(("", "None", "nan", "NaN", "<NA>", "NaT"))
-"""What programs write where nobody knows whose an image is: it is then of a patient of its own."""
+NOBODY = frozenset(
+    (
+        *("", "None", "nan", "NaN", "-nan", "-NaN", "<NA>", "NaT", "NA", "N/A", "n/a", "#N/A"),
+        *("#NA", "NULL", "null"),
+    )
+)
+"""What programs write where nobody knows whose an image is, as pandas reads it: it is then of a
+patient of its own."""
 
 
 @dataclass(frozen=True, slots=True)

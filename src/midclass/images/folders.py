@@ -18,6 +18,8 @@ from midclass.images.formats.read import file_format
 from midclass.images.series import FoundFile, PlacedImage, placed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
+OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".jp2", ".jxl", ".heic", ".avif", ".mha", ".nrrd")
+"""Of images that are not read: of a CD's viewer as often as of a patient."""
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
 """Folders of systems, with copies of names but no images."""
 EXAMPLES = 3
@@ -95,7 +97,9 @@ def _in_words(passed: Sequence[PassedFile]) -> str:
 def _images(file: Path, inside: bool, passed: list[PassedFile]) -> int:
     """How many cases a file is, at least 1 where it should hold an image; 0 where it is none."""
     if inside and not _looks_like_image(file):
-        passed.append(PassedFile(file))
+        other = file.suffix.lower() in OTHER_SUFFIXES
+        unread = f"{file.suffix} is not read; save it as PNG or TIFF" if other else ""
+        passed.append(PassedFile(file, unread))
         return 0
     try:
         return images_in(file)

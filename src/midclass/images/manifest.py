@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -67,8 +68,9 @@ def read_manifest(
     parts = _part_of(path, columns, split)
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
-    missing, asked_of = list[tuple[int, Path]](), 0
+    missing, asked_of, patients = list[tuple[int, Path]](), 0, dict[str, str]()
     for line in lines_of(path, columns):
+        _refuse_other_spelling(line, patients)
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         asked_for = needed is None or case.part in ("", needed)
@@ -171,6 +173,32 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
         series_id=sys.intern(row.series_id),
         row=line.number,
     )
+
+
+def _refuse_other_spelling(line: Line, patients: dict[str, str]) -> None:
+    """Refuse 7.0, 007 or P1 where a row before it says 7 or p1: one patient would be two.
+
+    Programs write so: a column of whole numbers with a gap in it becomes 7.0 in pandas, and a
+    spreadsheet takes zeros away.
+
+    Args:
+        line: the next row.
+        patients: those of the rows before, by what is left of their names; gets this one.
+    """
+    patient = line.text("patient_id")
+    if patient in NOBODY:
+        return
+    number = _NUMBER.fullmatch(patient)
+    other = patients.setdefault(number[1] if number else patient.casefold(), patient)
+    if other != patient:
+        raise line.wrong(
+            "patient_id",
+            f"and a row before it {other!r}: two patients, or one that is written in two ways; "
+            "write one patient in one way, and two so that they differ by more",
+        )
+
+
+_NUMBER = re.compile(r"0*([0-9]+?)(?:\.0*)?")
 
 
 def _leads_out(name: str) -> bool:

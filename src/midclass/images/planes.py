@@ -17,7 +17,7 @@ from midclass.images.formats.dicom_file import open_header, quiet
 from midclass.images.formats.dicom_frames import attributes_of
 from midclass.images.formats.dicom_geometry import normal_of, plane_of
 from midclass.images.formats.dicom_header import Header
-from midclass.images.formats.holding import plane_in
+from midclass.images.formats.holding import lies_anyhow, plane_in
 from midclass.images.formats.read import file_format
 from midclass.images.windows import some_files
 from midclass.recipe.parts import PLANES
@@ -56,6 +56,19 @@ def plane_of_first(path: Path) -> str:
             return plane_of(normal_of(attributes_of(open_header(path), 1, None)[0]))
     except (OSError, InputError, Unusable):
         return ""
+
+
+def without_orientation(cases: Iterable[Case]) -> tuple[int, int]:
+    """In how many NIfTI files nothing says how the patient lies, and how many were looked at."""
+    files = [path for path in some_files(cases) if _is_nifti(path)]
+    return sum(map(lies_anyhow, files)), len(files)
+
+
+def _is_nifti(path: Path) -> bool:
+    try:
+        return file_format(path) == "NIfTI"
+    except (OSError, InputError):
+        return False
 
 
 def in_words(planes: Counter[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from midclass.preview.plausibility import in_words
+from midclass.preview.plausibility import boxed, in_words
 
 Figures: TypeAlias = Mapping[str, Any]
 
@@ -89,7 +89,7 @@ def _anatomy(found: Figures, picture: str) -> Iterator[str]:
     lacking = found["none"] + found["little"]
     often = lacking >= (LEFT_OUT if found["least_mm2"] else NO_ANATOMY)
     strange = found["strange"] >= STRANGE * found["images"]
-    if often or strange:
+    if often or strange or boxed(found):
         said = in_words(found, picture)
         if found["little"]:
             share = f"{found['little']:.0%} of the images show little of it, and train nothing"

@@ -129,6 +129,11 @@ def panels(
     return found
 
 
+def boxed(found: Mapping[str, Any]) -> bool:
+    """Whether ``anatomy.foreground`` is a plain box in most images."""
+    return found.get("function") == _SIMPLE[0] and 2 * found.get("boxes", 0) > found["images"]
+
+
 def in_words(found: Mapping[str, Any], picture: str) -> str:
     """One sentence on what to change; "" where every image shows a usual anatomy.
 
@@ -143,7 +148,7 @@ def in_words(found: Mapping[str, Any], picture: str) -> str:
     if strange:
         kinds = {one["feature"] for one in found["worst"] if one["far"] and one["far"] > FAR}
         said.append(f"in {strange} of {total} it is unlike the others ({', '.join(sorted(kinds))})")
-    if found.get("function") == _SIMPLE[0] and 2 * found["boxes"] > total:
+    if boxed(found):
         said.append(
             f"in {found['boxes']} of {total} it is a plain box, as on a white background (there "
             "use anatomy.on_white) and where the body fills the image"

@@ -219,14 +219,22 @@ def tell_windows(cohort: Cohort, recipe: Recipe) -> None:
 
 
 def tell_kinds(cohort: Cohort, recipe: Recipe) -> None:
-    """Say in which planes slices lie, where the recipe accepts any, and ``tell_windows``."""
-    from midclass.images.planes import in_words, planes_of
+    """Say how slices lie, where files do not tell or the recipe accepts any plane; and windows."""
+    from midclass.images.planes import in_words, planes_of, without_orientation
     from midclass.recipe.parts import PROJECTIONS
 
     accepts = recipe.accepts
     slices = not (accepts.modality and PROJECTIONS.issuperset(accepts.modality))
     if slices and not accepts.plane and (said := in_words(planes_of(cohort))):
         note(f"note: {said}")
+    unknown, files = without_orientation(cohort)
+    if unknown:
+        note(
+            f"note: {unknown} of {files} NIfTI files looked at do not say how the patient lies "
+            "(qform_code and sform_code are 0); they are read as they are stored, perhaps upside "
+            "down or mirrored beside others. Look at them (midclass show), and write the "
+            "orientation into their headers, or leave them out"
+        )
     tell_windows(cohort, recipe)
 
 

@@ -1,6 +1,6 @@
 """Anatomy: where in an image disease can be; recipes name these functions ``anatomy.NAME``."""
 
-from midclass.images.anatomy.base import foreground, on_white, whole
+from midclass.images.anatomy.base import foreground, on_black, on_white, whole
 from midclass.images.anatomy.brain_mr import brain
 from midclass.images.anatomy.chest_xray import lungs, lungs_by_template
 from midclass.images.anatomy.fundus import retina
@@ -17,6 +17,7 @@ __all__ = [
     "intracranial_by_bone",
     "lungs",
     "lungs_by_template",
+    "on_black",
     "on_white",
     "pigmented",
     "retina",

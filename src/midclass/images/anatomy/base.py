@@ -46,15 +46,28 @@ def foreground(pixels: Pixels, spacing_mm: Spacing) -> Mask:
 def on_white(pixels: Pixels, spacing_mm: Spacing) -> Mask:
     """What is darker than a white background, in 2-D and 3-D, holes filled.
 
-    A bone scan or PET on paper, a section on glass. All False only for a constant image.
+    A bone scan or PET on paper, a section on glass. Paper is even, so that all that differs from it
+    by more than its own grain is body, however much darker a heart or a bladder is. Parts smaller
+    than a tenth of the largest are dropped. All False only for a constant image.
 
     >>> scan = np.ones((1, 32, 32), np.float32)
     >>> scan[0, 8:24, 8:24] = 0.3
-    >>> int(on_white(scan, (1.0, 1.0)).sum()) in range(250, 330)
+    >>> int(on_white(scan, (1.0, 1.0)).sum()) in range(256, 500)  # with its soft edge
     True
     """
     grey = grey_of(pixels, spacing_mm, "on_white", (2, 3))
-    return against_dark(ndi.gaussian_filter(grey.max() - grey, 0.7), share=0.35)
+    return _off_even(ndi.gaussian_filter(grey.max() - grey, 0.7))
+
+
+@in_few_pixels
+def on_black(pixels: Pixels, spacing_mm: Spacing) -> Mask:
+    """The same on an even black background: PET, where a bladder is ten times as bright as a body.
+
+    ``foreground`` parts what is bright from what is dark, and would find the bladder. A background
+    that is not even is body here.
+    """
+    grey = grey_of(pixels, spacing_mm, "on_black", (2, 3))
+    return _off_even(ndi.gaussian_filter(grey, 0.7))
 
 
 def grey_of(pixels: Pixels, spacing_mm: Spacing, name: str, dims: tuple[int, ...]) -> Pixels:
@@ -73,6 +86,11 @@ def grey_of(pixels: Pixels, spacing_mm: Spacing, name: str, dims: tuple[int, ...
 
 
 _CONSTANT = 1e-6
+_BESIDE = 4
+"""Pixels beside a body where nothing of its soft edge is left."""
+_GRAIN, _LEAST = 3.0, 0.03
+"""A body differs from an even background by as many times what its darkest does, and by this of
+the range."""
 
 
 def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mask:
@@ -81,16 +99,47 @@ def against_dark(grey: Pixels, share: float, opening: Mask | None = None) -> Mas
     A printed frame around the image is no body. Parts smaller than a tenth of the largest are
     dropped (labels, the head holder, noise).
     """
-    found = np.zeros(grey.shape, bool)
+    nothing = np.zeros(grey.shape, bool)
     if np.ptp(grey) < _CONSTANT:
-        return found
+        return nothing
     known = otsu(grey)
     box = within_frame(grey, known)
     inner = grey[box]
     if np.ptp(inner) < _CONSTANT:
-        return found
+        return nothing
     background, threshold = air_and_tissue(inner, known if inner.shape == grey.shape else None)
     bright = inner > background + share * (threshold - background) + 0.01  # above film noise
+    return _solid(bright, box, grey.shape, opening)
+
+
+def _off_even(bright: Pixels) -> Mask:
+    """What is brighter than an even dark background by more than that differs from itself."""
+    if np.ptp(bright) < _CONSTANT:
+        return np.zeros(bright.shape, bool)
+    low, high = float(bright.min()), float(bright.max())
+    bright = np.minimum(bright, (low + high) / 2)  # or faint limbs would be as flat as a margin
+    box = within_frame(bright)
+    beside = tuple(
+        slice(max(0, side.start - _BESIDE), min(n, side.stop + _BESIDE))
+        for side, n in zip(box, bright.shape, strict=True)
+    )
+    # A body that fills its box shows no background there, and a bar beside the box is none.
+    edges = (np.percentile(_edge_of(bright[one]), (1, 25)) for one in (box, beside))
+    darkest, usual = min(edges, key=lambda both: float(both[1]))  # it may touch three sides
+    apart = max(_GRAIN * (usual - darkest), _LEAST * np.ptp(bright))
+    return _solid(bright[box] > usual + apart, box, bright.shape)
+
+
+def _edge_of(pixels: Pixels) -> Pixels:
+    """All that lies on its sides."""
+    return np.concatenate([pixels.take((0, -1), axis).ravel() for axis in range(pixels.ndim)])
+
+
+def _solid(
+    bright: Mask, box: tuple[slice, ...], shape: tuple[int, ...], opening: Mask | None = None
+) -> Mask:
+    """What is bright in a box of an image, opened, without specks and holes."""
+    found = np.zeros(shape, bool)
     core = opened(bright) if opening is None else ndi.binary_opening(bright, opening)
     found[box] = core if core.any() else bright
     return filled(without_specks(found, frames=False))

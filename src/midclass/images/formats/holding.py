@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from midclass.errors import STOPS, NoImage
 from midclass.images.formats.contents import contents, state_of
 from midclass.images.formats.dicom_file import MOST_HEADER, open_header, quiet
 from midclass.images.formats.limits import GZIP, gunzipped_head
-from midclass.images.formats.nifti import HEADER_BYTES, cut_of
+from midclass.images.formats.nifti import HEADER_BYTES, cut_of, is_placed
 from midclass.images.formats.read import file_format
 
 LEAST_BYTES = 64
@@ -87,14 +87,29 @@ def plane_in(path: Path) -> str:
         return ""
 
 
-def _cut(path: Path) -> tuple[str, int]:
-    """As ``nifti`` does it: the plane, and how many slices; of what has no three axes one."""
+def lies_anyhow(path: Path) -> bool:
+    """Whether a NIfTI file does not say how the patient lies in it; of a damaged one, False."""
+    try:
+        header = _nifti_header(path)
+        return len(header.get_data_shape()) > 1 and not is_placed(header)
+    except STOPS:
+        raise
+    except BaseException:  # see above
+        return False
+
+
+def _nifti_header(path: Path) -> Any:
     import nibabel
 
     with _beginning(path, HEADER_BYTES) as file:
         head = file.read(HEADER_BYTES)
     kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
-    header = kind.from_fileobj(BytesIO(head), check=False)
+    return kind.from_fileobj(BytesIO(head), check=False)
+
+
+def _cut(path: Path) -> tuple[str, int]:
+    """As ``nifti`` does it: the plane, and how many slices; of what has no three axes one."""
+    header = _nifti_header(path)
     shape = header.get_data_shape()
     if len(shape) < 3 or any(length > 1 for length in shape[3:]):
         return "", 1

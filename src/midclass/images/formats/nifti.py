@@ -114,10 +114,11 @@ def cut_of(header: Any) -> tuple[str, int]:
     """
     edges_mm, sides = _along_patient(header.get_best_affine(), header.get_data_shape())
     axis = axis_of_slices(edges_mm, sides)
-    return PLANES[axis] if _is_placed(header) else "", sides[axis]
+    return PLANES[axis] if is_placed(header) else "", sides[axis]
 
 
-def _is_placed(header: Any) -> bool:
+def is_placed(header: Any) -> bool:
+    """Whether it says how the patient lies: both codes are 0 where axes have no direction."""
     return bool(int(header["qform_code"]) or int(header["sform_code"]))
 
 
@@ -185,7 +186,7 @@ def _volume(path: Path, state: State) -> Volume:
     low, high = float(header["cal_min"]), float(header["cal_max"])
     if not (np.isfinite([low, high]).all() and high > low):
         low, high = sorted(_scaled(np.array(finite_range(stored)), slope).tolist())
-    return Volume(stored, slope, turned, edges_mm, (low, high), _is_placed(header))
+    return Volume(stored, slope, turned, edges_mm, (low, high), is_placed(header))
 
 
 def _along_patient(
