@@ -133,19 +133,28 @@ def test_what_is_no_score_of_its_image_is_told_before_anything_is_promised(
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ('= tensors["mean"], tensors["std"]', '= tensors["mean"], 1', r"gives two images .* after"),
-        ('"std": self.std_}, {}', '}, {"std": self.std_}', "what state gives .*JSON serializable"),
-        ('"std": self.std_}, {}', "}, {}", "what state gives .*'std'"),
+        (
+            '= tensors["mean"], tensors["std"]',
+            '= tensors["mean"], 1',
+            "be kept: .*two images .* after",
+        ),
+        (
+            '"std": self.std_}, {}',
+            '}, {"std": self.std_}',
+            "state gives what .*JSON",
+        ),
+        ('"std": self.std_}, {}', "}, {}", "cannot be kept: .* after restore .*'std'"),
     ],
 )
-def test_a_detector_that_would_be_another_when_saved_is_told_by_fit(
+def test_a_detector_that_would_be_another_when_saved_is_not_saved(
     folder: Path, before: str, after: str, said: str
 ) -> None:
     file = folder / "template.py"
     assert before in file.read_text()
     file.write_text(file.read_text().replace(before, after))
-    with pytest.raises(InputError, match=rf"Template cannot be kept: .*{said}"):
-        fitted(folder)
+    with pytest.raises(InputError, match=rf"Template.{said}"):
+        fitted(folder).save(folder / "saved")
+    assert not (folder / "saved").exists()
 
 
 @pytest.mark.slow

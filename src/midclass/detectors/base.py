@@ -70,6 +70,7 @@ class Detector(Estimator):
     heat_: HeatScale = HeatScale()
     patient_calibration_: FloatArray = np.empty(0)
     independent_: float | None = None
+    unkept_: str = ""
 
     @abstractmethod
     def learn(self, lesson: Lesson) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midclass.detectors.look import Look, filled_up
 from midclass.detectors.sliding import looked_over
-from midclass.errors import InputError
+from midclass.errors import InputError, in_one_line
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import CHOSEN_WITH, LEARNED, Tiles, in_groups, to_learn_from
 from midclass.recipe.parts import Geometry
@@ -94,8 +94,8 @@ def _refuse_unlike_contract(detector: Detector, seen: Prepared) -> None:
     """Look at two images with a detector of one's own; see ``docs/own_detector.md``.
 
     Raises:
-        InputError: it does not give one score an image, the same alone and among others, its heat
-            maps are none, or what it learned cannot be kept.
+        InputError: it does not give one score an image, the same alone and among others, or its
+            heat maps are none.
     """
     name, batch = type(detector).__name__, seen.batch(slice(2)).to(detector.device)
     with torch.inference_mode():
@@ -117,27 +117,37 @@ def _refuse_unlike_contract(detector: Detector, seen: Prepared) -> None:
             f"{name}.score gives heat maps of shape {tuple(heat.shape)} from {float(heat.min()):g} "
             f"to {float(heat.max()):g}, expected {shape} in [0, 1]"
         )
-    _refuse_other_after_keeping(detector, batch, scores)
+    detector.unkept_ = _why_not_kept(detector, batch, scores)
 
 
-def _refuse_other_after_keeping(detector: Detector, batch: ImageBatch, scores: Tensor) -> None:
-    """Take its state and give it to a new one, which must give the same scores."""
+def _why_not_kept(detector: Detector, batch: ImageBatch, scores: Tensor) -> str:
+    """Give its state to a new one: what is wrong where that scores otherwise; or "".
+
+    Raises:
+        InputError: its state is nothing that files can hold.
+    """
     from safetensors.torch import load, save
 
     name = type(detector).__name__
+    tensors, facts = detector.state()
     try:
-        tensors, facts = detector.state()
         weights = save({key: value.contiguous() for key, value in tensors.items()})
+        plain = json.loads(json.dumps(facts))
+    except Exception as error:
+        raise InputError(
+            f"{name}.state gives what files cannot hold, expected tensors by name, and facts as in "
+            f"JSON: {in_one_line(error)}"
+        ) from error
+    try:
         again = type(detector)(detector.recipe)
-        again.restore(load(weights), json.loads(json.dumps(facts)))
+        again.restore(load(weights), plain)
         with torch.inference_mode():
             found, _ = again.score(batch)
     except Exception as error:
-        raise InputError(
-            f"{name} cannot be kept: what state gives cannot be restored and scored with ({error})"
-        ) from error
+        return f"{name} cannot be kept: a new one fails after restore ({in_one_line(error)})"
     if not torch.allclose(found.double(), scores.double(), rtol=1e-3, atol=1e-5, equal_nan=True):
-        raise InputError(
-            f"{name} cannot be kept: it gives two images {scores.tolist()}, and "
-            f"{found.tolist()} after restore of its state; keep in state all that score reads"
+        return (
+            f"{name} cannot be kept: it gives two images {scores.tolist()}, and {found.tolist()} "
+            "after restore of its state; keep in state all that score reads"
         )
+    return ""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from midclass.detectors.limits import told_apart
+from midclass.images.from_afar import ALIKE, SIDE, Pictures, from_afar, pictures_of, unit
 from midclass.knowledge.acquisition import acquired
 
 if TYPE_CHECKING:
@@ -23,19 +24,11 @@ if TYPE_CHECKING:
 
 LIKENESS = "likeness"
 """Its name beside the traits in a saved detector."""
-SIDE = 16
-"""Squares of a picture from afar, in rows and in columns."""
-ALIKE = 0.5
-"""Median correlation with their mean from which on images of a class look alike."""
 TAIL, BEYOND, APART = 0.1, 3.0, 0.55
 """A limit lies so many times as far beyond this quantile as it lies from the median, and so far
 from the median at least."""
 MOVED, SLACK = 100, 0.25
 """Samples that are looked at under nuisance, and how much farther than it a limit lies."""
-_AT_ONCE = 256
-
-Pictures = NDArray[np.float64]
-"""``(n, SIDE * SIDE)``, of mean 0 and length 1."""
 
 
 class Likeness(NamedTuple):
@@ -55,7 +48,7 @@ class Likeness(NamedTuple):
     def of(cls, given: Prepared, link: int, nuisance: Nuisance | None) -> dict[int, Likeness]:
         """Learn it of samples, by the number of their anatomy; nothing where they differ."""
         pictures = pictures_of(given)
-        picture = _unit(pictures.mean(axis=0, keepdims=True))[0]
+        picture = unit(pictures.mean(axis=0, keepdims=True))[0]
         found = cls(tuple(picture.tolist()), -1.0, 1.0)
         low, middle = np.quantile(found.correlations(pictures), (TAIL, 0.5))
         if middle < ALIKE:
@@ -65,7 +58,7 @@ class Likeness(NamedTuple):
             some = given.at(np.linspace(0, len(given) - 1, min(MOVED, len(given))).astype(np.int64))
             rng = torch.Generator().manual_seed(0)
             moved = acquired(some.batch(slice(None)), nuisance, rng).pixels
-            led = found.correlations(_from_afar(moved.numpy()))
+            led = found.correlations(from_afar(moved.numpy()))
             least, centre = np.quantile(led, (0.01, 0.5))
             lowest = min(lowest, least - SLACK * (centre - least))
         return {link: found._replace(low=float(lowest), middle=float(middle))}
@@ -97,24 +90,3 @@ class Likeness(NamedTuple):
         if len(picture) != SIDE * SIDE or not np.isfinite(saved).all() or low > middle:
             raise ValueError("plausible: likeness is no picture with its limit")
         return cls(tuple(picture), low, middle)
-
-
-def pictures_of(prepared: Prepared) -> Pictures:
-    """Samples from afar."""
-    starts = range(0, len(prepared), _AT_ONCE)
-    rows = [_from_afar(prepared.images(slice(start, start + _AT_ONCE))) for start in starts]
-    return np.concatenate(rows) if rows else np.zeros((0, SIDE * SIDE))
-
-
-def _from_afar(pixels: NDArray[Any]) -> Pictures:
-    """Of ``(n, c, h, w)``, in whatever units."""
-    grey = torch.from_numpy(pixels.astype(np.float64).mean(axis=1, keepdims=True))
-    squares = torch.nn.functional.adaptive_avg_pool2d(grey, SIDE).flatten(1).numpy()
-    return _unit(squares)
-
-
-def _unit(pictures: Pictures) -> Pictures:
-    """Of mean 0 and length 1; of one grey all zeros, which is like nothing."""
-    centred = pictures - pictures.mean(axis=1, keepdims=True)
-    length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    return np.asarray(centred / np.maximum(length, 1e-12))

@@ -79,7 +79,14 @@ def known_id(detector: Detector) -> str:
 
 
 def files_of(detector: Detector) -> dict[str, bytes]:
-    """The files of a fitted detector by name."""
+    """The files of a fitted detector by name.
+
+    Raises:
+        InputError: what it learned cannot be kept.
+    """
+    for one in (detector, *(detector.folds_.members if detector.folds_ is not None else ())):
+        if one.unkept_:
+            raise InputError(one.unkept_)
     about, tensors = facts_of(detector)
     return text_and_weights(about, tensors) | {CARD: model_card(detector, about).encode()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from midclass.preview import negatives
 from midclass.preview.plausibility import boxed, in_words
 
 Figures: TypeAlias = Mapping[str, Any]
@@ -65,6 +66,7 @@ def advice(
         *_refused(classes),
         *_anatomy(figures["anatomy"], picture),
         *_dim(figures.get("spread")),
+        *_exchanged(figures),
         *figures.get("too_long", ()),
         *_given_away(classes),
         *_weak(classes),
@@ -104,6 +106,11 @@ def _dim(spread: float | None) -> Iterator[str]:
             "files use a part of their bits, say which values count by intensity.window, [0, 4095] "
             "of 12 bits, or take intensity rule percentiles"
         )
+
+
+def _exchanged(figures: Figures) -> Iterator[str]:
+    if said := negatives.in_words(figures.get("negatives", []), figures.get("images", 0)):
+        yield f"images: {said}"
 
 
 def _given_away(classes: Mapping[str, Figures]) -> Iterator[str]:

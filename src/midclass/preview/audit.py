@@ -16,6 +16,7 @@ from midclass.images.tiles import to_learn_from
 from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
 from midclass.preview.lengths import too_long
+from midclass.preview.negatives import exchanged
 from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
 from midclass.preview.statistics import coarse
@@ -74,6 +75,7 @@ def audit(
         "patients": len(set(patients)),
         "anatomy": anatomy_of(prepared, recipe),
         "spread": _spread(prepared),
+        "negatives": exchanged(prepared, recipe.geometry),
         "too_long": too_long(recipe, samples),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [

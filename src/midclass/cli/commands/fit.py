@@ -102,6 +102,7 @@ def _fit(
         refuse_no_file(weights, "file of weights")
     from midclass.detectors.workplace import Workplace
     from midclass.preview.lengths import too_long
+    from midclass.preview.negatives import exchanged, in_words
 
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
@@ -116,6 +117,8 @@ def _fit(
     known = prepared_with_bar(few, recipe, options) if len(few) else None
     for line in too_long(recipe, prepared) if model.learns_knowledge else ():
         note(line)
+    if said := in_words(exchanged(prepared, recipe.geometry), len(prepared.cases)):
+        note(f"note: {said}")
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(
         out, recipe, prepared, seed, detector, options.trust, known, prints.each, folds
