@@ -48,7 +48,8 @@ def on_white(pixels: Pixels, spacing_mm: Spacing) -> Mask:
 
     A bone scan or PET on paper, a section on glass. Paper is even, so that all that differs from it
     by more than its own grain is body, however much darker a heart or a bladder is. Parts smaller
-    than a tenth of the largest are dropped. All False only for a constant image.
+    than a tenth of the largest are dropped. All False where nothing is darker than the border, as
+    on black and in a constant image.
 
     >>> scan = np.ones((1, 32, 32), np.float32)
     >>> scan[0, 8:24, 8:24] = 0.3
