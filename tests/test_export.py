@@ -28,7 +28,7 @@ from midclass.detectors.baselines._features import Scale
 from midclass.detectors.baselines._patches import PatchMemory, patches_of
 from midclass.detectors.baselines.nearest_neighbour import nearest, nearest_traced
 from midclass.detectors.catalogue import detector_class, detector_names
-from midclass.detectors.export import HEAT, Equality, compared, exported, refuse_unable
+from midclass.detectors.export import HEAT, Equality, compared, exported, refuse_unable, tied
 from midclass.detectors.folds import Folds
 from midclass.detectors.graph import TIE, DetectorGraph, Traced, of_folds
 from midclass.detectors.image_scores import BY_HEADS, NAMES, Combination, GivenClass, asinh
@@ -126,6 +126,16 @@ def test_folds_score_in_torch_as_they_do_in_numpy(data: st.DataObject) -> None:
         return
     found = of_folds(Folds((), calibrations), torch.from_numpy(scores)).numpy()
     np.testing.assert_allclose(found, cross_conformal_scores(calibrations, scores), rtol=1e-9)
+
+
+def test_a_tie_moves_a_score_of_folds_by_a_step_and_that_is_no_difference() -> None:
+    known = np.array([0.0, 1.0, 2.0, 3.0])
+    folds, near = Folds((), (known, known)), np.full((1, 2), 2 + TIE * known.std() / 2)
+    in_file = of_folds(folds, torch.from_numpy(near)).numpy()
+    assert abs(in_file - folds.scores(near)).max() > 0.05
+    low, high = tied(folds, near)
+    assert low - 1e-9 <= in_file <= high + 1e-9
+    assert tied(folds, near + 0.4)[0] == pytest.approx(folds.scores(near + 0.4), abs=1e-3)
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=10, max_size=40), st.data())

@@ -90,7 +90,7 @@ def test_a_patient_that_is_written_in_two_ways_is_no_two_patients(
 ) -> None:
     """pandas makes 7.0 of 7, a spreadsheet 7 of 007: one person would be on both sides."""
     rows = ["path,patient_id,split", f"a.png,{one},train", f"b.png,{other},test"]
-    with pytest.raises(InputError, match=rf"row 3: patient_id is .*{other}.*before it '{one}'"):
+    with pytest.raises(InputError, match=rf"row 3: patient_id is .*{other}.*in row 2 '{one}'"):
         Cohort.from_manifest(manifest(folder, *rows))
 
 
@@ -110,7 +110,9 @@ def test_of_files_to_score_half_may_be_missing_and_to_learn_from_none(folder: Pa
         assert [case.case_id for case in read("test")] == ["a.png", "gone.png"]
     with pytest.raises(InputError, match=r"row 3: no such file .*gone\.png; leave such rows out"):
         Source(file, part="test").cohort("train")
-    file = manifest(folder, "path,split", "a.png,test", "gone.png,test", "lost.png,test")
+    some = ["a.png,test", "gone.png,test", "lost.png,test", *["b.png,"] * 9]
+    rows = [f"{number},{one}" for number, one in enumerate(some)]
+    file = manifest(folder, "case_id,path,split", *rows)  # the nine are of no part
     for read in (Source(file).cohort, lambda part: cases_to_score([], file, None, part, None)):
         with pytest.raises(InputError, match=r"row 3: .*\(and 1 more rows\).*--root"):
             read("test")

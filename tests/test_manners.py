@@ -208,6 +208,7 @@ def test_an_image_of_whom_nobody_knows_is_of_a_patient_of_its_own(missing: objec
     assert sum(detector.patients_.values()) == 60 + 30
     prepared = prepare_array(IMAGES[:4], RECIPE, patients=["a", missing, missing, "a"])
     assert len(prepared.cases.patients) == 3
+    assert len(prepare_array(IMAGES[:3], RECIPE, patients=[7, 7.0, 8]).cases.patients) == 2
 
 
 def test_images_of_several_sizes_are_no_array(fitted: PCA) -> None:

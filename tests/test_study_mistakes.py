@@ -193,6 +193,11 @@ def test_a_damaged_image_to_score_is_not_assessed_and_costs_the_other_cells_noth
     np.testing.assert_array_equal(after.score[~lost], before.score[~lost])
     digests = [images_of(table_of(folder / out, pca.name)) for out in ("out", "damaged")]
     assert digests[0] != digests[1] != ""
+    _, test = cases(pca)
+    for case in test.target_class():
+        case.path.write_bytes(case.path.read_bytes()[:100])
+    error = run_cell(pca, folder / "none", folder / "cache").error
+    assert "no test case of the target class can be assessed: cannot be used" in error
     scored.write_bytes(whole)
     learned.write_bytes(learned.read_bytes()[:100])
     assert learned.name in run_cell(pca, folder / "other", folder / "cache").error

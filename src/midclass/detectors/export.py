@@ -65,7 +65,7 @@ class Equality:
         score: largest difference of scores; of folds beyond what a tie makes.
         tolerance: of it, see ``graph.TIE``.
         heat_map: largest difference of heat; None where there are no maps.
-        flags: cases that are flagged by one of them alone.
+        flags: cases that are flagged by one of them alone, but where a tie of folds decides.
         p_values: how many p-values differ; a tie with a calibration score makes one larger.
     """
 
@@ -197,7 +197,7 @@ def compared(
         names = [known.cases[int(known.case_index[row])].case_id for row in look.rows]
         low, high = scores, scores
         if detector.folds_ is not None:
-            low, high = _tied(detector.folds_, look.scores)
+            low, high = tied(detector.folds_, look.scores)
         apart = np.maximum(low - said["score"], said["score"] - high)
         score = float(np.max([score, *apart]))  # the maximum of Python passes over NaN
         either = (low > detector.threshold_) != (high > detector.threshold_)
@@ -219,7 +219,7 @@ def compared(
     return Equality(images, of, score, tolerance, most, tuple(flags), p_values)
 
 
-def _tied(folds: Folds, by_member: FloatArray) -> tuple[FloatArray, FloatArray]:
+def tied(folds: Folds, by_member: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The least and the most that scores ``(n,)`` of folds can be, as ties are counted or not.
 
     A score of folds is made of counts: one tie with a calibration case moves it by a step.

@@ -139,10 +139,12 @@ def _why_not_kept(detector: Detector, batch: ImageBatch, scores: Tensor) -> str:
             f"JSON: {in_one_line(error)}"
         ) from error
     try:
-        again = type(detector)(detector.recipe)
-        again.restore(load(weights), plain)
-        with torch.inference_mode():
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            again = type(detector)(detector.recipe)
+            again.restore(load(weights), plain)
             found, _ = again.score(batch)
+    except (MemoryError, torch.OutOfMemoryError):  # two at a time are too many; nothing is known
+        return ""
     except Exception as error:
         return f"{name} cannot be kept: a new one fails after restore ({in_one_line(error)})"
     if not torch.allclose(found.double(), scores.double(), rtol=1e-3, atol=1e-5, equal_nan=True):

@@ -89,8 +89,14 @@ def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np
     """The patient of each image; whose is not known is a patient of its own, as in a manifest."""
     if patients is None:
         return names
-    known = [str(one).strip() for one in np.asarray(patients, object).tolist()]
+    known = [_spelt(one) for one in np.asarray(patients, object).tolist()]
     return np.array([n if k in NOBODY else k for k, n in zip(known, names.tolist(), strict=True)])
+
+
+def _spelt(patient: object) -> str:
+    """A number that pandas made 7.0 of is 7."""
+    whole = isinstance(patient, float) and patient.is_integer()
+    return str(int(patient) if whole else patient).strip()  # type: ignore[call-overload]
 
 
 def _unit_range(pixels: NDArray[Any]) -> Pixels:

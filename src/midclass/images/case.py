@@ -15,8 +15,8 @@ NOBODY = frozenset(
         *("#NA", "NULL", "null"),
     )
 )
-"""What programs write where nobody knows whose an image is, as pandas reads it: it is then of a
-patient of its own."""
+"""What programs write where nobody knows whose an image is, and pandas takes for missing: it is
+then of a patient of its own."""
 
 
 @dataclass(frozen=True, slots=True)

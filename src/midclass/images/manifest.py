@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +48,8 @@ def read_manifest(
     * ``label``: 0 given class, 1 target class, empty unknown.
     * ``patient_id``: the unit of splits. Where it is empty (or ``nan``, as programs write for
       nothing), the file (or the row of an npz array) is taken for a patient of its own; then images
-      of one person may fall on two sides.
+      of one person may fall on two sides. Names that differ in upper case, zeros before a number
+      or ``.0`` behind it alone are an error.
     * ``class_name``; ``laterality``: L or R; ``view_position``: such as MLO or CC;
       ``study_id``: of the examination. By these both sides of a patient are found.
     * ``spacing_mm``: one number, or ``rows;columns``.
@@ -68,19 +70,22 @@ def read_manifest(
     parts = _part_of(path, columns, split)
     folder = Folder(root or path.parent)
     there, cases = lru_cache(maxsize=64)(Path.is_file), list[Case]()
-    missing, asked_of, patients = list[tuple[int, Path]](), 0, dict[str, str]()
+    missing, asked_of = list[tuple[int, Path, str]](), Counter[str]()
+    patients: dict[str, tuple[str, int]] = {}
     for line in lines_of(path, columns):
         _refuse_other_spelling(line, patients)
         case = _case(line, line.parsed(), parts(line), root, folder)
         files = (case.path, case.mask) if case.mask else (case.path,)
         asked_for = needed is None or case.part in ("", needed)
-        asked_of += asked_for
+        asked_of[case.part] += asked_for
         if asked_for and (absent := [file for file in files if not there(file)]):
-            missing.append((case.row, absent[0]))
+            missing.append((case.row, absent[0], case.part))
         cases.append(case)
     if not cases:
         raise InputError(f"{path}: has a header but no rows")
-    if missing and not (some_missing and 2 * len(missing) <= asked_of):
+    counted = [needed] if needed is not None and needed in asked_of else list(asked_of)
+    lost = len([part for _, _, part in missing if part in counted])
+    if missing and not (some_missing and 2 * lost <= sum(asked_of[part] for part in counted)):
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
         raise InputError(
             f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}; leave such rows "
@@ -175,7 +180,7 @@ def _case(line: Line, row: Row, part: str, root: Path | None, folder: Folder) ->
     )
 
 
-def _refuse_other_spelling(line: Line, patients: dict[str, str]) -> None:
+def _refuse_other_spelling(line: Line, patients: dict[str, tuple[str, int]]) -> None:
     """Refuse 7.0, 007 or P1 where a row before it says 7 or p1: one patient would be two.
 
     Programs write so: a column of whole numbers with a gap in it becomes 7.0 in pandas, and a
@@ -183,18 +188,20 @@ def _refuse_other_spelling(line: Line, patients: dict[str, str]) -> None:
 
     Args:
         line: the next row.
-        patients: those of the rows before, by what is left of their names; gets this one.
+        patients: those of the rows before and their lines, by what is left of their names; gets
+            this one.
     """
     patient = line.text("patient_id")
     if patient in NOBODY:
         return
     number = _NUMBER.fullmatch(patient)
-    other = patients.setdefault(number[1] if number else patient.casefold(), patient)
+    name = number[1] if number else patient.casefold()
+    other, row = patients.setdefault(name, (patient, line.number))
     if other != patient:
         raise line.wrong(
             "patient_id",
-            f"and a row before it {other!r}: two patients, or one that is written in two ways; "
-            "write one patient in one way, and two so that they differ by more",
+            f"and in row {row} {other!r}: two patients, or one that is written in two ways; write "
+            "one patient in one way, and two so that they differ by more",
         )
 
 

@@ -80,7 +80,7 @@ class Cell:
         That is its fields, and the contents of the manifest, of the file of the split, and of the
         user's files and weights that its module and its recipe name. Folders do not count, so that
         a study that was copied has the same settings; nor what the recipe accepts, by which files
-        fail and no score changes.
+        fail and no score changes (tables with and without them are of other images).
         """
         file, _, _ = (self.split or "").rpartition(":")
         read = [self.cohort, *([self.cohort.parent / file] if file else [])]
@@ -175,7 +175,7 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     from midclass.detectors.cohort_scores import score_table, with_failed
     from midclass.detectors.provenance import write_provenance
     from midclass.evaluation.patients import has_series
-    from midclass.images.identity import content_if_readable
+    from midclass.evaluation.report import reasons
     from midclass.images.prepare import prepare
     from midclass.recipe.recipe import Recipe
 
@@ -195,6 +195,10 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
     unseen = prepare(test, recipe, cache=cache, keep_going=True)
     table = score_table(detector, unseen, slices=True, series=several)
     table = with_failed(detector, test, table, unseen.failed, series=several)
+    if len(labels := set(table.label[table.assessed].tolist())) < 2:
+        none = "given" if 0 not in labels else "target"
+        why = ", ".join(f"{reason} ({number})" for reason, number in reasons(table).items())
+        raise InputError(f"no test case of the {none} class can be assessed: {why}")
     assessed = table.score[table.assessed]
     if len(assessed) > 1 and np.ptp(assessed) == 0:
         raise InputError(
@@ -202,8 +206,9 @@ def _score(cell: Cell, folder: Path, cache: Path | None, work: Path) -> None:
             "which tells nothing; look at what the detector computes, or give it more steps"
         )
     out = table_of(folder, cell.name)
+    # What could not be used has no contents: tables with and without it are of other images.
     read = dict(zip((case.case_id for case in unseen.cases), unseen.contents, strict=True))
-    contents = [read.get(case.case_id) or content_if_readable(case) for case in test]
+    contents = [read.get(case.case_id, "") for case in test]
     write_provenance(detector, cell.name, out, images=contents)
     table.write(out)  # last, for with it the cell is done
     remove_work(work.parent)  # also what other settings left

@@ -126,7 +126,8 @@ def _interrupts_ignored() -> Iterator[None]:
 
     A terminal sends it to all processes, and each would print where it was.
     """
-    if threading.current_thread() is not threading.main_thread():  # others may not set this
+    in_main = threading.current_thread() is threading.main_thread()  # others may not set this
+    if not in_main or signal.getsignal(signal.SIGINT) is None:  # set by what embeds Python
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
