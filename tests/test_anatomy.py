@@ -141,10 +141,10 @@ def test_on_white_and_on_black_find_the_body_however_strong_its_organs_are(
 def test_limbs_hardly_darker_than_paper_are_body():
     """Beside a bladder of full blackness a leg is as flat as a margin."""
     ink = np.zeros((160, 96))
-    ink[10:90, 20:76], ink[90:150, 30:66] = 0.15, 0.045
+    ink[10:90, 20:76], ink[90:150, 30:66] = 0.15, 0.025
     ink[80:90, 44:52] = 0.95
     found = anatomy.on_white((1 - ink).astype(np.float32)[None], (1.0, 1.0))
-    assert found[92:148, 32:64].all()
+    assert found[92:148, 32:64].mean() > 0.9
 
 
 def test_foreground_ignores_isolated_specks():
