@@ -380,6 +380,25 @@ def test_a_score_of_a_graph_that_is_no_number_is_a_difference(
     assert np.isnan(found.score)
 
 
+def test_another_flag_is_told_but_where_a_tie_of_folds_decides() -> None:
+    detector, images = detector_class("pca")(makers.trained_recipe()), given_class(6, seed=5)
+    detector.fit(given_class(40), folds=3, max_fpr=0.2)
+    detector.threshold_ = float(np.sort(detector.score_samples(images))[2])  # of one of them
+
+    class Session:
+        """Says what the detector says, and every flag the other way around."""
+
+        def run(self, _: object, inputs: dict[str, Any]) -> list[Any]:
+            graph = DetectorGraph(detector)
+            said = [one.numpy() for one in graph(*map(torch.from_numpy, inputs.values()))]
+            flag = graph.names.index("flag")
+            return [1 - one if n == flag else one for n, one in enumerate(said)]
+
+    told = compared(detector, Session(), images, "images").flags
+    flagged = detector.score_samples(images) == detector.threshold_
+    assert set(told) == {f"array[{n}]" for n in np.flatnonzero(~flagged)}
+
+
 QUICK = ("middle_class", "padim")
 """These at once, the others before a release: a graph takes five to ten seconds."""
 

@@ -52,13 +52,14 @@ def test_it_scores_as_before_when_it_was_saved_and_its_files_were_moved(folder: 
     np.testing.assert_array_equal(loaded.score_samples(fresh), detector.score_samples(test))
 
 
-def fitted(folder: Path) -> Detector:
+def fitted(folder: Path, folds: int | None = None) -> Detector:
     """``template.py`` with the anatomy of ``mine.py``."""
     files = folder / "template.py", folder / "mine.py"
     recipe = Recipe.load(folder / "tiny.yaml", files)
     cohort = Cohort.from_manifest(folder / "data" / "manifest.csv").part("train").given_class()
     train = prepare(cohort, recipe, cache=folder / "cache")
-    return detector_class(f"{files[0]}:Template", files)(recipe).fit(train, max_fpr=0.2)
+    kind = detector_class(f"{files[0]}:Template", files)
+    return kind(recipe).fit(train, max_fpr=0.2, folds=folds)
 
 
 def saved_with_phantoms(folder: Path) -> Path:
@@ -146,14 +147,15 @@ def test_what_is_no_score_of_its_image_is_told_before_anything_is_promised(
         ('"std": self.std_}, {}', "}, {}", "cannot be kept: .* after restore .*'std'"),
     ],
 )
+@pytest.mark.parametrize("folds", [None, 3])
 def test_a_detector_that_would_be_another_when_saved_is_not_saved(
-    folder: Path, before: str, after: str, said: str
+    folder: Path, before: str, after: str, said: str, folds: int | None
 ) -> None:
     file = folder / "template.py"
     assert before in file.read_text()
     file.write_text(file.read_text().replace(before, after))
     with pytest.raises(InputError, match=rf"Template.*{said}"):
-        fitted(folder).save(folder / "saved")
+        fitted(folder, folds).save(folder / "saved")
     assert not (folder / "saved").exists()
 
 
