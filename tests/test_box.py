@@ -11,10 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
 import midclass.knowledge
 from midclass import ImageBatch, Knowledge, example_batch
+from midclass.knowledge._blur import blurred
 from midclass.knowledge._box import Box
 
 SIDES = st.integers(4, 20)
@@ -92,3 +94,54 @@ def test_a_box_around_a_place_holds_all_that_is_near_it(
     everywhere = near(Box.whole(batch))
     assert near(box).sum() == everywhere.sum()
     assert torch.equal(box.cut(everywhere.float()).bool(), near(box))
+
+
+@given(SIDES, SIDES, st.data())
+def test_what_two_boxes_have_in_common_holds_every_sample_that_both_hold(
+    height: int, width: int, data: st.DataObject
+) -> None:
+    batch = images(2, height, width)
+    corner = st.tuples(st.integers(0, height - 1), st.integers(0, width - 1))
+    shown = []
+    for _ in range(2):
+        values = torch.zeros_like(batch.pixels)
+        for image in range(2):
+            (top, left), (bottom, right) = data.draw(corner), data.draw(corner)
+            values[
+                image, 0, min(top, bottom) : max(top, bottom) + 1, left : max(left, right) + 1
+            ] = 1
+        shown.append(values)
+    one, other = (Box.holding(batch, values) for values in shown)
+    both, common = shown[0] * shown[1], one.common(other)
+    assert common.cut(both).sum() == both.sum()
+    assert all(a <= b for a, b in zip(common.size, one.size, strict=True))
+
+
+@given(
+    st.integers(40, 90),
+    st.integers(40, 90),
+    st.lists(st.floats(0.2, 12.0), min_size=2, max_size=2),
+    st.data(),
+)
+def test_a_blur_in_a_box_is_that_of_the_image_whose_rest_is_dark(
+    height: int, width: int, sigma_mm: list[float], data: st.DataObject
+) -> None:
+    batch = images(2, height, width)
+    shown = torch.zeros_like(batch.pixels)
+    for image in range(2):
+        top, left = data.draw(st.integers(0, height - 20)), data.draw(st.integers(0, width - 20))
+        shown[image, :, top : top + 20, left : left + data.draw(st.integers(1, 20))] = 1
+    box = Box.holding(batch, shown)
+    dark, sigma = batch.pixels * box.alone(box.cut(torch.ones_like(shown))), torch.tensor(sigma_mm)
+    whole = blurred(dark, batch.spacing_mm, sigma)
+    inside = blurred(box.cut(dark), batch.spacing_mm, sigma, box)
+    torch.testing.assert_close(inside, box.cut(whole), atol=1e-5, rtol=0)
+
+
+def test_a_blur_is_what_scipy_makes_of_an_image_that_is_mirrored_at_its_ends() -> None:
+    batch = images(2, 70, 90)
+    sigma_mm = torch.tensor([0.7, 4.0])
+    for image, mine in enumerate(blurred(batch.pixels, batch.spacing_mm, sigma_mm)):
+        widths = (sigma_mm[image] / batch.spacing_mm[image]).tolist()
+        theirs = ndimage.gaussian_filter(batch.pixels[image, 0].double(), widths, truncate=9.0)
+        torch.testing.assert_close(mine[0].double(), torch.from_numpy(theirs), atol=1e-4, rtol=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from makers import seeded as rng
 from midclass import ImageBatch, InputError, Knowledge, Params, example_batch
-from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.knowledge._box import Box
 from midclass.knowledge.mass_effect import MassEffect
 from midclass.knowledge.resize import Resize
@@ -279,12 +279,12 @@ def test_a_blur_is_the_same_for_an_image_alone_and_leaves_a_flat_image_flat() ->
     values = torch.rand(3, 2, 20, 24, generator=rng())
     spacing = torch.tensor([[1.0, 1.0], [0.5, 2.0], [1.0, 0.7]])
     sigma = torch.tensor([0.5, 3.0, 10.0])
-    blurred = fields.blurred(values, spacing, sigma)
-    alone = fields.blurred(values[1:2], spacing[1:2], sigma[1:2])
-    torch.testing.assert_close(alone[0], blurred[1])
+    together = blurred(values, spacing, sigma)
+    alone = blurred(values[1:2], spacing[1:2], sigma[1:2])
+    torch.testing.assert_close(alone[0], together[1])
     flat = torch.full_like(values, 0.3)
-    torch.testing.assert_close(fields.blurred(flat, spacing, sigma), flat)
-    torch.testing.assert_close(blurred.mean((2, 3)), values.mean((2, 3)), rtol=0.02, atol=0)
+    torch.testing.assert_close(blurred(flat, spacing, sigma), flat)
+    torch.testing.assert_close(together.mean((2, 3)), values.mean((2, 3)), rtol=0.02, atol=0)
 
 
 def test_a_mass_effect_lies_near_the_lesion_that_is_drawn_at_its_place() -> None:

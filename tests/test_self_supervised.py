@@ -45,7 +45,7 @@ from midclass.detectors.workplace import Workplace
 from midclass.evaluation.metrics import auroc
 from midclass.images import phantoms
 from midclass.images.identity import refuse_seen
-from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.training.loss import loss_of
 from midclass.training.middle import MiddleClasses
 from midclass.training.networks import Network
@@ -329,7 +329,7 @@ class TestNaturalSynthetic:
             monkeypatch.setattr(nsa, "SEAMLESS", share)
             change = nsa.blended(images, seeded(1))[0] - images.pixels
             size = torch.full((16,), 3.0)
-            coarse.append(fields.blurred(change, images.spacing_mm, size).abs().mean())
+            coarse.append(blurred(change, images.spacing_mm, size).abs().mean())
         assert coarse[1] < 0.3 * coarse[0]
 
 

@@ -53,7 +53,7 @@ class Box:
         half = (torch.tensor(batch.spatial, device=centre.device) - 1) / 2
         first = ((centre - reach_mm) / batch.spacing_mm + half).floor()
         last = ((centre + reach_mm) / batch.spacing_mm + half).ceil()
-        return cls._between(batch, first, last)
+        return cls._between(batch.spatial, batch.spacing_mm, first, last)
 
     @classmethod
     def holding(cls, batch: ImageBatch, values: Tensor, least: float = 0.0) -> Box:
@@ -66,17 +66,33 @@ class Box:
             lasts.append(size - 1 - there.flip(1).argmax(1))
         some = there.amax(1, keepdim=True) > 0  # of none, the first sample alone
         first, last = torch.stack(firsts, 1), torch.stack(lasts, 1)
-        return cls._between(batch, first, torch.where(some, last, first))
+        return cls._between(batch.spatial, batch.spacing_mm, first, torch.where(some, last, first))
 
     @classmethod
-    def _between(cls, batch: ImageBatch, first: Tensor, last: Tensor) -> Box:
+    def of_anatomy(cls, batch: ImageBatch) -> Box:
+        """All of the anatomy, outside which nothing changes."""
+        return cls.holding(batch, batch.anatomy)
+
+    def common(self, other: Box) -> Box:
+        """What both hold, and some sample where they hold none together."""
+        ends = [
+            box.first + torch.tensor(box.size, device=box.first.device) for box in (self, other)
+        ]
+        last = torch.minimum(*ends) - 1
+        first = torch.minimum(torch.maximum(self.first, other.first), last)
+        return self._between(self.spatial, self.spacing_mm, first, last)
+
+    @classmethod
+    def _between(
+        cls, spatial: tuple[int, ...], spacing_mm: Tensor, first: Tensor, last: Tensor
+    ) -> Box:
         """From the first to the last sample ``(n, d)``, and more where another image has more."""
-        end = torch.tensor(batch.spatial, device=first.device)
+        end = torch.tensor(spatial, device=first.device)
         first = torch.minimum(first.clamp_min(0).long(), end - 1)
         last = torch.minimum(last.clamp_min(0).long(), end - 1)
         size = (last - first).amax(0) + 1
         sides = tuple(int(side) for side in size.tolist())
-        return cls(torch.minimum(first, end - size), sides, batch.spatial, batch.spacing_mm)
+        return cls(torch.minimum(first, end - size), sides, spatial, spacing_mm)
 
     def grown(self, samples: int) -> Box:
         """With so many samples more on each side, as far as there are any."""

@@ -109,7 +109,7 @@ def rotation(rng: torch.Generator, n: int, dims: int) -> Tensor:
 def lesion_box(
     batch: ImageBatch, centre: Tensor, half_axes_mm: Tensor, turn: Tensor, reach: Tensor
 ) -> Box:
-    """The box that holds a lesion's ellipsoid, made larger by a factor.
+    """The box that holds a lesion's ellipsoid, made larger by a factor, in the anatomy.
 
     Args:
         batch: the images.
@@ -119,7 +119,8 @@ def lesion_box(
         reach: ``(n,)``, the factor.
     """
     half = half_extent_mm(half_axes_mm.to(centre.device), turn.to(centre.device))
-    return Box.around(batch, centre, half * reach.to(centre.device).unsqueeze(1))
+    around = Box.around(batch, centre, half * reach.to(centre.device).unsqueeze(1))
+    return around.common(Box.of_anatomy(batch))
 
 
 def half_extent_mm(half_axes_mm: Tensor, turn: Tensor) -> Tensor:
@@ -255,45 +256,11 @@ def to_border_mm(batch: ImageBatch, centre: Tensor) -> Tensor:
     return (half - centre.abs()).amin(-1)
 
 
-def all_to_border_mm(batch: ImageBatch) -> Tensor:
-    """How far every sample is from the image's border: ``(n, 1, *spatial)``."""
-    away = Box.whole(batch).away_mm(torch.zeros_like(batch.spacing_mm))
+def all_to_border_mm(box: Box) -> Tensor:
+    """How far every sample of the box is from the image's border: ``(n, 1, *size)``."""
+    away = box.away_mm(torch.zeros_like(box.spacing_mm))
+    half = [(side - 1) / 2 * box.spacing_mm[:, axis] for axis, side in enumerate(box.spatial)]
     return reduce(
         torch.minimum,
-        [part.amax(axis, keepdim=True) - part.abs() for axis, part in enumerate(away, start=2)],
+        [column(most, part) - part.abs() for most, part in zip(half, away, strict=True)],
     )
-
-
-def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor) -> Tensor:
-    """Gaussian blur of ``(n, c, *spatial)`` by ``sigma_mm`` ``(n,)``, mirrored at the borders.
-
-    One matrix per image and axis: a width of its own for each image, without a loop over images.
-    """
-    sides = values.shape[2:]
-    kernel: Tensor | None = None
-    made_for = sigma_mm
-    for axis in reversed(range(len(sides))):
-        sigma = sigma_mm.to(values.device) / spacing_mm[:, axis]  # samples
-        if kernel is None or sides[axis] != kernel.shape[1] or not torch.equal(sigma, made_for):
-            kernel, made_for = _mirrored_kernel(sigma, sides[axis]), sigma
-        values = _mixed(values, kernel, 2 + axis)
-    return values
-
-
-def _mixed(values: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """``(n, c, *spatial)``, along an axis mixed by ``(n, side, side)``."""
-    if axis == values.ndim - 1:
-        return (values.flatten(1, -2) @ kernel.mT).view(values.shape)
-    for_each = kernel.view(len(kernel), *(1,) * (axis - 1), *kernel.shape[1:])
-    return (for_each @ values.flatten(axis + 1)).view(values.shape)
-
-
-def _mirrored_kernel(sigma: Tensor, size: int) -> Tensor:
-    """What each sample (row) takes of each (column), with mirror images: ``(n, size, size)``."""
-    gaps = torch.arange(2 * size, device=sigma.device) / sigma.clamp_min(1e-3).unsqueeze(1)
-    line = torch.exp(-gaps.square() / 2)
-    both_ways = torch.cat([line[:, :size].flip(1), line[:, 1:size]], 1)
-    kernel = both_ways.unfold(1, size, 1).flip(1)  # at |row - column|
-    beyond_low = line[:, 1:].unfold(1, size, 1)  # at row + column + 1
-    kernel = kernel + beyond_low + beyond_low.flip(1, 2)
-    return kernel / kernel.sum(-1, keepdim=True)

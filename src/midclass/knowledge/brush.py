@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import soft_tissue
 from midclass.knowledge.base import Knowledge
@@ -74,7 +75,7 @@ class BrushStrokes(Knowledge):
         like, side_mm = batch.pixels, fields.shorter_side_mm(batch)
         touched = _touched(batch, params)
         # A blur by a quarter of its width is a round brush of that width with a soft edge.
-        paint = fields.blurred(touched, batch.spacing_mm, params["width"].to(side_mm) * side_mm / 4)
+        paint = blurred(touched, batch.spacing_mm, params["width"].to(side_mm) * side_mm / 4)
         paint = paint / paint.flatten(1).amax(1).clamp_min(1e-9).view(-1, *(1,) * (like.ndim - 1))
         # Noise with nodes 2.5 standard deviations apart is as coarse as noise blurred by that much.
         length_mm = 2.5 * params["grain"].to(side_mm) * side_mm

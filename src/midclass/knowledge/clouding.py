@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import local_mean
+from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import noise_sigma
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
@@ -64,27 +66,22 @@ class Clouding(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The picture through the medium, and how dense that is."""
-        near = _inside(batch, params["scatter_mm"])
-        far = _inside(batch, params["wide_mm"])
+        box = Box.of_anatomy(batch)
+        near = local_mean(batch, params["scatter_mm"], box)
+        far = local_mean(batch, params["wide_mm"], box)
         veiled = torch.lerp(near, far, fields.column(params["veil"], near).expand_as(near))
+        anatomy = box.cut(batch.anatomy)
         if self.exposed:
-            veiled = _like(veiled, batch.pixels, batch.anatomy)
-        veiled = veiled + _grain(batch, params["grain"])
+            veiled = _like(veiled, box.cut(batch.pixels), anatomy)
+        veiled = veiled + _grain(batch, box, anatomy, params["grain"])
         clear = torch.nn.functional.interpolate(
             params["clear"].to(near), size=batch.spatial, mode=_LINEAR[near.ndim]
         )
-        return veiled, 1 - fields.column(params["unevenness"], near) * clear
+        dense = 1 - fields.column(params["unevenness"], near) * box.cut(clear)
+        return box.paste(veiled, batch.pixels), box.alone(dense)
 
 
 _LINEAR = {4: "bilinear", 5: "trilinear"}
-
-
-def _inside(batch: ImageBatch, sigma_mm: Tensor) -> Tensor:
-    """The picture blurred with what is inside the anatomy alone."""
-    mask = batch.anatomy.float()
-    both = torch.cat([batch.pixels * mask, mask], 1)
-    both = fields.blurred(both, batch.spacing_mm, sigma_mm)
-    return both[:, :-1] / both[:, -1:].clamp_min(1e-6)
 
 
 def _like(images: Tensor, other: Tensor, anatomy: Tensor) -> Tensor:
@@ -93,10 +90,12 @@ def _like(images: Tensor, other: Tensor, anatomy: Tensor) -> Tensor:
     return wanted + (images - mean) * (spread / sd.clamp_min(1e-4))
 
 
-def _grain(batch: ImageBatch, noise: Tensor) -> Tensor:
+def _grain(batch: ImageBatch, box: Box, anatomy: Tensor, noise: Tensor) -> Tensor:
     """What the sensor adds behind the medium: noise as strong as that of the picture."""
-    sigma, _ = _moments(noise_sigma(batch.pixels), batch.anatomy)
-    return sigma * noise.to(sigma.device)
+    beside = box.grown(1)  # whose samples the noise of those in the box is told from
+    found = box.within(beside).cut(noise_sigma(beside.cut(batch.pixels)))
+    sigma, _ = _moments(found, anatomy)
+    return sigma * box.cut(noise.to(sigma.device))
 
 
 def _moments(images: Tensor, anatomy: Tensor) -> tuple[Tensor, Tensor]:

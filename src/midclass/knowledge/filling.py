@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
@@ -122,12 +123,12 @@ def _smoothed(batch: ImageBatch, level: Tensor, width_mm: float | Tensor) -> Ten
     """
     inside = torch.where(batch.anatomy, batch.pixels, level)
     width = torch.as_tensor(width_mm, device=level.device).expand(len(batch))
-    return fields.blurred(inside, batch.spacing_mm, width)
+    return blurred(inside, batch.spacing_mm, width)
 
 
 def _without_specks(batch: ImageBatch, share: Tensor) -> Tensor:
     """The spaces alone: noise is dark in single samples, which have few others around them."""
-    dense = fields.blurred(share, batch.spacing_mm, _width(batch, AROUND_MM))
+    dense = blurred(share, batch.spacing_mm, _width(batch, AROUND_MM))
     return share * ((dense - FEW) / FEW).clamp(0, 1)
 
 

@@ -70,7 +70,7 @@ class GammaOpacity(Knowledge):
         frame = fields.lesion_frame(box.away_mm(centre), half_axes, params["turn"])
         rough = fields.smooth_noise(params["boundary"], frame)
         rough = rough * fields.column(params["roughness"], like)
-        inwards = (1 + rough - fields.length(frame)).clamp_min(0)
+        inwards = (1 + rough - fields.length(frame)).clamp_min(0) * box.cut(batch.anatomy)
         depth = inwards / inwards.flatten(1).amax(1).clamp_min(1e-3).view(-1, *(1,) * rough[0].ndim)
         power = 1 + (fields.column(params["gamma"], like) - 1) * depth
         new = like.clamp_min(1e-4) ** power.expand_as(like)

@@ -103,7 +103,7 @@ class MassEffect(Knowledge):
         if self.centre_jitter_mm is not None:
             return wanted
         inner = soft_anatomy(batch, self.radius_mm[0]) > 0.99
-        to_border = fields.all_to_border_mm(batch)
+        to_border = fields.all_to_border_mm(Box.whole(batch))
         deep = (to_border.flatten(1).amax(1) / 2).clamp_max(self.radius_mm[0])
         inner = inner & (to_border >= fields.column(deep, to_border))
         away = Box.whole(batch).away_mm(wanted)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Params, Range
@@ -79,7 +80,7 @@ class PatchyNoise(Knowledge):
         clumps = fields.smooth_field(params["clumps"], Box.whole(batch), length_mm)
         clumps = ((clumps + 1) / 2).clamp(0, 1)
         sigma_mm = params["edge"].to(side_mm) * side_mm
-        region = fields.blurred(self._region(batch, params), batch.spacing_mm, sigma_mm)
+        region = blurred(self._region(batch, params), batch.spacing_mm, sigma_mm)
         share = region * clumps
         return like + fields.column(params["amplitude"], like), share
 

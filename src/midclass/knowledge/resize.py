@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred, local_mean
 from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Lengths, Params, Range
@@ -85,73 +86,73 @@ class Resize(Knowledge):
 
     def _shift(self, batch: ImageBatch, params: Params) -> tuple[Box, list[Tensor]]:
         """Where tissue is fetched from, in mm: towards the centre where it grows."""
-        structure, centre = self._found(batch, params)
-        box = Box.whole(batch)
+        box = Box.of_anatomy(batch).grown(1)  # slopes need two samples
+        structure, centre = self._found(batch, params, box)
         from_centre = box.away_mm(centre)
-        weight = _weight(batch, params, structure, from_centre)
+        weight = _weight(batch, params, box, structure, from_centre)
         factor = params["factor"].to(weight.device)
         pull = _unfolded(batch, 1 / factor - 1, weight, from_centre)
         amount = weight * fields.column(pull, weight)
         return box, [part * amount for part in from_centre]
 
-    def _found(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
+    def _found(self, batch: ImageBatch, params: Params, box: Box) -> tuple[Tensor, Tensor]:
         """The structure ``(n, 1, *spatial)`` in [0, 1], and its centre ``(n, d)`` in mm."""
         size = params["size_mm"].to(batch.pixels.device)
         place = fields.centre_of(batch, params["place"], None)
-        ball = _ball(batch, place, size / 2)
+        ball = _ball(Box.whole(batch), place, size / 2)
         if self.structure == "place":
             return ball, place
-        part, share = _standing_out(batch, size, -1 if self.structure == "dark" else 1)
+        part, share = _standing_out(batch, box, size, -1 if self.structure == "dark" else 1)
         found = share > FOUND
         mass = part.flatten(1).sum(1).clamp_min(1e-6)
-        middle = Box.whole(batch).away_mm(torch.zeros_like(place))
+        middle = box.away_mm(torch.zeros_like(place))
         centre = torch.stack([(part * one).flatten(1).sum(1) / mass for one in middle], 1)
         return (
-            torch.where(found.view(-1, *(1,) * (part.ndim - 1)), part, ball),
+            torch.where(found.view(-1, *(1,) * (part.ndim - 1)), box.alone(part), ball),
             torch.where(found.unsqueeze(1), centre, place),
         )
 
 
-def _ball(batch: ImageBatch, centre: Tensor, radius_mm: Tensor) -> Tensor:
-    """``(n, 1, *spatial)``: 1 inside, with an edge of a tenth of the diameter."""
-    distance = fields.length(Box.whole(batch).away_mm(centre))
+def _ball(box: Box, centre: Tensor, radius_mm: Tensor) -> Tensor:
+    """``(n, 1, *size)``: 1 inside, with an edge of a tenth of the diameter."""
+    distance = fields.length(box.away_mm(centre))
     relative = distance / fields.column(radius_mm, distance)
     return torch.sigmoid(20 * (1 - relative))
 
 
-def _standing_out(batch: ImageBatch, size_mm: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+def _standing_out(batch: ImageBatch, box: Box, size_mm: Tensor, sign: int) -> tuple[Tensor, Tensor]:
     """The largest part that is dark (-1) or bright (1), and its share of its neighbourhood."""
-    mask = batch.anatomy.float()
-    both = torch.cat([batch.pixels.mean(1, keepdim=True) * mask, mask], 1)
-    both = fields.blurred(both, batch.spacing_mm, size_mm / 10)
-    grey = both[:, :1] / both[:, 1:].clamp_min(1e-6)
+    mask = box.cut(batch.anatomy)
+    one_channel = batch.with_pixels(batch.pixels.mean(1, keepdim=True))
+    grey = local_mean(one_channel, size_mm / 10, box)
     axes = tuple(range(1, grey.ndim))
     count = mask.sum(axes, keepdim=True).clamp_min(1)
     centred = grey - (grey * mask).sum(axes, keepdim=True) / count
     sigma = ((centred.square() * mask).sum(axes, keepdim=True) / count).sqrt().clamp_min(1 / 255)
     stands_out = torch.sigmoid(6 * (sign * centred / sigma - 1)) * mask
-    together = fields.blurred(stands_out, batch.spacing_mm, size_mm / 4)
-    to_border = fields.all_to_border_mm(batch)
+    together = blurred(stands_out, batch.spacing_mm, size_mm / 4, box)
+    to_border = fields.all_to_border_mm(box)
     whole = (to_border / fields.column(size_mm / 2, to_border)).clamp(0, 1)  # not cut off
     share, index = (together * whole).flatten(1).max(1)
-    peak = fields.in_mm(batch, torch.stack(torch.unravel_index(index, batch.spatial), -1))
-    return stands_out * _ball(batch, peak, 0.6 * size_mm), share
+    peak = fields.in_mm(batch, box.first + torch.stack(torch.unravel_index(index, box.size), -1))
+    return stands_out * _ball(box, peak, 0.6 * size_mm), share
 
 
 def _weight(
-    batch: ImageBatch, params: Params, structure: Tensor, from_centre: Sequence[Tensor]
+    batch: ImageBatch, params: Params, box: Box, structure: Tensor, from_centre: Sequence[Tensor]
 ) -> Tensor:
-    """1 in what the structure becomes, 0 beyond the margin and at the wall: ``(n, 1, ...)``."""
+    """1 in what the structure becomes, 0 beyond the margin and at the wall: ``(n, 1, *size)``."""
     factor, margin, size = (
         params[name].to(structure.device) for name in ("factor", "margin_mm", "size_mm")
     )
     nearer = [part * fields.column(1 / factor - 1, part) for part in from_centre]
-    becomes = fields.sample(structure, fields.shifted_grid(Box.whole(batch), nearer))
+    becomes = fields.sample(structure, fields.shifted_grid(box, nearer))
     reach = torch.minimum(margin + (1 - factor).clamp_min(0) * size / 2, size / 2)
-    both = torch.cat([becomes, batch.anatomy.float()], 1)
-    both = fields.blurred(both, batch.spacing_mm, reach / 2)
+    mask = box.cut(batch.anatomy)
+    both = torch.cat([becomes * mask, mask], 1)
+    both = blurred(both, batch.spacing_mm, reach / 2, box)
     t = (2 * both[:, :1]).clamp_max(1)
-    to_border = fields.all_to_border_mm(batch)
+    to_border = fields.all_to_border_mm(box)
     wall = torch.minimum(2 * both[:, 1:] - 1, to_border / fields.column(reach, to_border))
     return t.square() * (3 - 2 * t) * wall.clamp(0, 1)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import local_mean
 from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import FAINTEST
 from midclass.knowledge.base import Knowledge
@@ -131,7 +132,5 @@ class SonographicMass(Knowledge):
 
 def _level(batch: ImageBatch) -> Tensor:
     """Mean grey level around each sample, of the anatomy alone: as ``batch.pixels``."""
-    mask = batch.anatomy.float()
-    width = torch.full((len(batch),), _LEVEL_MM, device=mask.device)
-    both = fields.blurred(torch.cat([batch.pixels * mask, mask], 1), batch.spacing_mm, width)
-    return both[:, :-1] / both[:, -1:].clamp_min(1e-3)
+    width = torch.full((len(batch),), _LEVEL_MM, device=batch.pixels.device)
+    return local_mean(batch, width, least=1e-3)

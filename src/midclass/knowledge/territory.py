@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import local_mean
 from midclass.knowledge._box import Box
 from midclass.knowledge._visibility import tissue_sigma
 from midclass.knowledge.base import Knowledge
@@ -78,10 +79,7 @@ class InfarctTerritory(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Tissue without its detail and with the contrast, in the wedge."""
-        like, mask = batch.pixels, batch.anatomy.float()
-        both = torch.cat([like * mask, mask], 1)
-        both = fields.blurred(both, batch.spacing_mm, params["detail_mm"])
-        coarse = both[:, :-1] / both[:, -1:].clamp_min(1e-6)
+        like, coarse = batch.pixels, local_mean(batch, params["detail_mm"])
         lost = fields.column(params["detail"], like)
         contrast = params["contrast_sigma"].to(like.device) * tissue_sigma(batch)
         step = fields.column(contrast if self.sign == "bright" else -contrast, like)

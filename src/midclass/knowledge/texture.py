@@ -11,6 +11,7 @@ from torch import Tensor
 
 from midclass.errors import InputError
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred, local_mean
 from midclass.knowledge._box import Box
 from midclass.knowledge.base import Knowledge
 from midclass.types import ImageBatch, Length, Lengths, Params, Positive, Range
@@ -94,20 +95,18 @@ class TextureChange(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Tissue with its band amplified or damped, and the region."""
-        alpha = self._region(batch, params)
-        mask = batch.anatomy.float()
+        box = Box.of_anatomy(batch)
+        alpha, mask, old = self._region(batch, params, box), box.cut(batch.anatomy), batch.pixels
         wavelength = params["frequency_per_mm"].reciprocal()
         # exp(-2 pi^2 sigma^2 f^2) is a half at a quarter of the band's frequency.
         coarse = wavelength * math.sqrt(8 * math.log(2)) / math.pi
-        both = torch.cat([batch.pixels * mask, mask], 1)
-        both = fields.blurred(both, batch.spacing_mm, coarse)
-        local_mean = both[:, :-1] / both[:, -1:].clamp_min(1e-6)
-        detail = (batch.pixels - local_mean) * mask  # no edge of the anatomy in it
+        mean = local_mean(batch, coarse, box)
+        detail = (box.cut(old) - mean) * mask  # no edge of the anatomy in it
         gain = fields.column(params["gain"], detail)
-        changed = detail + (gain - 1) * _band(detail, batch, wavelength) * mask
+        changed = detail + (gain - 1) * _band(detail, batch, wavelength, box) * mask
         if self.keep_variance:
             changed = changed * _kept(detail, changed, alpha * mask)
-        return local_mean + changed, alpha
+        return box.paste(mean + changed, old), box.alone(alpha)
 
     def _frequency(self, batch: ImageBatch, region_mm: Tensor, u: Tensor) -> Tensor:
         low, high = self.frequency_per_mm
@@ -123,23 +122,22 @@ class TextureChange(Knowledge):
         bottom = torch.minimum((1.5 / region_mm).clamp_min(low), top)
         return bottom * (top / bottom) ** u
 
-    def _region(self, batch: ImageBatch, params: Params) -> Tensor:
-        """The soft rough ball ``(n, 1, *spatial)``."""
+    def _region(self, batch: ImageBatch, params: Params, box: Box) -> Tensor:
+        """The soft rough ball ``(n, 1, *size)``."""
         centre = fields.centre_of(batch, params["place"], self.centre_jitter_mm)
         half_axes = (params["region_mm"] / 2).unsqueeze(1).expand(-1, centre.shape[1])
-        away = Box.whole(batch).away_mm(centre)  # the variance counts the border's faint end too
-        frame = fields.lesion_frame(away, half_axes, params["turn"])
+        frame = fields.lesion_frame(box.away_mm(centre), half_axes, params["turn"])
         rough = fields.smooth_noise(params["boundary"], frame)
         rough = rough * fields.column(params["roughness"], rough)
         inwards = 1 + rough - fields.length(frame)
         return torch.sigmoid(4 * inwards / fields.column(params["edge"], rough))
 
 
-def _band(detail: Tensor, batch: ImageBatch, wavelength_mm: Tensor) -> Tensor:
+def _band(detail: Tensor, batch: ImageBatch, wavelength_mm: Tensor, box: Box) -> Tensor:
     """What of the detail lies in the band, 1 at its middle: a difference of Gaussians."""
     sigma = wavelength_mm * math.sqrt(PEAK / 2) / math.pi
-    fine = fields.blurred(detail, batch.spacing_mm, sigma)
-    coarse = fields.blurred(detail, batch.spacing_mm, RATIO * sigma)
+    fine = blurred(detail, batch.spacing_mm, sigma, box)
+    coarse = blurred(detail, batch.spacing_mm, RATIO * sigma, box)
     return (fine - coarse) / HEIGHT
 
 

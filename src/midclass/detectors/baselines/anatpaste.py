@@ -16,6 +16,7 @@ from midclass.detectors.baselines._pasting import (
 )
 from midclass.detectors.baselines._self_supervised import GaussianDensity, forward
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.types import ImageBatch, Params
 
 BLUR = (0.0, 15 / 256)
@@ -81,7 +82,7 @@ def pasted_softly(images: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
     ellipse, rectangle = reach.square().sum(-1) <= 1, (reach <= 1).all(-1)
     form = torch.where(params["round"].to(device).view(-1, 1, 1), ellipse, rectangle)[:, None]
     sigma_mm = params["blur"].to(device) * fields.shorter_side_mm(images)
-    soft = fields.blurred(form.float(), images.spacing_mm, sigma_mm)
+    soft = blurred(form.float(), images.spacing_mm, sigma_mm)
     alpha = soft * fields.column(params["share"], soft) * images.anatomy
     anywhere = torch.ones_like(images.anatomy)
     patch = fetched(images, frame, near_sample(images, anywhere, params["from"], size))

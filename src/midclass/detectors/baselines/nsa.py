@@ -9,6 +9,7 @@ from torch.nn import functional
 from midclass.detectors.baselines._self_supervised import SelfSupervised, forward
 from midclass.detectors.image_scores import top_change
 from midclass.knowledge import _fields as fields
+from midclass.knowledge._blur import blurred
 from midclass.knowledge.transplant import Transplant
 from midclass.training.loss import DICE, dice_loss
 from midclass.types import ImageBatch
@@ -78,7 +79,7 @@ def blended(images: ImageBatch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         pixels, patch = _with_patch(mixed, side_mm, rng)
         mixed, inside = mixed.with_pixels(pixels), inside | (patch > 0)
     change = (mixed.pixels - images.pixels).abs().mean(1, keepdim=True)
-    near = fields.blurred(change, images.spacing_mm, NEAR * side_mm)
+    near = blurred(change, images.spacing_mm, NEAR * side_mm)
     return mixed.pixels, ((near - HALF) / SLOPE).sigmoid() * inside
 
 
@@ -87,7 +88,7 @@ def _with_patch(images: ImageBatch, side_mm: Tensor, rng: torch.Generator) -> tu
     seamless = torch.rand(len(images), generator=rng) < SEAMLESS
     params["share"] = torch.where(seamless, 1.0, params["share"])
     tissue, share = FOREIGN.render(images, params)
-    coarse = fields.blurred(images.pixels - tissue, images.spacing_mm, REACH * side_mm)
+    coarse = blurred(images.pixels - tissue, images.spacing_mm, REACH * side_mm)
     tissue = (tissue + coarse * fields.column(seamless.float(), tissue)).clamp(0, 1)
     share = share * images.anatomy
     return torch.lerp(images.pixels, tissue, share.expand_as(tissue)), share

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from midclass.detectors.baselines._self_supervised import SelfSupervised, forward
 from midclass.detectors.image_scores import log_odds
+from midclass.knowledge import _blur as blur
 from midclass.knowledge import _fields as fields
 from midclass.types import ImageBatch
 
@@ -74,7 +75,7 @@ def blurred(images: ImageBatch, rng: torch.Generator) -> Tensor:
     """Gaussian blur, mirrored at the borders."""
     side_mm = fields.shorter_side_mm(images)
     sigma_mm = fields.uniform(rng, len(images), BLUR).to(side_mm.device) * side_mm
-    return fields.blurred(images.pixels, images.spacing_mm, sigma_mm)
+    return blur.blurred(images.pixels, images.spacing_mm, sigma_mm)
 
 
 def shuffled(images: ImageBatch, rng: torch.Generator) -> Tensor:
