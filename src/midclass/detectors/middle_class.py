@@ -23,6 +23,7 @@ from midclass.detectors.novelty import Novelty
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.training.heads import Heads, KnowledgeNetworks
+from midclass.training.lesions import KnownClass
 from midclass.training.lesson import FORWARD_BATCH, Lesson
 from midclass.training.loop import train
 from midclass.training.loss import batch_loss
@@ -64,6 +65,9 @@ class MiddleClassDetector(Detector):
     pooling: ClassVar[Pooling] = "inside"
     """What the class head of the network of its own reads; see ``studies/witnesses/reading.py``."""
 
+    moves_lesions: ClassVar[bool] = True
+    """Whether lesions of known cases are put into normal images; ``studies/positives/moved.py``."""
+
     learns_knowledge = True
     takes_positives = True
     novelty_: Novelty | None = None
@@ -80,12 +84,12 @@ class MiddleClassDetector(Detector):
         budget = self.recipe.budget
         given = self.images(lesson.train)
         known = None if lesson.positives is None else self.images(lesson.positives)
+        shown = None if known is None else KnownClass(known, given)
 
         def loss(networks: nn.Module, rng: torch.Generator) -> Tensor:
             batch = classes(given.draw(budget.batch, rng), rng)
-            if known is not None:
-                seen = known.draw_acquired(max(1, budget.batch // 4), rng)
-                batch = batch.with_positives(seen, len(classes.names))
+            if shown is not None:
+                batch = shown.added_to(batch, max(1, budget.batch // 4), len(classes.names), rng)
             return batch_loss(networks, batch, budget)
 
         count = len(classes.names) + (known is not None)
@@ -97,6 +101,7 @@ class MiddleClassDetector(Detector):
             lambda networks: judge.choose(networks).figure,
             budget,
             lesson,
+            watch=shown.watch if shown is not None and self.moves_lesions else None,
         )
         best = history.best(CLEARLY, USABLE)
         self.networks_.load_state_dict(states[best])

@@ -95,11 +95,16 @@ class LearningImages:
 
     def collect(self, look: Callable[[ImageBatch], Tensor]) -> Tensor:
         """What a function gives for every image as it is: ``(n, ...)``, on the CPU."""
-        return _joined(look, self._batches())
+        return _joined(look, self.batches())
 
     def collect_twice(self, look: Callable[[ImageBatch], Tensor], rng: torch.Generator) -> Tensor:
         """The same, followed by every image seen through the nuisance: ``(2n, ...)``."""
         return _joined(look, self.batches_twice(rng))
+
+    def batches(self) -> Iterator[ImageBatch]:
+        """Every image as it is."""
+        for start in range(0, len(self.rows), FORWARD_BATCH):
+            yield self.prepared.batch(self.rows[start : start + FORWARD_BATCH]).to(self.device)
 
     def batches_twice(self, rng: torch.Generator) -> Iterator[ImageBatch]:
         """Every image as it is, followed by every image seen through the nuisance, if any."""
@@ -107,13 +112,9 @@ class LearningImages:
 
     def views(self, times: int, rng: torch.Generator) -> Iterator[ImageBatch]:
         """Every image as it is, followed by all so many times through the nuisance, if any."""
-        yield from self._batches()
+        yield from self.batches()
         for _ in range(times if self.nuisance is not None else 0):
-            yield from (acquired(batch, self.nuisance, rng) for batch in self._batches())
-
-    def _batches(self) -> Iterator[ImageBatch]:
-        for start in range(0, len(self.rows), FORWARD_BATCH):
-            yield self.prepared.batch(self.rows[start : start + FORWARD_BATCH]).to(self.device)
+            yield from (acquired(batch, self.nuisance, rng) for batch in self.batches())
 
 
 @torch.inference_mode()

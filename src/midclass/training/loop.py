@@ -27,6 +27,7 @@ Loss: TypeAlias = Callable[[nn.Module, torch.Generator], Tensor]
 Wrong: TypeAlias = Callable[[nn.Module, ImageBatch, torch.Generator], Tensor]
 """``(network, images, generator of this step) -> (n,)``: how wrong the network is on each."""
 Validate: TypeAlias = Callable[[nn.Module], float]
+Watch: TypeAlias = Callable[[nn.Module], None]
 
 
 @dataclass
@@ -59,7 +60,12 @@ class History:
 
 
 def train(
-    network: nn.Module, loss: Loss, validate: Validate, budget: Budget, lesson: Lesson
+    network: nn.Module,
+    loss: Loss,
+    validate: Validate,
+    budget: Budget,
+    lesson: Lesson,
+    watch: Watch | None = None,
 ) -> tuple[History, list[State]]:
     """Train, and return the averaged network's weights at every checkpoint.
 
@@ -73,6 +79,8 @@ def train(
         validate: a figure of the averaged network, higher is better; no target label enters.
         budget: steps, learning rate and the like.
         lesson: its seed, workdir (where the state is kept at checkpoints) and progress.
+        watch: shown the averaged network after half of the steps and at every checkpoint, and where
+            training goes on from one; what it makes of it, ``loss`` may use.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay
@@ -84,6 +92,8 @@ def train(
     averaged = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
     run = _Run(network, averaged, optimizer, schedule)
     done = run.resume(lesson.workdir)
+    if done and watch is not None:
+        watch(averaged.eval().module)
     running = run.history.loss[-1] if run.history.loss else 0.0
     for step in range(done + 1, budget.steps + 1):
         value = _one_step(run, loss, torch.Generator().manual_seed(lesson.seed * 1_000_003 + step))
@@ -92,6 +102,8 @@ def train(
             lesson.progress(step, budget.steps, f"loss {running:.3f}")
         if step in _checkpoints(budget):
             run.keep(step, running, validate, lesson.workdir)
+        if watch is not None and step in {budget.steps // 2, *_checkpoints(budget)}:
+            watch(averaged.eval().module)
     return run.history, run.states
 
 

@@ -34,22 +34,26 @@ class LabelledBatch:
     weight: Tensor
     mapped: Tensor | None = None
 
-    def with_positives(self, images: ImageBatch, label: int) -> LabelledBatch:
-        """The batch and m target-class images, where nobody knows which part is abnormal.
+    def with_positives(
+        self, images: ImageBatch, label: int, change: Tensor | None = None
+    ) -> LabelledBatch:
+        """The batch and m target-class images.
 
         Args:
             images: m target-class images, as acquired.
             label: of their class.
+            change: which part of them is abnormal, ``(m, 1, *spatial)``; None where nobody knows.
         """
         ones = torch.ones(len(images), device=self.weight.device)
+        mapped = torch.ones_like(self.weight) if self.mapped is None else self.mapped
         unknown = torch.zeros_like(images.anatomy, dtype=torch.float32)
         return LabelledBatch(
             ImageBatch.joined([self.images, images]),
             torch.cat([self.label, torch.full_like(ones, label, dtype=torch.int64)]),
-            torch.cat([self.change, unknown]),
+            torch.cat([self.change, unknown if change is None else change]),
             torch.cat([self.severity, ones]),
             torch.cat([self.weight, ones]),
-            torch.cat([torch.ones_like(self.weight), 0 * ones]),
+            torch.cat([mapped, 0 * ones if change is None else ones]),
         )
 
 

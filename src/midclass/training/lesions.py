@@ -1,0 +1,188 @@
+"""Lesions of known cases: cut out by the change map, and put into images of the given class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from midclass.images.anatomy.regions import Mask, largest
+from midclass.knowledge import _fields as fields
+from midclass.knowledge._box import Box
+from midclass.training.heads import KnowledgeNetworks
+from midclass.training.lesson import LearningImages
+from midclass.training.middle import LabelledBatch
+from midclass.training.networks import Network
+from midclass.types import ImageBatch
+
+USUAL = 0.9
+"""Share of images of the given class in which a change map has a lower top than in a lesion."""
+COMPARED = 128
+"""Images of the given class that are looked at for that, at most."""
+LARGEST = 0.4
+"""Share of the anatomy beyond which what is marked is no lesion that can be moved."""
+TOP = 0.999
+"""Quantile of a change map that is its top: one sample alone is none."""
+EDGE, RING = 1.0, 4
+"""Samples over which a lesion fades out, and around it those whose mean is its tissue's level."""
+FAINT = 0.02
+"""A share below this is no lesion."""
+SCALE = (0.7, 1.4)
+"""How much smaller or larger it is put in."""
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """m lesions, in the images that show them.
+
+    A handful of known cases shows a disease in a handful of places. What a network that has learned
+    the recipe marks in them is tissue of that disease, and looks like it anywhere else in the organ
+    (copy-paste augmentation: Ghiasi et al., CVPR 2021; of lesions: Yang et al., CarveMix, MICCAI
+    2021). Settings are ours, see docs/research-log.md.
+
+    Attributes:
+        images: target-class images, m of them.
+        share: float32 ``(m, 1, *spatial)``, how much of each sample is lesion.
+        around: float32 ``(m, c)``, mean of the tissue beside it.
+
+    >>> images = ImageBatch.of(torch.full((1, 1, 32, 32), 0.4))
+    >>> images.pixels[..., 10:14, 20:26] = 0.9
+    >>> lesions = Lesions(images, (images.pixels > 0.5).float(), torch.tensor([[0.4]]))
+    >>> given = ImageBatch.of(torch.full((3, 1, 32, 32), 0.2))
+    >>> made, share = lesions.put_into(given, torch.Generator().manual_seed(0))
+    >>> round(float(made.pixels.amax()), 2), bool((share.flatten(1).sum(1) > 4).all())
+    (0.7, True)
+    """
+
+    images: ImageBatch
+    share: Tensor
+    around: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def cut(cls, network: Network, known: LearningImages, given: LearningImages) -> Lesions | None:
+        """What a network marks in known cases, or None where it marks nothing unusual.
+
+        The largest part above half of the map's top, of cases whose top is unusual in the given
+        class: of others it would be what normal images show, too.
+
+        Args:
+            network: in evaluation mode, in the middle of its training.
+            known: target-class images.
+            given: given-class images.
+        """
+        usual = given.few(COMPARED).collect(partial(_tops, network)).nanquantile(USUAL)
+        found: list[tuple[ImageBatch, Tensor, Tensor]] = []
+        for part in known.batches():
+            marked, tops = _marked(network, part).cpu(), _tops(network, part).cpu()
+            for k in (tops > usual).nonzero()[:, 0].tolist():
+                one = part[k : k + 1]
+                share = _largest_part(marked[k, 0], float(tops[k]), one.anatomy[0, 0].cpu())
+                beside = _beside(share).to(one.anatomy.device) & one.anatomy[0, 0]
+                if share.any() and beside.any():
+                    found.append((one, share, one.pixels[0][:, beside].mean(1)))
+        if not found:
+            return None
+        images, shares, around = zip(*found, strict=True)
+        share = torch.stack(shares).unsqueeze(1).to(known.device)
+        return cls(ImageBatch.joined(images), share, torch.stack(around))
+
+    def put_into(self, batch: ImageBatch, rng: torch.Generator) -> tuple[ImageBatch, Tensor]:
+        """The images with a lesion each, somewhere in the anatomy.
+
+        It is turned, mirrored, scaled, and brought to the level of the tissue in its new place.
+
+        Args:
+            batch: n given-class images.
+            rng: CPU generator.
+
+        Returns:
+            The images, and how much of every sample is lesion: ``(n, 1, *spatial)``.
+        """
+        n, dims = batch.spacing_mm.shape
+        which = torch.randint(len(self.share), (n,), generator=rng).to(self.share.device)
+        source, share = self.images[which], self.share[which]
+        whole = Box.whole(source)
+        here = whole.away_mm(torch.zeros_like(source.spacing_mm))
+        mass = share.sum(tuple(range(1, share.ndim)))
+        place = fields.centre_of(batch, torch.rand(n, 1, generator=rng), None)
+        turn = fields.rotation(rng, n, dims)
+        scale = fields.log_uniform(rng, n, SCALE).unsqueeze(1).expand(n, dims)
+        away = fields.lesion_frame(Box.whole(batch).away_mm(place), scale, turn)
+        middle = [fields.column((share * part).flatten(1).sum(1) / mass, part) for part in here]
+        shift = [
+            fields.total(parts) for parts in zip(away, middle, [-h for h in here], strict=True)
+        ]
+        grid = fields.shifted_grid(whole, shift)
+        share = fields.sample(share, grid, "zeros") * batch.anatomy
+        tissue = fields.sample(source.pixels, grid)
+        axes = tuple(range(2, tissue.ndim))
+        level = (batch.pixels * share).sum(axes) / share.sum(axes).clamp_min(1e-6)
+        change = (level - self.around[which]).view(*level.shape, *(1,) * dims)
+        new = (tissue + change).clamp(0, 1)
+        return batch.with_pixels(torch.lerp(batch.pixels, new, share.expand_as(new))), share
+
+
+@dataclass
+class KnownClass:
+    """What a network learns of known cases: these, and in time their lesions in normal images.
+
+    Attributes:
+        known: target-class images.
+        given: given-class images.
+        lesions: none until a network has been watched that marks some.
+    """
+
+    known: LearningImages
+    given: LearningImages
+    lesions: Lesions | None = None
+
+    def watch(self, networks: nn.Module) -> None:
+        """Cut lesions out by what the own network marks, which has learned for a while."""
+        assert isinstance(networks, KnowledgeNetworks)
+        self.lesions = Lesions.cut(networks.own, self.known, self.given)
+
+    def added_to(
+        self, batch: LabelledBatch, n: int, label: int, rng: torch.Generator
+    ) -> LabelledBatch:
+        """The batch with n known cases, and as many given-class images with a lesion of them."""
+        batch = batch.with_positives(self.known.draw_acquired(n, rng), label)
+        if self.lesions is None:
+            return batch
+        images, change = self.lesions.put_into(self.given.draw(n, rng), rng)
+        nuisance = self.given.nuisance
+        if nuisance is not None:
+            images, change = nuisance.apply(images, nuisance.draw(images, rng), change)
+        return batch.with_positives(images, label, change)
+
+
+def _marked(network: Network, batch: ImageBatch) -> Tensor:
+    """The change map inside the anatomy: ``(n, 1, *spatial)`` in [0, 1]."""
+    change: Tensor = network(batch.pixels, batch.anatomy).change
+    return change.float().sigmoid() * batch.anatomy
+
+
+def _tops(network: Network, batch: ImageBatch) -> Tensor:
+    """Of every image what the change map hardly exceeds: ``(n,)``, NaN without an anatomy."""
+    inside = _marked(network, batch).masked_fill(~batch.anatomy, torch.nan)
+    return inside.flatten(1).nanquantile(TOP, dim=1)
+
+
+def _largest_part(marked: Tensor, top: float, anatomy: Tensor) -> Tensor:
+    """The largest connected part above half of the top, softly: ``(*spatial)``; 0 if too large."""
+    part: Mask = largest((marked > top / 2).numpy())
+    if part.sum() > LARGEST * float(anatomy.sum()):
+        part = np.zeros_like(part)
+    soft: NDArray[np.float32] = ndimage.gaussian_filter(part.astype(np.float32), EDGE)
+    return torch.from_numpy(soft * (soft > FAINT))
+
+
+def _beside(share: Tensor) -> Tensor:
+    """What lies around a lesion: bool ``(*spatial)``."""
+    lesion = share.numpy() > 0
+    return torch.from_numpy(ndimage.binary_dilation(lesion, iterations=RING) & ~lesion)
