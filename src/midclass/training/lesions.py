@@ -174,11 +174,12 @@ def _tops(network: Network, batch: ImageBatch) -> Tensor:
 
 
 def _largest_part(marked: Tensor, top: float, anatomy: Tensor) -> Tensor:
-    """The largest connected part above half of the top, softly: ``(*spatial)``; 0 if too large."""
+    """The largest connected part above half of the top, and its edge; 0 if it is too large."""
     part: Mask = largest((marked > top / 2).numpy())
     if part.sum() > LARGEST * float(anatomy.sum()):
         part = np.zeros_like(part)
-    soft: NDArray[np.float32] = ndimage.gaussian_filter(part.astype(np.float32), EDGE)
+    whole = part.astype(np.float32)
+    soft: NDArray[np.float32] = np.maximum(whole, ndimage.gaussian_filter(whole, EDGE))
     return torch.from_numpy(soft * (soft > FAINT))
 
 
