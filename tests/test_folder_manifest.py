@@ -228,6 +228,22 @@ def test_judgements_of_a_page_are_taken_back_by_case(export: Path) -> None:
     assert labels == {"pacs/Mustermann/IM1": "1", "pacs/ST01/IM1": "0"}
 
 
+def test_a_division_that_leaves_nothing_to_learn_from_is_told(tmp_path: Path) -> None:
+    """Near copies make one patient of all, and this one is ill."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (40, 40), np.uint8)
+    for name, label in (("a", "normal"), ("b", "normal"), ("c", "flu")):
+        (Path("copies") / label).mkdir(parents=True, exist_ok=True)
+        pixels[0, 0] += np.uint8(1)
+        Image.fromarray(pixels).save(Path("copies") / label / f"{name}.png")
+    told = made("copies --labels-by-folder --duplicates tell")
+    assert "none of 2 cases of the given class is left to learn from" in told.stderr
+    assert "midclass score DETECTOR" in told.stdout
+    told = made("copies --labels-by-folder --duplicates skip --overwrite")
+    assert "left to learn from" not in told.stderr
+    assert "midclass fit RECIPE" in told.stdout
+
+
 def test_folders_are_classes_and_parts_as_collections_come(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number, place in enumerate(("train/NORMAL", "train/flu", "test/NORMAL", "test/flu/p1")):

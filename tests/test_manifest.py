@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.png").write_bytes(b"\x89PNG")
     (tmp_path / "splits.csv").write_text("path,r0\na.png,train\nb.png,train\nc.png,test\n")
     return tmp_path
+
+
+NFC, NFD = (unicodedata.normalize(form, "köpfe.png") for form in ("NFC", "NFD"))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,35 @@ def test_a_mistake_is_named_with_its_row(folder: Path, lines: list[str], message
         Cohort.from_manifest(manifest(folder, *lines))
     assert "\n" not in str(caught.value)
     assert "manifest.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("told", ["sep={}", '"sep={}"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_that_tells_a_spreadsheet_the_separator_is_no_header(
+    folder: Path, mark: str, told: str, end: str
+) -> None:
+    rows = [told.format(mark), mark.join(["path", "label"]), mark.join(["a.png", "0"])]
+    file = folder / "manifest.csv"
+    file.write_bytes(("\ufeff" + end.join([*rows, ""])).encode())
+    assert [case.case_id for case in Cohort.from_manifest(file)] == ["a.png"]
+    file.write_bytes(end.join([*rows, mark.join(["b.png", "2"])]).encode())
+    with pytest.raises(InputError, match="row 4: label is '2'"):  # as the spreadsheet counts
+        Cohort.from_manifest(file)
+
+
+def test_a_name_that_only_looks_like_that_of_a_file_is_told(folder: Path) -> None:
+    (folder / "ct").mkdir()
+    (folder / "ct" / "a.png").touch()
+    with pytest.raises(InputError, match="write slashes for its backslashes"):
+        Cohort.from_manifest(manifest(folder, "path", "ct\\a.png"))
+    for written, there in ((NFC, NFD), (NFD, NFC)):
+        (folder / there).touch()
+        if (folder / written).exists():
+            pytest.skip("to this file system both forms are one name")
+        with pytest.raises(InputError, match="accents in another form of Unicode"):
+            Cohort.from_manifest(manifest(folder, "path", written))
+        (folder / there).unlink()
 
 
 def test_what_programs_write_for_nobody_is_nobody_in_particular(folder: Path) -> None:

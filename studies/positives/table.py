@@ -115,6 +115,35 @@ def learned_figures() -> str:
     return table(["who speaks for the known cases", *titles], lines)
 
 
+MOVED: dict[str, Callable[[Callable[[str], FloatArray]], FloatArray]] = {
+    "all witnesses": lambda column: column("all"),
+    "own network, of known cases": lambda column: column("network, rest"),
+    "heads, of known cases": lambda column: column("heads, rest"),
+    "what knows none of them": lambda column: np.logaddexp(column("knowledge"), column("novelty")),
+}
+"""What ``moved.py`` wrote, by whose scores they are."""
+
+
+def moved_figures() -> str:
+    """AUROC without and with lesions of known cases in normal images."""
+    lines = []
+    for file in sorted((HERE / "moved").glob("*.csv")):
+        task, number, repeat = file.stem.rsplit("_", 2)
+        with open(file, newline="", encoding="utf-8") as text:
+            rows = [row for row in csv.DictReader(text) if row["part"] == "test"]
+        found = []
+        for said in MOVED.values():
+            areas = []
+            for way in ("without", "with"):
+                mine = [row for row in rows if row["way"] == way]
+                label = np.array([int(row["label"]) for row in mine])
+                scores = said(lambda name, of=mine: np.array([float(row[name]) for row in of]))
+                areas.append(auroc(label, scores))
+            found.append(" to ".join(figure(area) for area in areas))
+        lines.append([task.replace("_", " "), number, repeat, *found])
+    return table(["collection", "known", "splitting", *MOVED], lines)
+
+
 def _speaking(rows: list[dict[str, str]], number: int) -> Iterator[tuple[str, float]]:
     """Rule and AUROC, of what ``learned.py`` wrote."""
     held_out, test = ([row for row in rows if row["part"] == part] for part in PARTS)
@@ -142,7 +171,11 @@ def pages() -> dict[Path, str]:
     """The pages with the tables as the numbers on disk have them."""
     studies = {"known": HERE, "known on the tasks": HERE.parent / "known_cases"}
     measured = {name: study_figures(folder) for name, folder in studies.items()}
-    log = {"rules of known cases": rule_figures(), "who has learned them": learned_figures()}
+    log = {
+        "rules of known cases": rule_figures(),
+        "who has learned them": learned_figures(),
+        "moved lesions": moved_figures(),
+    }
     blocks = {LOG: log, RESULTS: measured}
     return pages_with(blocks)
 

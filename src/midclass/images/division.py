@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,23 @@ def divided(cases: Sequence[Case], test: float, seed: int, positives: int = 0) -
     return [
         "" if case.label is None else TEST if case.patient_id in tested else TRAIN for case in cases
     ]
+
+
+def why_unlearned(cases: Sequence[Case], divisions: Mapping[str, Sequence[str]]) -> str:
+    """Why a division leaves none of the given class to learn from, or "" where it leaves some.
+
+    Args:
+        cases: of known and unknown class.
+        divisions: the part of each case, by the name of the division.
+    """
+    given = [k for k, case in enumerate(cases) if case.label == 0]
+    if not given or all(any(of[k] != TEST for k in given) for of in divisions.values()):
+        return ""
+    return (
+        f"none of {len(given)} cases of the given class is left to learn from: their patients have "
+        "a case of the target class, too, and are tested with; tell patients apart otherwise "
+        "(--patients), or do not take those for one who share an image (--duplicates skip)"
+    )
 
 
 def refuse_patients_across(cases: Iterable[Case]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,10 @@ def _coding(path: Path) -> str:
     return coding_of(first)
 
 
+_TOLD = re.compile(r'"?sep=([,;\t])"?,*')
+"""A line before the header, by which spreadsheets are told what separates the columns."""
+
+
 def _delimiter(line: str) -> str:
     """What separates the columns of a header: where it has no comma, it may be another."""
     others = [mark for mark in (";", "\t") if mark in line]
@@ -81,13 +86,16 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     coding = _coding(path)
     try:
         with path.open(newline="", encoding=coding) as file:
-            delimiter = _delimiter(file.readline(LONGEST_LINE))
-            file.seek(0)
-            reader, number = csv.reader(file, delimiter=delimiter, strict=True), 1
+            first = file.readline(LONGEST_LINE)
+            told = _TOLD.fullmatch(first.rstrip("\r\n"))
+            if not told:
+                file.seek(0)
+            delimiter, header = told[1] if told else _delimiter(first), 2 if told else 1
+            reader, number = csv.reader(file, delimiter=delimiter, strict=True), header
             for fields in reader:
-                if any(fields) or number == 1:
+                if any(fields) or number == header:
                     yield number, [field.strip() for field in fields]
-                number = reader.line_num + 1
+                number = reader.line_num + header
     except (UnicodeError, csv.Error) as error:
         raise InputError(
             f"{path}: is not a CSV file in {coding.upper()}: {error}; save it as CSV (UTF-8)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -88,8 +89,8 @@ def read_manifest(
     if missing and not (some_missing and 2 * lost <= sum(asked_of[part] for part in counted)):
         more = f" (and {len(missing) - 1} more rows)" if len(missing) > 1 else ""
         raise InputError(
-            f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}; leave such rows "
-            "out, or name the folder from which the paths go (--root)"
+            f"{path}, row {missing[0][0]}: no such file {missing[0][1]}{more}; "
+            + _way_out(missing[0][1])
         )
     _check_unique(path, cases)
     _check_sides(path, cases)
@@ -203,6 +204,19 @@ def _refuse_other_spelling(line: Line, patients: dict[str, tuple[str, int]]) -> 
             f"and in row {row} {other!r}: two patients, or one that is written in two ways; write "
             "one patient in one way, and two so that they differ by more",
         )
+
+
+def _way_out(missing: Path) -> str:
+    """What to do about a file that is not there: often it is, under a name that looks alike."""
+    name = str(missing)
+    if "\\" in name and Path(name.replace("\\", "/")).is_file():
+        return "write slashes for its backslashes"
+    if any(Path(unicodedata.normalize(form, name)).is_file() for form in ("NFC", "NFD")):
+        return (
+            "a file's name there looks the same, but has its accents in another form of Unicode; "
+            "write the manifest with names as the folder lists them"
+        )
+    return "leave such rows out, or name the folder from which the paths go (--root)"
 
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0*)?")

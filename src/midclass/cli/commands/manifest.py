@@ -20,7 +20,7 @@ from midclass.errors import InputError
 from midclass.evaluation.cells import as_cell
 from midclass.images.case import without_folder
 from midclass.images.cohort import Cohort
-from midclass.images.division import divided, one_patient, refuse_patients_across
+from midclass.images.division import divided, one_patient, refuse_patients_across, why_unlearned
 from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
 from midclass.images.labels import LabelTable, names_of_given
 from midclass.images.manifest_file import write_manifest, write_rows
@@ -290,7 +290,9 @@ def _tell_next(
         )
     split = "" if "split" in parts or not parts else " --split repeat_0"
     labels = {case.label for case in found.cases}
-    command = "fit RECIPE" if 0 in labels else "score DETECTOR"
+    if why := why_unlearned(found.cases, parts):
+        note(f"note: {why}")
+    command = "score DETECTOR" if why or 0 not in labels else "fit RECIPE"
     say(f"{'saved':<16} {out}")
     few = f" --positives {positives}" if positives else ""
     say(f"{'next':<16} midclass {command} --cohort {out}{split}{root}{few}")
