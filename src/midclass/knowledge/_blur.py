@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from midclass.knowledge._box import Box
-from midclass.types import ImageBatch
 
 REACH = 5.0
 """Standard deviations beyond which a Gaussian, below 4e-6 of its middle there, is not counted."""
@@ -43,20 +42,24 @@ def blurred(values: Tensor, spacing_mm: Tensor, sigma_mm: Tensor, box: Box | Non
 
 
 def local_mean(
-    batch: ImageBatch, sigma_mm: Tensor, box: Box | None = None, least: float = 1e-6
+    pixels: Tensor,
+    mask: Tensor,
+    spacing_mm: Tensor,
+    sigma_mm: Tensor,
+    box: Box | None = None,
+    least: float = 1e-6,
 ) -> Tensor:
-    """Of the anatomy's samples the mean around each place: ``(n, c, *spatial)``, or of the box.
+    """Mean of the samples of a mask around each place: as ``pixels``.
 
     Args:
-        batch: the images.
+        pixels: ``(n, c, *spatial)``, of whole images or of the box.
+        mask: bool ``(n, 1, *spatial)``, the same; none beyond the box.
+        spacing_mm: ``(n, d)``, of the images.
         sigma_mm: ``(n,)``, of the Gaussian that the samples count by.
-        box: holds the anatomy; by default all of the images.
-        least: share of the surroundings that counts as anatomy at the least.
+        box: what the pixels lie in.
+        least: share of the surroundings that the mask takes at the least.
     """
-    mask, pixels = batch.anatomy, batch.pixels
-    if box is not None:
-        mask, pixels = box.cut(mask), box.cut(pixels)
-    both = blurred(torch.cat([pixels * mask, mask], 1), batch.spacing_mm, sigma_mm, box)
+    both = blurred(torch.cat([pixels * mask, mask], 1), spacing_mm, sigma_mm, box)
     return both[:, :-1] / both[:, -1:].clamp_min(least)
 
 

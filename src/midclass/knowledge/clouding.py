@@ -67,12 +67,14 @@ class Clouding(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """The picture through the medium, and how dense that is."""
         box = Box.of_anatomy(batch)
-        near = local_mean(batch, params["scatter_mm"], box)
-        far = local_mean(batch, params["wide_mm"], box)
+        old, anatomy = box.cut(batch.pixels), box.cut(batch.anatomy)
+        near, far = (
+            local_mean(old, anatomy, batch.spacing_mm, params[width], box)
+            for width in ("scatter_mm", "wide_mm")
+        )
         veiled = torch.lerp(near, far, fields.column(params["veil"], near).expand_as(near))
-        anatomy = box.cut(batch.anatomy)
         if self.exposed:
-            veiled = _like(veiled, box.cut(batch.pixels), anatomy)
+            veiled = _like(veiled, old, anatomy)
         veiled = veiled + _grain(batch, box, anatomy, params["grain"])
         clear = torch.nn.functional.interpolate(
             params["clear"].to(near), size=batch.spatial, mode=_LINEAR[near.ndim]

@@ -123,8 +123,8 @@ def _ball(box: Box, centre: Tensor, radius_mm: Tensor) -> Tensor:
 def _standing_out(batch: ImageBatch, box: Box, size_mm: Tensor, sign: int) -> tuple[Tensor, Tensor]:
     """The largest part that is dark (-1) or bright (1), and its share of its neighbourhood."""
     mask = box.cut(batch.anatomy)
-    one_channel = batch.with_pixels(batch.pixels.mean(1, keepdim=True))
-    grey = local_mean(one_channel, size_mm / 10, box)
+    pixels = box.cut(batch.pixels).mean(1, keepdim=True)
+    grey = local_mean(pixels, mask, batch.spacing_mm, size_mm / 10, box)
     axes = tuple(range(1, grey.ndim))
     count = mask.sum(axes, keepdim=True).clamp_min(1)
     centred = grey - (grey * mask).sum(axes, keepdim=True) / count

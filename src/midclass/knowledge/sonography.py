@@ -133,4 +133,4 @@ class SonographicMass(Knowledge):
 def _level(batch: ImageBatch) -> Tensor:
     """Mean grey level around each sample, of the anatomy alone: as ``batch.pixels``."""
     width = torch.full((len(batch),), _LEVEL_MM, device=batch.pixels.device)
-    return local_mean(batch, width, least=1e-3)
+    return local_mean(batch.pixels, batch.anatomy, batch.spacing_mm, width, least=1e-3)

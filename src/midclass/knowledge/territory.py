@@ -79,7 +79,8 @@ class InfarctTerritory(Knowledge):
 
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Tissue without its detail and with the contrast, in the wedge."""
-        like, coarse = batch.pixels, local_mean(batch, params["detail_mm"])
+        like = batch.pixels
+        coarse = local_mean(like, batch.anatomy, batch.spacing_mm, params["detail_mm"])
         lost = fields.column(params["detail"], like)
         contrast = params["contrast_sigma"].to(like.device) * tissue_sigma(batch)
         step = fields.column(contrast if self.sign == "bright" else -contrast, like)

@@ -96,17 +96,18 @@ class TextureChange(Knowledge):
     def render(self, batch: ImageBatch, params: Params) -> tuple[Tensor, Tensor]:
         """Tissue with its band amplified or damped, and the region."""
         box = Box.of_anatomy(batch)
-        alpha, mask, old = self._region(batch, params, box), box.cut(batch.anatomy), batch.pixels
+        alpha, mask = self._region(batch, params, box), box.cut(batch.anatomy)
+        old = box.cut(batch.pixels)
         wavelength = params["frequency_per_mm"].reciprocal()
         # exp(-2 pi^2 sigma^2 f^2) is a half at a quarter of the band's frequency.
         coarse = wavelength * math.sqrt(8 * math.log(2)) / math.pi
-        mean = local_mean(batch, coarse, box)
-        detail = (box.cut(old) - mean) * mask  # no edge of the anatomy in it
+        mean = local_mean(old, mask, batch.spacing_mm, coarse, box)
+        detail = (old - mean) * mask  # no edge of the anatomy in it
         gain = fields.column(params["gain"], detail)
         changed = detail + (gain - 1) * _band(detail, batch, wavelength, box) * mask
         if self.keep_variance:
             changed = changed * _kept(detail, changed, alpha * mask)
-        return box.paste(mean + changed, old), box.alone(alpha)
+        return box.paste(mean + changed, batch.pixels), box.alone(alpha)
 
     def _frequency(self, batch: ImageBatch, region_mm: Tensor, u: Tensor) -> Tensor:
         low, high = self.frequency_per_mm

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midclass.knowledge._blur import blurred
+from midclass.knowledge._blur import local_mean
 from midclass.knowledge.base import Knowledge, unblended
 from midclass.types import ImageBatch, Params
 
@@ -76,8 +76,7 @@ def _dark(batch: ImageBatch) -> Tensor:
     mask = batch.anatomy.float()
     grey = batch.pixels.mean(1, keepdim=True)
     sigma = torch.full((len(batch),), BLUR_MM)
-    both = blurred(torch.cat([grey * mask, mask], 1), batch.spacing_mm, sigma)
-    level = both[:, :1] / both[:, 1:].clamp_min(1e-6)
+    level = local_mean(grey, batch.anatomy, batch.spacing_mm, sigma)
     pool = functional.avg_pool2d if len(batch.spatial) == 2 else functional.avg_pool3d
     cells = [max(1, size // CELLS) for size in batch.spatial]
     inside = pool(mask, cells).flatten(1)
