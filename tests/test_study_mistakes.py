@@ -16,6 +16,7 @@ import pytest
 from makers import manifest_rows, phantom_folder, tiny_phantoms, write_manifest
 from midclass import InputError, Recipe, ScoreTable
 from midclass.cli.commands import study
+from midclass.cli.commands.duplicates import tell_of_study
 from midclass.detectors.provenance import images_of
 from midclass.files import CannotWriteError
 from midclass.study import cell as cell_module
@@ -201,6 +202,23 @@ def test_a_damaged_image_to_score_is_not_assessed_and_costs_the_other_cells_noth
     scored.write_bytes(whole)
     learned.write_bytes(learned.read_bytes()[:100])
     assert learned.name in run_cell(pca, folder / "other", folder / "cache").error
+
+
+def test_a_file_that_is_missing_costs_a_study_this_case_and_one_to_learn_from_is_named(
+    folder: Path,
+) -> None:
+    """Known before the first cell: an archive was tidied up since the manifest was written."""
+    (pca,) = (one for one in cells(folder) if one.name == "breast/pca/0")
+    scored, learned = (part[3].path for part in cases(pca)[::-1])
+    scored.unlink()
+    tell_of_study([pca], folder / "cache")
+    assert not run_cell(pca, folder / "out", folder / "cache").error
+    table = ScoreTable.read(table_of(folder / "out", pca.name))
+    assert np.flatnonzero(~table.assessed).tolist() == [3]
+    assert table.reason[3].startswith("cannot be used: ")
+    learned.unlink()
+    with pytest.raises(InputError, match=rf"no such file .*{learned.name}, which is to be learned"):
+        cases(pca)
 
 
 def test_where_the_disk_is_full_the_reason_is_told_and_not_that_a_process_died(

@@ -274,9 +274,14 @@ def same_image(one: Iterable[Case], other: Iterable[Case]) -> tuple[Case, Case] 
 
 
 def _by_size(cases: Iterable[Case]) -> dict[int, list[Case]]:
-    """Cases by file size, since only files of one size can be equal; npz rows are all at -1."""
+    """Cases by file size, since only files of one size can be equal; npz rows are all at -1.
+
+    What is not there is like nothing.
+    """
     by_size: dict[int, list[Case]] = {}
     for case in cases:
+        if not case.path.is_file():
+            continue
         size = -1 if case.array is not None else case.path.stat().st_size
         by_size.setdefault(size, []).append(case)
     return by_size

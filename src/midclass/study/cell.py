@@ -218,13 +218,19 @@ def cases(cell: Cell) -> tuple[Cohort, Cohort]:
     """The cases to learn from and those to score, read and checked.
 
     Raises:
-        InputError: the manifest is wrong, a class or the asked positives are not there, or a
-            patient or an image is on both sides.
+        InputError: the manifest is wrong, a class, the asked positives or a file to learn from are
+            not there, or a patient or an image is on both sides.
     """
     from midclass.images.cohort import Cohort
 
-    train, test = parts(Cohort.from_manifest(cell.cohort, cell.split, root=cell.root), cell)
+    found = Cohort.from_manifest(cell.cohort, cell.split, root=cell.root, some_missing=True)
+    train, test = parts(found, cell)
     where = f"{cell.cohort}" + (f", split {cell.split}" if cell.split else "")
+    if absent := [case for case in train if not case.path.is_file()]:
+        raise InputError(
+            f"{where}: no such file {absent[0].path}, which is to be learned from ({len(absent)} "
+            "in all); leave such rows out"
+        )
     if not len(train.given_class()):
         raise InputError(
             f"{where}: none of {len(train)} cases to learn from is of the given class (label 0); "

@@ -97,7 +97,7 @@ def tell_of_study(cells: Sequence[Cell], cache: Path | None) -> None:
     for cell in cells:
         key = (cell.cohort, cell.split, cell.root)
         if key not in known:
-            whole = Cohort.from_manifest(cell.cohort, cell.split, root=cell.root)
+            whole = Cohort.from_manifest(cell.cohort, cell.split, root=cell.root, some_missing=True)
             known[key] = duplicates(prints_with_bar(whole, cache))
         if not known[key] or cell.task in told:
             continue
