@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from makers import of_target_class, seeded, trained_recipe
 from midclass import ImageBatch, MiddleClassDetector, Prepared, prepare_array
 from midclass.detectors.known import known_log_odds
 from midclass.evaluation.metrics import auroc
+from midclass.knowledge.nuisance import Nuisance
 from midclass.training.heads import KnowledgeNetworks
 from midclass.training.lesions import KnownClass, Lesions
 from midclass.training.lesson import LearningImages
@@ -76,6 +78,18 @@ def test_what_is_marked_is_cut_out_and_nothing_beside_it() -> None:
     torch.testing.assert_close(lesions.around, torch.full((3, 1), 0.4), atol=0.02, rtol=0)
 
 
+def test_the_level_around_a_lesion_is_that_of_the_anatomy() -> None:
+    known, normal = images_of(squares(1, 3, level=0.9)), images_of(grey(20))
+    known.prepared.store.anatomy.setflags(write=True)
+    known.prepared.store.anatomy[..., :3] = False
+    images = known.prepared.store.pixels
+    images.setflags(write=True)
+    images[..., :3] = 0  # what lies beside the body
+    lesions = Lesions.cut(Bright(), known, normal)  # type: ignore[arg-type]
+    assert lesions is not None
+    torch.testing.assert_close(lesions.around, torch.full((1, 1), 0.4), atol=0.02, rtol=0)
+
+
 def test_the_largest_of_what_is_marked_is_cut_out() -> None:
     images = squares(1, 20)
     images[:, :, 22:25, 3:6] = 0.9
@@ -85,12 +99,19 @@ def test_the_largest_of_what_is_marked_is_cut_out() -> None:
 
 
 def test_cases_that_show_no_more_than_normal_ones_are_passed_over() -> None:
-    mixed = np.concatenate([squares(2, 20), grey(2, seed=5)])
+    mixed = np.concatenate([squares(3, 20), grey(1, seed=5)])
     lesions = cut(mixed, grey(20))
     assert lesions is not None
-    assert len(lesions.share) == 2
+    assert len(lesions.share) == 3
     assert cut(grey(3, seed=5), grey(20)) is None
     assert cut(squares(3, 20), squares(20, 4, level=0.95)) is None
+
+
+def test_a_map_that_does_not_tell_known_cases_from_normal_ones_cuts_nothing_out() -> None:
+    """One of four known cases shows more than all normal ones: the map knows another disease."""
+    mixed = np.concatenate([squares(1, 20), grey(3, seed=5)])
+    assert cut(mixed, grey(20)) is None
+    assert cut(np.concatenate([squares(3, 20), grey(1, seed=5)]), grey(20)) is not None
 
 
 def test_what_takes_half_of_the_anatomy_is_no_lesion_that_could_be_moved() -> None:
@@ -163,6 +184,19 @@ def test_where_a_moved_lesion_lies_is_known_and_learned() -> None:
     assert (grown.images.pixels[10:] > 0.7).float().mean() < 0.1
 
 
+def test_the_map_of_a_moved_lesion_moves_with_it_through_the_nuisance() -> None:
+    classes = MiddleClasses(trained_recipe(4, FAINT).operators(), None)
+    batch = classes(images_of(grey(4)).draw(4, seeded()), seeded())
+    known, given = images_of(squares(3, 20)), images_of(grey(20))
+    far = Nuisance(shift=0.2, rotation_deg=30, noise=0)
+    given = replace(given, nuisance=far)
+    shown = KnownClass(known, given, Lesions.cut(Bright(), known, given))  # type: ignore[arg-type]
+    grown = shown.added_to(batch, 8, 2, seeded())
+    bright = (grown.images.pixels[16:] > 0.75).float()
+    change = grown.change[16:]
+    assert (bright * change).sum() > 0.75 * bright.sum()
+
+
 def test_before_a_network_has_been_watched_there_are_known_cases_alone() -> None:
     classes = MiddleClasses(trained_recipe(4, FAINT).operators(), None)
     batch = classes(images_of(grey(4)).draw(4, seeded()), seeded())
@@ -208,9 +242,19 @@ def test_a_disease_known_on_one_side_is_told_on_the_other(normal: Prepared) -> N
 
 @pytest.mark.slow
 def test_an_interrupted_fit_with_known_cases_ends_with_the_same_scores(
-    normal: Prepared, tmp_path: Path
+    normal: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training goes on from a checkpoint; lesions are those that the unbroken one had there."""
+    found = list[float]()
+
+    def spied(network: Network, known: LearningImages, given: LearningImages) -> Lesions:
+        found.append(float(sum(one.abs().sum() for one in network.parameters())))
+        batch = next(known.batches())
+        share = torch.zeros_like(batch.pixels)
+        share[:, :, 8:14, 3:9] = 1
+        return Lesions(batch, share, torch.full((len(batch), 1), found[-1] % 1))
+
+    monkeypatch.setattr(Lesions, "cut", spied)
     recipe = trained_recipe(24, FAINT, checkpoints=4, batch=8, ema=0.5, learning_rate=5e-3, width=8)
     known = of_target_class(prepare_array(squares(4, 3), recipe, spacing_mm=1.0))
     test = prepare_array(squares(10, 20), recipe, spacing_mm=1.0)
@@ -227,4 +271,8 @@ def test_an_interrupted_fit_with_known_cases_ends_with_the_same_scores(
     unbroken = fit()
     with pytest.raises(KeyboardInterrupt):
         fit(workdir=tmp_path, progress=stop)
+    before, gone_on = found[:5], len(found)
     assert fit(workdir=tmp_path) == unbroken
+    assert found[5:gone_on] == before[:3]  # half of 24 steps, two checkpoints; stopped at step 20
+    assert found[gone_on:] == before[2:]  # where it goes on, and two more checkpoints
+    assert len(set(found)) == 5

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from midclass.evaluation.metrics import auroc
 from midclass.images.anatomy.regions import Mask, largest
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._box import Box
@@ -22,6 +23,8 @@ from midclass.types import ImageBatch
 
 USUAL = 0.9
 """Share of images of the given class in which a change map has a lower top than in a lesion."""
+LEAST_AUROC = 0.8
+"""Of the tops of change maps of known cases beside those of the given class."""
 COMPARED = 128
 """Images of the given class that are looked at for that, at most."""
 LARGEST = 0.4
@@ -69,14 +72,21 @@ class Lesions:
         """What a network marks in known cases, or None where it marks nothing unusual.
 
         The largest part above half of the map's top, of cases whose top is unusual in the given
-        class: of others it would be what normal images show, too.
+        class: of others it would be what normal images show, too. A map whose top does not tell
+        known cases from those of the given class marks no disease, and nothing is cut out by it.
 
         Args:
             network: in evaluation mode, in the middle of its training.
             known: target-class images.
             given: given-class images.
         """
-        usual = given.few(COMPARED).collect(partial(_tops, network)).nanquantile(USUAL)
+        normal, ill = (
+            images.collect(partial(_tops, network)) for images in (given.few(COMPARED), known)
+        )
+        label = np.repeat([0, 1], [len(normal), len(ill)])
+        if auroc(label, torch.cat([normal, ill]).numpy()) < LEAST_AUROC:
+            return None
+        usual = normal.quantile(USUAL)
         found: list[tuple[ImageBatch, Tensor, Tensor]] = []
         for part in known.batches():
             marked, tops = _marked(network, part).cpu(), _tops(network, part).cpu()
