@@ -14,7 +14,12 @@ from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
 from midclass import Prepared, ScoreTable, load_detector, prepare_array
 from midclass.detectors.baselines.pca import PCA
 from midclass.evaluation.conformal import conformal_p_values
-from midclass.evaluation.patients import patient_scores, patient_table, series_table
+from midclass.evaluation.patients import (
+    patient_scores,
+    patient_table,
+    series_table,
+    with_more_cases,
+)
 
 RECIPE = recipe(budget={"standardise": False})
 SLICES = 8
@@ -59,6 +64,7 @@ def test_the_calibration_of_patients_is_saved(tmp_path: Path) -> None:
     detector.save(tmp_path / "d")
     again = load_detector(tmp_path / "d").patient_calibration_
     np.testing.assert_array_equal(again, detector.patient_calibration_)
+    assert load_detector(tmp_path / "d").patient_cases_ == detector.patient_cases_ == SLICES
 
 
 def test_too_few_patients_for_a_rate_flag_nobody_and_call_nobody_normal() -> None:
@@ -92,6 +98,59 @@ def test_where_patients_have_a_threshold_it_alone_says_who_is_looked_at() -> Non
     table = patient_table(cases, np.arange(30.0), max_fpr=0.1)
     assert table.extra["cases_flagged"].tolist() == [1, 2]
     assert table.review.tolist() == table.flagged.tolist() == [False, True]
+
+
+def test_a_patient_with_many_more_cases_than_those_who_calibrated_is_not_flagged() -> None:
+    """The highest of many are higher: of normal ones half were flagged, 5 % promised."""
+    score = [1, 2, 50, *[1] * 9, 60, *[2] * 3, *[np.nan] * 8]
+    whose = [*"p" * 12, *"q" * 12]
+    cases = ScoreTable.of([str(k) for k in range(24)], whose, [0] * 24, score, threshold=55.0)
+    usual = patient_table(cases, np.arange(30.0) / 10, max_fpr=0.1)
+    assert usual.flagged.tolist() == [True, True]
+    assert with_more_cases(usual, None) == ""
+    table = patient_table(cases, np.arange(30.0) / 10, 0.1, most=4)
+    assert table.columns()["flagged"].tolist() == ["", "1"]  # four of the second are assessed
+    assert np.isnan(table.extra["p_value"]).tolist() == [True, False]
+    assert table.review.tolist() == [False, True]
+    assert table.assessed.all()
+    assert with_more_cases(table, 4).startswith("1 patient has many more cases than any")
+    nearly = patient_table(cases, np.arange(30.0) / 10, 0.1, most=10)
+    assert nearly.flagged.tolist() == [True, True]
+    assert with_more_cases(nearly, 10) == ""
+    series = series_table(cases, ["s"] * 3 + ["t"] * 21, np.arange(30.0) / 10, 0.1, most=4)
+    assert series.columns()["flagged"].tolist() == ["", ""]
+
+
+def test_normal_patients_with_many_cases_are_not_flagged_against_the_promise() -> None:
+    """As typed after a scanner was changed to thin slices."""
+    detector = PCA(RECIPE).fit(of_patients(60, seed=0, each=2), max_fpr=0.1)
+    assert detector.patient_cases_ == 2
+    many = table_of(detector, of_patients(20, seed=60, each=16))
+    known = detector.patient_calibration_, 0.1
+    assert patient_table(many, *known).flagged.mean() > 0.25
+    table = patient_table(many, *known, detector.patient_cases_)
+    assert not table.flagged.any()
+    assert with_more_cases(table, 2).startswith("20 patients have many more cases")
+    same = table_of(detector, of_patients(40, seed=61, each=2))
+    assert not np.isnan(patient_table(same, *known, detector.patient_cases_).threshold).any()
+
+
+@pytest.mark.slow
+def test_as_typed_patients_with_more_cases_are_told(tmp_path: Path) -> None:
+    phantom_folder(tmp_path, tiny_phantoms(), given=120, target=20)
+    header, *rows = (tmp_path / "data" / "manifest.csv").read_text().splitlines()
+    place = header.split(",").index("patient_id")
+    fit = "fit tiny.yaml --cohort data/manifest.csv --detector pca --max-fpr .1 --out d"
+    assert typed(fit, tmp_path).returncode == 0
+    fields = [row.split(",") for row in rows if ",test" in row]
+    together = [[*one[:place], f"p{n // 20}", *one[place + 1 :]] for n, one in enumerate(fields)]
+    text = "\n".join([header, *map(",".join, together), ""])
+    (tmp_path / "data" / "more.csv").write_text(text)
+    for command in ("score d --out s.csv", "evaluate d"):
+        told = typed(f"{command} --cohort data/more.csv", tmp_path)
+        assert "many more cases than any who calibrated" in " ".join(told.stderr.split())
+    table = ScoreTable.read(tmp_path / "s_patients.csv")
+    assert np.isnan(table.threshold).all()
 
 
 def test_of_a_series_that_is_not_judged_a_person_looks_at_flagged_cases() -> None:

@@ -34,7 +34,7 @@ from midclass.evaluation import conformal
 from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
-from midclass.evaluation.patients import patient_scores
+from midclass.evaluation.patients import most_cases, patient_scores
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
@@ -69,6 +69,7 @@ class Detector(Estimator):
     origin_: Origin = Origin()
     heat_: HeatScale = HeatScale()
     patient_calibration_: FloatArray = np.empty(0)
+    patient_cases_: int | None = None
     independent_: float | None = None
     unkept_: str = ""
 
@@ -185,6 +186,7 @@ class Detector(Estimator):
         there = ~np.isnan(together)  # in context they are more alike
         self.independent_ = independent_cases(together[there], np.array(patients)[there])
         self.patient_calibration_ = patient_scores(together, patients)
+        self.patient_cases_ = most_cases(together, patients)
         self._begin_heat(hottest.found)
         return seen
 
@@ -268,8 +270,7 @@ class Detector(Estimator):
     def reasons(self, images: Images) -> dict[int, str]:
         """Why cases cannot be assessed: number of the case -> words, before a colon the kind."""
         prepared = self.prepared(images)
-        seen = self.by_plausible_anatomy(prepared)
-        found = self.plausible_.not_assessable(seen, self._least_mm2)
+        found = self.plausible_.not_assessable(self.by_plausible_anatomy(prepared), self._least_mm2)
         return reasons_of_all(found, prepared, images)
 
     @property

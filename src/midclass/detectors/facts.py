@@ -90,6 +90,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
+    patient_cases: Count | None = None
     independent: float | None = Field(default=None, ge=1)
     context: ContextFacts | None = None
     code: dict[str, str] = {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DECIDES = (
     *("detector", "recipe", "max_fpr", "threshold", "calibration", "patient_calibration"),
     *("plausible", "heat", "spacing_mm", "context", "state", "folds", "aimed_at"),
-    *("independent", "code"),
+    *("independent", "code", "patient_cases"),
 )
 """What a detector's id is made of, with its tensors: all on which scores, flags and maps depend."""
 

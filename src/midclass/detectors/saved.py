@@ -55,6 +55,7 @@ def facts_of(detector: Detector) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "threads": detector.threads_,
         "heat": asdict(detector.heat_),
         "patient_calibration": detector.patient_calibration_.tolist(),
+        **({} if detector.patient_cases_ is None else {"patient_cases": detector.patient_cases_}),
         **({} if detector.independent_ is None else {"independent": detector.independent_}),
         **({"code": code} if (code := user_code(type(detector), detector.recipe)) else {}),
         **in_json(detector.context_),

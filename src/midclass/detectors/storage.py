@@ -58,6 +58,7 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector.max_fpr_, detector.threshold_ = about.max_fpr, about.threshold
         detector.calibration_ = np.array(about.calibration, dtype=float)
         detector.patient_calibration_ = np.array(about.patient_calibration, dtype=float)
+        detector.patient_cases_ = about.patient_cases
         detector.independent_ = about.independent
         detector.cases_, detector.patients_ = about.cases, about.patients
         detector.not_assessed_ = about.not_assessed

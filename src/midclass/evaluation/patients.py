@@ -34,18 +34,39 @@ def patient_scores(scores: ArrayLike, patients: ArrayLike) -> FloatArray:
     return np.sort(each[np.isfinite(each)])
 
 
-def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) -> ScoreTable:
+MORE = 1.25
+"""Times as many cases as any patient who calibrated: of one with more nothing can be promised.
+
+The highest three of many are higher. A quarter more cases hardly tells.
+"""
+
+
+def most_cases(scores: ArrayLike, patients: ArrayLike) -> int:
+    """How many assessed cases a patient has at the most.
+
+    >>> most_cases([1.0, 5.0, float("nan"), 2.0], ["a", "a", "a", "b"])
+    2
+    """
+    there = ~np.isnan(np.asarray(scores, np.float64))
+    return int(_counted(patients, there).max(initial=0))
+
+
+def patient_table(
+    table: ScoreTable, calibration: FloatArray, max_fpr: float, most: int | None = None
+) -> ScoreTable:
     """A row for each patient of a score table.
 
     The score is the mean of the three highest of the patient's cases. Flagged is a patient whose
     p-value among ``calibration`` is ``max_fpr`` at most; where these are too few for that rate,
     there is no threshold, and nobody is flagged or not flagged: then a person should look at the
-    patients with a flagged case. A patient is not assessed where no case is.
+    patients with a flagged case. So it is with a patient who has many more cases than those that
+    calibrated. A patient is not assessed where no case is.
 
     Args:
         table: of cases.
         calibration: scores of given-class patients that learning has not seen, ascending.
         max_fpr: false-alarm rate to promise.
+        most: cases of such a patient, see ``most_cases``; None where nobody knows.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
@@ -56,9 +77,30 @@ def patient_table(table: ScoreTable, calibration: FloatArray, max_fpr: float) ->
     >>> patients.case_id.tolist(), patients.flagged.tolist(), patients.extra["cases"].tolist()
     (['p', 'q'], [True, False], [2, 1])
     """
-    enough = smallest_rate(len(calibration)) <= max_fpr
-    threshold = conformal_threshold(calibration, max_fpr) if enough else np.nan
-    return _grouped(table, table.patient_id, "patient", calibration, threshold)
+    judged = ~_too_many(_counted(table.patient_id, table.assessed), most)
+    return _grouped(table, table.patient_id, "patient", calibration, max_fpr, judged)
+
+
+def with_more_cases(table: ScoreTable, most: int | None) -> str:
+    """Of how many patients with too many cases nothing is promised, or "".
+
+    Args:
+        table: of patients.
+        most: as for ``patient_table``.
+    """
+    count = int(_too_many(table.extra["cases"] - table.extra["cases_not_assessed"], most).sum())
+    if not count:
+        return ""
+    who = "1 patient has" if count == 1 else f"{count} patients have"
+    return (
+        f"{who} many more cases than any who calibrated (at most {most}); the highest of many are "
+        "higher, so that they have no flag of their own: look at those with a flagged case (column "
+        "review), or calibrate with normal patients who have as many"
+    )
+
+
+def _too_many(cases: NDArray[np.int64], most: int | None) -> NDArray[np.bool_]:
+    return np.zeros(len(cases), bool) if most is None else cases > MORE * most
 
 
 def series_of(patients: Sequence[str], series: Sequence[str]) -> NDArray[np.str_]:
@@ -92,7 +134,11 @@ def has_series(series: Sequence[str]) -> bool:
 
 
 def series_table(
-    table: ScoreTable, series: ArrayLike, calibration: FloatArray, max_fpr: float
+    table: ScoreTable,
+    series: ArrayLike,
+    calibration: FloatArray,
+    max_fpr: float,
+    most: int | None = None,
 ) -> ScoreTable:
     """A row for each series, judged by the threshold of *patients*.
 
@@ -107,6 +153,8 @@ def series_table(
         series: ``(n,)``, see ``series_of``; cases without one are in no row.
         calibration: scores of given-class *patients*, as for ``patient_table``.
         max_fpr: false-alarm rate that is promised of patients.
+        most: cases of such a patient, as for ``patient_table``; series of one who has many more
+            are not flagged either.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
@@ -121,17 +169,12 @@ def series_table(
     of_patient = dict(zip(everybody, seen_of, strict=True))
     named = np.asarray(series, np.str_)
     table, named = table.take(named != ""), named[named != ""]
-    enough = smallest_rate(len(calibration)) <= max_fpr
-    limit = conformal_threshold(calibration, max_fpr) if enough else np.nan
     seen = _counted(named, table.assessed)
     first = np.unique(named, return_index=True)[1]
     all_of = np.array([of_patient[table.patient_id[row]] for row in first])
-    judged = (seen >= TOP) | (seen == all_of)
-    threshold = np.where(judged, limit, np.nan)
-    found = _grouped(table, named, "series", calibration, threshold)
-    p_value = np.where(judged, found.extra["p_value"], np.nan)
-    extra = {**found.extra, "p_value": p_value}
-    return replace(found, patient_id=table.patient_id[first], extra=extra)
+    judged = ((seen >= TOP) | (seen == all_of)) & ~_too_many(all_of, most)
+    found = _grouped(table, named, "series", calibration, max_fpr, judged)
+    return replace(found, patient_id=table.patient_id[first])
 
 
 def _grouped(
@@ -139,24 +182,27 @@ def _grouped(
     groups: NDArray[np.str_],
     what: str,
     calibration: FloatArray,
-    limit: ArrayLike,
+    max_fpr: float,
+    judged: NDArray[np.bool_],
 ) -> ScoreTable:
-    """A row for each group of cases; ``what`` a group is."""
+    """A row for each group of cases; ``what`` a group is, and which can be judged."""
+    enough = smallest_rate(len(calibration)) <= max_fpr
+    limit = conformal_threshold(calibration, max_fpr) if enough else np.nan
     lowest = np.where(table.assessed, table.score, -np.inf)
-    known = np.maximum(table.label, 0)
-    names, label, score = by_patient(lowest, known, groups)
+    names, label, score = by_patient(lowest, np.maximum(table.label, 0), groups)
     label = np.where(_counted(groups, table.label != UNKNOWN) > 0, label, UNKNOWN)
     score = np.where(np.isfinite(score), score, np.nan)
     assessed = ~np.isnan(score)
     p_value = np.full(len(score), np.nan)
-    if assessed.any() and len(calibration):
-        p_value[assessed] = conformal_p_values(calibration, score[assessed])
+    known = assessed & judged
+    if known.any() and len(calibration):
+        p_value[known] = conformal_p_values(calibration, score[known])
     return ScoreTable.of(
         names,
         names,
         label,
         score,
-        threshold=limit,
+        threshold=np.where(judged, limit, np.nan),
         extra={
             "p_value": p_value,
             "cases": _counted(groups, np.ones(len(table), bool)),

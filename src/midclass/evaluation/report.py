@@ -171,15 +171,11 @@ def summary(
 
 
 def at_threshold(table: ScoreTable) -> dict[str, dict[str, float] | None]:
-    """``sensitivity`` and ``false_alarm_rate`` of assessed cases; None without a threshold."""
-    seen = (table.label != UNKNOWN) & table.assessed
+    """``sensitivity`` and ``false_alarm_rate`` of assessed cases that have a threshold, or None."""
+    seen = (table.label != UNKNOWN) & table.assessed & ~np.isnan(table.threshold)
     share = partial(_share, table.flagged[seen], table.patient_id[seen])
-    none = np.isnan(table.threshold[table.label != UNKNOWN]).any()
     y = table.label[seen]
-    return {
-        "sensitivity": None if none else share(among=y == 1),
-        "false_alarm_rate": None if none else share(among=y == 0),
-    }
+    return {"sensitivity": share(among=y == 1), "false_alarm_rate": share(among=y == 0)}
 
 
 def _refuse_unseen(known: Column, seen: Column) -> None:

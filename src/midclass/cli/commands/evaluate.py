@@ -40,7 +40,13 @@ from midclass.evaluation.page.place import ABOUT
 from midclass.evaluation.page.run import SHEET, Run
 from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel
-from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
+from midclass.evaluation.patients import (
+    has_series,
+    patient_table,
+    series_of,
+    series_table,
+    with_more_cases,
+)
 from midclass.evaluation.report import at_threshold, examples, report
 from midclass.evaluation.table import ScoreTable
 from midclass.files import new_folder
@@ -102,16 +108,17 @@ def _run(
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
+        known = detector.patient_calibration_, detector.max_fpr_, detector.patient_cases_
         if len(set(table.patient_id)) < len(table):
-            by_patient = patient_table(table, detector.patient_calibration_, detector.max_fpr_)
+            by_patient = patient_table(table, *known)
             by_patient.write(temporary / "patients.csv")
             figures["patients_at_threshold"] = at_threshold(by_patient)
+            if why := with_more_cases(by_patient, detector.patient_cases_):
+                note(f"note: {why}")
         beside = ["patients.csv"] if "patients_at_threshold" in figures else []
         if several:
             series = series_of(table.patient_id.tolist(), named)
-            by_series = series_table(
-                table, series, detector.patient_calibration_, detector.max_fpr_
-            )
+            by_series = series_table(table, series, *known)
             by_series.write(temporary / "series.csv")
             beside.append("series.csv")
         name = folder.resolve().name

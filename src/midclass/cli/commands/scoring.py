@@ -37,7 +37,13 @@ from midclass.detectors.provenance import write_provenance
 from midclass.detectors.site import promise
 from midclass.detectors.storage import load_detector
 from midclass.errors import InputError
-from midclass.evaluation.patients import has_series, patient_table, series_of, series_table
+from midclass.evaluation.patients import (
+    has_series,
+    patient_table,
+    series_of,
+    series_table,
+    with_more_cases,
+)
 from midclass.evaluation.report import reasons
 from midclass.evaluation.table import NotAssessed, ScoreTable
 from midclass.evaluation.table_file import table_file
@@ -122,6 +128,8 @@ def score(
     calibrated = len(detector.patient_calibration_)
     if "patients" in tables:
         tell_patients(tables["patients"], calibrated, detector.promise(), further["patients"])
+        if why := with_more_cases(tables["patients"], detector.patient_cases_):
+            note(f"note: {why}")
     if "series" in tables:
         tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
     if fitted := seen_by(folder, scored.contents):
@@ -181,13 +189,13 @@ def _write_further(
     """Write a row for each patient, and for each series, where any has several cases."""
     numbers, threshold = np.arange(scored.cases).astype(str), detector.threshold_
     cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score, threshold)
-    calibration, max_fpr = detector.patient_calibration_, detector.max_fpr_
+    known = detector.patient_calibration_, detector.max_fpr_, detector.patient_cases_
     tables = {}
     if "patients" in further and len(set(scored.patient)) < scored.cases:
-        tables["patients"] = patient_table(cases, calibration, max_fpr)
+        tables["patients"] = patient_table(cases, *known)
     if "series" in further and has_series(scored.series):
         series = series_of(scored.patient, scored.series)
-        tables["series"] = series_table(cases, series, calibration, max_fpr)
+        tables["series"] = series_table(cases, series, *known)
     for name, table in tables.items():
         table.write(further[name])
     return tables

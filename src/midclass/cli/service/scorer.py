@@ -128,11 +128,12 @@ class Scorer:
             "failed": scored.failed,
         }
         if len(table) > 1:
-            known = self.detector.patient_calibration_
+            one = np.repeat(table.patient_id[:1], len(table))
             together = patient_table(
-                replace(table, patient_id=np.repeat(table.patient_id[:1], len(table)), extra={}),
-                known,
+                replace(table, patient_id=one, extra={}),
+                self.detector.patient_calibration_,
                 self.detector.max_fpr_,
+                self.detector.patient_cases_,
             )
             said["together"] = _row(together, 0)
         return said
