@@ -147,9 +147,9 @@ class Detector(Estimator):
         self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
         calibrating = len(parts["calibrate"]) - self.not_assessed_["calibrate"]
         lesson = Lesson(prepared["train"], prepared["select"], seed, workdir, progress, positives)
-        self.folds_, self.context_, self.patient_calibration_ = None, Context(), np.empty(0)
-        unseen = self.reasons(given)
-        free = may_calibrate(given.cases, unseen, known.patients)
+        self.folds_ = self.patient_cases_ = None
+        self.context_, self.patient_calibration_ = Context(), np.empty(0)
+        free = may_calibrate(given.cases, unseen := self.reasons(given), known.patients)
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
             self.calibration_ = self.folds_.steps
