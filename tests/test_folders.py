@@ -83,11 +83,22 @@ def test_a_cd_gives_its_images_and_one_note_on_what_holds_none(
     assert "and 4 more" in said
 
 
-def test_pictures_of_a_format_that_is_not_read_are_passed_over_with_that_reason(
-    tmp_path: Path,
-) -> None:
-    """They may be a patient's: "without an image" would be wrong."""
+def test_pictures_of_a_format_that_is_not_read_are_a_patients_and_fail(tmp_path: Path) -> None:
+    """Without a row in the table nobody would know that they were not looked at."""
     picture(tmp_path / "a.png")
+    for name in ("scan.bmp", "scan.WEBP", "notes.txt", "b/scan.mgz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"BM" + bytes(60))
+    with pytest.warns(UserWarning, match=r"1 file passed over.*notes\.txt$"):
+        cohort = Cohort.from_files([tmp_path])
+    assert [case.case_id for case in cohort] == ["a.png", "scan.WEBP", "scan.bmp", "b/scan.mgz"]
+    for row in (1, 2, 3):
+        with pytest.raises(InputError, match="scan"):
+            cohort.read(row)
+
+
+def test_pictures_beside_dicom_files_are_those_of_a_viewer(tmp_path: Path) -> None:
+    dicom(tmp_path / "IM0001")
     for name in ("scan.bmp", "scan.WEBP", "notes.txt"):
         (tmp_path / name).write_bytes(b"BM" + bytes(60))
     with pytest.warns(UserWarning, match="3 files passed over") as said:

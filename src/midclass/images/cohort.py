@@ -77,10 +77,10 @@ class Cohort(Sequence[Case]):
         an image, also where it proves unreadable; hidden files are not. Each frame of a DICOM file
         and each slice of a NIfTI file is a case, ``FILE#FRAME`` as in a manifest. DICOM files of
         one PatientID (where there is none, of one study) are of one patient, called after the
-        first; any other file is a patient of its own. Slices of a series follow each other by their
-        position, see ``midclass.images.series``. What holds no image by its own words (a DICOMDIR,
-        a report, a second link) is passed over with one UserWarning. Cases are named as their files
-        are given; absolute ones begin below their common folder.
+        first; any other file is a patient of its own. Slices of a series follow each other, see
+        ``midclass.images.series``. What holds no image by its own words (a DICOMDIR, a report) is
+        passed over with one UserWarning; so are pictures that are not read beside DICOM files:
+        elsewhere they are cases, which fail. Cases are named as their files are given.
 
         Raises:
             InputError: nothing there, no images, or the same file named twice.

@@ -18,8 +18,11 @@ from midclass.images.formats.read import file_format
 from midclass.images.series import FoundFile, PlacedImage, placed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".npz")
-OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".jp2", ".jxl", ".heic", ".avif", ".mha", ".nrrd")
-"""Of images that are not read: of a CD's viewer as often as of a patient."""
+OTHER_SUFFIXES = (
+    *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".jls", ".jxl", ".heic", ".heif", ".avif"),
+    *(".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".hdr", ".svs", ".ndpi", ".czi"),
+)
+"""Of images that are not read. Beside DICOM files they are mostly those of a CD's viewer."""
 NOT_ENTERED = frozenset(("__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
 """Folders of systems, with copies of names but no images."""
 EXAMPLES = 3
@@ -39,6 +42,10 @@ def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
     """Unlabelled cases of files and folders; see ``Cohort.from_files``."""
     given = [Path(path) for path in paths]
     files, passed = files_with_images(given)
+    unread = [(one.path, 1) for one in passed if _is_unread(one)]
+    if unread and not any(_is_dicom(file.path) for file in files):
+        files += _named(given, unread, {file.called for file in files})
+        passed = [one for one in passed if not _is_unread(one)]
     if passed:
         warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
     return cases_of_files(files, {})
@@ -108,8 +115,15 @@ def _images(file: Path, inside: bool, passed: list[PassedFile]) -> int:
         return 0
 
 
-def _named(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator[FoundFile]:
-    names = set[str]()
+def _is_unread(one: PassedFile) -> bool:
+    return bool(one.reason) and one.path.suffix.lower() in OTHER_SUFFIXES and one.path.is_file()
+
+
+def _named(
+    given: Sequence[Path], found: Sequence[tuple[Path, int]], taken: Iterable[str] = ()
+) -> Iterator[FoundFile]:
+    """What files are called; ``taken`` are names of others."""
+    names = set(taken)
     for called, (file, count) in zip(
         names_of(given, [file for file, _ in found]), found, strict=True
     ):
@@ -124,11 +138,17 @@ def _named(given: Sequence[Path], found: Sequence[tuple[Path, int]]) -> Iterator
 def _header(file: FoundFile) -> Header | None:
     """Of a DICOM file that can be understood; reading any other will say what is wrong."""
     try:
-        state_of(file.path)  # a pipe would be waited for
-        is_dicom = file_format(file.path) == "DICOM"
-        return header_of(file.path, file.images) if is_dicom else None
+        return header_of(file.path, file.images) if _is_dicom(file.path) else None
     except (OSError, InputError):
         return None
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        state_of(file)  # a pipe would be waited for
+        return file_format(file) == "DICOM"
+    except (OSError, InputError):
+        return False
 
 
 def _cases(files: Sequence[FoundFile], first: dict[object, str]) -> Iterator[Case]:
