@@ -28,7 +28,7 @@ from midclass.images.columns import KNOWN, REMARKS
 from midclass.images.division import divided
 from midclass.images.formats import dicom_file
 from midclass.images.formats.dicom_header import header_of
-from midclass.images.labels import GIVEN, LabelTable, by_folder, label_of
+from midclass.images.labels import GIVEN, LabelTable, by_folder, label_of, names_of_given
 from midclass.images.pseudonyms import Pseudonyms
 from midclass.images.where import Condition
 
@@ -166,6 +166,39 @@ def test_a_table_of_labels_is_read_the_same_however_it_is_written(
     assert [one.class_name for one in found] == ["normal", "Flu", "", "", ""]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("kein Befund", "no metastases", "neg", "normal variant", "False", "Control group"),
+        *("healthy_controls", "no_disease", "negativ", "without_tumour", "Normalbefunde", "NO-TB"),
+    ],
+)
+def test_a_word_that_reads_like_the_given_class_is_never_taken_for_disease(word: str) -> None:
+    with pytest.raises(InputError, match="reads as if it were the given class"):
+        label_of(word, GIVEN)
+    assert label_of(word, names_of_given([word])).label == 0
+    assert label_of(word, names_of_given(["normal"])).label == 1  # the user has named them all
+
+
+@pytest.mark.parametrize("word", ["nodule", "abnormal", "Norovirus", "knot", "notch", "wound"])
+def test_a_disease_whose_name_only_contains_such_a_word_is_one(word: str) -> None:
+    assert label_of(word, GIVEN).label == 1
+
+
+def test_the_words_that_were_taken_for_a_class_are_told(export: Path) -> None:
+    for n, name in enumerate(["normal", "gesund", "flu", "flu"]):
+        folder = Path("classes") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(n).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{n}.png")
+    told = " ".join(made("classes --labels-by-folder").stdout.split())
+    assert "given class gesund (1), normal (1)" in told
+    assert "target class flu (2)" in told
+    Path("classes/flu").rename("classes/no flu")
+    told = made("classes --labels-by-folder --overwrite", code=2).stderr
+    assert "--given normal --given 'no flu'" in told
+
+
 def test_rows_that_contradict_each_other_leave_their_images_out_and_say_so(export: Path) -> None:
     ris()
     with open("ris.csv", "a") as file:
@@ -226,6 +259,51 @@ def test_judgements_of_a_page_are_taken_back_by_case(export: Path) -> None:
     made(f"pacs --key key --duplicates skip --overwrite --test 0 {judged}")
     labels = {row["path"]: row["label"] for row in rows() if row["label"]}
     assert labels == {"pacs/Mustermann/IM1": "1", "pacs/ST01/IM1": "0"}
+
+
+def layout(n: int, seed: int = 0) -> Iterator[Image.Image]:
+    """Printed maps of one device, which differ little."""
+    printed = np.kron(np.random.default_rng(99).integers(0, 200, (12, 12)), np.ones((10, 10)))
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        grey = printed + 20 * rng.random() + rng.normal(0, 2, printed.shape)
+        yield Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+
+
+def test_where_all_images_are_alike_by_their_layout_they_are_not_one_patients(
+    tmp_path: Path,
+) -> None:
+    Path("maps").mkdir()
+    for k, image in enumerate(layout(14)):
+        image.save(f"maps/{k:02}.png")
+    shutil.copy("maps/03.png", "maps/copy.png")  # an equal one is
+    told = made("maps --given-class --duplicates tell --test 0.3")
+    assert "near copies would make one patient of 14 of 14" in told.stderr
+    assert "15 of 14 patients" in " ".join(told.stdout.split())
+    assert {row["split"] for row in rows()} == {"train", "test"}
+    for k in range(40):  # among others they are near copies
+        noise = np.random.default_rng(k).integers(0, 255, (64, 64), np.uint8)
+        Image.fromarray(noise).save(f"maps/other{k}.png")
+    told = made("maps --given-class --duplicates tell --test 0.3 --overwrite")
+    assert "near copies would make" not in told.stderr
+    assert "55 of 41 patients" in " ".join(told.stdout.split())
+
+
+def test_of_images_that_are_taken_for_one_patients_it_is_said_why(tmp_path: Path) -> None:
+    for part, seed in (("train", 0), ("test", 1)):
+        for name, images in (("NORMAL", layout(1, seed)), ("flu", layout(0))):
+            folder = Path("zip") / part / name
+            folder.mkdir(parents=True)
+            for image in images:
+                image.save(folder / f"{part}.png")
+    told = made("zip --labels-by-folder", code=2)
+    assert "are equal or near copies; --divide divides anew" in told.stderr
+    assert "--duplicates skip" in told.stderr
+    for part in ("train", "test"):
+        Path(f"zip/{part}/NORMAL").rename(f"zip/{part}/p1")
+    made("zip --given-class --duplicates skip")
+    told = made("zip --given-class --duplicates skip --patients folder --overwrite")
+    assert "near copies" not in told.stderr
 
 
 def test_a_division_that_leaves_nothing_to_learn_from_is_told(tmp_path: Path) -> None:
@@ -486,8 +564,9 @@ def test_a_manifests_columns_are_known_to_whoever_reads_it(export: Path) -> None
 def test_a_word_is_one_class_whatever_its_case_and_separators(word: str) -> None:
     try:
         found = label_of(word, GIVEN)
-    except InputError:
-        assert word.strip().casefold() in ("none", "nil")
+    except InputError as error:
+        reads = "reads as if it were the given class" in str(error)
+        assert reads or word.strip().casefold() in ("none", "nil")
         return
     assert found.label in (0, 1, None)
     assert (found.label is None) or found.class_name.isprintable()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from midclass.errors import InputError
 from midclass.images.case import Case, across_parts
 from midclass.images.cohort import Cohort
+from midclass.images.inventory import LeftOut
 
 if TYPE_CHECKING:
     from midclass.images.duplicates import Duplicate
@@ -73,13 +75,74 @@ def why_unlearned(cases: Sequence[Case], divisions: Mapping[str, Sequence[str]])
     )
 
 
-def refuse_patients_across(cases: Iterable[Case]) -> None:
-    """Raise InputError where folders put a patient into two parts."""
+def refuse_patients_across(cases: Iterable[Case], before: Mapping[str, str]) -> None:
+    """Raise InputError where folders put a patient into two parts.
+
+    Args:
+        cases: of patients of whom those who share an image are one.
+        before: the patient of each case before that.
+    """
     for known, case in across_parts(cases):
+        same = before[known.case_id] == before[case.case_id]
+        why, way_out = ("but they are of one patient", "")
+        if not same:
+            why = (
+                "and are taken for one patient's, since images of both, or of patients between "
+                "them, are equal or near copies"
+            )
+            way_out = "; if they are different people, --duplicates skip takes nobody for another"
         raise InputError(
-            f"{known.case_id} is in {known.part} and {case.case_id} in {case.part}, but they "
-            "are of one patient; --divide divides anew, by patient"
+            f"{known.case_id} is in {known.part} and {case.case_id} in {case.part}, {why}; "
+            f"--divide divides anew, by patient{way_out}"
         )
+
+
+CROWD, MOST = 10, 0.5
+"""Patients of whom so many are no longer copies of one, as a share of all."""
+
+
+def taken_for_one(
+    found: Sequence[Duplicate], patients: Collection[str]
+) -> tuple[dict[str, str], str]:
+    """``one_patient``, and why near copies do not count, or "".
+
+    Where most patients would be one, images are alike by their layout (maps of a device, forms),
+    and not because they show one person.
+
+    Args:
+        found: cases of different patients that show the same.
+        patients: all there are.
+    """
+    same = one_patient(found)
+    most = max(Counter(same.get(name, name) for name in patients).values(), default=0)
+    if len(patients) < CROWD or most <= MOST * len(patients):
+        return same, ""
+    equal = one_patient(pair for pair in found if pair.exact)
+    if equal == same:
+        return same, ""
+    return equal, (
+        f"near copies would make one patient of {most} of {len(patients)}: images of one layout "
+        "look so; only those of equal images are taken for one. If they are copies, give them one "
+        "patient_id"
+    )
+
+
+def superfluous(pair: Duplicate, called: Mapping[str, str]) -> dict[str, LeftOut]:
+    """Of two cases with one image the one to leave out; of two classes both."""
+    one, other = pair.first, pair.second
+    if None not in (one.label, other.label) and one.label != other.label:
+        return {
+            case.case_id: LeftOut(
+                called[case.case_id], f"{CONTRADICT}: {called[twin.case_id]}", failed=True
+            )
+            for case, twin in ((one, other), (other, one))
+        }
+    gone, kept = (one, other) if one.label is None and other.label is not None else (other, one)
+    reason = f"another copy of an image: {called[kept.case_id]}"
+    return {gone.case_id: LeftOut(called[gone.case_id], reason)}
+
+
+CONTRADICT = "the same image stands there with another label"
 
 
 def one_patient(found: Iterable[Duplicate]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,11 @@ UNLABELLED = frozenset(
 )
 DOUBTFUL = frozenset(("none", "nil"))
 """Perhaps no disease, perhaps no label."""
+DENIES = re.compile(
+    r"(no|not|without|wo|neg|false|kein\w*|ohne|sans|negativ\w*|normal\w*|healthy|controls?|"
+    r"gesund\w*|unremarkable|unauffällig\w*)"
+)
+"""Words by which a class reads as if it were the given one: *no metastases*, *control group*."""
 OF_IMAGES = ("path", "file", "case_id")
 """What a table can be joined on that is no attribute: the path, the name without folders."""
 MOST_CLASSES, LONGEST = 60, 60
@@ -64,6 +71,11 @@ def label_of(word: str, given: frozenset[str]) -> Label:
         raise InputError(
             f"{text!r} may mean no disease, or that nobody looked; say --given {text}, or leave "
             "the label empty"
+        )
+    if given == GIVEN and any(map(DENIES.fullmatch, re.findall(r"[^\W_]+", text.casefold()))):
+        raise InputError(
+            f"{shortened(text)}, which reads as if it were the given class; name all that are with "
+            f"--given, such as --given normal --given {shlex.quote(text[:LONGEST])}"
         )
     return Label() if name in UNLABELLED else Label(1, text[:LONGEST])
 

@@ -41,6 +41,16 @@ def tell_inventory(found: Inventory) -> None:
     tell_left_out(found, "")
 
 
+def tell_words(found: Inventory) -> None:
+    """Which words were taken for the given class, and which for the target class."""
+    for label, name in enumerate(("given class", "target class")):
+        words = Counter(case.class_name for case in found.cases if case.label == label)
+        named = [f"{word} ({count})" for word, count in words.most_common() if word]
+        more = f" and {len(named) - SAID} more" if len(named) > SAID else ""
+        if named:
+            say(f"{name:<16} {', '.join(named[:SAID])}{more}")
+
+
 def tell_apart(found: Inventory) -> None:
     """By what patients are told apart, and what that may miss."""
     told = ", ".join(f"{by} ({count} files)" for by, count in found.told_apart.most_common())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midclass.cli.commands.folder import SAID, tell_apart, tell_left_out
+from midclass.cli.commands.folder import SAID, tell_apart, tell_left_out, tell_words
 from midclass.cli.commands.source import prints_with_bar
 from midclass.cli.console import bar, cases_in_words, note, notes, say
 from midclass.cli.options import DEFAULTS, Options
@@ -20,7 +20,13 @@ from midclass.errors import InputError
 from midclass.evaluation.cells import as_cell
 from midclass.images.case import without_folder
 from midclass.images.cohort import Cohort
-from midclass.images.division import divided, one_patient, refuse_patients_across, why_unlearned
+from midclass.images.division import (
+    divided,
+    refuse_patients_across,
+    superfluous,
+    taken_for_one,
+    why_unlearned,
+)
 from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
 from midclass.images.labels import LabelTable, names_of_given
 from midclass.images.manifest_file import write_manifest, write_rows
@@ -113,9 +119,10 @@ def run(
             found = inventory(folder, names, wish, start=start or "", progress=progress)
         _refuse_one_class(found, wish, folder)
         pairs: list[Duplicate] = []
+        before = {case.case_id: case.patient_id for case in found.cases}
         if asked.duplicates != "skip":
             found, pairs = _compared(found, asked, folder, options.cache)
-        found, columns = _divided(found, asked)
+        found, columns = _divided(found, asked, before)
         write_manifest(out, found, columns, start or "", folder)
         write_rows(left_out, LEFT_OUT, [(one.called, one.reason) for one in found.left_out])
         write_rows(alike, ALIKE, [_names_of(pair) for pair in pairs])
@@ -171,8 +178,10 @@ def _compared(
     if asked.duplicates == "drop":
         for pair in pairs:
             if pair.exact:
-                gone |= _too_many(pair, called)
-    same = one_patient(pairs)
+                gone |= superfluous(pair, called)
+    same, crowd = taken_for_one(pairs, {case.patient_id for case in found.cases})
+    if crowd:
+        note(f"note: {crowd}")
     named = found.without(gone).changed(
         lambda case: replace(case, patient_id=same.get(case.patient_id, case.patient_id))
     )
@@ -191,33 +200,20 @@ def _unreadable(cohort: Cohort, row: int) -> str:
     return ""
 
 
-def _too_many(pair: Duplicate, called: Mapping[str, str]) -> dict[str, LeftOut]:
-    """Of two cases with one image the one to leave out; of two classes both."""
-    one, other = pair.first, pair.second
-    if None not in (one.label, other.label) and one.label != other.label:
-        return {
-            case.case_id: LeftOut(
-                called[case.case_id], f"{CONTRADICT}: {called[twin.case_id]}", failed=True
-            )
-            for case, twin in ((one, other), (other, one))
-        }
-    gone, kept = (one, other) if one.label is None and other.label is not None else (other, one)
-    reason = f"another copy of an image: {called[kept.case_id]}"
-    return {gone.case_id: LeftOut(called[gone.case_id], reason)}
+def _divided(
+    found: Inventory, asked: Asked, before: Mapping[str, str]
+) -> tuple[Inventory, dict[str, list[str]]]:
+    """The parts of the cases by the name of their column; none without labels.
 
-
-CONTRADICT = "the same image stands there with another label"
-
-
-def _divided(found: Inventory, asked: Asked) -> tuple[Inventory, dict[str, list[str]]]:
-    """The parts of the cases by the name of their column; none without labels."""
+    ``before`` says whose a case was, before patients who share an image were taken for one.
+    """
     cases = found.cases
     if all(case.label is None for case in cases):
         return found, {}
     if any(case.part for case in cases) and not asked.divide:
         if asked.positives:
             raise InputError("--positives needs --divide: folders called train and test divide")
-        refuse_patients_across(cases)
+        refuse_patients_across(cases, before)
         return found, {"split": [case.part for case in cases]}
     target = any(case.label == 1 for case in cases)
     test = (USUAL if target else 0) if asked.test is None else asked.test
@@ -246,6 +242,7 @@ def _tell(
     unlabelled = f", {labels[None]} without a label" if labels[None] else ""
     said = f": {classes}{unlabelled}" if labels[0] or labels[1] else ", without labels"
     say(f"{'cases':<16} {len(cases)} of {patients} patients{said}")
+    tell_words(found)
     tell_apart(found)
     for name, of in list(parts.items())[:1]:
         counts = Counter(of)
@@ -262,7 +259,7 @@ def _tell(
         near = sum(not pair.exact for pair in pairs)
         say(
             f"{'alike':<16} {len(pairs)} pairs of cases of different patients ({near} as near "
-            f"copies), who are taken for one patient each: {alike}"
+            f"copies): {alike}"
         )
 
 
