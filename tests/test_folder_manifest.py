@@ -261,6 +261,34 @@ def test_judgements_of_a_page_are_taken_back_by_case(export: Path) -> None:
     assert labels == {"pacs/Mustermann/IM1": "1", "pacs/ST01/IM1": "0"}
 
 
+def test_the_folder_that_is_a_person_s_is_named_by_its_level(tmp_path: Path) -> None:
+    """p1/left and p1/right are one person; so are normal/p1 and flu/p1."""
+    rng = np.random.default_rng(0)
+    for k, place in enumerate(f"eyes/p{n}/{side}" for n in range(6) for side in ("left", "right")):
+        Path(place).mkdir(parents=True)
+        pixels = rng.integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(f"{place}/{k}.png")
+    told = made("eyes --given-class --patients folder --test 0.3")
+    assert len({row["patient_id"] for row in rows()}) == 12
+    assert "folders called left, right lie below several others" in told.stderr
+    told = made("eyes --given-class --patients folder:1 --test 0.3 --overwrite")
+    assert "lie below several" not in told.stderr
+    sides = defaultdict(set)
+    for row in rows():
+        sides[row["path"].split("/")[1]].add((row["patient_id"], row["split"]))
+    assert all(len(of) == 1 for of in sides.values())
+    assert len({row["patient_id"] for row in rows()}) == 6
+    for n in range(2):
+        Path(f"eyes/p{n}/left").rename(f"eyes/p{n}/p9")
+    Path("eyes/p0").rename("eyes/normal")
+    Path("eyes/p1").rename("eyes/flu")
+    made("eyes --labels-by-folder --patients folder:2 --test 0 --overwrite")
+    nine = {row["patient_id"] for row in rows() if "/p9/" in row["path"]}
+    assert len(nine) == 1
+    wrong = made("eyes --given-class --patients folder:0 --overwrite", code=2).stderr
+    assert "expected one of header, folder, file, or folder:2" in wrong
+
+
 def layout(n: int, seed: int = 0) -> Iterator[Image.Image]:
     """Printed maps of one device, which differ little."""
     printed = np.kron(np.random.default_rng(99).integers(0, 200, (12, 12)), np.ones((10, 10)))

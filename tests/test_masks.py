@@ -58,6 +58,22 @@ def prepared(folder: Path, *cases: Case, **fields: Any) -> Prepared:
     return prepare(Cohort(cases), recipe(**fields), cache=folder / "cache")
 
 
+def test_an_anatomy_that_writes_into_its_image_does_not_change_it(tmp_path: Path) -> None:
+    """The same picture was another one with a mask of the manifest's, where nothing is called."""
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import numpy as np\n\n\ndef anatomy(pixels, spacing_mm):\n"
+        "    np.subtract(1, pixels, out=pixels)\n    return pixels[0] < 2\n"
+    )
+    file = png(tmp_path, INSIDE)
+    wanted = Recipe.from_dict(
+        {**recipe().to_dict(), "anatomy": f"{own}:anatomy"}, (own,), tmp_path / "r.yaml"
+    )
+    plain = prepared(tmp_path, case(tmp_path, file), anatomy="anatomy.whole")
+    found = prepare(Cohort((case(tmp_path, file),)), wanted, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(found.images(), plain.images())
+
+
 class TestInPreparation:
     def test_a_mask_replaces_the_anatomy(self, tmp_path: Path) -> None:
         wanted = {"geometry": {"outside": "blank"}, "anatomy": "anatomy.foreground"}

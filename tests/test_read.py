@@ -443,6 +443,16 @@ def test_a_window_in_hounsfield_units_leaves_a_picture_as_it_is(tmp_path: Path, 
     assert half.mean() > 1.3 * plain.mean()  # a window in the picture's own values counts
 
 
+def test_a_window_of_float_values_is_the_same_whatever_the_coldest_pixel(tmp_path: Path) -> None:
+    """In degrees [20, 40]: one file was windowed and the next stretched by its own values."""
+    found = []
+    for coldest in (19.0, 20.0, 20.5, 25.0):
+        values = np.array([[coldest, 34.0, 38.0, 45.0]] * 2, np.float32)
+        PIL.Image.fromarray(values).save(tmp_path / "t.tif")
+        found.append(read(tmp_path / "t.tif", window=(20, 40)).pixels[0, 0, 1:])
+    np.testing.assert_allclose(found, [[0.7, 0.9, 1.0]] * 4, atol=1e-6)
+
+
 def test_a_tiff_that_holds_hounsfield_units_is_windowed(tmp_path: Path) -> None:
     values = np.array([[-1000, -20, 40, 100, 900]] * 2, np.float32)
     PIL.Image.fromarray(values).save(tmp_path / "hu.tif")

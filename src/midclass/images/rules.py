@@ -206,7 +206,7 @@ class Rules:
 
 def _found(function: AnatomyFunction, pixels: Pixels, spacing_mm: tuple[float, float]) -> Mask:
     """The mask that an anatomy function finds, checked: users write such functions."""
-    mask = np.asarray(function(in_full_range(pixels), spacing_mm))
+    mask = np.asarray(function(np.array(in_full_range(pixels)), spacing_mm))  # it may write there
     if mask.shape != pixels.shape[1:] or mask.dtype != np.bool_:
         raise InputError(
             f"anatomy function {function.__name__} returned {mask.dtype} {mask.shape}, "

@@ -6,12 +6,14 @@ series say it of one plane; else by InstanceNumber; else by the name of their fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from midclass.errors import InputError
 from midclass.images.formats.dicom_header import Header
 
 NOBODY = frozenset(
@@ -87,12 +89,28 @@ TOLD_APART = ("header", "folder", "file")
 """By what patients can be told apart."""
 
 
+def refuse_patients(patients: str) -> None:
+    """Raise InputError where patients cannot be told apart so."""
+    if patients not in TOLD_APART and not _LEVEL.fullmatch(patients):
+        raise InputError(
+            f"--patients {patients}: expected one of {', '.join(TOLD_APART)}, or folder:2 for the "
+            "name of the second folder below"
+        )
+
+
+_LEVEL = re.compile("folder:([1-9][0-9]?)")
+
+
 def telling(patients: str) -> Callable[[FoundFile], Whose]:
     """What tells patients apart: see ``whose``, or the folder or the file alone.
 
     Args:
-        patients: one of ``TOLD_APART``.
+        patients: one of ``TOLD_APART``; or ``folder:N``, the name of the N-th folder below, and
+            the innermost where there are fewer: p1 of two classes or two visits is one person.
     """
+    if level := _LEVEL.fullmatch(patients):
+        deep = int(level[1])
+        return lambda file: ("folder", "".join(Path(file.called).parts[:-1][:deep][-1:]))
     if patients == "folder":
         return lambda file: ("folder", Path(file.called).parent.as_posix())
     if patients == "file":

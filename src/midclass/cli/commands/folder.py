@@ -60,6 +60,24 @@ def tell_apart(found: Inventory) -> None:
             f"note: {alone} files say of no patient whose they are, so that images of one person "
             "may fall on both sides; where a person has a folder, --patients folder tells"
         )
+    _tell_levels(found)
+
+
+def _tell_levels(found: Inventory) -> None:
+    """Where folders of one name lie below several others, it is hardly a person's."""
+    above: dict[str, set[str]] = {}
+    for entry in found.entries:
+        if entry.whose[0] == "folder":
+            folder = Path(entry.whose[1])
+            above.setdefault(folder.name, set()).add(folder.parent.as_posix())
+    several = [name for name, places in above.items() if len(places) > 1]
+    if several:
+        named = ", ".join(sorted(several)[:SAID])
+        note(
+            f"note: folders called {named} lie below several others, and each is taken for a "
+            "patient of its own; say which folder is a person's, such as --patients folder:1 for "
+            "the first below"
+        )
 
 
 def tell_left_out(found: Inventory, where: str) -> None:

@@ -31,7 +31,7 @@ from midclass.images.inventory import Inventory, LeftOut, Wish, inventory
 from midclass.images.labels import LabelTable, names_of_given
 from midclass.images.manifest_file import write_manifest, write_rows
 from midclass.images.pseudonyms import Pseudonyms
-from midclass.images.series import TOLD_APART
+from midclass.images.series import refuse_patients
 from midclass.images.where import Condition
 
 if TYPE_CHECKING:
@@ -75,12 +75,10 @@ class Asked:
             raise InputError("--on and --label-column belong to --labels FILE.csv; give it too")
         if self.given and not (self.labels_by_folder or self.labels):
             raise InputError("--given names a class of --labels-by-folder or --labels; give one")
-        for name, value, choices in (
-            ("--patients", self.patients, TOLD_APART),
-            ("--duplicates", self.duplicates, CHOICES),
-        ):
-            if value not in choices:
-                raise InputError(f"{name} {value}: expected one of {', '.join(choices)}")
+        refuse_patients(self.patients)
+        if self.duplicates not in CHOICES:
+            choices = ", ".join(CHOICES)
+            raise InputError(f"--duplicates {self.duplicates}: expected one of {choices}")
         given = names_of_given(self.given)
         table = self.labels and LabelTable.read(self.labels, self.on, self.label_column, given)
         labels = table or ("folder" if self.labels_by_folder else 0 if self.given_class else None)

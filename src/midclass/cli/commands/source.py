@@ -144,10 +144,9 @@ def source_of_normals(
         if key or patients != "header":
             raise InputError("--patients and --key are of a folder; the manifest says who is who")
         refuse_no_file(where)
-    from midclass.images.series import TOLD_APART
+    from midclass.images.series import refuse_patients
 
-    if patients not in TOLD_APART:
-        raise InputError(f"--patients {patients}: expected one of {', '.join(TOLD_APART)}")
+    refuse_patients(patients)
     return Source(where, split, part, root, patients, key)
 
 

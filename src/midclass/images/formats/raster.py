@@ -46,7 +46,8 @@ def read_raster(
             finite_range(values) if image.mode == "F" else integer_range(bits, signed=signed)
         )
         values = pillow.as_stored(values, turn)
-    if window is not None and window[0] >= low:  # else of other units than a picture's, such as HU
+    # A window below the least value, and below 0, is of other units than a picture's, such as HU.
+    if window is not None and window[0] >= min(low, 0):
         low, high = window
     return Raw(values, high, low) if white_is_zero else Raw(values, low, high, values.ndim == 3)
 
