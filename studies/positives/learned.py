@@ -23,7 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from midclass import Cohort, ImageBatch, InputError, MiddleClassDetector, Recipe, prepare
+from midclass import (
+    Cohort,
+    ImageBatch,
+    InputError,
+    MiddleClassDetector,
+    Prepared,
+    Recipe,
+    prepare,
+)
 from midclass.detectors.baselines.supervised import Oversampling
 from midclass.detectors.judge import Judge, look, raw_scores
 from midclass.detectors.known import known_log_odds
@@ -88,20 +96,30 @@ def parts(test: Cohort, number: int, repeat: int) -> tuple[Cohort, Cohort]:
     return replace(test, cases=tuple(known)), replace(test, cases=tuple(rest))
 
 
-def main() -> int:
-    """Learn, and write what each says."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def asked(about: str | None) -> argparse.Namespace:
+    """The collection, the number of known cases and the splitting, as typed."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("task")
     parser.add_argument("number", type=int)
     parser.add_argument("repeat", type=int)
     parser.add_argument("--data", type=Path, required=True)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def samples(given: argparse.Namespace) -> tuple[Recipe, Prepared, Prepared, Prepared]:
+    """The recipe, what is learned from, the known cases, and what is tested."""
     torch.set_num_threads(1)
     recipe, train, test = suite_cases(given.task, given.repeat, given.data)
     if given.task == "chest":
         recipe = Recipe.load("chest_xray")
     known, rest = parts(test, given.number, given.repeat)
-    learned, positives, tested = (prepare(cohort, recipe) for cohort in (train, known, rest))
+    return (recipe, *(prepare(cohort, recipe) for cohort in (train, known, rest)))  # type: ignore[return-value]
+
+
+def main() -> int:
+    """Learn, and write what each says."""
+    given = asked(__doc__)
+    recipe, learned, positives, tested = samples(given)
     detector = Watched(recipe)
     detector.fit(learned, positives=positives, seed=given.repeat, max_fpr=0.1)
     scored = detector.by_plausible_anatomy(tested)

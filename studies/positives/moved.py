@@ -10,7 +10,6 @@ is an image of the given class that was held out, or one of the test. Twenty min
 
 from __future__ import annotations
 
-import argparse
 import csv
 import runpy
 import sys
@@ -19,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from midclass import ImageBatch, MiddleClassDetector, Recipe, prepare
+from midclass import ImageBatch, MiddleClassDetector
 from midclass.files import new_text
 from midclass.training.lesson import FORWARD_BATCH
 
 HERE = Path(__file__).resolve().parent
 learned = runpy.run_path(str(HERE / "learned.py"))
-Watched, parts, suite_cases = learned["Watched"], learned["parts"], learned["suite_cases"]
+Watched = learned["Watched"]
 
 
 class Without(Watched):  # type: ignore[misc, valid-type]
@@ -36,18 +35,8 @@ class Without(Watched):  # type: ignore[misc, valid-type]
 
 def main() -> int:
     """Learn both ways, and write AUROC."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task")
-    parser.add_argument("number", type=int)
-    parser.add_argument("repeat", type=int)
-    parser.add_argument("--data", type=Path, required=True)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    recipe, train, test = suite_cases(given.task, given.repeat, given.data)
-    if given.task == "chest":
-        recipe = Recipe.load("chest_xray")
-    known, rest = parts(test, given.number, given.repeat)
-    learned_from, positives, tested = (prepare(cohort, recipe) for cohort in (train, known, rest))
+    given = learned["asked"](__doc__)
+    recipe, learned_from, positives, tested = learned["samples"](given)
     rows = []
     for way, kind in (("without", Without), ("with", Watched)):
         detector = kind(recipe)
