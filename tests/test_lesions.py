@@ -173,7 +173,7 @@ def test_where_a_moved_lesion_lies_is_known_and_learned() -> None:
     classes = MiddleClasses(trained_recipe(4, FAINT).operators(), None)
     batch = classes(images_of(grey(4)).draw(4, seeded()), seeded())
     known, given = images_of(squares(3, 20)), images_of(grey(20))
-    shown = KnownClass(known, given, Lesions.cut(Bright(), known, given))  # type: ignore[arg-type]
+    shown = KnownClass(known, given, lesions=Lesions.cut(Bright(), known, given))  # type: ignore[arg-type]
     grown = shown.added_to(batch, 2, 2, seeded())
     assert grown.label.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert grown.mapped is not None
@@ -190,11 +190,64 @@ def test_the_map_of_a_moved_lesion_moves_with_it_through_the_nuisance() -> None:
     known, given = images_of(squares(3, 20)), images_of(grey(20))
     far = Nuisance(shift=0.2, rotation_deg=30, noise=0)
     given = replace(given, nuisance=far)
-    shown = KnownClass(known, given, Lesions.cut(Bright(), known, given))  # type: ignore[arg-type]
+    shown = KnownClass(known, given, lesions=Lesions.cut(Bright(), known, given))  # type: ignore[arg-type]
     grown = shown.added_to(batch, 8, 2, seeded())
     bright = (grown.images.pixels[16:] > 0.75).float()
     change = grown.change[16:]
     assert (bright * change).sum() > 0.75 * bright.sum()
+
+
+def test_a_moved_lesion_that_cannot_be_seen_is_not_learned() -> None:
+    """It would be an untouched normal image under the label of the disease."""
+    classes = MiddleClasses(trained_recipe(4, FAINT).operators(), None)
+    given = images_of(grey(20))
+    batch = classes(given.draw(4, seeded()), seeded())
+    faint = ImageBatch.of(torch.full((1, 1, SIDE, SIDE), 0.4))
+    share = torch.zeros_like(faint.pixels)
+    share[..., 8:14, 8:14] = 1
+    lesions = Lesions(faint, share, torch.full((1, 1), 0.4))
+    shown = KnownClass(images_of(squares(3, 20)), given, floor=0.3, lesions=lesions)
+    assert len(shown.added_to(batch, 2, 2, seeded()).images) == 10
+    shown.lesions = bright_square()
+    assert len(shown.added_to(batch, 2, 2, seeded()).images) == 12
+
+
+def test_a_ring_lands_with_a_part_of_itself_in_the_smallest_anatomy() -> None:
+    y, x = np.mgrid[:SIDE, :SIDE] - 16.0
+    away = np.hypot(x, y)
+    ring = torch.from_numpy((np.abs(away - 9) < 1.5).astype(np.float32))[None, None]
+    images = ImageBatch.of(torch.where(ring > 0, 0.9, 0.4))
+    lesions = Lesions(images, ring, torch.full((1, 1), 0.4))
+    anatomy = torch.zeros(50, 1, SIDE, SIDE, dtype=torch.bool)
+    anatomy[..., 13:18, 13:18] = True
+    batch = ImageBatch.of(torch.full((50, 1, SIDE, SIDE), 0.4), anatomy)
+    _, share = lesions.put_into(batch, seeded())
+    assert (share.flatten(1).amax(1) > 0.5).all()
+
+
+def test_of_a_lesion_at_the_border_nothing_beside_the_anatomy_is_taken_along() -> None:
+    known = images_of(squares(1, 3))
+    known.prepared.store.anatomy.setflags(write=True)
+    known.prepared.store.anatomy[..., :3] = False
+    lesions = Lesions.cut(Bright(), known, images_of(grey(20)))  # type: ignore[arg-type]
+    assert lesions is not None
+    assert (lesions.share[..., :3] == 0).all()
+    assert (lesions.share[..., 8:14, 3:9] == 1).all()
+
+
+def test_normal_images_of_all_patients_say_what_is_usual() -> None:
+    """Slices of a patient follow each other: the first may all be of one."""
+    normal = np.concatenate([grey(150), squares(60, 4, level=0.95)])
+    assert cut(squares(3, 20), normal) is None
+
+
+def test_a_map_that_is_the_same_everywhere_cuts_nothing_out() -> None:
+    class Flat(Bright):
+        def forward(self, pixels: Tensor, anatomy: Tensor) -> Output:
+            return super().forward(0 * pixels, anatomy)
+
+    known, given = images_of(squares(3, 20)), images_of(grey(20))
+    assert Lesions.cut(Flat(), known, given) is None  # type: ignore[arg-type]
 
 
 def test_before_a_network_has_been_watched_there_are_known_cases_alone() -> None:

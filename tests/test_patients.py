@@ -18,6 +18,7 @@ from midclass.evaluation.patients import (
     patient_scores,
     patient_table,
     series_table,
+    usual_cases,
     with_more_cases,
 )
 
@@ -113,12 +114,28 @@ def test_a_patient_with_many_more_cases_than_those_who_calibrated_is_not_flagged
     assert np.isnan(table.extra["p_value"]).tolist() == [True, False]
     assert table.review.tolist() == [False, True]
     assert table.assessed.all()
-    assert with_more_cases(table, 4).startswith("1 patient has many more cases than any")
+    assert with_more_cases(table, 4).startswith("1 patient has many more cases than those")
     nearly = patient_table(cases, np.arange(30.0) / 10, 0.1, most=10)
     assert nearly.flagged.tolist() == [True, True]
     assert with_more_cases(nearly, 10) == ""
     series = series_table(cases, ["s"] * 3 + ["t"] * 21, np.arange(30.0) / 10, 0.1, most=4)
     assert series.columns()["flagged"].tolist() == ["", ""]
+
+
+def test_one_who_calibrated_with_many_cases_does_not_speak_for_them() -> None:
+    counts = [2] * 59 + [60]
+    whose = np.repeat([f"p{k:02}" for k in range(60)], counts)
+    assert usual_cases(np.zeros(len(whose)), whose) == 2
+    assert usual_cases(np.zeros(40), np.repeat([*"abcdefghij"], 4)) == 4
+    assert usual_cases([np.nan] * 3, [*"aab"]) == 0
+
+
+@pytest.mark.parametrize(("cases", "flagged"), [(1, "1"), (3, "1"), (4, ""), (5, "")])
+def test_up_to_three_cases_are_a_mean_and_no_highest_of_many(cases: int, flagged: str) -> None:
+    """Left and right of one who comes to where one image of each calibrated."""
+    table = ScoreTable.of([str(k) for k in range(cases)], ["p"] * cases, [0] * cases, [9] * cases)
+    found = patient_table(table, np.arange(30.0) / 10, 0.1, most=1)
+    assert found.columns()["flagged"].tolist() == [flagged]
 
 
 def test_normal_patients_with_many_cases_are_not_flagged_against_the_promise() -> None:
@@ -148,7 +165,7 @@ def test_as_typed_patients_with_more_cases_are_told(tmp_path: Path) -> None:
     (tmp_path / "data" / "more.csv").write_text(text)
     for command in ("score d --out s.csv", "evaluate d"):
         told = typed(f"{command} --cohort data/more.csv", tmp_path)
-        assert "many more cases than any who calibrated" in " ".join(told.stderr.split())
+        assert "many more cases than those who calibrated" in " ".join(told.stderr.split())
     table = ScoreTable.read(tmp_path / "s_patients.csv")
     assert np.isnan(table.threshold).all()
 

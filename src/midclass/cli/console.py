@@ -178,6 +178,8 @@ def tell_patients(
     table: ScoreTable, calibration: int, rate: Mapping[str, float], where: object
 ) -> None:
     """What became of patients, and whether a rate can be promised of them at all."""
+    import numpy as np
+
     from midclass.evaluation.conformal import smallest_rate
 
     max_fpr = rate["max_fpr"]
@@ -194,8 +196,10 @@ def tell_patients(
         )
     else:
         said = "none calibrated, so that nothing is promised of them"
-    if least > max_fpr:
-        looked_at = int((table.review & table.assessed).sum())
+    unjudged = table.assessed & np.isnan(table.threshold)
+    if unjudged.any():
+        looked_at = int((table.review & unjudged).sum())
+        said += f"; {int(unjudged.sum())} cannot be judged" if least <= max_fpr else ""
         said += f"; {looked_at} with a flagged case should be looked at (column review)"
     say(f"{scored} patients scored, {said}: {where}")
 

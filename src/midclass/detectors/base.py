@@ -34,7 +34,7 @@ from midclass.evaluation import conformal
 from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
-from midclass.evaluation.patients import most_cases, patient_scores
+from midclass.evaluation.patients import patient_scores, usual_cases
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
@@ -186,7 +186,7 @@ class Detector(Estimator):
         there = ~np.isnan(together)  # in context they are more alike
         self.independent_ = independent_cases(together[there], np.array(patients)[there])
         self.patient_calibration_ = patient_scores(together, patients)
-        self.patient_cases_ = most_cases(together, patients)
+        self.patient_cases_ = usual_cases(together, patients)
         self._begin_heat(hottest.found)
         return seen
 

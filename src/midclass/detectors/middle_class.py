@@ -84,7 +84,7 @@ class MiddleClassDetector(Detector):
         budget = self.recipe.budget
         given = self.images(lesson.train)
         known = None if lesson.positives is None else self.images(lesson.positives)
-        shown = None if known is None else KnownClass(known, given)
+        shown = None if known is None else KnownClass(known, given, self.recipe.floor)
 
         def loss(networks: nn.Module, rng: torch.Generator) -> Tensor:
             batch = classes(given.draw(budget.batch, rng), rng)

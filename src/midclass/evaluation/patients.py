@@ -34,21 +34,22 @@ def patient_scores(scores: ArrayLike, patients: ArrayLike) -> FloatArray:
     return np.sort(each[np.isfinite(each)])
 
 
-MORE = 1.25
-"""Times as many cases as any patient who calibrated: of one with more nothing can be promised.
+MORE, USUALLY = 1.25, 0.9
+"""Times as many cases as nine of ten who calibrated: of a patient with more nothing is promised.
 
-The highest three of many are higher. A quarter more cases hardly tells.
+The highest three of many are higher. A quarter more cases hardly tells, nor up to three in all,
+whose mean is taken.
 """
 
 
-def most_cases(scores: ArrayLike, patients: ArrayLike) -> int:
-    """How many assessed cases a patient has at the most.
+def usual_cases(scores: ArrayLike, patients: ArrayLike) -> int:
+    """How many assessed cases nine of ten patients have at the most.
 
-    >>> most_cases([1.0, 5.0, float("nan"), 2.0], ["a", "a", "a", "b"])
+    >>> usual_cases([1.0, 5.0, float("nan"), 2.0], ["a", "a", "a", "b"])
     2
     """
-    there = ~np.isnan(np.asarray(scores, np.float64))
-    return int(_counted(patients, there).max(initial=0))
+    counts = _counted(patients, ~np.isnan(np.asarray(scores, np.float64)))
+    return int(np.quantile(counts, USUALLY, method="higher")) if len(counts) else 0
 
 
 def patient_table(
@@ -66,7 +67,7 @@ def patient_table(
         table: of cases.
         calibration: scores of given-class patients that learning has not seen, ascending.
         max_fpr: false-alarm rate to promise.
-        most: cases of such a patient, see ``most_cases``; None where nobody knows.
+        most: cases of nine of ten of them, see ``usual_cases``; None where nobody knows.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
@@ -93,14 +94,14 @@ def with_more_cases(table: ScoreTable, most: int | None) -> str:
         return ""
     who = "1 patient has" if count == 1 else f"{count} patients have"
     return (
-        f"{who} many more cases than any who calibrated (at most {most}); the highest of many are "
-        "higher, so that they have no flag of their own: look at those with a flagged case (column "
-        "review), or calibrate with normal patients who have as many"
+        f"{who} many more cases than those who calibrated (nine of ten have at most {most}); the "
+        "highest of many are higher, so that they have no flag of their own: look at those with a "
+        "flagged case (column review), or calibrate with normal patients who have as many"
     )
 
 
 def _too_many(cases: NDArray[np.int64], most: int | None) -> NDArray[np.bool_]:
-    return np.zeros(len(cases), bool) if most is None else cases > MORE * most
+    return np.zeros(len(cases), bool) if most is None else cases > max(TOP, MORE * most)
 
 
 def series_of(patients: Sequence[str], series: Sequence[str]) -> NDArray[np.str_]:
@@ -153,8 +154,8 @@ def series_table(
         series: ``(n,)``, see ``series_of``; cases without one are in no row.
         calibration: scores of given-class *patients*, as for ``patient_table``.
         max_fpr: false-alarm rate that is promised of patients.
-        most: cases of such a patient, as for ``patient_table``; series of one who has many more
-            are not flagged either.
+        most: as for ``patient_table``; series of a patient who has many more cases are not flagged
+            either.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and

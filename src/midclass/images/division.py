@@ -98,32 +98,38 @@ def refuse_patients_across(cases: Iterable[Case], before: Mapping[str, str]) -> 
 
 
 CROWD, MOST = 10, 0.5
-"""Patients of whom so many are no longer copies of one, as a share of all."""
+"""Patients of whom so many together are no longer copies of one, where as large a share of all
+patients would be none of their own."""
 
 
 def taken_for_one(
     found: Sequence[Duplicate], patients: Collection[str]
 ) -> tuple[dict[str, str], str]:
-    """``one_patient``, and why near copies do not count, or "".
+    """``one_patient``, and why some near copies do not count, or "".
 
-    Where most patients would be one, images are alike by their layout (maps of a device, forms),
-    and not because they show one person.
+    Where most patients would be others, images are alike by their layout (maps of a device, forms),
+    and not because they show one person. Then no near copies make a crowd one patient.
 
     Args:
         found: cases of different patients that show the same.
         patients: all there are.
     """
     same = one_patient(found)
-    most = max(Counter(same.get(name, name) for name in patients).values(), default=0)
-    if len(patients) < CROWD or most <= MOST * len(patients):
+    together = Counter(same.get(name, name) for name in patients)
+    if len(patients) - len(together) <= MOST * len(patients):
         return same, ""
-    equal = one_patient(pair for pair in found if pair.exact)
-    if equal == same:
+
+    def counts(pair: Duplicate) -> bool:
+        name = pair.first.patient_id
+        return pair.exact or together[same.get(name, name)] < CROWD
+
+    fewer = one_patient(filter(counts, found))
+    if fewer == same:
         return same, ""
-    return equal, (
-        f"near copies would make one patient of {most} of {len(patients)}: images of one layout "
-        "look so; only those of equal images are taken for one. If they are copies, give them one "
-        "patient_id"
+    return fewer, (
+        f"near copies would leave {len(together)} of {len(patients)} patients: images of one "
+        f"layout look so; where they would make one of {CROWD} or more, only those of equal images "
+        "are taken for one. If they are copies, give them one patient_id"
     )
 
 

@@ -116,7 +116,8 @@ def _images(file: Path, inside: bool, passed: list[PassedFile]) -> int:
 
 
 def _is_unread(one: PassedFile) -> bool:
-    return bool(one.reason) and one.path.suffix.lower() in OTHER_SUFFIXES and one.path.is_file()
+    there = one.path.is_file() and not one.path.is_symlink()
+    return there and bool(one.reason) and one.path.suffix.lower() in OTHER_SUFFIXES
 
 
 def _named(

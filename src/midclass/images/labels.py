@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ GIVEN = frozenset(
 UNLABELLED = frozenset(
     (
         *("", "na", "nan", "null", "unknown", "unsure", "uncertain", "unlabelled", "unlabeled"),
-        *("indeterminate", "tbd", "pending"),
+        *("indeterminate", "tbd", "pending", "nolabel", "notlabelled", "notlabeled", "notassessed"),
+        *("notavailable", "notreported", "notdone", "notapplicable", "keineangabe"),
     )
 )
 DOUBTFUL = frozenset(("none", "nil"))
@@ -72,12 +72,15 @@ def label_of(word: str, given: frozenset[str]) -> Label:
             f"{text!r} may mean no disease, or that nobody looked; say --given {text}, or leave "
             "the label empty"
         )
+    if name in UNLABELLED:
+        return Label()
     if given == GIVEN and any(map(DENIES.fullmatch, re.findall(r"[^\W_]+", text.casefold()))):
         raise InputError(
-            f"{shortened(text)}, which reads as if it were the given class; name all that are with "
-            f"--given, such as --given normal --given {shlex.quote(text[:LONGEST])}"
+            f"{shortened(text)}, which may deny disease, be one, or say that nobody looked; name "
+            "all words of the given class with --given (all others are disease then), and leave "
+            "the label empty where nobody looked"
         )
-    return Label() if name in UNLABELLED else Label(1, text[:LONGEST])
+    return Label(1, text[:LONGEST])
 
 
 def names_of_given(names: Iterable[str]) -> frozenset[str]:

@@ -71,7 +71,7 @@ def _coding(path: Path) -> str:
     return coding_of(first)
 
 
-_TOLD = re.compile(r'"?sep=([,;\t])"?,*')
+_TOLD = re.compile(r'"?sep=([,;\t])"?,*', re.IGNORECASE)
 """A line before the header, by which spreadsheets are told what separates the columns."""
 
 

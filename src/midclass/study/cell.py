@@ -226,9 +226,10 @@ def cases(cell: Cell) -> tuple[Cohort, Cohort]:
     found = Cohort.from_manifest(cell.cohort, cell.split, root=cell.root, some_missing=True)
     train, test = parts(found, cell)
     where = f"{cell.cohort}" + (f", split {cell.split}" if cell.split else "")
-    if absent := [case for case in train if not case.path.is_file()]:
+    files = [file for case in train for file in (case.path, case.mask) if file is not None]
+    if absent := [file for file in files if not file.is_file()]:
         raise InputError(
-            f"{where}: no such file {absent[0].path}, which is to be learned from ({len(absent)} "
+            f"{where}: no such file {absent[0]}, which is to be learned from ({len(absent)} "
             "in all); leave such rows out"
         )
     if not len(train.given_class()):

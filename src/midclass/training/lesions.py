@@ -15,6 +15,7 @@ from midclass.evaluation.metrics import auroc
 from midclass.images.anatomy.regions import Mask, largest
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._box import Box
+from midclass.knowledge._visibility import severity
 from midclass.training.heads import KnowledgeNetworks
 from midclass.training.lesson import LearningImages
 from midclass.training.middle import LabelledBatch
@@ -81,15 +82,15 @@ class Lesions:
             given: given-class images.
         """
         normal, ill = (
-            images.collect(partial(_tops, network)) for images in (given.few(COMPARED), known)
+            images.collect(partial(_tops, network)) for images in (given.spread(COMPARED), known)
         )
-        label = np.repeat([0, 1], [len(normal), len(ill)])
-        if auroc(label, torch.cat([normal, ill]).numpy()) < LEAST_AUROC:
+        every, label = torch.cat([normal, ill]).numpy(), np.repeat([0, 1], [len(normal), len(ill)])
+        if not np.isfinite(every).all() or not np.ptp(every) or auroc(label, every) < LEAST_AUROC:
             return None
         usual = normal.quantile(USUAL)
         found: list[tuple[ImageBatch, Tensor, Tensor]] = []
         for part in known.batches():
-            marked, tops = _marked(network, part).cpu(), _tops(network, part).cpu()
+            marked, tops = _marked(network, part).cpu(), _tops(network, part)
             for k in (tops > usual).nonzero()[:, 0].tolist():
                 one = part[k : k + 1]
                 share = _largest_part(marked[k, 0], float(tops[k]), one.anatomy[0, 0].cpu())
@@ -119,14 +120,14 @@ class Lesions:
         source, share = self.images[which], self.share[which]
         whole = Box.whole(source)
         here = whole.away_mm(torch.zeros_like(source.spacing_mm))
-        mass = share.sum(tuple(range(1, share.ndim)))
         place = fields.centre_of(batch, torch.rand(n, 1, generator=rng), None)
         turn = fields.rotation(rng, n, dims)
         scale = fields.log_uniform(rng, n, SCALE).unsqueeze(1).expand(n, dims)
         away = fields.lesion_frame(Box.whole(batch).away_mm(place), scale, turn)
-        middle = [fields.column((share * part).flatten(1).sum(1) / mass, part) for part in here]
+        anchor = _anchor_mm(source, share)
         shift = [
-            fields.total(parts) for parts in zip(away, middle, [-h for h in here], strict=True)
+            part + fields.column(anchor[:, axis], part) - here[axis]
+            for axis, part in enumerate(away)
         ]
         grid = fields.shifted_grid(whole, shift)
         share = fields.sample(share, grid, "zeros") * batch.anatomy
@@ -145,11 +146,13 @@ class KnownClass:
     Attributes:
         known: target-class images.
         given: given-class images.
+        floor: least severity at which a moved lesion counts, as for middle classes.
         lesions: none until a network has been watched that marks some.
     """
 
     known: LearningImages
     given: LearningImages
+    floor: float = 0.0
     lesions: Lesions | None = None
 
     def watch(self, networks: nn.Module) -> None:
@@ -160,15 +163,30 @@ class KnownClass:
     def added_to(
         self, batch: LabelledBatch, n: int, label: int, rng: torch.Generator
     ) -> LabelledBatch:
-        """The batch with n known cases, and as many given-class images with a lesion of them."""
+        """The batch with n known cases, and up to as many given-class images with a lesion."""
         batch = batch.with_positives(self.known.draw_acquired(n, rng), label)
         if self.lesions is None:
             return batch
-        images, change = self.lesions.put_into(self.given.draw(n, rng), rng)
+        before = self.given.draw(n, rng)
+        images, change = self.lesions.put_into(before, rng)
+        seen = severity(before, images.pixels, change) >= self.floor
+        images, change = images[seen], change[seen]
+        if not len(images):  # some lie where they cannot be seen
+            return batch
         nuisance = self.given.nuisance
         if nuisance is not None:
             images, change = nuisance.apply(images, nuisance.draw(images, rng), change)
         return batch.with_positives(images, label, change)
+
+
+def _anchor_mm(batch: ImageBatch, share: Tensor) -> Tensor:
+    """The sample of each lesion nearest to its middle, in which a ring has none: ``(n, d)``."""
+    here = Box.whole(batch).away_mm(torch.zeros_like(batch.spacing_mm))
+    mass = share.flatten(1).sum(1)
+    middle = [fields.column((share * part).flatten(1).sum(1) / mass, part) for part in here]
+    far = fields.total([(h - m).square() for h, m in zip(here, middle, strict=True)])
+    index = far.masked_fill(share < 0.5, torch.inf).flatten(1).argmin(1)
+    return fields.in_mm(batch, torch.stack(torch.unravel_index(index, batch.spatial), -1))
 
 
 def _marked(network: Network, batch: ImageBatch) -> Tensor:
@@ -179,8 +197,12 @@ def _marked(network: Network, batch: ImageBatch) -> Tensor:
 
 def _tops(network: Network, batch: ImageBatch) -> Tensor:
     """Of every image what the change map hardly exceeds: ``(n,)``, NaN without an anatomy."""
-    inside = _marked(network, batch).masked_fill(~batch.anatomy, torch.nan)
-    return inside.flatten(1).nanquantile(TOP, dim=1)
+    marked, inside = _marked(network, batch).cpu().numpy(), batch.anatomy.cpu().numpy()
+    tops = [
+        np.quantile(one[there], TOP) if there.any() else np.nan
+        for one, there in zip(marked, inside, strict=True)
+    ]
+    return torch.tensor(tops, dtype=torch.float64)
 
 
 def _largest_part(marked: Tensor, top: float, anatomy: Tensor) -> Tensor:
@@ -190,7 +212,7 @@ def _largest_part(marked: Tensor, top: float, anatomy: Tensor) -> Tensor:
         part = np.zeros_like(part)
     whole = part.astype(np.float32)
     soft: NDArray[np.float32] = np.maximum(whole, ndimage.gaussian_filter(whole, EDGE))
-    return torch.from_numpy(soft * (soft > FAINT))
+    return torch.from_numpy(soft * (soft > FAINT)) * anatomy
 
 
 def _beside(share: Tensor) -> Tensor:

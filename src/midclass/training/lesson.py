@@ -93,6 +93,11 @@ class LearningImages:
         """The first n images at most."""
         return replace(self, rows=self.rows[:n])
 
+    def spread(self, n: int) -> LearningImages:
+        """n images at most, from the first to the last: slices of a patient follow each other."""
+        rows = np.linspace(0, len(self.rows) - 1, min(n, len(self.rows))).round().astype(np.int64)
+        return replace(self, rows=self.rows[rows])
+
     def collect(self, look: Callable[[ImageBatch], Tensor]) -> Tensor:
         """What a function gives for every image as it is: ``(n, ...)``, on the CPU."""
         return _joined(look, self.batches())

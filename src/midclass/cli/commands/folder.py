@@ -75,8 +75,8 @@ def _tell_levels(found: Inventory) -> None:
         named = ", ".join(sorted(several)[:SAID])
         note(
             f"note: folders called {named} lie below several others, and each is taken for a "
-            "patient of its own; say which folder is a person's, such as --patients folder:1 for "
-            "the first below"
+            "patient of its own; say which folder is a person's by its level: --patients folder:N, "
+            "1 for the first below"
         )
 
 
