@@ -152,24 +152,6 @@ def test_normal_patients_with_many_cases_are_not_flagged_against_the_promise() -
     assert not np.isnan(patient_table(same, *known, detector.patient_cases_).threshold).any()
 
 
-@pytest.mark.slow
-def test_as_typed_patients_with_more_cases_are_told(tmp_path: Path) -> None:
-    phantom_folder(tmp_path, tiny_phantoms(), given=120, target=20)
-    header, *rows = (tmp_path / "data" / "manifest.csv").read_text().splitlines()
-    place = header.split(",").index("patient_id")
-    fit = "fit tiny.yaml --cohort data/manifest.csv --detector pca --max-fpr .1 --out d"
-    assert typed(fit, tmp_path).returncode == 0
-    fields = [row.split(",") for row in rows if ",test" in row]
-    together = [[*one[:place], f"p{n // 20}", *one[place + 1 :]] for n, one in enumerate(fields)]
-    text = "\n".join([header, *map(",".join, together), ""])
-    (tmp_path / "data" / "more.csv").write_text(text)
-    for command in ("score d --out s.csv", "evaluate d"):
-        told = typed(f"{command} --cohort data/more.csv", tmp_path)
-        assert "many more cases than those who calibrated" in " ".join(told.stderr.split())
-    table = ScoreTable.read(tmp_path / "s_patients.csv")
-    assert np.isnan(table.threshold).all()
-
-
 def test_of_a_series_that_is_not_judged_a_person_looks_at_flagged_cases() -> None:
     cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3], threshold=4.0)
     found = series_table(cases, ["s", "s", "t", "s"], np.arange(40.0), max_fpr=0.1)
@@ -241,3 +223,12 @@ def test_as_typed_score_and_evaluate_write_a_row_for_each_patient(tmp_path: Path
     assert found.case_id[found.review].tolist() == flagged != []
     said = f"{len(flagged)} with a flagged case should be looked at"
     assert said in " ".join(less.stdout.split())
+    header, *rows = (tmp_path / "data" / "manifest.csv").read_text().splitlines()
+    place = header.split(",").index("patient_id")
+    fields = [row.split(",") for row in rows if ",test" in row]
+    together = [[*one[:place], f"p{n // 20}", *one[place + 1 :]] for n, one in enumerate(fields)]
+    (tmp_path / "data" / "more.csv").write_text("\n".join([header, *map(",".join, together), ""]))
+    for command in ("score d --out more.csv", "evaluate d --overwrite"):
+        told = typed(f"{command} --cohort data/more.csv", tmp_path)
+        assert "many more cases than those who calibrated" in " ".join(told.stderr.split())
+    assert np.isnan(ScoreTable.read(tmp_path / "more_patients.csv").threshold).all()
