@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -82,7 +81,8 @@ class Lesions:
             given: given-class images.
         """
         normal, ill = (
-            images.collect(partial(_tops, network)) for images in (given.spread(COMPARED), known)
+            images.collect(lambda batch: _tops(_marked(network, batch), batch))
+            for images in (given.spread(COMPARED), known)
         )
         every, label = torch.cat([normal, ill]).numpy(), np.repeat([0, 1], [len(normal), len(ill)])
         if not np.isfinite(every).all() or not np.ptp(every) or auroc(label, every) < LEAST_AUROC:
@@ -90,7 +90,8 @@ class Lesions:
         usual = normal.quantile(USUAL)
         found: list[tuple[ImageBatch, Tensor, Tensor]] = []
         for part in known.batches():
-            marked, tops = _marked(network, part).cpu(), _tops(network, part)
+            marked = _marked(network, part)
+            tops, marked = _tops(marked, part), marked.cpu()
             for k in (tops > usual).nonzero()[:, 0].tolist():
                 one = part[k : k + 1]
                 share = _largest_part(marked[k, 0], float(tops[k]), one.anatomy[0, 0].cpu())
@@ -195,12 +196,12 @@ def _marked(network: Network, batch: ImageBatch) -> Tensor:
     return change.float().sigmoid() * batch.anatomy
 
 
-def _tops(network: Network, batch: ImageBatch) -> Tensor:
-    """Of every image what the change map hardly exceeds: ``(n,)``, NaN without an anatomy."""
-    marked, inside = _marked(network, batch).cpu().numpy(), batch.anatomy.cpu().numpy()
+def _tops(marked: Tensor, batch: ImageBatch) -> Tensor:
+    """Of every image what its change map hardly exceeds: ``(n,)``, NaN without an anatomy."""
+    maps, inside = marked.cpu().numpy(), batch.anatomy.cpu().numpy()
     tops = [
         np.quantile(one[there], TOP) if there.any() else np.nan
-        for one, there in zip(marked, inside, strict=True)
+        for one, there in zip(maps, inside, strict=True)
     ]
     return torch.tensor(tops, dtype=torch.float64)
 
