@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
 from midclass import Prepared, ScoreTable, load_detector, prepare_array
 from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.saved import id_of
 from midclass.evaluation.conformal import conformal_p_values
 from midclass.evaluation.patients import (
     patient_scores,
@@ -136,6 +137,20 @@ def test_up_to_three_cases_are_a_mean_and_no_highest_of_many(cases: int, flagged
     table = ScoreTable.of([str(k) for k in range(cases)], ["p"] * cases, [0] * cases, [9] * cases)
     found = patient_table(table, np.arange(30.0) / 10, 0.1, most=1)
     assert found.columns()["flagged"].tolist() == [flagged]
+
+
+@pytest.mark.parametrize(("cases", "flagged"), [(5, "1"), (6, "")])
+def test_a_quarter_more_cases_are_judged_and_one_more_is_not(cases: int, flagged: str) -> None:
+    table = ScoreTable.of([str(k) for k in range(cases)], ["p"] * cases, [0] * cases, [9] * cases)
+    found = patient_table(table, np.arange(30.0) / 10, 0.1, most=4)
+    assert found.columns()["flagged"].tolist() == [flagged]
+
+
+def test_detectors_that_judge_other_patients_have_other_ids() -> None:
+    detector = PCA(RECIPE).fit(of_patients(60, seed=0, each=2), max_fpr=0.1)
+    before = id_of(detector)
+    detector.patient_cases_ = 9
+    assert id_of(detector) != before
 
 
 def test_normal_patients_with_many_cases_are_not_flagged_against_the_promise() -> None:
