@@ -29,9 +29,10 @@ from midclass.images import phantoms
 from midclass.knowledge._visibility import box_mean
 from midclass.preview.advice import advice, verdict
 from midclass.preview.audit import audit
-from midclass.preview.lengths import too_long
+from midclass.preview.lengths import out_of_scale
 from midclass.preview.probe import best_cue, probe_auroc
 from midclass.preview.statistics import coarse
+from midclass.recipe.names import shipped
 
 MASS = {"operator": "focal.Focal", "diameter_mm": [8, 30]}
 BAD = {
@@ -238,7 +239,7 @@ def test_the_chest_recipe_does_not_give_itself_away(shared_data: Path, tmp_path:
     assert figures["anatomy"]["none"] == 0
 
 
-def test_a_lesion_that_no_image_can_hold_is_named(tmp_path: Path) -> None:
+def test_a_lesion_that_no_image_can_hold_or_show_is_named(tmp_path: Path) -> None:
     (tmp_path / "cm.yaml").write_text(
         "name: cm\ngiven_class: normal\ntarget_class: cyst\n"
         "geometry: {size: [32, 32], field_of_view_mm: 250}\nanatomy: anatomy.whole\n"
@@ -252,12 +253,32 @@ def test_a_lesion_that_no_image_can_hold_is_named(tmp_path: Path) -> None:
         "  dark: {operator: focal.Focal, where: dark, why: Dark (one 2011)., "
         "diameter_mm: [600, 900]}\n"
         "  fits: {operator: focal.Focal, why: Small (one 2011)., diameter_mm: [200, 900]}\n"
+        "  specks: {operator: focal.Focal, why: Tiny (one 2011)., diameter_mm: [0.5, 7.8]}\n"
+        "  seen: {operator: focal.Focal, why: Tiny (one 2011)., diameter_mm: [0.5, 7.9]}\n"
     )
     recipe = Recipe.load(tmp_path / "cm.yaml")
     images = prepare_array(np.random.default_rng(0).random((8, 32, 32)), recipe)
-    said = too_long(recipe, images)
-    assert [line.split(":")[0] for line in said] == ["cyst", "few", "pair", "pair", "dark"]
+    said = out_of_scale(recipe, images)
+    assert [line.split(":")[0] for line in said] == [
+        "cyst",
+        "few",
+        "pair",
+        "pair",
+        "dark",
+        "specks",
+    ]
     assert "diameter_mm begins at 600 mm, and a sample shows 250 mm" in said[0]
+    assert "diameter_mm ends at 7.8 mm, and a sample has a value every 7.81 mm" in said[-1]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_lesions_of_shipped_recipes_are_of_the_scale_of_their_images(name: str) -> None:
+    of = Recipe.load(name)
+    geometry = of.geometry
+    shape = (2, *((3,) if geometry.channels == 3 else ()), *geometry.size)
+    pixels = np.random.default_rng(0).random(shape).astype(np.float32)
+    spacing = 200 / max(geometry.size) if geometry.field_of_view_mm is None else None
+    assert out_of_scale(of, prepare_array(pixels, of, spacing_mm=spacing)) == []
 
 
 def test_classes_of_one_name_are_refused() -> None:
@@ -294,7 +315,7 @@ def test_arguments_of_operators_of_ones_own_are_no_lengths_unless_they_are_numbe
     def said(size_mm: object) -> list[str]:
         known = {"own": Own(size_mm)}
         of_one = SimpleNamespace(geometry=recipe().geometry, operators=lambda: known)
-        return too_long(of_one, images)  # type: ignore[arg-type]
+        return out_of_scale(of_one, images)  # type: ignore[arg-type]
 
     for size_mm in ("large", None, (), {"a": 3}, torch.tensor([900.0]), len, ("a", "b")):
         assert said(size_mm) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from midclass import (
 from midclass.detectors.baselines.intensity import MeanAndSpread
 from midclass.detectors.baselines.supervised import Weighted
 from midclass.detectors.folds import divided, number_of_folds
+from midclass.detectors.parts import parted
 from midclass.detectors.workplace import Workplace
 from midclass.training.state import STATE
 
@@ -231,6 +233,34 @@ def test_a_fit_without_folds_after_one_with_folds_forgets_them(given: Prepared) 
     fresh = MeanAndSpread(trained_recipe()).fit(given, max_fpr=0.1)
     assert again.folds_ is None
     np.testing.assert_array_equal(again.score_samples(given), fresh.score_samples(given))
+
+
+def test_an_ill_case_among_those_that_calibrate_is_named_first(given: Prepared) -> None:
+    class OnScalesOfTheirOwn(Brightness):
+        """What learns from fewer of the odd ones has scores a hundred times as high."""
+
+        learned = itertools.count()
+
+        def learn(self, lesson: Lesson) -> None:
+            self.scale = 100.0 ** (next(self.learned) % 3)
+
+        def score(self, images: ImageBatch) -> tuple[Tensor, None]:
+            return images.pixels.mean((1, 2, 3)) * self.scale, None
+
+    names = [case.case_id for case in given.cases]
+    calibrating = [case.case_id for case in parted(given.cases, set(), 0)["calibrate"]]
+    odd = calibrating[1], calibrating[-1]
+    pixels = given.batch(range(len(names))).pixels[:, 0].numpy() / 2
+    for k, name in enumerate(odd):
+        pixels[names.index(name)] += 0.5 - 0.2 * k
+    made = prepare_array(pixels, trained_recipe(), spacing_mm=1.0)
+    images = replace(made, cases=given.cases)
+    in_folds = OnScalesOfTheirOwn(trained_recipe()).fit(images, max_fpr=0.05, seed=0, folds=3)
+    assert set(in_folds.highest_[:2]) == set(odd)
+    alone = Brightness(trained_recipe()).fit(images, max_fpr=0.1, seed=0, folds=0)
+    assert alone.highest_[:2] == odd
+    assert len(set(alone.highest_)) == len(set(in_folds.highest_)) == 5
+    assert set(alone.highest_) <= set(calibrating)
 
 
 def test_known_patients_are_learned_from_in_every_fold_and_calibrate_in_none(

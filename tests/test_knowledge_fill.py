@@ -192,9 +192,9 @@ def test_a_filled_hole_in_a_slope_is_the_slope_and_an_unknown_image_is_0() -> No
     slope = torch.linspace(0, 1, 64).expand(2, 1, 64, 64)
     known = torch.ones(2, 1, 64, 64, dtype=torch.bool)
     known[:, :, 20:40, 20:40] = False
-    hole = pull_push(slope, known)[:, :, 20:40, 20:40]
+    hole = pull_push((slope,), known)[:, :, 20:40, 20:40]
     assert (hole - slope[:, :, 20:40, 20:40]).abs().max() < 0.06  # over a step of 0.3
-    assert not pull_push(slope, torch.zeros_like(known)).any()
+    assert not pull_push((slope,), torch.zeros_like(known)).any()
 
 
 def test_artefacts_are_off_by_default_and_leave_the_random_stream_as_it_was() -> None:

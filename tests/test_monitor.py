@@ -126,6 +126,16 @@ def test_weeks_are_those_of_iso_and_of_both_ways_to_write_a_date() -> None:
         "2026-W02": 3,
         "2026-W03": 1,
     }
+    times = [
+        *("2026-01-04T23:59:59.5+01:00", "2026-01-04 08:00", "2026-01-04T08:00:00Z"),
+        *("20260104081500.000000+0100", "2026010408", "20260104081500"),
+    ]
+    for time in times:  # the day as it is written
+        timed = replace(one, extra={"date": np.array([time] * 3)})
+        assert list(by_week({"a": timed}, "date")) == ["2026-W01"], time
+    for no_day in ("2026-13-04", "2026-0104", "2026-01-04 at eight", "2026-01-04T8", "2026-01"):
+        with pytest.raises(InputError, match=f"found '{no_day}'"):
+            by_week({"a": replace(one, extra={"date": np.array([no_day] * 3)})}, "date")
     wrong = replace(one, extra={"date": np.array(["2026-01-04", "", "5 May"])})
     with pytest.raises(InputError, match="c: row 3, column date: found ''; give YYYY-MM-DD"):
         by_week({"c": wrong}, "date")

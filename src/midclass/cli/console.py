@@ -241,6 +241,15 @@ def tell_promise(rate: Mapping[str, float], where: str = "") -> None:
         say(f"{'':<16} cases of a patient are alike: those that calibrate {worth_in_words(rate)}")
 
 
+def tell_highest(detector: Detector) -> None:
+    """Which calibration cases set the threshold; a detector that was loaded does not know."""
+    if detector.highest_:
+        say(
+            f"{'highest of these':<16} {', '.join(detector.highest_)}: look at them, since an ill "
+            "case among those that calibrate raises the threshold"
+        )
+
+
 SLICE_COLUMNS = "slice, patient_id and series_id"
 SIDE_COLUMNS = "laterality, view_position, study_id and patient_id"
 

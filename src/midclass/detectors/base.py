@@ -17,7 +17,7 @@ from midclass.detectors.context import Context
 from midclass.detectors.estimator import Estimator, Images, of_all, reasons_of_all
 from midclass.detectors.eye import Eye, taught
 from midclass.detectors.folds import Folds, number_of_folds
-from midclass.detectors.look import CaseScores, Hottest, Look, case_scores
+from midclass.detectors.look import CaseScores, Hottest, Look, case_scores, highest
 from midclass.detectors.parts import (
     HELD_OUT,
     may_calibrate,
@@ -72,6 +72,7 @@ class Detector(Estimator):
     patient_cases_: int | None = None
     independent_: float | None = None
     unkept_: str = ""
+    highest_: tuple[str, ...] = ()
 
     @abstractmethod
     def learn(self, lesson: Lesson) -> None:
@@ -152,10 +153,10 @@ class Detector(Estimator):
         free = may_calibrate(given.cases, unseen := self.reasons(given), known.patients)
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
-            self.calibration_ = self.folds_.steps
+            self.calibration_, self.highest_ = self.folds_.steps, self.folds_.highest
             self.independent_ = self.folds_.independent
             self.threshold_ = conformal.conformal_threshold(self.calibration_, self.max_fpr_)
-            self._begin_heat(self.folds_.hottest)
+            self.heat_ = HeatScale.of(self.folds_.hottest, self.max_fpr_)
             parts, self.not_assessed_ = {"given": given.cases}, {"given": len(unseen)}
         else:
             conformal.refuse_too_few(calibrating, self.max_fpr_, HELD_OUT["calibrate"])  # at once
@@ -187,12 +188,9 @@ class Detector(Estimator):
         self.independent_ = independent_cases(together[there], np.array(patients)[there])
         self.patient_calibration_ = patient_scores(together, patients)
         self.patient_cases_ = usual_cases(together, patients)
-        self._begin_heat(hottest.found)
+        self.heat_ = HeatScale.of(hottest.found, self.max_fpr_)
+        self.highest_ = highest(together, cases)
         return seen
-
-    def _begin_heat(self, hottest: FloatArray) -> None:
-        if len(hottest):
-            self.heat_ = HeatScale.of(hottest, self.max_fpr_)
 
     def looks(self, prepared: Prepared, *, heat_maps: bool = False) -> Iterator[Look]:
         """Look once at every sample that can be assessed, some at a time, for scores and maps.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midclass.detectors.context import Context, in_json
 from midclass.detectors.eye import taught
-from midclass.detectors.look import Hottest, case_scores
+from midclass.detectors.look import Hottest, case_scores, highest
 from midclass.detectors.parts import IN_A_FOLD, parted, split_known
 from midclass.errors import InputError
 from midclass.evaluation.clusters import independent_cases
@@ -47,12 +47,14 @@ class Folds:
         calibrations: of each fold the scores of its cases, ascending.
         hottest: while they learn, the highest heat of each of these cases.
         independent: while they learn, as how many independent cases they count.
+        highest: while they learn, which of these cases are highest beside others of their fold.
     """
 
     members: tuple[Detector, ...]
     calibrations: tuple[FloatArray, ...]
     hottest: FloatArray = field(default_factory=lambda: np.empty(0))
     independent: float | None = None
+    highest: tuple[str, ...] = ()
 
     @classmethod
     def learned(
@@ -76,6 +78,7 @@ class Folds:
         """
         members, calibrations, hottest = [], [], []
         found, patients, of_fold = list[FloatArray](), list[str](), list[int]()
+        beside, held_out = list[FloatArray](), list[Case]()
         for k, fold in enumerate(divided(given.cases, known, lesson.seed, number)):
             inside = {case.case_id for case in fold}
             others = given.cases[[case.case_id not in inside for case in given.cases]]
@@ -103,11 +106,19 @@ class Folds:
             of_fold += [k] * int(there.sum())
             patients += [aside.cases.cases[row].patient_id for row in np.flatnonzero(there)]
             hottest.append(noted.found)
+            beside.append(_in_spreads(scores))
+            held_out += aside.cases.cases
         if detector.recipe.geometry.compare and not all(one.context_ for one in members):
             for member in members:  # all in one way, or a score would be neither
                 member.context_ = Context()
         independent = independent_cases(np.concatenate(found), patients, of_fold)
-        return cls(tuple(members), tuple(calibrations), np.concatenate(hottest), independent)
+        return cls(
+            tuple(members),
+            tuple(calibrations),
+            np.concatenate(hottest),
+            independent,
+            highest(np.concatenate(beside), held_out),
+        )
 
     def __len__(self) -> int:
         return len(self.members)
@@ -183,6 +194,14 @@ class Folds:
             member.context_ = Context.from_json(fold.get("context"))
             members.append(member)
         return cls(tuple(members), tuple(np.array(fold["calibration"], float) for fold in about))
+
+
+def _in_spreads(scores: FloatArray) -> FloatArray:
+    """How far scores ``(n,)`` lie from their median, by the median distance; NaN stays NaN."""
+    if np.isnan(scores).all():
+        return scores
+    away = scores - np.nanmedian(scores)
+    return np.asarray(away / max(float(np.nanmedian(np.abs(away))), 1e-9))
 
 
 def learners(detector: Detector) -> tuple[Detector, ...]:

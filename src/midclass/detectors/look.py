@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
+from midclass.images.case import Case
 from midclass.images.prepared import Prepared
 from midclass.types import ImageBatch
 
@@ -45,6 +46,9 @@ class CaseScores(NamedTuple):
     alone: FloatArray
     compared: FloatArray | None
 
+
+NAMED = 5
+"""Calibration cases that are named, of the highest scores."""
 
 NO_NUMBER = "no score: what the detector computes of it is no number"
 """Why a case has none that the detector looked at."""
@@ -94,6 +98,16 @@ def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = Tru
     highest[failed] = -np.inf
     alone = np.where(np.isneginf(highest), np.nan, highest)
     return CaseScores(alone, compared)
+
+
+def highest(scores: FloatArray, cases: Iterable[Case]) -> tuple[str, ...]:
+    """Which cases have the highest scores ``(n,)``, the highest first, by their ids.
+
+    NaN is no score.
+    """
+    order = np.argsort(-scores, kind="stable")[: min(NAMED, int((~np.isnan(scores)).sum()))]
+    names = [case.case_id for case in cases]
+    return tuple(names[row] for row in order)
 
 
 class Hottest:

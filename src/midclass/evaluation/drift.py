@@ -209,8 +209,9 @@ def by_week(tables: Mapping[str, ScoreTable], column: str) -> dict[str, ScoreTab
 
     Args:
         tables: by name.
-        column: ``YYYY-MM-DD`` or, as in DICOM (PS3.5 6.2, DA), ``YYYYMMDD``; or weeks such as
-            ``2026-W48``. Cases without any in a column ``WEEK`` are a period of their own.
+        column: ``YYYY-MM-DD`` or, as in DICOM (PS3.5 6.2, DA and DT), ``YYYYMMDD``, with a time of
+            day or without: the day counts as it is written, whatever the time zone. Or weeks such
+            as ``2026-W48``. Cases without any in a column ``WEEK`` are a period of their own.
 
     Raises:
         InputError: a table has no such column, or a cell is no date.
@@ -227,6 +228,13 @@ def by_week(tables: Mapping[str, ScoreTable], column: str) -> dict[str, ScoreTab
     return {week: joined(rows[week]) for week in sorted(rows)}
 
 
+DAY = re.compile(
+    r"(\d{4})(-?)(\d\d)\2(\d\d)"
+    r"([T ]?\d\d(:?\d\d(:?\d\d([.,]\d{1,9})?)?)? ?(Z|[+-]\d\d(:?\d\d)?)?)?"
+)
+"""A day and perhaps a time of day, as ISO 8601 and DICOM write them."""
+
+
 def _week(cell: object, row: int, name: str, column: str) -> str:
     text = "" if cell != cell else f"{cell:.0f}" if isinstance(cell, float) else str(cell)
     if re.fullmatch(r"\d{4}-W\d\d", text):
@@ -234,12 +242,20 @@ def _week(cell: object, row: int, name: str, column: str) -> str:
     if not text and column == WEEK:
         return "no week"
     try:
-        year, week, _ = datetime.datetime.strptime(text.replace("-", ""), "%Y%m%d").isocalendar()
+        year, week, _ = _day(text).isocalendar()
     except ValueError:
         raise InputError(
             f"{name}: row {row + 2}, column {column}: found {text!r}; give YYYY-MM-DD"
         ) from None
     return f"{year}-W{week:02d}"
+
+
+def _day(text: str) -> datetime.date:
+    found = DAY.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    year, _, month, day = found.groups()[:4]
+    return datetime.date(int(year), int(month), int(day))
 
 
 def joined(tables: Sequence[ScoreTable]) -> ScoreTable:

@@ -37,13 +37,14 @@ class HeatScale:
         """Begin where a new case of the given class shows any colour with that probability at most.
 
         Args:
-            hottest: the highest heat of each held-out case of the given class ``(n,)``.
+            hottest: the highest heat of each held-out case of the given class ``(n,)``; without
+                any, as where nothing is known.
             rate: see ``conformal_threshold``, which needs enough cases for it.
 
         >>> HeatScale.of([0.1, 0.2, 0.3, 0.4], rate=0.25).begins
         0.4
         """
-        return cls(conformal_threshold(hottest, rate), rate)
+        return cls(conformal_threshold(hottest, rate), rate) if np.size(hottest) else cls()
 
     def __call__(self, heat: ArrayLike) -> FloatArray:
         """Heat in [0, 1] as strength of colour in [0, 1]: 0 as far as it is usual.

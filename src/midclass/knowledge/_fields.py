@@ -205,12 +205,32 @@ def shifted_grid(box: Box, shift_mm: Sequence[Tensor]) -> Tensor:
         box: in images that are [-1, 1] along each axis.
         shift_mm: along each axis, broadcasting to ``(n, 1, *size)``.
     """
-    shape = (len(box.first), *box.size)
-    grid = shift_mm[0].new_empty(*shape, len(shape) - 1)
-    here = box.away_mm(torch.zeros_like(box.spacing_mm))
-    for axis, (place, shift) in enumerate(zip(here, shift_mm, strict=True)):
+    moved_places = []
+    for axis, (place, shift) in enumerate(zip(places(box), shift_mm, strict=True)):
         half = column((box.spatial[axis] - 1) / 2 * box.spacing_mm[:, axis], place)
-        grid[..., -1 - axis] = (place / half + shift / half).squeeze(1)
+        moved_places.append(place + shift / half)
+    return grid_of(box, moved_places)
+
+
+def places(box: Box) -> list[Tensor]:
+    """Where its samples lie in images that are [-1, 1], along each axis; broadcast together."""
+    here = box.away_mm(torch.zeros_like(box.spacing_mm))
+    return [
+        place / column((box.spatial[axis] - 1) / 2 * box.spacing_mm[:, axis], place)
+        for axis, place in enumerate(here)
+    ]
+
+
+def grid_of(box: Box, places: Sequence[Tensor]) -> Tensor:
+    """A place for each sample of the box as ``grid_sample`` wants them: ``(n, *size, d)``.
+
+    Args:
+        box: the samples.
+        places: in [-1, 1] along each axis, broadcasting to ``(n, 1, *size)``.
+    """
+    grid = places[0].new_empty(len(box.first), *box.size, len(places))
+    for axis, place in enumerate(places):
+        grid[..., -1 - axis] = place.squeeze(1)
     return grid
 
 

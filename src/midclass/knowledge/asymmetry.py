@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from midclass.knowledge import _fields as fields
 from midclass.knowledge._box import Box
@@ -120,16 +119,20 @@ class AsymmetrySwap(Knowledge):
             batch.pixels.device
         )
         inside = within_border(donor, self.border_mm)  # no air or bone of the donor at its border
-        mirrored = _mirrored(torch.cat([_matched(donor, batch), inside], 1), donor, batch)
-        alpha = _on_one_side(batch, params) * fields.column(params["share"], mirrored)
-        return mirrored[:, :-1], alpha * mirrored[:, -1:]
+        side = _on_one_side(batch, params)
+        box = Box.holding(batch, batch.anatomy & (side > 0))
+        laid = _mirrored(torch.cat([donor.pixels, inside], 1), donor, batch, box)
+        alpha = laid[:, -1:] * fields.column(params["share"], laid)
+        new = _matched(laid[:, :-1], donor, batch)
+        return box.paste(new, batch.pixels), box.alone(alpha) * side
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """Halfway to the patient's own mirrored side, which corresponds.
 
         Not all the way, because no organ is perfectly symmetric: a sham stays given class.
         """
-        return torch.lerp(batch.pixels, _mirrored(batch.pixels, batch, batch), 0.5)
+        mirrored = _mirrored(batch.pixels, batch, batch, Box.whole(batch))
+        return torch.lerp(batch.pixels, mirrored, 0.5)
 
 
 def _side(rng: torch.Generator, n: int) -> Tensor:
@@ -146,8 +149,8 @@ def _on_one_side(batch: ImageBatch, params: Params) -> Tensor:
     return smooth.expand(len(batch), 1, *batch.spatial)
 
 
-def _mirrored(values: Tensor, donor: ImageBatch, batch: ImageBatch) -> Tensor:
-    """The donor's values, mirrored left to right and laid on the batch's anatomy.
+def _mirrored(values: Tensor, donor: ImageBatch, batch: ImageBatch, box: Box) -> Tensor:
+    """The donor's values, mirrored left to right and laid on the batch's anatomy, in the box.
 
     The anatomies' centres of mass come to lie on each other, and their extents along every axis
     (as standard deviations, within a factor of 2) become the same: a registration by moments.
@@ -159,9 +162,11 @@ def _mirrored(values: Tensor, donor: ImageBatch, batch: ImageBatch) -> Tensor:
     scale = (donor_extent / extent * to_mm).clamp(0.5, 2) / to_mm
     scale[:, -1] *= -1
     shift = donor_centre - centre * scale
-    theta = torch.cat([torch.diag_embed(scale.flip(1)), shift.flip(1).unsqueeze(2)], 2)
-    grid = functional.affine_grid(theta, [len(batch), 1, *batch.spatial], align_corners=True)
-    return fields.sample(values, grid)
+    places = [
+        place * fields.column(scale[:, axis], place) + fields.column(shift[:, axis], place)
+        for axis, place in enumerate(fields.places(box))
+    ]
+    return fields.sample(values, fields.grid_of(box, places))
 
 
 def _place(batch: ImageBatch) -> tuple[Tensor, Tensor]:
@@ -179,12 +184,12 @@ def _place(batch: ImageBatch) -> tuple[Tensor, Tensor]:
     return torch.stack(centres, 1), torch.stack(extents, 1)
 
 
-def _matched(donor: ImageBatch, batch: ImageBatch) -> Tensor:
-    """The donor's pixels with the mean and standard deviation of the batch's anatomy."""
+def _matched(pixels: Tensor, donor: ImageBatch, batch: ImageBatch) -> Tensor:
+    """Pixels of the donor with the mean and standard deviation of the batch's anatomy."""
     mean, sigma = _moments(batch)
     donor_mean, donor_sigma = _moments(donor)
     contrast = (sigma / donor_sigma).clamp(0.5, 2)
-    return (donor.pixels - donor_mean) * contrast + mean
+    return (pixels - donor_mean) * contrast + mean
 
 
 def _moments(batch: ImageBatch) -> tuple[Tensor, Tensor]:

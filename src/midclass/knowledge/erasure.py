@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -83,16 +84,16 @@ class Erasure(Knowledge):
         box, shape = self._shape(batch, params)
         alpha = box.alone(shape)
         around = batch.anatomy & (alpha < 0.02)
-        fill = pull_push(torch.cat([like, noise_sigma(like)], 1), around)
+        fill = box.cut(pull_push((like, noise_sigma(like)), around))
         level, sigma = fill.chunk(2, 1)
         darker = level * (1 - fields.column(params["lucency"], like))
-        new = darker + sigma * params["grain"].to(like.device)
-        return new, alpha * fields.column(params["strength"], like)
+        new = darker + sigma * box.cut(params["grain"].to(like.device))
+        return box.paste(new, like), alpha * fields.column(params["strength"], like)
 
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The tissue itself, its grain replaced by noise as strong."""
         like = batch.pixels
-        sigma = pull_push(noise_sigma(like), batch.anatomy, finest=3)
+        sigma = pull_push((noise_sigma(like),), batch.anatomy, finest=3)
         return box_mean(like, 3) + sigma * params["grain"].to(like.device)
 
     def _shape(self, batch: ImageBatch, params: Params) -> tuple[Box, Tensor]:
@@ -131,24 +132,27 @@ def _inner(batch: ImageBatch) -> ImageBatch:
     return replace(batch, anatomy=torch.where(some, inner, batch.anatomy))
 
 
-def pull_push(values: Tensor, known: Tensor, finest: int = 1) -> Tensor:
-    """A smooth field that keeps to the known values and is interpolated between them.
+def pull_push(values: Sequence[Tensor], known: Tensor, finest: int = 1) -> Tensor:
+    """Smooth fields that keep to the known values and are interpolated between them.
 
     Args:
-        values: ``(n, c, *spatial)``.
+        values: ``(n, c, *spatial)`` each; the fields are one tensor, channels in this order.
         known: bool ``(n, 1, *spatial)``; with none known, the field is 0.
         finest: halvings of the resolution at which the field is smooth.
     """
-    pool = functional.avg_pool2d if values.ndim == 4 else functional.avg_pool3d
-    mode = "bilinear" if values.ndim == 4 else "trilinear"
-    weight = known.to(values.dtype)
-    weighted = torch.cat([values * weight, weight], 1)
+    pool = functional.avg_pool2d if known.ndim == 4 else functional.avg_pool3d
+    mode = "bilinear" if known.ndim == 4 else "trilinear"
+    weight = known.to(values[0].dtype)
+    parts = [*(value * weight for value in values), weight]
+    weighted = torch.cat([pool(part, 2, ceil_mode=True) for part in parts], 1)
     levels = []
-    while max(weighted.shape[2:]) > 2:  # pull: means of what is known, coarser and coarser
-        weighted = pool(weighted, 2, ceil_mode=True)
+    while True:  # pull: means of what is known, coarser and coarser
         levels.append((weighted[:, :-1] / weighted[:, -1:].clamp_min(1e-6), weighted[:, -1:]))
+        if max(weighted.shape[2:]) <= 2:
+            break
+        weighted = pool(weighted, 2, ceil_mode=True)
     field = levels[-1][0]
     for own, weight in reversed(levels[finest - 1 : -1]):  # push: to where little is known
         field = functional.interpolate(field, size=own.shape[2:], mode=mode)
         field = torch.lerp(field, own, (weight * 4).clamp_max(1).expand_as(own))
-    return functional.interpolate(field, size=values.shape[2:], mode=mode)
+    return functional.interpolate(field, size=known.shape[2:], mode=mode)

@@ -67,7 +67,7 @@ def advice(
         *_anatomy(figures["anatomy"], picture),
         *_dim(figures.get("spread")),
         *_exchanged(figures),
-        *figures.get("too_long", ()),
+        *figures.get("out_of_scale", ()),
         *_given_away(classes),
         *_weak(classes),
         *_redundant(figures["pairs"]),

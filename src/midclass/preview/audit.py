@@ -15,7 +15,7 @@ from midclass.images.prepared import Prepared
 from midclass.images.tiles import to_learn_from
 from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
-from midclass.preview.lengths import too_long
+from midclass.preview.lengths import out_of_scale
 from midclass.preview.negatives import exchanged
 from midclass.preview.plausibility import plausibility
 from midclass.preview.probe import FEWEST, probe_auroc
@@ -46,9 +46,9 @@ def audit(
 
     Returns:
         Figures, ready for JSON: ``images`` (of view tiles, how many tiles), ``patients``,
-        ``anatomy``, ``spread`` (median standard deviation inside it, of the range), ``too_long``
-        (what no sample can hold), ``classes`` (by name), ``pairs`` and ``nuisance``; None where
-        something could not be measured.
+        ``anatomy``, ``spread`` (median standard deviation inside it, of the range),
+        ``out_of_scale`` (what no sample can hold or show), ``classes`` (by name), ``pairs`` and
+        ``nuisance``; None where something could not be measured.
 
     Raises:
         InputError: too few images with anatomy, or of one patient.
@@ -76,7 +76,7 @@ def audit(
         "anatomy": anatomy_of(prepared, recipe),
         "spread": _spread(prepared),
         "negatives": exchanged(prepared, recipe.geometry),
-        "too_long": too_long(recipe, samples),
+        "out_of_scale": out_of_scale(recipe, samples),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
         "pairs": [
             {"classes": [a, b], **_of_pair(trials[a], trials[b], patients)}

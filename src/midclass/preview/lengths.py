@@ -23,8 +23,11 @@ OF_LESION = (
 """Arguments that say how large a lesion is; others may reach beyond an image."""
 
 
-def too_long(recipe: Recipe, prepared: Prepared) -> list[str]:
-    """Middle classes of which the smallest lesion is larger than a sample, a line for each.
+def out_of_scale(recipe: Recipe, prepared: Prepared) -> list[str]:
+    """Middle classes whose lesions cannot be seen at this scale, a line for each.
+
+    The smallest is larger than all that a sample shows, or the largest is smaller than what lies
+    between two of its values.
 
     Args:
         recipe: whose operators are looked at; of one's own those whose arguments have these names.
@@ -33,22 +36,29 @@ def too_long(recipe: Recipe, prepared: Prepared) -> list[str]:
     >>> from midclass import Recipe, prepare_array
     >>> recipe = Recipe.load("phantoms")
     >>> pixels = np.random.default_rng(0).random((2, 64, 64))
-    >>> too_long(recipe, prepare_array(pixels, recipe, spacing_mm=1.0))
+    >>> out_of_scale(recipe, prepare_array(pixels, recipe, spacing_mm=1.0))
     []
     """
-    side_mm = float(np.median(prepared.spacing_mm)) * max(recipe.geometry.size)
+    apart_mm = float(np.median(prepared.spacing_mm))
+    side_mm = apart_mm * max(recipe.geometry.size)
     found = [
-        f"{name}: {argument} begins at {least:g} mm, and a sample shows {side_mm:.3g} mm; are "
-        "lengths in mm, and is the spacing right?"
+        f"{name}: {argument} {said}; are lengths in mm, and is the spacing right?"
         for name, operator in recipe.operators().items()
-        for argument, least in _lengths(operator)
-        if least > side_mm
+        for argument, least, most in _lengths(operator)
+        for said in _beside(least, most, apart_mm, side_mm)
     ]
     return list(dict.fromkeys(found))
 
 
-def _lengths(operator: Knowledge) -> Iterator[tuple[str, float]]:
-    """Of its lesions and those of its parts: argument and shortest length."""
+def _beside(least: float, most: float, apart_mm: float, side_mm: float) -> Iterator[str]:
+    if least > side_mm:
+        yield f"begins at {least:g} mm, and a sample shows {side_mm:.3g} mm"
+    if most < apart_mm:
+        yield f"ends at {most:g} mm, and a sample has a value every {apart_mm:.3g} mm"
+
+
+def _lengths(operator: Knowledge) -> Iterator[tuple[str, float, float]]:
+    """Of its lesions and those of its parts: argument, shortest and longest length."""
     if isinstance(operator, Composition):
         for part in operator.parts:
             yield from _lengths(part)
@@ -58,4 +68,4 @@ def _lengths(operator: Knowledge) -> Iterator[tuple[str, float]]:
         value = getattr(operator, name, None)
         ends = value if isinstance(value, tuple | list) else (value,)
         if ends and all(isinstance(one, Real) for one in ends):
-            yield name, float(min(ends))
+            yield name, float(min(ends)), float(max(ends))

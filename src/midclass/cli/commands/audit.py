@@ -167,6 +167,11 @@ def _tell(figures: Mapping[str, Any]) -> None:
         say(f"{number}. {text}")
 
 
+def _mm2(area: float) -> str:
+    """Whole square millimetres; of cells and layers of the retina two digits."""
+    return f"{area:.0f}" if area >= 10 else f"{area:.2g}"
+
+
 def _tell_rest(figures: Mapping[str, Any]) -> None:
     anatomy, nuisance = figures["anatomy"], figures["nuisance"]
     covers, area = anatomy["covers"], anatomy["area_mm2"]
@@ -176,8 +181,8 @@ def _tell_rest(figures: Mapping[str, Any]) -> None:
     say(f"{'anatomy':<10} {_of_found(anatomy)}, little in {anatomy['little']:.0%}")
     say(
         f"{'':<10} covers {covers['median']:.0%} of the image ({covers['low']:.0%} to "
-        f"{covers['high']:.0%}), {area['median']:.0f} mm2 ({area['low']:.0f} to "
-        f"{area['high']:.0f})"
+        f"{covers['high']:.0%}), {_mm2(area['median'])} mm2 ({_mm2(area['low'])} to "
+        f"{_mm2(area['high'])})"
     )
     say(f"{'':<10} unlike the others in {anatomy['strange']} of {anatomy['images']} images")
     strange = [one for one in anatomy["worst"] if one["far"] is None or one["far"] > FAR]

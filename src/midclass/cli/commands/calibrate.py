@@ -14,7 +14,14 @@ from midclass.cli.commands.source import (
     prints_with_bar,
     tell_set_aside,
 )
-from midclass.cli.console import cases_in_words, note, say, tell_context, tell_promise
+from midclass.cli.console import (
+    cases_in_words,
+    note,
+    say,
+    tell_context,
+    tell_highest,
+    tell_promise,
+)
 from midclass.cli.options import DEFAULTS, Options
 from midclass.cli.outputs import Place, claimed, read_by
 from midclass.cli.voice import answer
@@ -70,6 +77,7 @@ def run(
         save_knowing(detector, known, out, overwrite=options.overwrite)
         say(f"{'threshold':<16} {detector.threshold_:.4g} (before: {before:.4g})")
         tell_promise(detector.promise(), " of this place")
+        tell_highest(detector)
         tell_context(detector)
         if unseen:
             note(f"note: {cases_in_words(unseen)} of {len(cases)} cannot be assessed")

@@ -24,6 +24,7 @@ from midclass.cli.console import (
     say,
     tell_anatomies,
     tell_context,
+    tell_highest,
     tell_promise,
 )
 from midclass.cli.options import DEFAULTS, Options
@@ -101,7 +102,7 @@ def _fit(
     if (weights := recipe.weights()) is not None:
         refuse_no_file(weights, "file of weights")
     from midclass.detectors.workplace import Workplace
-    from midclass.preview.lengths import too_long
+    from midclass.preview.lengths import out_of_scale
     from midclass.preview.negatives import exchanged, in_words
 
     recipe.check()
@@ -115,7 +116,7 @@ def _fit(
     tell_set_aside(cohort, len(given) + len(few))
     prepared = prepared_with_bar(given, recipe, options)
     known = prepared_with_bar(few, recipe, options) if len(few) else None
-    for line in too_long(recipe, prepared) if model.learns_knowledge else ():
+    for line in out_of_scale(recipe, prepared) if model.learns_knowledge else ():
         note(line)
     if said := in_words(exchanged(prepared, recipe.geometry), len(prepared.cases)):
         note(f"note: {said}")
@@ -159,6 +160,7 @@ def _tell(detector: Detector, seconds: float) -> None:
     rate = detector.promise()
     say(f"{'threshold':<16} {detector.threshold_:.4g}")
     tell_promise(rate)
+    tell_highest(detector)
     tell_context(detector)
     if "guaranteed" in rate:
         say(
@@ -182,6 +184,7 @@ def _answer(detector: Detector, out: Path, seconds: float) -> None:
         folds=None if detector.folds_ is None else len(detector.folds_),
         threshold=detector.threshold_,
         promised=detector.promise(),
+        highest=list(detector.highest_),
         history=getattr(detector, "history_", None),
         seconds=round(seconds, 1),
     )
