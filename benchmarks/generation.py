@@ -31,6 +31,7 @@ import torch
 
 import midclass.knowledge
 from midclass import ImageBatch, InputError, Knowledge, Recipe, prepare
+from midclass.cli.app import keep_memory
 from midclass.images import anatomy, phantoms
 from midclass.knowledge.nuisance import Nuisance
 from midclass.preview.phantoms import for_phantoms, phantom_cohort
@@ -234,6 +235,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=None, help="by default the recipe's")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    keep_memory()  # as the commands do
     generation(breasts(given.batch or 32, given.size), given.rounds)
     steps(given.size, given.rounds, given.batch)
 

@@ -53,6 +53,22 @@ def test_every_operator_keeps_the_contract(
     check_operator(operator(), example_batch(dims, channels=channels))
 
 
+@pytest.mark.parametrize("shape", [(1, 24, 32), (3, 40, 24), (6, 48), (33, 5)])
+@pytest.mark.parametrize("operator", operators(), ids=lambda item: item.__name__)
+def test_every_operator_takes_thin_volumes_and_narrow_images(
+    operator: type[Knowledge], shape: tuple[int, ...]
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    batch = ImageBatch.of(torch.rand(3, 1, *shape, generator=rng), spacing_mm=2.0)
+    params = operator().draw(batch, rng)
+    middle = operator().apply(batch, params)
+    for made in (middle.pixels, operator().sham(batch, params)):
+        assert made.shape == batch.pixels.shape
+        assert ((made >= 0) & (made <= 1)).all()
+    assert ((middle.change >= 0) & (middle.change <= 1)).all()
+    assert torch.isfinite(middle.severity).all()
+
+
 def test_a_focal_lesion_has_the_same_size_in_mm_at_two_resolutions() -> None:
     areas = []
     for spacing in (1.0, 0.5):

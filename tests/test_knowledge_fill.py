@@ -10,15 +10,18 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from makers import STILL, seeded
 from midclass import ImageBatch, InputError, Knowledge, example_batch
+from midclass.knowledge._box import Box
 from midclass.knowledge.asymmetry import AsymmetryGain, AsymmetrySwap
 from midclass.knowledge.erasure import Erasure, pull_push
 from midclass.knowledge.fluid import Fluid
 from midclass.knowledge.nuisance import Nuisance
 from midclass.testing import findings
 
+POOLED_3D = (functional.avg_pool3d, "trilinear")
 ALL_ON = {"dose": (0.5, 2.0), "window": 0.1, "collimation": 1.0, "markers": 1.0, "compression": 1.0}
 
 
@@ -192,9 +195,30 @@ def test_a_filled_hole_in_a_slope_is_the_slope_and_an_unknown_image_is_0() -> No
     slope = torch.linspace(0, 1, 64).expand(2, 1, 64, 64)
     known = torch.ones(2, 1, 64, 64, dtype=torch.bool)
     known[:, :, 20:40, 20:40] = False
-    hole = pull_push((slope,), known)[:, :, 20:40, 20:40]
+    whole = Box.whole(ImageBatch.of(slope))
+    hole = pull_push((slope,), known, whole)[:, :, 20:40, 20:40]
     assert (hole - slope[:, :, 20:40, 20:40]).abs().max() < 0.06  # over a step of 0.3
-    assert not pull_push((slope,), torch.zeros_like(known)).any()
+    assert not pull_push((slope,), torch.zeros_like(known), whole).any()
+
+
+def test_what_is_filled_in_a_box_is_that_of_the_whole_image() -> None:
+    rng = seeded()
+    for shape in ((33, 40), (5, 16, 21), (1, 16, 21)):  # odd sides and single slices, too
+        values = torch.rand(2, 2, *shape, generator=rng)
+        batch = ImageBatch.of(values, torch.rand(2, 1, *shape, generator=rng) < 0.3)
+        whole = Box.whole(batch)
+        everywhere = pull_push((values,), batch.anatomy, whole)
+        pool, mode = (functional.avg_pool2d, "bilinear") if len(shape) == 2 else POOLED_3D
+        halved = pool(values, [min(2, side) for side in shape], ceil_mode=True)
+        all_known = pull_push((values,), torch.ones_like(batch.anatomy), whole)
+        as_torch = functional.interpolate(halved, size=shape, mode=mode)
+        torch.testing.assert_close(all_known, as_torch)
+        there = batch.anatomy.clone()
+        there[..., :7, :] = False
+        there[..., 12:] = False
+        box = Box.holding(batch, there.float())
+        assert box.size != whole.size
+        torch.testing.assert_close(pull_push((values,), batch.anatomy, box), box.cut(everywhere))
 
 
 def test_artefacts_are_off_by_default_and_leave_the_random_stream_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import os
@@ -88,6 +89,7 @@ def main() -> None:
     """Entry point."""
     # Waiting threads sleep instead of spinning; else two processes slow each other many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_memory()
     for stream in (sys.stdout, sys.stderr):
         # A table in which a name does not fit has signs that not every terminal has.
         if isinstance(stream, io.TextIOWrapper):
@@ -96,6 +98,28 @@ def main() -> None:
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
             signal.signal(getattr(signal, name), _end)
     app(prog_name="midclass")
+
+
+MIB = 1 << 20
+KEPT = {"MALLOC_MMAP_THRESHOLD_": (-3, 64 * MIB), "MALLOC_TRIM_THRESHOLD_": (-1, 256 * MIB)}
+"""How glibc is told, by number in this process and by environment in those it starts (mallopt(3)):
+blocks up to so large are taken from memory that is kept, of which so much is."""
+
+
+def keep_memory() -> None:
+    """Keep what a training step frees for the next one: a twentieth of a fit's time.
+
+    By default glibc gives it back and asks for it anew, page by page. Other libraries are left as
+    they are, and so is what a user has chosen.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for name, (number, value) in KEPT.items():
+        if name not in os.environ:
+            os.environ[name] = str(value)
+            mallopt(number, value)
 
 
 def _end(number: int, frame: object) -> None:

@@ -213,12 +213,13 @@ def shifted_grid(box: Box, shift_mm: Sequence[Tensor]) -> Tensor:
 
 
 def places(box: Box) -> list[Tensor]:
-    """Where its samples lie in images that are [-1, 1], along each axis; broadcast together."""
+    """Where its samples lie in images that are [-1, 1], along each axis; broadcast together.
+
+    A single sample lies in the middle.
+    """
     here = box.away_mm(torch.zeros_like(box.spacing_mm))
-    return [
-        place / column((box.spatial[axis] - 1) / 2 * box.spacing_mm[:, axis], place)
-        for axis, place in enumerate(here)
-    ]
+    half = (box.spacing_mm * (box.spacing_mm.new_tensor(box.spatial) - 1) / 2).clamp_min(1e-9)
+    return [place / column(half[:, axis], place) for axis, place in enumerate(here)]
 
 
 def grid_of(box: Box, places: Sequence[Tensor]) -> Tensor:

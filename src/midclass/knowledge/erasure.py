@@ -84,7 +84,7 @@ class Erasure(Knowledge):
         box, shape = self._shape(batch, params)
         alpha = box.alone(shape)
         around = batch.anatomy & (alpha < 0.02)
-        fill = box.cut(pull_push((like, noise_sigma(like)), around))
+        fill = pull_push((like, noise_sigma(like)), around, box)
         level, sigma = fill.chunk(2, 1)
         darker = level * (1 - fields.column(params["lucency"], like))
         new = darker + sigma * box.cut(params["grain"].to(like.device))
@@ -93,7 +93,7 @@ class Erasure(Knowledge):
     def sham_tissue(self, batch: ImageBatch, params: Params) -> Tensor:
         """The tissue itself, its grain replaced by noise as strong."""
         like = batch.pixels
-        sigma = pull_push((noise_sigma(like),), batch.anatomy, finest=3)
+        sigma = pull_push((noise_sigma(like),), batch.anatomy, Box.whole(batch), finest=3)
         return box_mean(like, 3) + sigma * params["grain"].to(like.device)
 
     def _shape(self, batch: ImageBatch, params: Params) -> tuple[Box, Tensor]:
@@ -132,27 +132,38 @@ def _inner(batch: ImageBatch) -> ImageBatch:
     return replace(batch, anatomy=torch.where(some, inner, batch.anatomy))
 
 
-def pull_push(values: Sequence[Tensor], known: Tensor, finest: int = 1) -> Tensor:
+def pull_push(values: Sequence[Tensor], known: Tensor, box: Box, finest: int = 1) -> Tensor:
     """Smooth fields that keep to the known values and are interpolated between them.
 
     Args:
         values: ``(n, c, *spatial)`` each; the fields are one tensor, channels in this order.
         known: bool ``(n, 1, *spatial)``; with none known, the field is 0.
+        box: where the fields are asked for.
         finest: halvings of the resolution at which the field is smooth.
     """
-    pool = functional.avg_pool2d if known.ndim == 4 else functional.avg_pool3d
     mode = "bilinear" if known.ndim == 4 else "trilinear"
     weight = known.to(values[0].dtype)
     parts = [*(value * weight for value in values), weight]
-    weighted = torch.cat([pool(part, 2, ceil_mode=True) for part in parts], 1)
+    weighted = torch.cat([_halved(part) for part in parts], 1)
     levels = []
     while True:  # pull: means of what is known, coarser and coarser
         levels.append((weighted[:, :-1] / weighted[:, -1:].clamp_min(1e-6), weighted[:, -1:]))
         if max(weighted.shape[2:]) <= 2:
             break
-        weighted = pool(weighted, 2, ceil_mode=True)
+        weighted = _halved(weighted)
     field = levels[-1][0]
     for own, weight in reversed(levels[finest - 1 : -1]):  # push: to where little is known
         field = functional.interpolate(field, size=own.shape[2:], mode=mode)
         field = torch.lerp(field, own, (weight * 4).clamp_max(1).expand_as(own))
-    return functional.interpolate(field, size=known.shape[2:], mode=mode)
+    inner = [  # the middles of the outermost samples do not lie at -1 and 1
+        place * ((side - 1) / side)
+        for place, side in zip(fields.places(box), box.spatial, strict=True)
+    ]
+    grid = fields.grid_of(box, inner)
+    return functional.grid_sample(field, grid, padding_mode="border", align_corners=False)
+
+
+def _halved(values: Tensor) -> Tensor:
+    """Means of two samples along each axis that has two."""
+    pool = functional.avg_pool2d if values.ndim == 4 else functional.avg_pool3d
+    return pool(values, [min(2, side) for side in values.shape[2:]], ceil_mode=True)

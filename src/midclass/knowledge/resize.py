@@ -165,9 +165,10 @@ def _unfolded(
     The map is ``x + pull * w(x) * (x - c)``; its Jacobian determinant is
     ``(1 + pull w)^(d-1) * (1 + pull (w + (x - c) . grad w))``, linear in the pull along the radius.
     """
-    slopes = torch.gradient(weight, dim=tuple(range(2, weight.ndim)))
     along = weight
-    for axis, (slope, part) in enumerate(zip(slopes, from_centre, strict=True)):
-        along = along + slope * (part / fields.column(batch.spacing_mm[:, axis], part))
+    for axis, part in enumerate(from_centre):
+        if weight.shape[2 + axis] > 1:  # a single sample has no slope
+            (slope,) = torch.gradient(weight, dim=2 + axis)
+            along = along + slope * (part / fields.column(batch.spacing_mm[:, axis], part))
     squeeze = (-fields.column(pull, along) * along).flatten(1).amax(1)
     return pull * (STEEPEST / squeeze.clamp_min(1e-6)).clamp_max(1)
