@@ -148,7 +148,11 @@ def test_parameters_are_of_the_fit_where_it_is_not_told_otherwise() -> None:
         ({"y": LABEL[:3]}, r"y of shape \(3,\), expected 140 labels"),
         ({"y": LABEL + 1}, "0 .given class. or 1"),
         ({"y": np.ones(140)}, "y has no 0"),
+        ({"y": ["ill"] * 140}, "y has 'ill', expected 140 labels"),
         ({"groups": PATIENTS[:-1]}, r"groups of shape \(139,\)"),
+        *(({"max_fpr": no}, "max_fpr is .*; give a rate") for no in ("5%", 5, [0.1], np.nan)),
+        *(({"seed": no}, "seed is .*; give a whole number") for no in (-1, 1.5, "a", 2**63)),
+        *(({"folds": no}, "folds is .*; give 0 for none") for no in (-1, 2.5, "3")),
     ],
 )
 def test_labels_and_patients_that_do_not_fit_are_refused(
@@ -156,6 +160,33 @@ def test_labels_and_patients_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         PCA(RECIPE).fit(IMAGES, **fitting)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    plain = PCA(RECIPE).fit(IMAGES[:120], max_fpr=0.25, seed=3, folds=3)
+    numpy = PCA(RECIPE).fit(
+        IMAGES[:120], max_fpr=np.float32(0.25), seed=np.int64(3), folds=np.int8(3)
+    )
+    assert numpy.origin_ == plain.origin_
+    assert numpy.threshold_ == plain.threshold_
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_what_is_masked_is_not_looked_at(fitted: PCA, kind: type[Any]) -> None:
+    largest = np.iinfo(kind).max if kind is not np.float32 else 1
+    images = np.ma.masked_array((IMAGES[:4] * largest).astype(kind))
+    images[2, 0, 3, 3] = np.ma.masked
+    scores = fitted.score_samples(images)
+    assert np.isnan(scores).tolist() == [False, False, True, False]
+    np.testing.assert_array_equal(scores[:2], fitted.score_samples(images.data[:2]))
+    with pytest.raises(InputError, match=r"array\[2\]: has pixels that are no number"):
+        PCA(RECIPE).fit(images)
+
+
+@pytest.mark.parametrize("wrong", [IMAGES[:2] * 1j, np.array(["a", "b"]), [[["a"]], [["b"]]]])
+def test_what_is_no_number_is_refused(fitted: PCA, wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"expected real numbers|no numbers"):
+        fitted.score_samples(wrong)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from midclass.evaluation.patients import patient_scores, usual_cases
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
-from midclass.training.lesson import LearningImages, Lesson
+from midclass.training.lesson import LearningImages, Lesson, checked_seed
 from midclass.types import ImageBatch, Progress
 
 
@@ -129,7 +129,7 @@ class Detector(Estimator):
                 detector cannot use positives, or cannot do without.
         """
         given, positives = self.to_learn(given, y, groups, positives)
-        seed = self.seed if seed is None else seed
+        seed = checked_seed(self.seed if seed is None else seed)
         max_fpr = self.max_fpr if max_fpr is None else max_fpr
         folds = self.folds if folds is None else folds
         only_given_class(given)

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.evaluation.table import UNKNOWN, NotAssessed
-from midclass.images.arrays import prepare_array
+from midclass.images.arrays import as_array, prepare_array
 from midclass.images.case import Case
 from midclass.images.prepared import Prepared
 from midclass.recipe.recipe import Recipe
@@ -146,7 +146,8 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
                     "prepared images know their labels and patients; leave out y and groups"
                 )
             return images, self._known(positives)
-        pixels, label = np.asarray(images), _labels(y, len(np.asarray(images)))
+        pixels = as_array(images)
+        label = _labels(y, len(pixels))
         patients = None if groups is None else np.asarray(groups, object)
         if patients is not None and patients.shape != label.shape:
             raise InputError(
@@ -172,7 +173,7 @@ class Estimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _known(self, positives: Images | None) -> Prepared | None:
         if positives is None or isinstance(positives, Prepared):
             return positives
-        pixels = np.asarray(positives)
+        pixels = as_array(positives)
         return self._of_array(pixels, np.arange(len(pixels)), 1, None)
 
     def _of_array(
@@ -229,8 +230,9 @@ def _labels(y: ArrayLike | None, n: int) -> NDArray[np.int64]:
     if y is None:
         return np.zeros(n, np.int64)
     label = np.asarray(y)
-    if label.shape != (n,) or not np.isin(label, (0, 1)).all():
-        raise InputError(
-            f"y of shape {label.shape}, expected {n} labels: 0 (given class) or 1 (target class)"
-        )
+    expected = f"expected {n} labels: 0 (given class) or 1 (target class)"
+    if label.shape != (n,):
+        raise InputError(f"y of shape {label.shape}, {expected}")
+    if other := [one for one in label.tolist() if one not in (0, 1)]:
+        raise InputError(f"y has {other[0]!r}, {expected}")
     return label.astype(np.int64)

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,8 +225,8 @@ def number_of_folds(asked: int | None, max_fpr: float, held_out: int, free: Coho
     Raises:
         InputError: there are too few cases for folds, or too few patients.
     """
-    if asked is not None and asked < 0:
-        raise InputError(f"folds is {asked}; give 0 for none, or 2 or more")
+    if asked is not None and not (_is_whole(asked) and asked >= 0):
+        raise InputError(f"folds is {asked!r}; give 0 for none, or 2 or more")
     if asked in (0, 1) or (asked is None and smallest_rate(held_out) <= max_fpr):
         return 0
     cases, patients, need = len(free), len(free.patients), fewest_cases(max_fpr)
@@ -243,6 +244,10 @@ def number_of_folds(asked: int | None, max_fpr: float, held_out: int, free: Coho
             f"learn from and one to choose with; give {possible}"
         )
     return number
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral)
 
 
 def _upwards(rate: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from functools import partial
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,10 +41,10 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> FloatArray:
     return array
 
 
-def checked_fpr(max_fpr: float) -> float:
+def checked_fpr(max_fpr: object) -> float:
     """The rate itself; raises InputError unless it is between 0 and 1, both excluded."""
-    if not 0 < max_fpr < 1:
-        raise InputError(f"max_fpr is {max_fpr}; give a rate between 0 and 1, for example 0.05")
+    if not isinstance(max_fpr, Real) or not 0 < float(max_fpr) < 1:
+        raise InputError(f"max_fpr is {max_fpr!r}; give a rate between 0 and 1, for example 0.05")
     return float(max_fpr)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _CHANNELS = (1, 3, 4)
 """How many an image has: grey, colour, and colour with what is opaque."""
+LARGEST = {"uint8": 255, "uint16": 65535}
+"""What becomes 1, by type; other numbers are in [0, 1]."""
 
 
 def prepare_array(
@@ -53,7 +55,7 @@ def prepare_array(
     Raises:
         InputError: wrong shape or values, or an image that cannot be prepared.
     """
-    images = _unit_range(_as_array(pixels))
+    images = _unit_range(as_array(pixels))
     named = [f"array[{i}]" for i in range(len(images))] if case_id is None else case_id
     names = np.asarray(named).astype(str)
     cohort = _array_cohort(images, spacing_mm, names, _patients(patients, names), label)
@@ -76,13 +78,34 @@ def _image(pixels: Pixels, case: Case) -> Image:
     return Image(pixels, case.spacing_mm)
 
 
-def _as_array(pixels: ArrayLike) -> NDArray[Any]:
+def as_array(pixels: ArrayLike) -> NDArray[Any]:
+    """Numbers as they are; a value that is masked is no number.
+
+    Raises:
+        InputError: images of several sizes, or no real numbers.
+    """
     try:
-        return np.asarray(pixels)
+        images = np.asarray(pixels)
     except ValueError as error:
         raise InputError(
             f"pixels are no array ({error}); images of several sizes are prepared as files"
         ) from error
+    if images.dtype.kind == "O":
+        try:
+            images = images.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"pixels are no numbers ({error})") from error
+    if images.dtype.kind not in "buif":
+        raise InputError(f"pixels of {images.dtype}, expected real numbers")
+    if not np.ma.is_masked(pixels):
+        return images
+    return _unmasked(images, np.ma.getmaskarray(np.ma.asarray(pixels)))
+
+
+def _unmasked(images: NDArray[Any], masked: NDArray[np.bool_]) -> NDArray[Any]:
+    """The same as numbers in [0, 1], NaN where they are masked."""
+    found = images.astype(np.float32) / np.float32(LARGEST.get(images.dtype.name, 1))
+    return np.where(masked, np.float32(np.nan), found)
 
 
 def _patients(patients: ArrayLike | None, names: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -111,7 +134,7 @@ def _unit_range(pixels: NDArray[Any]) -> Pixels:
         raise InputError(
             f"pixels of shape {pixels.shape}, expected (n, h, w) or (n, c, h, w) with n above 0"
         )
-    largest = {"uint8": 255, "uint16": 65535}.get(images.dtype.name)
+    largest = LARGEST.get(images.dtype.name)
     images = images.astype(np.float32)
     if largest is not None:
         return np.asarray(images / np.float32(largest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from midclass.errors import InputError
 from midclass.images.prepare import Prepared
 from midclass.knowledge.acquisition import acquired
 from midclass.knowledge.nuisance import Nuisance
@@ -18,6 +20,20 @@ from midclass.types import ImageBatch, Progress
 
 FORWARD_BATCH = 64
 """Images that go through a network together where nothing is learned."""
+
+
+def checked_seed(seed: object) -> int:
+    """The seed as a plain number.
+
+    Raises:
+        InputError: it is no whole number, below 0, or too large for torch.
+
+    >>> checked_seed(np.int64(3))
+    3
+    """
+    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0 to {2**63 - 1}")
+    return int(seed)
 
 
 @dataclass(frozen=True)
