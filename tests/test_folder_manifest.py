@@ -355,6 +355,21 @@ def test_a_division_that_leaves_nothing_to_learn_from_is_told(tmp_path: Path) ->
     assert "midclass fit RECIPE" in told.stdout
 
 
+@pytest.mark.parametrize("first", ["normal", "train/Healthy controls", "p1"])
+def test_folders_that_could_be_classes_are_named_where_no_labels_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, folder in enumerate((first, first, "polyp")):
+        file = Path("images", folder, f"{number}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8)).save(file)
+    said = made("images --key key").stderr
+    named = f"to take the folders {Path(first).name}, polyp for classes, give --labels-by-folder"
+    assert (named in said) == (first != "p1")
+    assert "for classes" not in made("images --key key --overwrite --given-class").output
+
+
 def test_folders_are_classes_and_parts_as_collections_come(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number, place in enumerate(("train/NORMAL", "train/flu", "test/NORMAL", "test/flu/p1")):

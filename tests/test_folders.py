@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,71 @@ def test_frames_and_slices_are_cases_of_one_patient_named_as_in_a_manifest(
     wanted = recipe(geometry={"size": [16, 16], "spacing_mm": 1.0})
     prepared = prepare(cohort, wanted, cache=tmp_path / "cache")
     assert len(np.unique(prepared.images().reshape(7, -1), axis=0)) == 7
+
+
+def tiff(path: Path, sizes: list[tuple[int, int]], **tags: Any) -> Path:
+    """Pages of random pixels."""
+    rng = np.random.default_rng(0)
+    first, *others = [Image.fromarray(rng.integers(0, 255, size, np.uint8)) for size in sizes]
+    first.save(path, save_all=True, append_images=others, **tags)
+    return path
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_of_one_size_are_cases_with_the_scores_of_single_files(
+    tmp_path: Path, big: bool
+) -> None:
+    stack = tiff(tmp_path / "stack.tif", [(32, 40)] * 3, big_tiff=big)
+    found = Cohort.from_files([stack])
+    assert [case.case_id for case in found] == [f"stack.tif#{k}" for k in range(3)]
+    assert len(found.patients) == 1
+    alone = []
+    with Image.open(stack) as pages:
+        for k in range(3):
+            pages.seek(k)
+            pages.save(tmp_path / f"{k}.png")
+            alone.append(tmp_path / f"{k}.png")
+    wanted = recipe(geometry={"size": [16, 16], "spacing_mm": 1.0})
+    together, apart = (
+        prepare(cohort, wanted, cache=tmp_path / "cache").images().tobytes()
+        for cohort in (found, Cohort.from_files(alone))
+    )
+    assert together == apart
+
+
+@pytest.mark.parametrize(("order", "name"), [("<", b"II*\0"), (">", b"MM\0*")])
+def test_thumbnails_masks_and_pages_of_other_sizes_are_no_images_of_their_own(
+    tmp_path: Path, order: str, name: bytes
+) -> None:
+    """Directories alone: which pages there are is told without pixels."""
+
+    def of(*pages: tuple[int, int, int]) -> int:
+        written = name + struct.pack(f"{order}I", 8)
+        for kind, width, length in pages:
+            entries = ((254, 4, kind), (256, 3, width), (257, 4, length))
+            last = (kind, width, length) == pages[-1] and len(written) > 8
+            directory = struct.pack(f"{order}H", 3)
+            for tag, form, value in entries:
+                single = struct.pack(f"{order}{'H' if form == 3 else 'I'}", value).ljust(4, b"\0")
+                directory += struct.pack(f"{order}HHI", tag, form, 1) + single
+            following = 0 if last else len(written) + len(directory) + 4
+            written += directory + struct.pack(f"{order}I", following)
+        (tmp_path / "a.tif").write_bytes(written)
+        return images_in(tmp_path / "a.tif")
+
+    assert of((0, 40, 32), (0, 40, 32)) == 2
+    assert of((0, 40, 32), (0, 40, 31)) == 1
+    assert of((0, 40, 32), (1, 40, 32)) == 1
+    assert of((4, 40, 32), (4, 40, 32)) == 1
+    assert of((2, 40, 32), (2, 40, 32)) == 2  # pages of a document
+
+
+def test_a_tiff_that_was_cut_anywhere_is_never_passed_over(tmp_path: Path) -> None:
+    whole = tiff(tmp_path / "a.tif", [(8, 8)] * 3).read_bytes()
+    assert images_in(tmp_path / "a.tif") == 3
+    for length in range(4, len(whole)):
+        (tmp_path / "cut.tif").write_bytes(whole[:length])
+        assert images_in(tmp_path / "cut.tif") in (1, 3)
 
 
 def test_a_gzipped_dicom_file_is_found_by_its_name_and_its_frames_are_counted(

@@ -110,6 +110,21 @@ def by_folder(called: str) -> OfFolders:
     return OfFolders(part, folders[0] if folders else "")
 
 
+def classes_of_folders(called: Iterable[str]) -> list[str]:
+    """What folders could be taken for classes, where one is named like the given class.
+
+    >>> classes_of_folders(["polyp/p1/a.jpg", "normal/p2/a.jpg"]), classes_of_folders(["p1/a.jpg"])
+    (['normal', 'polyp'], [])
+    """
+    words = sorted({by_folder(one).word for one in called} - {""})
+    return words if any(map(like_given, words)) else []
+
+
+def like_given(folder: str) -> bool:
+    """Whether its name begins as those of the given class do."""
+    return plain(folder).startswith(tuple(GIVEN))
+
+
 @dataclass(frozen=True)
 class LabelTable:
     """Labels by a key, from a CSV file of the user's, such as an export of the RIS.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from midclass.cli.console import cases_in_words, fault, note, say
 from midclass.errors import InputError
 from midclass.images.columns import PARTS, plain
 from midclass.images.inventory import Inventory
-from midclass.images.labels import GIVEN
+from midclass.images.labels import classes_of_folders, like_given
 
 SAID = 6
 """Reasons, and files, that are told."""
@@ -21,7 +22,7 @@ def refuse_classes(folder: Path) -> None:
     All its images would be taken for the given class.
     """
     inside = [one.name for one in sorted(folder.iterdir()) if one.is_dir()]
-    normal = [name for name in inside if plain(name).startswith(tuple(GIVEN))]
+    normal = [name for name in inside if like_given(name)]
     parts = [name for name in inside if plain(name) in PARTS]
     if (normal and len(inside) > 1) or parts:
         named = ", ".join(inside[:SAID])
@@ -41,14 +42,30 @@ def tell_inventory(found: Inventory) -> None:
     tell_left_out(found, "")
 
 
-def tell_words(found: Inventory) -> None:
-    """Which words were taken for the given class, and which for the target class."""
+def tell_words(found: Inventory, start: str) -> None:
+    """Which words were taken for the given class, and which for the target class.
+
+    ``start`` stands before the names of all files.
+    """
     for label, name in enumerate(("given class", "target class")):
         words = Counter(case.class_name for case in found.cases if case.label == label)
         named = [f"{word} ({count})" for word, count in words.most_common() if word]
         more = f" and {len(named) - SAID} more" if len(named) > SAID else ""
         if named:
             say(f"{name:<16} {', '.join(named[:SAID])}{more}")
+    if all(case.label is None for case in found.cases):
+        inside = (one.called.removeprefix(start) for one in found.entries)
+        _tell_folders(classes_of_folders(inside))
+
+
+def _tell_folders(classes: Sequence[str]) -> None:
+    """What could have been taken for classes, and was not."""
+    if classes:
+        more = f" and {len(classes) - SAID} more" if len(classes) > SAID else ""
+        note(
+            f"note: no labels were asked for; to take the folders {', '.join(classes[:SAID])}"
+            f"{more} for classes, give --labels-by-folder"
+        )
 
 
 def tell_apart(found: Inventory) -> None:

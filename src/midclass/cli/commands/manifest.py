@@ -124,7 +124,7 @@ def run(
         write_manifest(out, found, columns, start or "", folder)
         write_rows(left_out, LEFT_OUT, [(one.called, one.reason) for one in found.left_out])
         write_rows(alike, ALIKE, [_names_of(pair) for pair in pairs])
-        _tell(found, columns, pairs, left_out, alike)
+        _tell(found, start or "", columns, pairs, left_out, alike)
         root = f" --root {folder}" if start is None else ""
         _tell_next(found, out, root, columns, asked.positives)
         answer({"manifest": out, "left_out": left_out, "duplicates": alike}, alike=len(pairs))
@@ -228,6 +228,7 @@ def _names_of(pair: Duplicate) -> tuple[str, ...]:
 
 def _tell(
     found: Inventory,
+    start: str,
     parts: Mapping[str, Sequence[str]],
     pairs: Sequence[Duplicate],
     left_out: Path,
@@ -240,7 +241,7 @@ def _tell(
     unlabelled = f", {labels[None]} without a label" if labels[None] else ""
     said = f": {classes}{unlabelled}" if labels[0] or labels[1] else ", without labels"
     say(f"{'cases':<16} {len(cases)} of {patients} patients{said}")
-    tell_words(found)
+    tell_words(found, start)
     tell_apart(found)
     for name, of in list(parts.items())[:1]:
         counts = Counter(of)

@@ -12,6 +12,7 @@ from midclass.images.formats.dicom_file import MOST_HEADER, open_header, quiet
 from midclass.images.formats.limits import GZIP, gunzipped_head
 from midclass.images.formats.nifti import HEADER_BYTES, cut_of, is_placed
 from midclass.images.formats.read import file_format
+from midclass.images.formats.tiff import images_in_tiff
 
 LEAST_BYTES = 64
 """Of a compressed frame: as much as the header of RLE (PS3.5 annex G.5); else the number lies."""
@@ -20,7 +21,9 @@ MOST_PACKED = 1032
 
 
 def images_in(path: Path) -> int:
-    """How many frames of a DICOM file, or slices of a NIfTI file, can be named; 1 of all others.
+    """How many frames of a DICOM file, slices of a NIfTI file or like pages of a TIFF can be named.
+
+    Of all others it is 1.
 
     Of a file that is damaged, of unknown format or says more than it can hold it is 1: reading it
     says what is wrong.
@@ -37,6 +40,8 @@ def images_in(path: Path) -> int:
                 return _frames(path, file)
         if kind == "NIfTI":
             return _cut(path)[1]
+        if kind == "TIFF":
+            return images_in_tiff(path)
         return 1
     except (NoImage, *STOPS):
         raise

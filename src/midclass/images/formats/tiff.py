@@ -11,6 +11,12 @@ from midclass.images.formats.contents import State, contents, state_of
 from midclass.images.formats.raw import pick_frame
 
 MOST_PAGES = 1_000_000
+KIND, WIDTH, LENGTH = 254, 256, 257
+"""Tags: NewSubfileType, ImageWidth and ImageLength."""
+NO_IMAGE = 1 | 4
+"""Bits of NewSubfileType: the page is another one in less resolution, or a mask."""
+NUMBER = {1: "B", 3: "H", 4: "I", 16: "Q"}
+"""How types are unpacked of which a value stands in the entry itself."""
 
 
 def page(path: Path, frame: int | None) -> bytes:
@@ -29,6 +35,32 @@ def page(path: Path, frame: int | None) -> bytes:
     first = struct.pack(f"{order}{'Q' if big else 'I'}", pages[index])
     at = 8 if big else 4
     return data[:at] + first + data[at + len(first) :]
+
+
+def images_in_tiff(path: Path) -> int:
+    """How many images its pages are: all of one size, and no thumbnail or mask; else 1.
+
+    Raises:
+        InputError: it is cut off, or has too many pages.
+        struct.error: a page is damaged.
+    """
+    data, pages = contents(path), _pages(path, state_of(path))
+    kinds = {_numbers(data, at, (KIND, WIDTH, LENGTH)) for at in pages}
+    alike = len(kinds) == 1 and not next(iter(kinds))[0] & NO_IMAGE
+    return len(pages) if alike else 1
+
+
+def _numbers(data: bytes, at: int, tags: tuple[int, ...]) -> tuple[int, ...]:
+    """The single numbers that a page's directory has under these tags, 0 where it has none."""
+    order, big = _kind(data)
+    count, entry, value = ("Q", 20, 12) if big else ("H", 12, 8)
+    (entries,) = struct.unpack_from(order + count, data, at)
+    first, found = at + struct.calcsize(order + count), dict.fromkeys(tags, 0)
+    for start in range(first, first + entry * entries, entry):
+        tag, kind = struct.unpack_from(f"{order}HH", data, start)
+        if tag in found and kind in NUMBER:
+            (found[tag],) = struct.unpack_from(order + NUMBER[kind], data, start + value)
+    return tuple(found.values())
 
 
 @lru_cache(maxsize=2)
