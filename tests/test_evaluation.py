@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from midclass import Case, Cohort, InputError, ScoreTable, report
 from midclass.evaluation.report import examples
+from midclass.evaluation.table import UNKNOWN
 from midclass.images import phantoms
 from midclass.images.cohort import choose
 from midclass.images.identity import FITTED_WITH, content_of, fitted_with, refuse_seen
@@ -46,6 +47,20 @@ def test_cases_that_cannot_be_assessed_are_counted_by_class() -> None:
     table = _table()
     table.score[[0, 1, 2]] = np.nan
     assert report(table, 0.05)["not_assessed"] == {"given": 2, "target": 1}
+
+
+def test_series_with_one_label_for_all_of_their_images_are_counted() -> None:
+    series = np.array([f"s{i // 4}" for i in range(40)])
+    whole = replace(_table(), label=(np.arange(40) // 4) % 2, extra={"series_id": series})
+    assert report(whole, 0.05)["labelled_as_one"] == 5
+    labels = whole.label.copy()
+    labels[5] = 0  # somebody looked at the slices
+    assert report(replace(whole, label=labels), 0.05)["labelled_as_one"] == 0
+    labels[5] = UNKNOWN
+    assert report(replace(whole, label=labels), 0.05)["labelled_as_one"] == 5
+    alone = replace(whole, extra={"series_id": np.arange(40).astype(str)})
+    assert report(alone, 0.05)["labelled_as_one"] == 0
+    assert report(replace(whole, extra={}), 0.05)["labelled_as_one"] == 0
 
 
 def test_scores_are_smoothed_along_slices_only_where_slices_are_known() -> None:

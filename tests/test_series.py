@@ -282,11 +282,15 @@ def test_a_folder_of_series_is_learned_from_and_measured(
     def run(arguments: str) -> str:
         result = CliRunner().invoke(app, arguments.split())
         assert result.exit_code in (0, 1), result.output
-        return " ".join(result.stdout.split())
+        return " ".join(result.output.split())
 
     run("manifest ct --labels ris.csv --key key --test .3 --duplicates skip")
     run("fit tiny.yaml --cohort manifest.csv --detector pca --max-fpr .2 --folds 0 --out d")
-    assert "series.csv" in run("evaluate d --cohort manifest.csv")
+    measured = run("evaluate d --cohort manifest.csv")
+    assert "series.csv" in measured
+    as_one = "4 series are of the target class in every image, as if one label were that of the"
+    assert as_one in measured
+    assert as_one in Path("d/evaluation/page.html").read_text()
     series = ScoreTable.read("d/evaluation/series.csv")
     cases = ScoreTable.read("d/evaluation/scores.csv")
     assert set(series.extra["cases"]) == {5}

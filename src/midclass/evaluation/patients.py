@@ -134,6 +134,43 @@ def has_series(series: Sequence[str]) -> bool:
     return len(set(known)) < len(known)
 
 
+def labelled_as_one(table: ScoreTable, series: ArrayLike) -> int:
+    """Series of several cases that are all of the target class, where none holds both classes.
+
+    Such labels are of series and not of cases: of an ill patient most slices show no disease, and
+    figures by case count each as missed.
+
+    Args:
+        table: of cases.
+        series: of each case ``(n,)``; "" is none.
+
+    >>> cases = ScoreTable.of([*"abcdef"], [*"ppqqrr"], [1, 1, 1, 1, 0, 0], [0.0] * 6)
+    >>> labelled_as_one(cases, [*"ssttuu"]), labelled_as_one(cases, [*"ssttts"])
+    (2, 0)
+    """
+    named = np.asarray(series, np.str_)
+    known = (named != "") & (table.label != UNKNOWN)
+    _, index = np.unique(named[known], return_inverse=True)
+    cases = np.bincount(index)
+    ill = np.bincount(index, table.label[known] == 1)
+    if ((ill > 0) & (ill < cases)).any():
+        return 0
+    return int(((ill > 1) & (ill == cases)).sum())
+
+
+def as_one_in_words(series: int) -> str:
+    """What that means for who reads the figures.
+
+    >>> as_one_in_words(1)[:55]
+    '1 series is of the target class in every image, as if o'
+    """
+    return (
+        f"{series:,} series {'is' if series == 1 else 'are'} of the target class in every image, "
+        "as if one label were that of the whole series: images in it that show no disease count "
+        "as missed, and figures by patient are those to look at"
+    )
+
+
 def series_table(
     table: ScoreTable,
     series: ArrayLike,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from midclass.errors import InputError
 from midclass.evaluation import metrics
 from midclass.evaluation.exact import patients_of, too_few
+from midclass.evaluation.patients import labelled_as_one
 from midclass.evaluation.ranking import Ranked
 from midclass.evaluation.table import UNKNOWN, ScoreTable
 
@@ -22,8 +23,9 @@ Column: TypeAlias = NDArray[Any]
 def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     """All figures of a score table, ready for JSON.
 
-    Those of ``summary``, which are of assessed cases; what they leave out; and ``assumed_spacing``
-    (cases whose spacing came from the recipe). What is left out: ``not_assessed`` (cases by class),
+    Those of ``summary``, which are of assessed cases; what they leave out; ``assumed_spacing``
+    (cases whose spacing came from the recipe); and ``labelled_as_one`` (series, see there). What is
+    left out: ``not_assessed`` (cases by class),
     ``share_not_assessed`` (of each class, with its interval), ``reasons`` (cases by reason) and
     ``bounds`` (see there). Scores are smoothed along the column ``slice``, where there is one,
     within each series of the column ``series_id``, before they are put together by patient.
@@ -45,6 +47,7 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
         "reasons": reasons(table),
         "bounds": bounds(table),
         "assumed_spacing": int(np.sum(assumed)),
+        "labelled_as_one": 0 if series is None else labelled_as_one(table, series),
     }
 
 

@@ -41,6 +41,7 @@ from midclass.evaluation.page.run import SHEET, Run
 from midclass.evaluation.page.write import html
 from midclass.evaluation.panel import Panel
 from midclass.evaluation.patients import (
+    as_one_in_words,
     has_series,
     patient_table,
     series_of,
@@ -251,6 +252,8 @@ def _tell(figures: Mapping[str, Any]) -> None:
         )
     _tell_unseen(figures)
     tell_anatomies(figures["anatomies"])
+    if figures["labelled_as_one"]:
+        note(f"note: {as_one_in_words(figures['labelled_as_one'])}")
     if figures["assumed_spacing"]:
         say(f"spacing was assumed by the recipe for {cases_in_words(figures['assumed_spacing'])}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from midclass.evaluation.conformal import too_alike, worth_in_words
+from midclass.evaluation.patients import as_one_in_words
 from midclass.version import __version__
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ def limits(run: Run) -> list[str]:
             f"{count(len(near), 'image')} of this test look like images that the detector was "
             "fitted with: the figures flatter."
         )
+    if one := figures.get("labelled_as_one"):
+        lines.append(f"{as_one_in_words(one)}.")
     if figures.get("assumed_spacing"):
         lines.append(
             f"Of {count(figures['assumed_spacing'], 'image')} no pixel spacing is known; the "
