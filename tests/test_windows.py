@@ -98,3 +98,22 @@ def test_whoever_fits_on_ct_without_a_window_is_told(tmp_path: Path) -> None:
     assert "-600/1500 (20)" in done.stderr
     done = typed("score det images/0.dcm --out scores.csv", tmp_path)
     assert "40/400 (1) of 1 looked at" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [True, False])
+def test_whoever_fits_on_12_bits_in_files_of_16_is_told(tmp_path: Path, window: bool) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        pixels = rng.normal(600, 200, (32, 32)).clip(0, 4095).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+    (tmp_path / "own.yaml").write_text(
+        "name: own\ngiven_class: normal\ntarget_class: ill\nanatomy: anatomy.whole\n"
+        "geometry: {size: [32, 32], field_of_view_mm: 10}\nbudget: {pretrained: null}\n"
+        f"intensity: {{window: {'[0, 4095]' if window else 'null'}}}\n"
+        "middle_classes: {spot: {operator: focal.Focal, diameter_mm: [1, 4]}}\n"
+    )
+    done = typed("fit own.yaml images --detector pca --max-fpr 0.2 --out det", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("the images hardly differ, by 0.3% of the range" in done.stderr) != window

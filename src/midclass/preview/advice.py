@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from midclass.preview import negatives
+from midclass.preview import dim, negatives
 from midclass.preview.plausibility import boxed, in_words
 
 Figures: TypeAlias = Mapping[str, Any]
@@ -25,8 +25,6 @@ STRANGE = 0.1
 """Share of images whose anatomy is unlike the others that is worth a look at it."""
 NARROW = 0.5
 """Share of the places that even draws would reach."""
-DIM = 0.015
-"""Standard deviation inside the anatomy; of real collections the median is .05 to .3."""
 ALARMS = 0.2
 """False-alarm rate of the quick detector, set to 5 % without nuisance."""
 
@@ -100,12 +98,8 @@ def _anatomy(found: Figures, picture: str) -> Iterator[str]:
 
 
 def _dim(spread: float | None) -> Iterator[str]:
-    if spread is not None and spread < DIM:
-        yield (
-            f"images: inside the anatomy they hardly differ, by {spread:.1%} of the range; where "
-            "files use a part of their bits, say which values count by intensity.window, [0, 4095] "
-            "of 12 bits, or take intensity rule percentiles"
-        )
+    if said := dim.in_words(spread):
+        yield f"images: {said}"
 
 
 def _exchanged(figures: Figures) -> Iterator[str]:

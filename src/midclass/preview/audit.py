@@ -13,8 +13,8 @@ from midclass.errors import InputError
 from midclass.evaluation.ranking import FloatArray
 from midclass.images.prepared import Prepared
 from midclass.images.tiles import to_learn_from
-from midclass.images.traits import TRAITS
 from midclass.knowledge.acquisition import acquired
+from midclass.preview.dim import spread_of
 from midclass.preview.lengths import out_of_scale
 from midclass.preview.negatives import exchanged
 from midclass.preview.plausibility import plausibility
@@ -74,7 +74,7 @@ def audit(
         "images": len(rows),
         "patients": len(set(patients)),
         "anatomy": anatomy_of(prepared, recipe),
-        "spread": _spread(prepared),
+        "spread": spread_of(prepared),
         "negatives": exchanged(prepared, recipe.geometry),
         "out_of_scale": out_of_scale(recipe, samples),
         "classes": {name: each.figures(patients) for name, each in trials.items()},
@@ -84,13 +84,6 @@ def audit(
         ],
         "nuisance": _of_nuisance(samples, rows, patients, recipe, trials, seed),
     }
-
-
-def _spread(prepared: Prepared) -> float | None:
-    """Of view tiles nothing is known of whole images."""
-    spread = prepared.traits[:, TRAITS.index("spread")]
-    known = spread[np.isfinite(spread)]
-    return float(np.median(known)) if len(known) else None
 
 
 def anatomy_of(prepared: Prepared, recipe: Recipe) -> dict[str, Any]:

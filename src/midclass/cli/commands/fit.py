@@ -102,8 +102,8 @@ def _fit(
     if (weights := recipe.weights()) is not None:
         refuse_no_file(weights, "file of weights")
     from midclass.detectors.workplace import Workplace
+    from midclass.preview import dim, negatives
     from midclass.preview.lengths import out_of_scale
-    from midclass.preview.negatives import exchanged, in_words
 
     recipe.check()
     cohort = cohort_to_learn_from(source, duplicates, out, options.cache)
@@ -118,7 +118,10 @@ def _fit(
     known = prepared_with_bar(few, recipe, options) if len(few) else None
     for line in out_of_scale(recipe, prepared) if model.learns_knowledge else ():
         note(line)
-    if said := in_words(exchanged(prepared, recipe.geometry), len(prepared.cases)):
+    exchange = negatives.in_words(
+        negatives.exchanged(prepared, recipe.geometry), len(prepared.cases)
+    )
+    for said in filter(None, (dim.in_words(dim.spread_of(prepared)), exchange)):
         note(f"note: {said}")
     prints = prints_with_bar(replace(given, cases=(*given, *few)), options.cache)
     place = Workplace(
