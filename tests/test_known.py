@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,25 @@ def test_it_is_saved_and_loaded(
     detector.save(tmp_path / "saved")
     again = load_detector(tmp_path / "saved")
     assert again.score_samples(both).tobytes() == detector.score_samples(both).tobytes()
+
+
+@pytest.mark.parametrize("said", ["given", "rest", None, "x"])
+def test_a_detector_of_before_counts_known_cases_as_it_did(said: str | None) -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [2.0, -9.0, 2.5]])
+    units = {"names": ["known_by_network"], "chosen": ["known_by_network"]}
+    units |= {"centre": [0.0], "spread": [1.0]}
+    facts = {"units": units, "weight": 0.2} | ({} if said is None else {"against": said})
+    if said == "x":
+        with pytest.raises(ValueError, match="are against 'x'"):
+            KnownCases.restored({}, facts)
+        return
+    known = KnownCases.restored({}, facts)
+    batch = ImageBatch.of(torch.zeros(2, 1, 8, 8))
+    raw = known.raw(SimpleNamespace(logits=logits), batch, [], None)  # type: ignore[arg-type]
+    against_all = logits[:, 2] - torch.log(logits[:, :2].exp().sum(1))
+    expected = logits[:, 2] - logits[:, 0] if said == "given" else against_all
+    torch.testing.assert_close(raw[:, 0].float(), expected)
+    assert KnownCases.restored(*known.state()) == known
 
 
 def test_who_learns_again_without_known_cases_forgets_them(

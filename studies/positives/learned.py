@@ -75,7 +75,7 @@ class Watched(MiddleClassDetector):
             probe = self.known_.separation(self.novelty_.features(part, maps[1:]))
             said = [knows, self.novelty_(part, maps[1:])[0], probe.numpy()]
             for logits in (output.logits for output in outputs):
-                said += [(logits[:, -1] - logits[:, 0]).numpy(), known_log_odds(logits).numpy()]
+                said += [known_log_odds(logits, way).numpy() for way in ("given", "rest")]
             found.append(np.stack(said, 1))
         return np.concatenate(found)
 

@@ -32,16 +32,18 @@ def _mean(said: list[FloatArray]) -> FloatArray:
     return together
 
 
+BEFORE = "soft maximum of probe and own network, chosen before"
+CHOSEN_SPEAKERS = "**the same, against the given class alone, chosen**"
 SPEAKERS: dict[str, tuple[tuple[str, ...], Together]] = {
     "probe (before)": (("probe",), np.logaddexp.reduce),
     "own network": (("network, rest",), np.logaddexp.reduce),
     "heads": (("heads, rest",), np.logaddexp.reduce),
     "soft maximum of the three": (("probe", "network, rest", "heads, rest"), np.logaddexp.reduce),
-    "**soft maximum of probe and own network, chosen**": (
+    BEFORE: (
         ("probe", "network, rest"),
         np.logaddexp.reduce,
     ),
-    "the same, against the given class alone": (("probe", "network, given"), np.logaddexp.reduce),
+    CHOSEN_SPEAKERS: (("probe", "network, given"), np.logaddexp.reduce),
     "mean of probe and own network": (("probe", "network, rest"), _mean),
 }
 """Columns of ``learned.py``, and how they speak together."""
@@ -115,13 +117,14 @@ def learned_figures() -> str:
     return table(["who speaks for the known cases", *titles], lines)
 
 
-MOVED: dict[str, Callable[[Callable[[str], FloatArray]], FloatArray]] = {
-    "all witnesses": lambda column: column("all"),
-    "own network, of known cases": lambda column: column("network, rest"),
-    "heads, of known cases": lambda column: column("heads, rest"),
-    "what knows none of them": lambda column: np.logaddexp(column("knowledge"), column("novelty")),
+MOVED = {
+    "none of them": "what knows none of them",
+    BEFORE: "all witnesses, own network against all other classes (before)",
+    CHOSEN_SPEAKERS: "**all witnesses, own network against the given class, chosen**",
+    ("network, given",): "own network, of known cases",
+    ("heads, given",): "heads, of known cases",
 }
-"""What ``moved.py`` wrote, by whose scores they are."""
+"""Rules, and columns of ``moved.py``, by what they are called in the table."""
 
 
 def moved_figures() -> str:
@@ -130,18 +133,24 @@ def moved_figures() -> str:
     for file in sorted((HERE / "moved").glob("*.csv")):
         task, number, repeat = file.stem.rsplit("_", 2)
         with open(file, newline="", encoding="utf-8") as text:
-            rows = [row for row in csv.DictReader(text) if row["part"] == "test"]
-        found = []
-        for said in MOVED.values():
-            areas = []
-            for way in ("without", "with"):
-                mine = [row for row in rows if row["way"] == way]
-                label = np.array([int(row["label"]) for row in mine])
-                scores = said(lambda name, of=mine: np.array([float(row[name]) for row in of]))
-                areas.append(auroc(label, scores))
-            found.append(" to ".join(figure(area) for area in areas))
+            rows = list(csv.DictReader(text))
+        without, moved = (
+            _areas([row for row in rows if row["way"] == way], int(number))
+            for way in ("without", "with")
+        )
+        found = [f"{figure(without[one])} to {figure(moved[one])}" for one in MOVED]
         lines.append([task.replace("_", " "), number, repeat, *found])
-    return table(["collection", "known", "splitting", *MOVED], lines)
+    return table(["collection", "known", "splitting", *MOVED.values()], lines)
+
+
+def _areas(rows: list[dict[str, str]], number: int) -> dict[str | tuple[str, ...], float]:
+    """AUROC by rule, and by the column that speaks alone."""
+    found: dict[str | tuple[str, ...], float] = dict(_speaking(rows, number))
+    test = [row for row in rows if row["part"] == "test"]
+    label = np.array([int(row["label"]) for row in test])
+    for column in (one for one in MOVED if isinstance(one, tuple)):
+        found[column] = auroc(label, np.array([float(row[column[0]]) for row in test]))
+    return found
 
 
 def _speaking(rows: list[dict[str, str]], number: int) -> Iterator[tuple[str, float]]:
@@ -163,7 +172,7 @@ def _speaking(rows: list[dict[str, str]], number: int) -> Iterator[tuple[str, fl
         score = np.logaddexp(others, known) + number / (number + HALF_A_SAY) * known
         yield rule, auroc(label, score)
     yield "own network, without all others", auroc(label, column("network, rest"))
-    if all(row["oversampling"] for row in test):
+    if all(row.get("oversampling") for row in test):
         yield "a network that oversamples them, alone", auroc(label, column("oversampling"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ HALF_A_SAY = 20
 """Patients known with whom this witness, alone, weighs half as much as all together."""
 LEAST_AUROC = 0.8
 """Of the cases that were learned; of others it will not be better."""
+Against: TypeAlias = Literal["given", "rest"]
 PROBE, NETWORK = "known", "known_by_network"
 """Whose log-odds."""
 
@@ -33,14 +34,15 @@ PROBE, NETWORK = "known", "known_by_network"
 class KnownCases:
     """Log-odds of the target class, by two that have learned the known cases.
 
-    One is the own network, to which they are one class more. The other is a linear probe in pooled
-    features of the pretrained network; the heads learn them too, but see no more in the same maps.
-    Their soft maximum counts, each in units of the given class. With the other witnesses it is one
-    more in the soft maximum, so that two known cases of one kind do not outvote what the recipe
-    says of another. The more are known, the more they represent the disease, and the more this
-    witness says alone: ``log(exp others + exp known) + w known``, where ``w`` is ``n / (n + 20)``
-    for n patients: many slices of one are no sample of a disease. Form and number were chosen on
-    the development suite, see docs/research-log.md.
+    One is the own network, to which they are one class more: its log-odds against the given class
+    alone, for what looks like a middle class, too, is no less ill. The other is a linear probe in
+    pooled features of the pretrained network; the heads learn them too, but see no more in the same
+    maps. Their soft maximum counts, each in units of the given class. With the other witnesses it
+    is one more in the soft maximum, so that two known cases of one kind do not outvote what the
+    recipe says of another. The more are known, the more they represent the disease, and the more
+    this witness says alone: ``log(exp others + exp known) + w known``, where ``w`` is
+    ``n / (n + 20)`` for n patients: many slices of one are no sample of a disease. Form and number
+    were chosen on the development suite, see docs/research-log.md.
 
     Attributes:
         units: the log-odds in units of held-out images of the given class, by name; a detector
@@ -48,11 +50,14 @@ class KnownCases:
         weight: ``w``.
         separation: the probe: of the given class from the known cases; None without a pretrained
             network.
+        against: what the own network's log-odds are against; ``rest``, all other classes, of a
+            detector of before.
     """
 
     units: Combination
     weight: float
     separation: Separation | None = None
+    against: Against = "given"
 
     @classmethod
     def of(
@@ -109,7 +114,7 @@ class KnownCases:
             maps: of the images, see ``KnowledgeNetworks.maps``.
             novelty: has the features of the probe, if there is one.
         """
-        said = {NETWORK: known_log_odds(output.logits)}
+        said = {NETWORK: known_log_odds(output.logits, self.against)}
         if self.separation is not None:
             assert novelty is not None
             said[PROBE] = self.separation(novelty.features(images, maps[1:]))
@@ -133,7 +138,11 @@ class KnownCases:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and JSON; see ``restored``."""
-        facts: dict[str, Any] = {"units": asdict(self.units), "weight": self.weight}
+        facts: dict[str, Any] = {
+            "units": asdict(self.units),
+            "weight": self.weight,
+            "against": self.against,
+        }
         if self.separation is None:
             return {}, facts
         facts["offset"] = self.separation.offset
@@ -146,13 +155,22 @@ class KnownCases:
         separation = None
         if "offset" in facts:
             separation = Separation(tensors["direction"], float(facts["offset"]))
-        return cls(units, float(facts["weight"]), separation)
+        against = facts.get("against", "rest")
+        if against not in get_args(Against):
+            raise ValueError(f"known cases are against {against!r}")
+        return cls(units, float(facts["weight"]), separation, against)
 
 
-def known_log_odds(logits: Tensor) -> Tensor:
-    """Log-odds of the last class, of known cases, against all others: ``(n, K + 2)`` to ``(n,)``.
+def known_log_odds(logits: Tensor, against: Against = "given") -> Tensor:
+    """Log-odds of the last class, that of known cases: ``(n, K + 2)`` to ``(n,)``.
 
-    >>> round(float(known_log_odds(torch.tensor([[0.0, 0.0, 2.0]]))), 2)
-    1.31
+    Args:
+        logits: of the given class, of the middle classes and of the known cases.
+        against: the given class, or all other classes.
+
+    >>> logits = torch.tensor([[0.0, 0.0, 2.0]])
+    >>> [round(float(known_log_odds(logits, one)), 2) for one in ("given", "rest")]
+    [2.0, 1.31]
     """
-    return logits[:, -1] - logits[:, :-1].logsumexp(1)
+    others = logits[:, 0] if against == "given" else logits[:, :-1].logsumexp(1)
+    return logits[:, -1] - others
