@@ -260,6 +260,12 @@ def test_an_ill_case_among_those_that_calibrate_is_named_first(given: Prepared) 
     alone = Brightness(trained_recipe()).fit(images, max_fpr=0.1, seed=0, folds=0)
     assert alone.highest_[:2] == odd
     assert len(set(alone.highest_)) == len(set(in_folds.highest_)) == 5
+    of_two = [replace(case, patient_id=str(k % 20)) for k, case in enumerate(images.cases)]
+    of_few = Brightness(trained_recipe()).fit(
+        replace(images, cases=Cohort(tuple(of_two))), max_fpr=0.1, seed=0, folds=0
+    )
+    whose = {case.case_id: case.patient_id for case in of_two}
+    assert len({whose[name] for name in of_few.highest_}) == len(of_few.highest_) > 1
     assert set(alone.highest_) <= set(calibrating)
 
 

@@ -103,11 +103,13 @@ def case_scores(looks: Iterable[Look], prepared: Prepared, *, strict: bool = Tru
 def highest(scores: FloatArray, cases: Iterable[Case]) -> tuple[str, ...]:
     """Which cases have the highest scores ``(n,)``, the highest first, by their ids.
 
-    NaN is no score.
+    Of each patient the highest alone; NaN is no score.
     """
-    order = np.argsort(-scores, kind="stable")[: min(NAMED, int((~np.isnan(scores)).sum()))]
-    names = [case.case_id for case in cases]
-    return tuple(names[row] for row in order)
+    every, found = list(cases), dict[str, str]()
+    for row in np.argsort(-scores, kind="stable"):
+        if not np.isnan(scores[row]):
+            found.setdefault(every[row].patient_id, every[row].case_id)
+    return tuple(found.values())[:NAMED]
 
 
 class Hottest:
