@@ -171,10 +171,10 @@ class Cohort(Sequence[Case]):
         target = self.target_class().by_case_id()
         if n > len(target):
             raise InputError(
-                f"{self.name}: {n} target-class cases asked for, there are {len(target)}"
+                f"{self.name}: {n} target-class cases asked for, there are {len(target)}; with "
+                f"midclass manifest --positives {n} as many patients are divided into that part"
             )
-        order = np.random.default_rng(seed).permutation(len(target))
-        return target[np.sort(order[:n])]
+        return target[np.sort(np.random.default_rng(seed).permutation(len(target))[:n])]
 
     def blocks(self, size: int, geometry: Geometry | None = None) -> Iterator[Cohort]:
         """The cases in order, at most so many at a time.
