@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from midclass import ScoreTable, report
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.page.pictures import new_pictures
 from midclass.evaluation.panel import Panel
@@ -91,7 +92,8 @@ def evaluation(folder: Path, scores: ScoreTable, told: dict[str, Any] | None = N
     figures = report(scores, 0.05)
     figures |= {"detector": "lungs", "cohort": "cases.csv [test]", "near_copies_of_fitted": []}
     figures["promised"] = {"max_fpr": 0.05, "low": 0.02, "high": 0.1}
-    patient_table(scores, np.linspace(-1, 2, 40), 0.05).write(folder / "patients.csv")
+    known = CalibratedPatients(np.linspace(-1, 2, 40))
+    patient_table(scores, known, 0.05).write(folder / "patients.csv")
     made = {"date": "2026-11-28T10:00:00+00:00", "midclass": "0.1.0", "versions": {}}
     run = {"detector": told or about(), "evaluation": made}
     (folder / "run.json").write_text(json.dumps(run))

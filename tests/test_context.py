@@ -41,9 +41,9 @@ from midclass.detectors.context import Context, EquallyRare, neighbours
 from midclass.detectors.marks import APART
 from midclass.detectors.plausible import Plausible
 from midclass.detectors.saved import CHECKSUMS, id_of
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.conformal import conformal_p_values
-from midclass.evaluation.patients import patient_scores
 from midclass.images.case import Case
 from midclass.images.keys import rules_of
 from midclass.images.kin import brought_together
@@ -322,8 +322,8 @@ class TestDetector:
         for scores in (detector.score_samples(new), np.array(each_alone(detector, new))):
             assert 0.03 < (scores > detector.threshold_).mean() < 0.2
         patients = [one.patient_id for one in local.cases]
-        known = patient_scores(detector.score_samples(local), patients)
-        np.testing.assert_array_equal(detector.patient_calibration_, known)
+        known = CalibratedPatients.of(detector.score_samples(local), patients)
+        assert detector.patient_calibration_.to_json() == known.to_json()
 
     def test_at_a_place_without_series_each_slice_is_alone(self, normal: Prepared) -> None:
         detector = detector_class("pca")(RECIPE).fit(normal, max_fpr=0.1, folds=0)

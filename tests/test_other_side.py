@@ -41,7 +41,7 @@ from midclass.detectors.places import Places
 from midclass.detectors.saved import CHECKSUMS
 from midclass.detectors.site import set_threshold
 from midclass.detectors.sliding import _other_rows
-from midclass.evaluation.patients import patient_scores
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.table import ScoreTable
 from midclass.images.keys import rules_of
 from midclass.images.kin import other_sides
@@ -440,8 +440,8 @@ def test_calibrated_at_another_place_its_pairs_set_the_scale(
     assert len(detector.context_.sides.alone) == 60 != len(before.alone)
     seen = detector.score_samples(there)
     assert np.sort(seen).tolist() == detector.calibration_.tolist()
-    by_patient = patient_scores(seen, [one.patient_id for one in there.cases])
-    assert detector.patient_calibration_.tolist() == by_patient.tolist()
+    known = CalibratedPatients.of(seen, [one.patient_id for one in there.cases])
+    assert detector.patient_calibration_.to_json() == known.to_json()
 
 
 def rows(cohort: Cohort, part: str) -> list[str]:

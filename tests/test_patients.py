@@ -14,17 +14,13 @@ from makers import discs, phantom_folder, recipe, tiny_phantoms, typed
 from midclass import Prepared, ScoreTable, load_detector, prepare_array
 from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.saved import id_of
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.conformal import conformal_p_values
-from midclass.evaluation.patients import (
-    patient_scores,
-    patient_table,
-    series_table,
-    usual_cases,
-    with_more_cases,
-)
+from midclass.evaluation.patients import patient_table, series_table, with_more_cases
 
 RECIPE = recipe(budget={"standardise": False})
 SLICES = 8
+TENTHS = CalibratedPatients(np.arange(30.0) / 10)
 
 
 def of_patients(patients: int, seed: int, each: int = SLICES) -> Prepared:
@@ -64,18 +60,20 @@ def test_the_calibration_of_patients_is_saved(tmp_path: Path) -> None:
     detector = PCA(RECIPE).fit(of_patients(60, seed=0), max_fpr=0.1)
     assert len(detector.patient_calibration_) == detector.patients_["calibrate"] == 12
     detector.save(tmp_path / "d")
-    again = load_detector(tmp_path / "d").patient_calibration_
-    np.testing.assert_array_equal(again, detector.patient_calibration_)
-    assert load_detector(tmp_path / "d").patient_cases_ == detector.patient_cases_ == SLICES
+    known, again = detector.patient_calibration_, load_detector(tmp_path / "d").patient_calibration_
+    np.testing.assert_array_equal(again.scores, known.scores)
+    assert [list(one) for one in again.fewer] == [list(one) for one in known.fewer]
+    assert [len(one) for one in again.fewer] == [12, 12]
+    assert again.most == known.most == SLICES
 
 
 def test_too_few_patients_for_a_rate_flag_nobody_and_call_nobody_normal() -> None:
     cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0, 0, 1, 1], [1, 2, 3, 9])
-    table = patient_table(cases, np.array([0.0, 1.0]), max_fpr=0.1)
+    table = patient_table(cases, CalibratedPatients(np.array([0.0, 1.0])), max_fpr=0.1)
     assert np.isnan(table.threshold).all()
     assert set(table.columns()["flagged"].tolist()) == {""}
     assert table.extra["p_value"].tolist() == [1 / 3, 1 / 3]
-    nobody = patient_table(cases, np.empty(0), max_fpr=0.1)
+    nobody = patient_table(cases, CalibratedPatients(np.empty(0)), max_fpr=0.1)
     assert np.isnan(nobody.extra["p_value"]).all()
 
 
@@ -85,19 +83,21 @@ def test_where_patients_have_no_threshold_a_person_looks_at_those_with_a_flagged
 ) -> None:
     score = [1, 5, 1, 2, np.nan, 1, np.nan]
     cases = ScoreTable.of([*"abcdefg"], [*"ppqqrrs"], [0] * 7, score, threshold=4.0)
-    table = patient_table(cases, np.arange(float(calibrated)), max_fpr=0.1)
+    table = patient_table(cases, CalibratedPatients(np.arange(float(calibrated))), max_fpr=0.1)
     assert table.extra["cases_flagged"].tolist() == [1, 0, 0, 0]
     assert table.columns()["flagged"].tolist() == ["", "", "", ""]
     assert table.review.tolist() == [True, False, False, True]  # the last was not assessed
     table.write(tmp_path / "patients.csv")
     assert ScoreTable.read(tmp_path / "patients.csv").review.tolist() == table.review.tolist()
-    left = patient_table(replace(cases, not_assessed="leave"), np.empty(0), max_fpr=0.1)
+    left = patient_table(
+        replace(cases, not_assessed="leave"), CalibratedPatients(np.empty(0)), max_fpr=0.1
+    )
     assert left.review.tolist() == [True, False, False, False]
 
 
 def test_where_patients_have_a_threshold_it_alone_says_who_is_looked_at() -> None:
     cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0] * 4, [1, 5, 50, 60], threshold=4.0)
-    table = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    table = patient_table(cases, CalibratedPatients(np.arange(30.0)), max_fpr=0.1)
     assert table.extra["cases_flagged"].tolist() == [1, 2]
     assert table.review.tolist() == table.flagged.tolist() == [False, True]
 
@@ -107,76 +107,109 @@ def test_a_patient_with_many_more_cases_than_those_who_calibrated_is_not_flagged
     score = [1, 2, 50, *[1] * 9, 60, *[2] * 3, *[np.nan] * 8]
     whose = [*"p" * 12, *"q" * 12]
     cases = ScoreTable.of([str(k) for k in range(24)], whose, [0] * 24, score, threshold=55.0)
-    usual = patient_table(cases, np.arange(30.0) / 10, max_fpr=0.1)
+    usual = patient_table(cases, TENTHS, max_fpr=0.1)
     assert usual.flagged.tolist() == [True, True]
-    assert with_more_cases(usual, None) == ""
-    table = patient_table(cases, np.arange(30.0) / 10, 0.1, most=4)
+    assert with_more_cases(usual, TENTHS) == ""
+    table = patient_table(cases, usually := replace(TENTHS, most=4), 0.1)
     assert table.columns()["flagged"].tolist() == ["", "1"]  # four of the second are assessed
     assert np.isnan(table.extra["p_value"]).tolist() == [True, False]
     assert table.review.tolist() == [False, True]
     assert table.assessed.all()
-    assert with_more_cases(table, 4).startswith("1 patient has many more cases than those")
-    nearly = patient_table(cases, np.arange(30.0) / 10, 0.1, most=10)
+    assert with_more_cases(table, usually).startswith("1 patient has many more cases than those")
+    nearly = patient_table(cases, many := replace(TENTHS, most=10), 0.1)
     assert nearly.flagged.tolist() == [True, True]
-    assert with_more_cases(nearly, 10) == ""
-    series = series_table(cases, ["s"] * 3 + ["t"] * 21, np.arange(30.0) / 10, 0.1, most=4)
+    assert with_more_cases(nearly, many) == ""
+    series = series_table(cases, ["s"] * 3 + ["t"] * 21, usually, 0.1)
     assert series.columns()["flagged"].tolist() == ["", ""]
 
 
 def test_one_who_calibrated_with_many_cases_does_not_speak_for_them() -> None:
     counts = [2] * 59 + [60]
     whose = np.repeat([f"p{k:02}" for k in range(60)], counts)
-    assert usual_cases(np.zeros(len(whose)), whose) == 2
-    assert usual_cases(np.zeros(40), np.repeat([*"abcdefghij"], 4)) == 4
-    assert usual_cases([np.nan] * 3, [*"aab"]) == 0
+    assert CalibratedPatients.of(np.zeros(len(whose)), whose).most == 2
+    assert CalibratedPatients.of(np.zeros(40), np.repeat([*"abcdefghij"], 4)).most == 4
+    assert len(CalibratedPatients.of([np.nan] * 3, [*"aab"])) == 0
 
 
 @pytest.mark.parametrize(("cases", "flagged"), [(1, "1"), (3, "1"), (4, ""), (5, "")])
 def test_up_to_three_cases_are_a_mean_and_no_highest_of_many(cases: int, flagged: str) -> None:
     """Left and right of one who comes to where one image of each calibrated."""
     table = ScoreTable.of([str(k) for k in range(cases)], ["p"] * cases, [0] * cases, [9] * cases)
-    found = patient_table(table, np.arange(30.0) / 10, 0.1, most=1)
+    found = patient_table(table, replace(TENTHS, most=1), 0.1)
     assert found.columns()["flagged"].tolist() == [flagged]
 
 
 @pytest.mark.parametrize(("cases", "flagged"), [(5, "1"), (6, "")])
 def test_a_quarter_more_cases_are_judged_and_one_more_is_not(cases: int, flagged: str) -> None:
     table = ScoreTable.of([str(k) for k in range(cases)], ["p"] * cases, [0] * cases, [9] * cases)
-    found = patient_table(table, np.arange(30.0) / 10, 0.1, most=4)
+    found = patient_table(table, replace(TENTHS, most=4), 0.1)
     assert found.columns()["flagged"].tolist() == [flagged]
+
+
+@pytest.mark.parametrize("cases", [1, 2, 3])
+def test_the_promise_is_kept_for_patients_with_fewer_cases_than_those_who_calibrated(
+    cases: int,
+) -> None:
+    """One image scatters more than the mean of three: every sixth was flagged, 5 % promised."""
+    rng, rates, plainly = np.random.default_rng(0), [], []
+    whose, new = np.repeat(np.arange(200), 3), np.repeat(np.arange(500), cases)
+    for _ in range(12):
+        known = CalibratedPatients.of(rng.normal(size=len(whose)), whose)
+        names, score = [str(k) for k in range(len(new))], rng.normal(size=len(new))
+        table = ScoreTable.of(names, new.astype(str), [0] * len(new), score)
+        found = patient_table(table, known, 0.05)
+        rates.append(found.flagged.mean())
+        plainly.append(patient_table(table, replace(known, fewer=()), 0.05).flagged.mean())
+        assert not np.isnan(found.threshold).any()
+        judged = found.extra["p_value"] <= 0.05
+        assert judged.tolist() == found.flagged.tolist()
+    assert 0.03 < np.mean(rates) < 0.07
+    assert (np.mean(plainly) > 0.07) == (cases != 3)
+
+
+def test_patients_who_calibrate_are_the_same_in_any_order_of_their_cases() -> None:
+    rng = np.random.default_rng(0)
+    scores, whose = rng.normal(size=60), np.repeat(np.arange(20), 3)
+    order = rng.permutation(60)
+    known, again = (CalibratedPatients.of(scores[k], whose[k]) for k in (slice(None), order))
+    assert known.to_json() == again.to_json()
+    assert all(len(one) == 20 for one in known.fewer)
+    assert np.isin(known.fewer[0], scores).all()
+    assert len(set(known.fewer[0]) & set(scores.reshape(20, 3).max(1))) < 15  # drawn, not highest
 
 
 def test_detectors_that_judge_other_patients_have_other_ids() -> None:
     detector = PCA(RECIPE).fit(of_patients(60, seed=0, each=2), max_fpr=0.1)
     before = id_of(detector)
-    detector.patient_cases_ = 9
+    detector.patient_calibration_ = replace(detector.patient_calibration_, most=9)
     assert id_of(detector) != before
 
 
 def test_normal_patients_with_many_cases_are_not_flagged_against_the_promise() -> None:
     """As typed after a scanner was changed to thin slices."""
     detector = PCA(RECIPE).fit(of_patients(60, seed=0, each=2), max_fpr=0.1)
-    assert detector.patient_cases_ == 2
+    known = detector.patient_calibration_
+    assert known.most == 2
     many = table_of(detector, of_patients(20, seed=60, each=16))
-    known = detector.patient_calibration_, 0.1
-    assert patient_table(many, *known).flagged.mean() > 0.25
-    table = patient_table(many, *known, detector.patient_cases_)
+    assert patient_table(many, replace(known, most=None), 0.1).flagged.mean() > 0.25
+    table = patient_table(many, known, 0.1)
     assert not table.flagged.any()
-    assert with_more_cases(table, 2).startswith("20 patients have many more cases")
+    assert with_more_cases(table, known).startswith("20 patients have many more cases")
     same = table_of(detector, of_patients(40, seed=61, each=2))
-    assert not np.isnan(patient_table(same, *known, detector.patient_cases_).threshold).any()
+    assert not np.isnan(patient_table(same, known, 0.1).threshold).any()
 
 
 def test_of_a_series_that_is_not_judged_a_person_looks_at_flagged_cases() -> None:
     cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3], threshold=4.0)
-    found = series_table(cases, ["s", "s", "t", "s"], np.arange(40.0), max_fpr=0.1)
+    known = CalibratedPatients(np.arange(40.0))
+    found = series_table(cases, ["s", "s", "t", "s"], known, max_fpr=0.1)
     assert found.columns()["flagged"].tolist() == ["0", ""]
     assert found.columns()["review"].tolist() == ["0", "1"]
 
 
 def test_a_patient_of_whom_nothing_could_be_assessed_is_not_assessed() -> None:
     cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0, -1, -1, -1], [np.nan, np.nan, 3, np.nan])
-    table = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    table = patient_table(cases, CalibratedPatients(np.arange(30.0)), max_fpr=0.1)
     assert table.assessed.tolist() == [False, True]
     assert table.review.tolist() == [True, False]
     assert table.label.tolist() == [0, -1]
@@ -192,18 +225,21 @@ def test_patients_of_one_case_have_what_their_case_has(
 ) -> None:
     names = [f"{number:02d}" for number in range(len(scores))]
     cases = ScoreTable.of(names, names, [0] * len(scores), scores)
-    table = patient_table(cases, np.sort(calibration), max_fpr=0.5)
+    table = patient_table(cases, CalibratedPatients(np.sort(calibration)), max_fpr=0.5)
     np.testing.assert_allclose(table.score, scores)
     np.testing.assert_array_equal(
         table.extra["p_value"], conformal_p_values(calibration, table.score)
     )
-    np.testing.assert_array_equal(patient_scores(scores, names), np.sort(table.score))
+    known = CalibratedPatients.of(scores, names)
+    for one in (known.scores, *known.fewer):
+        np.testing.assert_array_equal(one, np.sort(table.score))
 
 
 def test_a_patient_who_could_not_be_assessed_calibrates_nothing() -> None:
     """As one that scores low, it would lower the p-values of all others."""
     nan = float("nan")
-    assert patient_scores([nan, nan, 3.0, nan, 1.0], [*"aabbc"]).tolist() == [1.0, 3.0]
+    known = CalibratedPatients.of([nan, nan, 3.0, nan, 1.0], [*"aabbc"])
+    assert known.scores.tolist() == [1.0, 3.0]
 
 
 @pytest.mark.slow

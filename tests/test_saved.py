@@ -30,7 +30,7 @@ from midclass.detectors.saved import CHECKSUMS
 KINDS = ["middle_class", "pca", "intensity", "one_class_svm", "autoencoder", "deep_svdd"]
 ORIGIN = ["id", "seed", "fitted", "versions"]
 LEFT_OUT = ["independent", *ORIGIN, "plausible", "midclass", "not_assessed", "threads", "heat"]
-LEFT_OUT += ["patient_calibration", "patient_cases"]
+LEFT_OUT += ["patient_calibration", "patient_cases", "patient_fewer"]
 """What a detector of an earlier version may lack."""
 KINDS += ["rotation", "nearest_neighbour", "ganomaly"]
 REMARKS = {"midclass", CHECKSUMS, "cases", "patients", "not_assessed", "history", "training"}

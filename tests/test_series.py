@@ -18,6 +18,7 @@ from midclass.cli.app import app
 from midclass.cli.commands import score
 from midclass.cli.options import Options
 from midclass.detectors.baselines.pca import PCA
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.patients import patient_table, series_of, series_table
 from midclass.images.formats.dicom_header import Header
 from midclass.images.series import FoundFile, placed
@@ -175,7 +176,7 @@ def test_no_series_is_flagged_of_a_patient_who_is_not(
     named = series_of(table.patient_id.tolist(), series)
     if not (named != "").any():
         return
-    known = np.sort(calibration)
+    known = CalibratedPatients(np.sort(calibration))
     by_series = series_table(table, named, known, max_fpr)
     by_patient = patient_table(table, known, max_fpr)
     flagged = dict(zip(by_patient.case_id, by_patient.flagged, strict=True))
@@ -194,7 +195,9 @@ def test_no_series_is_flagged_of_a_patient_who_is_not(
 
 def test_two_patients_with_a_series_of_one_name_have_two_rows() -> None:
     cases = ScoreTable.of([*"abcd"], [*"ppqq"], [0, 1, 0, 0], [1, 2, 3, 4])
-    found = series_table(cases, series_of([*"ppqq"], [*"1112"]), np.empty(0), 0.05)
+    found = series_table(
+        cases, series_of([*"ppqq"], [*"1112"]), CalibratedPatients(np.empty(0)), 0.05
+    )
     assert found.case_id.tolist() == ["2", "p/1", "q/1"]
     assert found.patient_id.tolist() == ["q", "p", "q"]
     assert found.label.tolist() == [0, 1, 0]

@@ -420,3 +420,20 @@ def test_numbers_of_positives_of_one_detector_may_share_a_title(folder: Path) ->
     )
     loaded = Study.load(write(folder, ("middle_class:", entries)))
     assert loaded.kind_title(loaded.detectors["more"].kind) == "ours"
+
+
+def test_an_entry_that_says_nothing_is_the_detector_of_its_name(folder: Path) -> None:
+    """It was our method, and the report called it by the baseline's name."""
+    file = write(folder, ("  pca: {detector: pca}", "  pca: {}\n  padim:\n  all: {}"))
+    detectors = Study.load(file).detectors
+    assert {name: one.detector for name, one in detectors.items()} == {
+        "pca": "pca",
+        "padim": "padim",
+        "all": "middle_class",
+        "middle_class": "middle_class",
+    }
+    file = write(folder, ("  pca: {detector: pca}", "  pca: {detector: padim}"))
+    assert Study.load(file).detectors["pca"].detector == "padim"
+    file = write(folder, ("  pca: {detector: pca}", "  mahalnobis: {}"))
+    with pytest.raises(InputError, match=r"detectors.mahalnobis.*did you mean mahalanobis"):
+        Study.load(file)

@@ -43,6 +43,7 @@ from midclass.detectors.baselines.pca import PCA
 from midclass.detectors.higher import Higher, MostFlagged, most_flagged, normals_higher
 from midclass.detectors.saved import id_of
 from midclass.detectors.site import move_threshold, set_threshold
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.empirical_null import FEWEST, Null, shift_interval
 from midclass.evaluation.patients import patient_table
@@ -227,9 +228,9 @@ def test_scores_stay_and_p_values_move_with_the_threshold_and_nothing_is_promise
     assert again.threshold_ == pytest.approx(before.threshold_ + shift)
     some = np.linspace(*np.quantile(before.calibration_, (0.05, 0.95)), 7) + 1e-6
     assert again.p_values(some + shift).tolist() == before.p_values(some).tolist()
-    np.testing.assert_allclose(
-        again.patient_calibration_, before.patient_calibration_ + shift, rtol=1e-12
-    )
+    known, now = before.patient_calibration_, again.patient_calibration_
+    for one, other in zip((known.scores, *known.fewer), (now.scores, *now.fewer), strict=True):
+        np.testing.assert_allclose(other, one + shift, rtol=1e-12)
     assert again.origin_.id != before.origin_.id
     card = (tmp_path / "here" / "MODEL_CARD.md").read_text()
     assert "150 unlabelled cases of another place" in card
@@ -507,7 +508,7 @@ def test_monitor_promises_no_more_than_the_detector(
 
 def test_of_patients_a_rate_is_an_aim_too(capsys: pytest.CaptureFixture[str]) -> None:
     cases = ScoreTable.of([*"ab"], [*"pq"], [0, 0], [1.0, 2.0])
-    patients = patient_table(cases, np.arange(30.0), max_fpr=0.1)
+    patients = patient_table(cases, CalibratedPatients(np.arange(30.0)), max_fpr=0.1)
     for rate, words in (({}, "at most 10.0%: t.csv"), ({"moved": 0.1}, "at most 10.0% as an aim")):
         tell_patients(patients, 30, {"max_fpr": 0.1, **rate}, "t.csv")
         assert words in capsys.readouterr().out

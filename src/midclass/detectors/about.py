@@ -20,7 +20,8 @@ from midclass.version import __version__
 
 _UNITS = {"mm": "mm", "mm2": "mm²", "deg": "°", "hu": "HU"}
 _KNOWN = {
-    *("recipe", "calibration", "patient_calibration", "context", "plausible", "state", "folds"),
+    *("recipe", "calibration", "patient_calibration", "patient_fewer", "context", "plausible"),
+    *("state", "folds"),
     CHECKSUMS,
 }
 """Fields of a saved detector that are told in other words, or not."""

@@ -31,10 +31,10 @@ from midclass.detectors.provenance import Origin, today, versions
 from midclass.detectors.saved import files_of, id_of
 from midclass.errors import InputError
 from midclass.evaluation import conformal
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.clusters import independent_cases
 from midclass.evaluation.heat import HeatScale
 from midclass.evaluation.metrics import checked_fpr
-from midclass.evaluation.patients import patient_scores, usual_cases
 from midclass.evaluation.ranking import FloatArray
 from midclass.files import new_folder
 from midclass.images.prepare import Prepared
@@ -68,8 +68,7 @@ class Detector(Estimator):
     parent_: dict[str, Any] | None = None
     origin_: Origin = Origin()
     heat_: HeatScale = HeatScale()
-    patient_calibration_: FloatArray = np.empty(0)
-    patient_cases_: int | None = None
+    patient_calibration_: CalibratedPatients = CalibratedPatients(np.empty(0))
     independent_: float | None = None
     unkept_: str = ""
     highest_: tuple[str, ...] = ()
@@ -148,8 +147,8 @@ class Detector(Estimator):
         self.not_assessed_ = {n: len(self.reasons(part)) for n, part in prepared.items()}
         calibrating = len(parts["calibrate"]) - self.not_assessed_["calibrate"]
         lesson = Lesson(prepared["train"], prepared["select"], seed, workdir, progress, positives)
-        self.folds_ = self.patient_cases_ = None
-        self.context_, self.patient_calibration_ = Context(), np.empty(0)
+        self.folds_, self.context_ = None, Context()
+        self.patient_calibration_ = CalibratedPatients(np.empty(0))
         free = may_calibrate(given.cases, unseen := self.reasons(given), known.patients)
         if number := number_of_folds(folds, self.max_fpr_, calibrating, free):
             self.folds_ = Folds.learned(self, given, lesson, known.patients, number)
@@ -186,8 +185,7 @@ class Detector(Estimator):
         together = self.context_(seen.alone, cases, seen.compared)
         there = ~np.isnan(together)  # in context they are more alike
         self.independent_ = independent_cases(together[there], np.array(patients)[there])
-        self.patient_calibration_ = patient_scores(together, patients)
-        self.patient_cases_ = usual_cases(together, patients)
+        self.patient_calibration_ = CalibratedPatients.of(together, patients)
         self.heat_ = HeatScale.of(hottest.found, self.max_fpr_)
         self.highest_ = highest(together, cases)
         return seen

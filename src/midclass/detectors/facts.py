@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from midclass.evaluation.conformal import conformal_threshold
 from midclass.evaluation.cross_conformal import steps
+from midclass.evaluation.metrics import TOP
 
 Count = Annotated[int, Field(ge=0)]
 Calibration = Annotated[list[FiniteFloat], Field(max_length=10_000_000)]
@@ -90,6 +91,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
+    patient_fewer: Annotated[list[Calibration], Field(max_length=TOP - 1)] = []
     patient_cases: Count | None = None
     independent: float | None = Field(default=None, ge=1)
     context: ContextFacts | None = None
@@ -113,7 +115,10 @@ class About(_Strict):
         if (self.state is None) == (self.folds is None):
             raise ValueError("expected either state or folds")
         _refuse_unsorted(self.calibration)
-        _refuse_unsorted(self.patient_calibration)
+        for scores in (self.patient_calibration, *self.patient_fewer):
+            _refuse_unsorted(scores)
+            if len(scores) != len(self.patient_calibration):
+                raise ValueError("patient_fewer is of other patients than patient_calibration")
         threshold = conformal_threshold(self.calibration, self.max_fpr)
         if not math.isclose(threshold, self.threshold, rel_tol=1e-9, abs_tol=1e-12):
             raise ValueError(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DECIDES = (
     *("detector", "recipe", "max_fpr", "threshold", "calibration", "patient_calibration"),
     *("plausible", "heat", "spacing_mm", "context", "state", "folds", "aimed_at"),
-    *("independent", "code", "patient_cases"),
+    *("independent", "code", "patient_cases", "patient_fewer"),
 )
 """What a detector's id is made of, with its tensors: all on which scores, flags and maps depend."""
 

@@ -162,7 +162,7 @@ def move_threshold(
     normal = Null.among(detector.calibration_, known).normal
     detector.max_fpr_ = rate
     detector.calibration_ = detector.calibration_ + shift
-    detector.patient_calibration_ = detector.patient_calibration_ + shift
+    detector.patient_calibration_ = detector.patient_calibration_.moved(shift)
     detector.threshold_ = conformal.conformal_threshold(detector.calibration_, rate)
     _is_of(detector, before, folder, unknown=len(known), shift=shift)
     return Move(

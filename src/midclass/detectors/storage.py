@@ -19,6 +19,7 @@ from midclass.detectors.plausible import Plausible
 from midclass.detectors.provenance import Origin, user_code
 from midclass.detectors.saved import damaged, read_saved
 from midclass.errors import InputError
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.heat import HeatScale
 from midclass.recipe.file import with_files
 from midclass.recipe.recipe import Recipe
@@ -57,8 +58,11 @@ def load_detector(folder: Path | str, trust: Collection[Path] = ()) -> Detector:
         detector = kind(recipe)
         detector.max_fpr_, detector.threshold_ = about.max_fpr, about.threshold
         detector.calibration_ = np.array(about.calibration, dtype=float)
-        detector.patient_calibration_ = np.array(about.patient_calibration, dtype=float)
-        detector.patient_cases_ = about.patient_cases
+        detector.patient_calibration_ = CalibratedPatients(
+            np.array(about.patient_calibration, dtype=float),
+            tuple(np.array(scores, dtype=float) for scores in about.patient_fewer),
+            about.patient_cases,
+        )
         detector.independent_ = about.independent
         detector.cases_, detector.patients_ = about.cases, about.patients
         detector.not_assessed_ = about.not_assessed

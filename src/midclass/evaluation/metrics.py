@@ -78,10 +78,7 @@ def sensitivity_at_fpr(y: ArrayLike, s: ArrayLike, max_fpr: float) -> float:
 
 
 def value(figure: Figure, y: ArrayLike, s: ArrayLike) -> float:
-    """A figure as measured.
-
-    Raises InputError where a class is missing or, of an AUROC, all scores are equal.
-    """
+    """A figure as measured; InputError where a class is missing, or all scores are equal."""
     return _measured(figure, _ranked(y, s))
 
 

@@ -12,96 +12,64 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.conformal import (
     conformal_p_values,
     conformal_threshold,
     smallest_rate,
 )
 from midclass.evaluation.metrics import TOP, by_patient
-from midclass.evaluation.ranking import FloatArray
+from midclass.evaluation.ranking import IntArray
 from midclass.evaluation.table import FLAGGED_CASES, UNKNOWN, ScoreTable
 
 
-def patient_scores(scores: ArrayLike, patients: ArrayLike) -> FloatArray:
-    """The score of each patient with an assessed case, ascending; see ``metrics.by_patient``.
-
-    >>> patient_scores([1.0, 5.0, float("nan"), 2.0], ["a", "a", "a", "b"]).tolist()
-    [2.0, 3.0]
-    """
-    found = np.asarray(scores, np.float64)
-    lowest = np.where(np.isnan(found), -np.inf, found)
-    _, _, each = by_patient(lowest, np.zeros(len(found), np.int64), patients)
-    return np.sort(each[np.isfinite(each)])
-
-
-MORE, USUALLY = 1.25, 0.9
-"""Times as many cases as nine of ten who calibrated: of a patient with more nothing is promised.
-
-The highest three of many are higher. A quarter more cases hardly tells, nor up to three in all,
-whose mean is taken.
-"""
-
-
-def usual_cases(scores: ArrayLike, patients: ArrayLike) -> int:
-    """How many assessed cases nine of ten patients have at the most.
-
-    >>> usual_cases([1.0, 5.0, float("nan"), 2.0], ["a", "a", "a", "b"])
-    2
-    """
-    counts = _counted(patients, ~np.isnan(np.asarray(scores, np.float64)))
-    return int(np.quantile(counts, USUALLY, method="higher")) if len(counts) else 0
-
-
-def patient_table(
-    table: ScoreTable, calibration: FloatArray, max_fpr: float, most: int | None = None
-) -> ScoreTable:
+def patient_table(table: ScoreTable, calibrated: CalibratedPatients, max_fpr: float) -> ScoreTable:
     """A row for each patient of a score table.
 
     The score is the mean of the three highest of the patient's cases. Flagged is a patient whose
-    p-value among ``calibration`` is ``max_fpr`` at most; where these are too few for that rate,
-    there is no threshold, and nobody is flagged or not flagged: then a person should look at the
-    patients with a flagged case. So it is with a patient who has many more cases than those that
-    calibrated. A patient is not assessed where no case is.
+    p-value among those who calibrated is ``max_fpr`` at most, where each counts with as few cases
+    as the patient has; where these are too few for that rate, there is no threshold, and nobody is
+    flagged or not flagged: then a person should look at the patients with a flagged case. So it is
+    with a patient who has many more cases than those that calibrated. A patient is not assessed
+    where no case is.
 
     Args:
         table: of cases.
-        calibration: scores of given-class patients that learning has not seen, ascending.
+        calibrated: given-class patients that learning has not seen.
         max_fpr: false-alarm rate to promise.
-        most: cases of nine of ten of them, see ``usual_cases``; None where nobody knows.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
         ``cases_flagged``.
 
     >>> cases = ScoreTable.of([*"abc"], [*"ppq"], [0, 1, 0], [1, 7, 2])
-    >>> patients = patient_table(cases, np.array([0.0, 1.0, 2.0, 3.0]), max_fpr=0.2)
+    >>> patients = patient_table(cases, CalibratedPatients(np.arange(4.0)), max_fpr=0.2)
     >>> patients.case_id.tolist(), patients.flagged.tolist(), patients.extra["cases"].tolist()
     (['p', 'q'], [True, False], [2, 1])
     """
-    judged = ~_too_many(_counted(table.patient_id, table.assessed), most)
-    return _grouped(table, table.patient_id, "patient", calibration, max_fpr, judged)
+    cases = _counted(table.patient_id, table.assessed)
+    judged = ~calibrated.too_many(cases)
+    return _grouped(table, table.patient_id, "patient", calibrated, max_fpr, cases, judged)
 
 
-def with_more_cases(table: ScoreTable, most: int | None) -> str:
+def with_more_cases(table: ScoreTable, calibrated: CalibratedPatients) -> str:
     """Of how many patients with too many cases nothing is promised, or "".
 
     Args:
         table: of patients.
-        most: as for ``patient_table``.
+        calibrated: as for ``patient_table``.
     """
-    count = int(_too_many(table.extra["cases"] - table.extra["cases_not_assessed"], most).sum())
+    cases = table.extra["cases"] - table.extra["cases_not_assessed"]
+    count = int(calibrated.too_many(cases).sum())
     if not count:
         return ""
     who = "1 patient has" if count == 1 else f"{count} patients have"
     return (
-        f"{who} many more cases than those who calibrated (nine of ten have at most {most}); the "
-        "highest of many are higher, so that they have no flag of their own: look at those with a "
-        "flagged case (column review), or calibrate with normal patients who have as many"
+        f"{who} many more cases than those who calibrated (nine of ten have at most "
+        f"{calibrated.most}); the highest of many are higher, so that they have no flag of their "
+        "own: look at those with a flagged case (column review), or calibrate with normal patients "
+        "who have as many"
     )
-
-
-def _too_many(cases: NDArray[np.int64], most: int | None) -> NDArray[np.bool_]:
-    return np.zeros(len(cases), bool) if most is None else cases > max(TOP, MORE * most)
 
 
 def series_of(patients: Sequence[str], series: Sequence[str]) -> NDArray[np.str_]:
@@ -174,9 +142,8 @@ def as_one_in_words(series: int) -> str:
 def series_table(
     table: ScoreTable,
     series: ArrayLike,
-    calibration: FloatArray,
+    calibrated: CalibratedPatients,
     max_fpr: float,
-    most: int | None = None,
 ) -> ScoreTable:
     """A row for each series, judged by the threshold of *patients*.
 
@@ -189,17 +156,17 @@ def series_table(
     Args:
         table: of cases.
         series: ``(n,)``, see ``series_of``; cases without one are in no row.
-        calibration: scores of given-class *patients*, as for ``patient_table``.
+        calibrated: *patients*, as for ``patient_table``; series of a patient who has many more
+            cases than they are not flagged either.
         max_fpr: false-alarm rate that is promised of patients.
-        most: as for ``patient_table``; series of a patient who has many more cases are not flagged
-            either.
 
     Returns:
         The table, with the extra columns ``p_value``, ``cases``, ``cases_not_assessed`` and
         ``cases_flagged``; the column ``case_id`` names the series.
 
     >>> cases = ScoreTable.of([*"abcd"], [*"pppp"], [0] * 4, [1, 2, 9, 3])
-    >>> found = series_table(cases, ["s", "s", "t", "s"], np.arange(4.0), max_fpr=0.2)
+    >>> known = CalibratedPatients(np.arange(4.0))
+    >>> found = series_table(cases, ["s", "s", "t", "s"], known, max_fpr=0.2)
     >>> found.case_id.tolist(), found.score.tolist(), found.columns()["flagged"].tolist()
     (['s', 't'], [2.0, 9.0], ['0', ''])
     """
@@ -210,8 +177,8 @@ def series_table(
     seen = _counted(named, table.assessed)
     first = np.unique(named, return_index=True)[1]
     all_of = np.array([of_patient[table.patient_id[row]] for row in first])
-    judged = ((seen >= TOP) | (seen == all_of)) & ~_too_many(all_of, most)
-    found = _grouped(table, named, "series", calibration, max_fpr, judged)
+    judged = ((seen >= TOP) | (seen == all_of)) & ~calibrated.too_many(all_of)
+    found = _grouped(table, named, "series", calibrated, max_fpr, all_of, judged)
     return replace(found, patient_id=table.patient_id[first])
 
 
@@ -219,28 +186,32 @@ def _grouped(
     table: ScoreTable,
     groups: NDArray[np.str_],
     what: str,
-    calibration: FloatArray,
+    calibrated: CalibratedPatients,
     max_fpr: float,
+    cases: IntArray,
     judged: NDArray[np.bool_],
 ) -> ScoreTable:
-    """A row for each group of cases; ``what`` a group is, and which can be judged."""
-    enough = smallest_rate(len(calibration)) <= max_fpr
-    limit = conformal_threshold(calibration, max_fpr) if enough else np.nan
+    """A row for each group; ``what`` it is, ``cases`` of its patient, and which can be judged."""
     lowest = np.where(table.assessed, table.score, -np.inf)
     names, label, score = by_patient(lowest, np.maximum(table.label, 0), groups)
     label = np.where(_counted(groups, table.label != UNKNOWN) > 0, label, UNKNOWN)
     score = np.where(np.isfinite(score), score, np.nan)
     assessed = ~np.isnan(score)
-    p_value = np.full(len(score), np.nan)
-    known = assessed & judged
-    if known.any() and len(calibration):
-        p_value[known] = conformal_p_values(calibration, score[known])
+    p_value, threshold = np.full((2, len(score)), np.nan)
+    few = np.minimum(cases, TOP)
+    for number in np.unique(few[judged]) if len(calibrated) else ():
+        alike, known = calibrated.for_cases(number), judged & (few == number)
+        if smallest_rate(len(alike)) <= max_fpr:
+            threshold[known] = conformal_threshold(alike, max_fpr)
+        known &= assessed
+        if known.any():
+            p_value[known] = conformal_p_values(alike, score[known])
     return ScoreTable.of(
         names,
         names,
         label,
         score,
-        threshold=np.where(judged, limit, np.nan),
+        threshold=threshold,
         extra={
             "p_value": p_value,
             "cases": _counted(groups, np.ones(len(table), bool)),

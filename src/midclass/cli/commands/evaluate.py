@@ -109,12 +109,12 @@ def _run(
         table = ScoreTable.read(temporary / "scores.csv")
         with notes():
             figures = report(table, detector.max_fpr_)
-        known = detector.patient_calibration_, detector.max_fpr_, detector.patient_cases_
+        known = detector.patient_calibration_, detector.max_fpr_
         if len(set(table.patient_id)) < len(table):
             by_patient = patient_table(table, *known)
             by_patient.write(temporary / "patients.csv")
             figures["patients_at_threshold"] = at_threshold(by_patient)
-            if why := with_more_cases(by_patient, detector.patient_cases_):
+            if why := with_more_cases(by_patient, detector.patient_calibration_):
                 note(f"note: {why}")
         beside = ["patients.csv"] if "patients_at_threshold" in figures else []
         if several:

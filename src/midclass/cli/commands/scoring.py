@@ -128,7 +128,7 @@ def score(
     calibrated = len(detector.patient_calibration_)
     if "patients" in tables:
         tell_patients(tables["patients"], calibrated, detector.promise(), further["patients"])
-        if why := with_more_cases(tables["patients"], detector.patient_cases_):
+        if why := with_more_cases(tables["patients"], detector.patient_calibration_):
             note(f"note: {why}")
     if "series" in tables:
         tell_series(tables["series"], calibrated, detector.max_fpr_, further["series"])
@@ -189,7 +189,7 @@ def _write_further(
     """Write a row for each patient, and for each series, where any has several cases."""
     numbers, threshold = np.arange(scored.cases).astype(str), detector.threshold_
     cases = ScoreTable.of(numbers, scored.patient, scored.label, scored.score, threshold)
-    known = detector.patient_calibration_, detector.max_fpr_, detector.patient_cases_
+    known = detector.patient_calibration_, detector.max_fpr_
     tables = {}
     if "patients" in further and len(set(scored.patient)) < scored.cases:
         tables["patients"] = patient_table(cases, *known)

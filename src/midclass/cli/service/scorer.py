@@ -133,7 +133,6 @@ class Scorer:
                 replace(table, patient_id=one, extra={}),
                 self.detector.patient_calibration_,
                 self.detector.max_fpr_,
-                self.detector.patient_cases_,
             )
             said["together"] = _row(together, 0)
         return said
