@@ -27,7 +27,13 @@ from midclass.images.duplicates import (
     without_copies,
 )
 from midclass.images.fingerprint import fingerprint_of, fingerprints, perceptual_bits
-from midclass.images.identity import FITTED_WITH, content_of, fitted_with
+from midclass.images.identity import (
+    FITTED_WITH,
+    content_of,
+    fitted_with,
+    refuse_seen,
+    seen_by,
+)
 from midclass.study.cell import Cell
 
 CHANGES = {
@@ -327,6 +333,25 @@ def test_a_detector_knows_copies_of_what_it_was_fitted_with_and_holds_no_image(
     assert ["jpeg60" in case.case_id for case in near] == [True] * 3
     (tmp_path / FITTED_WITH).write_text(json.dumps({"patients": [], "contents": []}))
     assert copies_of_fitted(tmp_path, fingerprints(test, cache=cache)) == ([], [])
+
+
+def test_images_of_one_value_are_nobodys_copies(folder: Path, tmp_path: Path) -> None:
+    """Evaluation was refused where a frame of each video was black."""
+    manifest = folder / "manifest.csv"
+    columns = manifest.read_text().splitlines()[0].split(",")
+    with manifest.open("a", newline="") as file:
+        for part in ("train", "test"):
+            PIL.Image.fromarray(np.zeros((64, 64), np.uint8)).save(folder / f"black_{part}.png")
+            path = f"black_{part}.png"
+            values = {"path": path, "label": "0", "patient_id": path, "split": part}
+            file.write(",".join(values.get(column, "") for column in columns) + "\n")
+    assert found_in(folder) == []
+    train, test = (Cohort.from_manifest(manifest).part(one) for one in ("train", "test"))
+    prints = fingerprints(train, cache=tmp_path / "cache")
+    (tmp_path / FITTED_WITH).write_text(fitted_with(train, map(content_of, train), prints.each))
+    refuse_seen(tmp_path, test, [content_of(case) for case in test])
+    assert seen_by(tmp_path, [content_of(case) for case in train]) == len(train) - 1
+    assert copies_of_fitted(tmp_path, fingerprints(test, cache=tmp_path / "cache"))[0] == []
 
 
 @pytest.mark.slow

@@ -322,6 +322,37 @@ def test_where_all_images_are_alike_by_their_layout_they_are_not_one_patients(
     assert "55 of 41 patients" in " ".join(told.stdout.split())
 
 
+@pytest.mark.parametrize("same", ["blank", "page"])
+def test_an_image_that_all_patients_have_makes_nobody_another(tmp_path: Path, same: str) -> None:
+    """A frame before the lamp was on, a title page: fourteen people were one."""
+    pixels = np.random.default_rng(99).integers(0, 255, (40, 40), np.uint8)
+    pixels = np.zeros_like(pixels) if same == "blank" else pixels
+    for k in range(14):
+        folder = Path("videos", f"p{k:02}")
+        folder.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "0.png")
+        noise = np.random.default_rng(k).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(noise).save(folder / "1.png")
+    told = made("videos --patients folder --given-class --duplicates tell")
+    assert len({row["patient_id"] for row in rows()}) == 14
+    assert ("images of 13 other patients" in told.stderr) == (same == "page")
+    (Path("videos") / "p00" / "2.png").write_bytes(Path("videos/p01/1.png").read_bytes())
+    made("videos --patients folder --given-class --duplicates tell --overwrite")
+    assert len({row["patient_id"] for row in rows()}) == 13  # two who share another are one
+
+
+def test_large_files_that_begin_alike_are_of_two_patients(tmp_path: Path) -> None:
+    """Scans with a wide black border, uncompressed."""
+    Path("slides").mkdir()
+    for k in range(3):
+        pixels = np.zeros((1500, 1000), np.uint8)
+        pixels[1200:] = np.random.default_rng(k // 2).integers(0, 255, (300, 1000))
+        Image.fromarray(pixels).save(f"slides/{k}.tif")
+    made("slides --given-class --duplicates skip")
+    one, again, other = (row["patient_id"] for row in rows())
+    assert one == again != other
+
+
 def test_of_images_that_are_taken_for_one_patients_it_is_said_why(tmp_path: Path) -> None:
     for part, seed in (("train", 0), ("test", 1)):
         for name, images in (("NORMAL", layout(1, seed)), ("flu", layout(0))):

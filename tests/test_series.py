@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from midclass.cli.app import app
 from midclass.cli.commands import score
 from midclass.cli.options import Options
 from midclass.detectors.baselines.pca import PCA
+from midclass.detectors.context import neighbours
 from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.patients import patient_table, series_of, series_table
 from midclass.images.formats.dicom_header import Header
@@ -301,3 +304,20 @@ def test_a_folder_of_series_is_learned_from_and_measured(
     told = run("score d ct --out s.csv")
     assert "24 series scored, " in told
     assert "by the threshold of patients: s_series.csv" in told or "none has a flag" in told
+
+
+def test_a_copy_of_a_slice_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    """Exported twice into two folders: no slice had neighbours, and a bleed no flag."""
+    for number in range(6):
+        slice_file(tmp_path / "s" / f"{number}", 1, 1, 5.0 * number, InstanceNumber=number)
+    (tmp_path / "again").mkdir()
+    shutil.copy(tmp_path / "s" / "2", tmp_path / "again" / "2")
+    with pytest.warns(UserWarning, match=r"equal to another file: .*2 \(a copy of .*2\)$"):
+        cases = Cohort.from_files([tmp_path]).cases
+    assert sorted(case.slice or 0 for case in cases) == [0, 1, 2, 3, 4, 5]
+    before, after = neighbours(np.arange(6.0), cases)
+    assert np.isnan(before).sum() == np.isnan(after).sum() == 1
+    slice_file(tmp_path / "again" / "2", 1, 1, 10.0, InstanceNumber=2, PatientName="Other^Name")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Cohort.from_files([tmp_path])) == 7  # it may be another image

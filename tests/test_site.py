@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,8 +143,18 @@ def test_as_typed_a_site_is_calibrated_evaluated_and_refused_where_it_was_seen(
     data = "--cohort data/manifest.csv --split split"
     fit = typed(f"fit tiny.yaml {data} --detector pca --max-fpr .2 --out there", tmp_path)
     assert fit.returncode == 0, fit.stderr
+    one = next(row for row in rows if row["split"] == "local" and row["label"] == "0")
+    again = one | {"path": "again.png", "patient_id": "another"}
+    shutil.copy(manifest.parent / one["path"], manifest.parent / "again.png")
+    write_manifest(manifest.with_name("copied.csv"), [*rows, again])
+    told = typed(
+        "calibrate there --cohort data/copied.csv --split split --part local --out copied", tmp_path
+    )
+    assert told.returncode == 0, told.stderr
+    assert "1 pair of cases of different patients show the same image" in told.stderr
     done = typed(f"calibrate there {data} --part local --max-fpr .1 --json", tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "different patients show the same" not in done.stderr
     assert "target-class cases" in done.stderr
     for expected in (
         "above the threshold of before",

@@ -105,8 +105,9 @@ patients would be none of their own."""
 def taken_for_one(
     found: Sequence[Duplicate], patients: Collection[str]
 ) -> tuple[dict[str, str], str]:
-    """``one_patient``, and why some near copies do not count, or "".
+    """``one_patient``, and why some copies do not count, or "".
 
+    One image of a crowd of patients is a title page or a test image, and makes nobody another.
     Where most patients would be others, images are alike by their layout (maps of a device, forms),
     and not because they show one person. Then no near copies make a crowd one patient.
 
@@ -114,23 +115,39 @@ def taken_for_one(
         found: cases of different patients that show the same.
         patients: all there are.
     """
+    pages = _of_a_crowd(found)
+    found = [pair for pair in found if not (pair.exact and pair.first.case_id in pages)]
+    said = [
+        f"{case} shows the same as images of {len(pages[case])} other patients: nobody is taken "
+        "for another by it"
+        for case in pages
+    ]
     same = one_patient(found)
     together = Counter(same.get(name, name) for name in patients)
-    if len(patients) - len(together) <= MOST * len(patients):
-        return same, ""
+    if len(patients) - len(together) > MOST * len(patients):
 
-    def counts(pair: Duplicate) -> bool:
-        name = pair.first.patient_id
-        return pair.exact or together[same.get(name, name)] < CROWD
+        def counts(pair: Duplicate) -> bool:
+            name = pair.first.patient_id
+            return pair.exact or together[same.get(name, name)] < CROWD
 
-    fewer = one_patient(filter(counts, found))
-    if fewer == same:
-        return same, ""
-    return fewer, (
-        f"near copies would leave {len(together)} of {len(patients)} patients: images of one "
-        f"layout look so; where they would make one of {CROWD} or more, only those of equal images "
-        "are taken for one. If they are copies, give them one patient_id"
-    )
+        fewer = one_patient(filter(counts, found))
+        if fewer != same:
+            said.append(
+                f"near copies would leave {len(together)} of {len(patients)} patients: images of "
+                f"one layout look so; where they would make one of {CROWD} or more, only those of "
+                "equal images are taken for one. If they are copies, give them one patient_id"
+            )
+        same = fewer
+    return same, "; ".join(said)
+
+
+def _of_a_crowd(found: Iterable[Duplicate]) -> dict[str, set[str]]:
+    """The first cases of images that a crowd of patients has, and the others of the crowd."""
+    others: dict[str, set[str]] = {}
+    for pair in found:
+        if pair.exact and pair.first.patient_id != pair.second.patient_id:
+            others.setdefault(pair.first.case_id, set()).add(pair.second.patient_id)
+    return {case: some for case, some in others.items() if len(some) + 1 >= CROWD}
 
 
 def superfluous(pair: Duplicate, called: Mapping[str, str]) -> dict[str, LeftOut]:

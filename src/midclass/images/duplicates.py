@@ -83,7 +83,7 @@ def duplicates(prints: Fingerprints) -> list[Duplicate]:
     """Pairs of cases of different patients that show the same, in the order of the cohort.
 
     Of many copies of one image each is paired with the first in each part, not with all. In a
-    cohort with a split, cases in no part are left out.
+    cohort with a split, cases in no part are left out. Images of one value are nobody's copies.
 
     Args:
         prints: of the cohort.
@@ -139,11 +139,12 @@ def copies_of_fitted(detector: Path, prints: Fingerprints) -> tuple[list[Case], 
 
 
 def _one_of_each(prints: Fingerprints) -> list[int]:
-    """Rows to compare: the first of each image, patient and part."""
+    """Rows to compare: the first of each image, patient and part; none of one value, which is
+    that of many people."""
     split = bool(prints.cohort.parts)
     first: dict[tuple[str, str, str], int] = {}
     for row, (case, one) in enumerate(zip(prints.cohort, prints.each, strict=True)):
-        if one.pixels and (case.part or not split):
+        if one.perceptual and (case.part or not split):
             first.setdefault((one.pixels, case.patient_id, case.part), row)
     return list(first.values())
 
@@ -167,7 +168,7 @@ def _near(prints: Fingerprints, rows: Sequence[int]) -> Iterator[tuple[int, int,
     alike: dict[str, list[int]] = {}
     for row in rows:
         alike.setdefault(prints.each[row].pixels, []).append(row)
-    groups = [group for group in alike.values() if prints.each[group[0]].perceptual]
+    groups = list(alike.values())
     bands: dict[int, NDArray[np.float32]] = {}
     for a, b in _candidates([prints.each[group[0]] for group in groups]):
         both = product(groups[a], groups[b])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +49,23 @@ def cases_of(paths: Iterable[str | Path]) -> tuple[Case, ...]:
         passed = [one for one in passed if not _is_unread(one)]
     if passed:
         warnings.warn(_in_words(passed), UserWarning, stacklevel=3)
-    return cases_of_files(files, {})
+    files = _with_headers(files)
+    if copies := _equal(files):
+        said = _named_in_words(list(copies.values()))
+        warnings.warn(f"passed over, equal to another file: {said}", UserWarning, stacklevel=3)
+    return tuple(_cases([file for file in files if file.called not in copies], {}))
+
+
+def _equal(files: Sequence[FoundFile]) -> dict[str, PassedFile]:
+    """DICOM files that are copies byte for byte: two slices at one place have no neighbours.
+
+    What only says the same of itself may be another image, and has a row of its own.
+    """
+    return {
+        copy.called: PassedFile(copy.path, f"a copy of {kept.path}")
+        for copy, kept in without_copies(files)[1]
+        if filecmp.cmp(copy.path, kept.path, shallow=False)
+    }
 
 
 def cases_of_files(files: Sequence[FoundFile], names: dict[object, str]) -> tuple[Case, ...]:
@@ -58,7 +75,31 @@ def cases_of_files(files: Sequence[FoundFile], names: dict[object, str]) -> tupl
         files: without their headers.
         names: of patients and series that are known already; gets those of new ones.
     """
-    return tuple(_cases([file._replace(header=_header(file)) for file in files], names))
+    return tuple(_cases(_with_headers(files), names))
+
+
+def without_copies(
+    files: Iterable[FoundFile],
+) -> tuple[list[FoundFile], list[tuple[FoundFile, FoundFile]]]:
+    """Of files with one SOPInstanceUID the largest: another may be cut off.
+
+    Files that also differ in number or place are no copies: some anonymisers give all one UID.
+
+    Returns:
+        The files that are kept, and each copy with the one that is kept in its stead.
+    """
+    kept, gone = dict[tuple[object, ...], FoundFile](), list[tuple[FoundFile, tuple[object, ...]]]()
+    for file in files:
+        about, key = file.header, tuple[object, ...]((file.called,))
+        if about is not None and about.instance:
+            identity = (about.patient, about.study, about.series, about.instance)
+            key = (*identity, about.number, about.places)
+        known = kept.setdefault(key, file)
+        if known is not file:
+            larger = state_of(file.path).size > state_of(known.path).size
+            copy, kept[key] = (known, file) if larger else (file, known)
+            gone.append((copy, key))
+    return list(kept.values()), [(copy, kept[key]) for copy, key in gone]
 
 
 def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[PassedFile]]:
@@ -94,11 +135,14 @@ def files_with_images(given: Sequence[Path]) -> tuple[list[FoundFile], list[Pass
 
 
 def _in_words(passed: Sequence[PassedFile]) -> str:
+    files = "1 file" if len(passed) == 1 else f"{len(passed)} files"
+    return f"{files} passed over, without an image to look at: {_named_in_words(passed)}"
+
+
+def _named_in_words(passed: Sequence[PassedFile]) -> str:
     named = ", ".join(map(str, passed[:EXAMPLES]))
     more = f" and {len(passed) - EXAMPLES} more" if len(passed) > EXAMPLES else ""
-    files = "1 file" if len(passed) == 1 else f"{len(passed)} files"
-    said = f"{files} passed over, without an image to look at: {named}{more}"
-    return said.encode("utf-8", "backslashreplace").decode()
+    return f"{named}{more}".encode("utf-8", "backslashreplace").decode()
 
 
 def _images(file: Path, inside: bool, passed: list[PassedFile]) -> int:
@@ -134,6 +178,10 @@ def _named(
             name += "'"
         names.add(name)
         yield FoundFile(file, name, count)
+
+
+def _with_headers(files: Iterable[FoundFile]) -> list[FoundFile]:
+    return [file._replace(header=_header(file)) for file in files]
 
 
 def _header(file: FoundFile) -> Header | None:

@@ -101,12 +101,15 @@ def fitted_with_more(
 def _sealed(
     seal: Seal, cases: Iterable[Case], shown: Iterable[str], prints: Iterable[Fingerprint]
 ) -> dict[str, set[str]]:
-    readable = [one for one in prints if one.pixels]
+    """Images of one value are left out: those of two people are equal."""
+    prints = list(prints)
+    several = [one for one in prints if one.perceptual]
+    of_one_value = {one.content for one in prints} - {one.content for one in several}
     return {
         "patients": {seal.of_patient(one) for one in {case.patient_id for case in cases}},
-        "contents": {seal.of_image(content) for content in shown},
-        "pixels": {seal.of_image(one.pixels) for one in readable},
-        "perceptual": {one.perceptual.hex() for one in readable if one.perceptual},
+        "contents": {seal.of_image(content) for content in set(shown) - of_one_value},
+        "pixels": {seal.of_image(one.pixels) for one in several},
+        "perceptual": {one.perceptual.hex() for one in several},
     }
 
 

@@ -6,16 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from midclass.errors import InputError, NoImage
 from midclass.images.case import Case, without_folder
-from midclass.images.folders import case_id_of, files_with_images
+from midclass.images.folders import case_id_of, files_with_images, without_copies
 from midclass.images.formats.contents import state_of
 from midclass.images.formats.dicom_header import Header, header_of
 from midclass.images.formats.read import file_format
+from midclass.images.identity import hash_of_file
 from midclass.images.labels import OF_IMAGES, Label, LabelTable, by_folder, label_of
 from midclass.images.planes import PLANE, plane_told
 from midclass.images.pseudonyms import Pseudonyms
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 NO_IMAGE = "no image, by name and content"
 NOT_ACQUIRED = {"SEG": "a segmentation", "RTDOSE": "a dose distribution"}
 """Modalities of objects with pixels that are no image of a patient."""
-BEGINNING = 2**20
-"""Bytes of a file, and its size, by which it is another than the others."""
 
 
 class LeftOut(NamedTuple):
@@ -147,8 +145,13 @@ def inventory(
             left.append(LeftOut(f"{start}{called}", without_folder(file.path, error), failed))
         if progress is not None:
             progress(done, len(files), "")
-    read, copies = _without_copies(read, start)
-    left += copies
+    read, copies = without_copies(read)
+    left += [
+        LeftOut(
+            f"{start}{copy.called}", f"another copy by its SOPInstanceUID: {start}{kept.called}"
+        )
+        for copy, kept in copies
+    ]
     images = placed(read, telling(wish.patients))
     entries, people = list[ListedCase](), dict[Whose, str]()
     table = wish.labels if isinstance(wish.labels, LabelTable) else None
@@ -209,28 +212,6 @@ def _refused(file: FoundFile, header: Header | None, wish: Wish) -> str:
     return ""
 
 
-def _without_copies(
-    files: Sequence[FoundFile], start: str
-) -> tuple[list[FoundFile], list[LeftOut]]:
-    """Of files with one SOPInstanceUID the largest: another may be cut off.
-
-    Files that also differ in number or place are no copies: some anonymisers give all one UID.
-    """
-    kept, left = dict[tuple[object, ...], FoundFile](), list[LeftOut]()
-    for file in files:
-        about, key = file.header, tuple[object, ...]((file.called,))
-        if about is not None and about.instance:
-            identity = (about.patient, about.study, about.series, about.instance)
-            key = (*identity, about.number, about.places)
-        known = kept.setdefault(key, file)
-        if known is not file:
-            larger = state_of(file.path).size > state_of(known.path).size
-            gone, kept[key] = (known, file) if larger else (file, known)
-            reason = f"another copy by its SOPInstanceUID: {start}{kept[key].called}"
-            left.append(LeftOut(f"{start}{gone.called}", reason))
-    return list(kept.values()), left
-
-
 def _keys(image: PlacedImage, key: str, names: Pseudonyms, start: str) -> tuple[str, ...]:
     """By what a table of labels knows an image."""
     called = image.file.called
@@ -263,9 +244,8 @@ def _patient(image: PlacedImage, folder: Path, names: Pseudonyms) -> str:
     """What its patient is called; a file without any by what it holds, wherever it lies."""
     by, value = image.whose
     if by == "file":
-        with image.file.path.open("rb") as file:
-            beginning = sha256(file.read(BEGINNING)).hexdigest()
-        return names.patient(f"file {state_of(image.file.path).size} {beginning}")
+        held = hash_of_file(image.file.path)
+        return names.patient(f"file {state_of(image.file.path).size} {held}")
     if by == "folder":
         return names.patient(f"folder {folder.absolute().name}/{value}")
     return names.patient(value)

@@ -32,8 +32,9 @@ STACKS = ("CT", "MR", "PT")
 are one series, too, and no neighbours."""
 ONE_PLANE = 0.999
 """Cosine between the normals of slices that are parallel."""
-SAME_MM = 0.01
-"""Images no further apart are at one position."""
+SAME_MM, SAME = (1e-4, 0.01), 0.05
+"""Images no further apart than this share of their mean distance, within these limits, are at one
+position: those of optical coherence tomography lie some micrometres apart."""
 
 
 class FoundFile(NamedTuple):
@@ -177,10 +178,11 @@ def _in_order(files: Sequence[FoundFile]) -> tuple[list[tuple[FoundFile, int | N
 def _steps(places: Sequence[float]) -> list[int]:
     """How many usual steps each of ascending positions lies from the first.
 
-    >>> _steps([0.0, 5.0, 15.0, 20.0]), _steps([0.0, 0.0, 2.5, 2.5])
-    ([0, 1, 3, 4], [0, 0, 1, 1])
+    >>> _steps([0.0, 5.0, 15.0, 20.0]), _steps([0.0, 0.0, 2.5, 2.5]), _steps([0.0, 0.004, 0.008])
+    ([0, 1, 3, 4], [0, 0, 1, 1], [0, 1, 2])
     """
     apart = np.diff(places)
-    usual = np.median(apart[apart > SAME_MM]) if (apart > SAME_MM).any() else 1.0
-    steps = np.where(apart > SAME_MM, np.maximum(np.rint(apart / usual), 1), 0)
+    further = apart > (np.clip(SAME * apart.mean(), *SAME_MM) if len(apart) else 0)
+    usual = np.median(apart[further]) if further.any() else 1.0
+    steps = np.where(further, np.maximum(np.rint(apart / usual), 1), 0)
     return [0, *np.cumsum(steps).astype(int).tolist()]

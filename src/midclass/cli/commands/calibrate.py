@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midclass.cli.commands.duplicates import tell_of_copies
 from midclass.cli.commands.source import (
     Source,
     cases_to_score,
@@ -63,6 +64,7 @@ def run(
         prepared = prepared_with_bar(cases, detector.recipe, options)
         refuse_seen(folder, cases, prepared.contents)
         prints = prints_with_bar(cases, options.cache)
+        tell_of_copies(prints)
         before = detector.threshold_
         if unlabelled:
             move = move_threshold(detector, prepared, folder, max_fpr)

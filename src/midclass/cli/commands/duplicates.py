@@ -18,6 +18,7 @@ from midclass.study.cell import Cell, cases
 
 if TYPE_CHECKING:
     from midclass.images.duplicates import Duplicate
+    from midclass.images.fingerprint import Fingerprints
 
 CHOICES = ("tell", "drop", "refuse")
 """What to do about duplicates; ``tell`` refuses exact ones across parts."""
@@ -122,6 +123,18 @@ def tell_of_study(cells: Sequence[Cell], cache: Path | None) -> None:
                 f"are alike: {_first(inside)}; thresholds may be set with images that were learned "
                 "from. Give such cases one patient_id"
             )
+
+
+def tell_of_copies(prints: Fingerprints) -> None:
+    """Say which cases to calibrate with are one image under two patients."""
+    from midclass.images.duplicates import duplicates
+
+    if found := duplicates(prints):
+        note(
+            f"note: {_number(found)} of different patients show the same image, or look so: "
+            f"{_first(found)}; each counts as one more patient than there are, and the threshold "
+            "promises too much. Give such cases one patient_id, or leave all but one out"
+        )
 
 
 def _number(pairs: Sequence[Duplicate]) -> str:
