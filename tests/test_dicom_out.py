@@ -27,6 +27,8 @@ pytest.importorskip("highdicom", reason="highdicom is not installed")
 from midclass.evaluation.dicom.assessment import RESEARCH, Assessment, header_of
 from midclass.evaluation.dicom.segmentation import segmentation
 
+ALL = ("capture.dcm", "report.dcm", "segmentation.dcm")
+
 
 @dataclass
 class Out:
@@ -240,6 +242,30 @@ def test_other_images_and_files_to_which_nothing_can_refer_are_named(
     assert len(list((tmp_path / "x").glob("*.dcm"))) == 3
     again = CliRunner().invoke(app, [*map(str, call_of)])
     assert again.exit_code == 2  # nothing is replaced unasked
+
+
+def test_a_slice_whose_header_is_silent_on_thickness_has_its_segmentation(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Type 2 or absent in practice; the report was lost with the segmentation."""
+    file = tmp_path / "1.dcm"
+    written(file, "CT", discs(1, 3, square=0.6, corner=MARK)[:, 0], SliceThickness=None)
+    header = pydicom.dcmread(file)
+    assert "SliceThickness" not in header
+    made = scored(folder, tmp_path / "to", file)
+    assert [name.rpartition("_")[2] for name in made.names] == list(ALL)
+    assert made.read(made.names[-1]).FrameOfReferenceUID == header.FrameOfReferenceUID
+
+
+def test_an_object_that_cannot_be_made_costs_the_others_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError(NAME)
+
+    monkeypatch.setattr("midclass.evaluation.dicom.segmentation.segmentation", broken)
+    made = scored(folder, tmp_path / "to", folder / "1.dcm", code=1)
+    assert [name.rpartition("_")[2] for name in made.names] == ["capture.dcm", "report.dcm"]
 
 
 def test_values_that_the_standard_does_not_know_become_empty() -> None:

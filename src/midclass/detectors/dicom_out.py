@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from midclass.images.case import Case
 from midclass.images.formats.dicom_file import open_header
 from midclass.images.formats.read import file_format
 from midclass.images.prepared import Prepared
+
+Made = TypeVar("Made")
 
 
 class DicomOut:
@@ -77,23 +80,32 @@ class DicomOut:
             return
         try:
             refuse_changed(prepared, row)
-            objects = self._objects(prepared, row, table, heat, picture)
+            makers = self._makers(prepared, row, table, heat, picture)
         except InputError as error:
             self.failed.append((case, str(error)))
             return
-        for kind, made in objects.items():
-            with new(f"{name}_{kind}.dcm") as file:
-                made.save_as(file, enforce_file_format=True)
-        self.written += 1
+        failed = list[str]()
+        for kind, make in makers.items():
+            try:
+                made = _unless_it_fails(make)
+            except InputError as error:
+                failed.append(f"{kind}: {error}")
+            else:
+                with new(f"{name}_{kind}.dcm") as file:
+                    made.save_as(file, enforce_file_format=True)
+        if failed:
+            self.failed.append((case, "; ".join(failed)))
+        self.written += len(failed) < len(makers)
 
-    def _objects(
+    def _makers(
         self,
         prepared: Prepared,
         row: int,
         table: ScoreTable,
         heat: NDArray[Any] | None,
         picture: NDArray[np.uint8] | None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Callable[[], Any]]:
+        """What makes each object, by its kind."""
         from midclass.evaluation.dicom.assessment import Assessment, header_of
         from midclass.evaluation.dicom.capture import capture
         from midclass.evaluation.dicom.report import report
@@ -102,39 +114,47 @@ class DicomOut:
         number, detector = int(prepared.case_index[row]), self.detector
         case, placement = prepared.cases.cases[number], prepared.placement(row)
         warm = None if heat is None else detector.heat_(heat) > 0
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they may quote the header
-                source = header_of(open_header(case.path))
-                several = int(source.get("NumberOfFrames") or 1) > 1
-                assessment = Assessment(
-                    source,
-                    detector=self.id,
-                    recipe=detector.recipe.name,
-                    threshold=detector.threshold_,
-                    max_fpr=detector.max_fpr_,
-                    aimed=aim(detector.promise()) != "promised",
-                    made=self.made,
-                    score=float(table.score[number]),
-                    p_value=float(table.extra["p_value"][number]),
-                    flagged=bool(table.flagged[number]),
-                    reason=table.reason[number],
-                    frame=(case.frame or 0) + 1 if several else None,
-                )
-                objects = {"report": report(assessment)}
-                if warm is not None and warm.any():
-                    lies = placement.on_source(warm)
-                    objects["segmentation"] = segmentation(assessment, lies)
-                if picture is not None:
-                    objects["capture"] = capture(assessment, picture)
-                return objects
-        except InputError:
-            raise
-        except Exception as error:  # the words of a library may quote the header
-            kind = type(error).__name__
-            raise InputError(
-                f"its header does not allow an object about it to be written ({kind})"
-            ) from error
+
+        def assessed() -> Assessment:
+            source = header_of(open_header(case.path))
+            several = int(source.get("NumberOfFrames") or 1) > 1
+            return Assessment(
+                source,
+                detector=self.id,
+                recipe=detector.recipe.name,
+                threshold=detector.threshold_,
+                max_fpr=detector.max_fpr_,
+                aimed=aim(detector.promise()) != "promised",
+                made=self.made,
+                score=float(table.score[number]),
+                p_value=float(table.extra["p_value"][number]),
+                flagged=bool(table.flagged[number]),
+                reason=table.reason[number],
+                frame=(case.frame or 0) + 1 if several else None,
+            )
+
+        assessment = _unless_it_fails(assessed)
+        makers: dict[str, Callable[[], Any]] = {"report": partial(report, assessment)}
+        if warm is not None and warm.any():
+            makers["segmentation"] = partial(segmentation, assessment, placement.on_source(warm))
+        if picture is not None:
+            makers["capture"] = partial(capture, assessment, picture)
+        return makers
+
+
+def _unless_it_fails(make: Callable[[], Made]) -> Made:
+    """What it makes; an InputError with no words of a library, which may quote the header."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they may quote it, too
+            return make()
+    except InputError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise InputError(
+            f"its header does not allow an object about it to be written ({kind})"
+        ) from error
 
 
 def is_dicom_file(case: Case) -> bool:

@@ -80,6 +80,8 @@ def _one_frame(about: Any, frame: int | None) -> Any:
     if not known or (frame is not None and GROUPS[1] not in about):
         for name in ("FrameOfReferenceUID", *GEOMETRY):
             one.pop(name, None)
+    if "SliceThickness" not in one:
+        one.SliceThickness = None  # the library takes it for granted
     if "NumberOfFrames" in one or "FrameOfReferenceUID" not in one:
         one.SOPClassUID = SecondaryCaptureImageStorage
     one.pop("NumberOfFrames", None)
