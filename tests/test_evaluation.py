@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from midclass import Case, Cohort, InputError, ScoreTable, report
-from midclass.evaluation.report import examples
+from midclass.evaluation.calibrated import CalibratedPatients
+from midclass.evaluation.patients import patient_table
+from midclass.evaluation.report import auroc_of, examples
 from midclass.evaluation.table import UNKNOWN
 from midclass.images import phantoms
 from midclass.images.cohort import choose
@@ -63,18 +65,18 @@ def test_series_with_one_label_for_all_of_their_images_are_counted() -> None:
     assert report(replace(whole, extra={}), 0.05)["labelled_as_one"] == 0
 
 
-def test_scores_are_smoothed_along_slices_only_where_slices_are_known() -> None:
-    noise, lesion = [3.0, 0, 0, 3, 0, 0, 3, 0], [0.0, 0, 2, 2, 2, 0, 0, 0]  # in slice order
-    place = np.array([5, 2, 7, 0, 3, 6, 1, 4])  # not the order of the rows
+def test_figures_by_patient_are_of_the_scores_by_which_patients_are_flagged() -> None:
+    """A summary smoothed scores along slices, so that it was of no table's scores."""
+    noise, lesion = [3.0, 0, 0, 3, 0, 0, 3, 0], [0.0, 0, 2, 2, 2, 0, 0, 0]
     table = ScoreTable.of(
         [f"case{i}" for i in range(32)],
         np.repeat(["a", "b", "c", "d"], 8),
         np.repeat([0, 0, 1, 1], 8),
-        np.concatenate([np.array(scores)[place] for scores in (noise, noise, lesion, lesion)]),
+        np.concatenate([noise, noise, lesion, lesion]),
+        extra={"slice": np.tile(np.arange(8.0), 4)},
     )
-    sliced = replace(table, extra={"slice": np.tile(place.astype(float), 4)})
-    assert report(table, 0.05)["auroc_per_patient"]["value"] == 0
-    assert report(sliced, 0.05)["auroc_per_patient"]["value"] == 1
+    found = report(table, 0.05)["auroc_per_patient"]["value"]
+    assert found == auroc_of(patient_table(table, CalibratedPatients(np.empty(0)), 0.05)) == 0
 
 
 def test_slice_numbers_follow_the_rows_of_the_manifest(tmp_path: Path) -> None:

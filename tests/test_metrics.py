@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midclass import InputError, ScoreTable
+from midclass import InputError
 from midclass.evaluation import metrics
 from midclass.evaluation.metrics import (
     auroc,
@@ -24,7 +23,6 @@ from midclass.evaluation.metrics import (
     sensitivity_at_fpr,
 )
 from midclass.evaluation.ranking import Ranked
-from midclass.evaluation.report import report
 
 
 @st.composite
@@ -184,56 +182,6 @@ def test_a_thousand_resamples_of_1600_cases_take_seconds():
     start = time.process_time()
     interval(Ranked.auroc, *cohort(400, 4))
     assert time.process_time() - start < 3
-
-
-def test_a_patient_score_follows_neighbouring_slices_not_the_order_of_rows():
-    scores = np.array([0.0, 9, 0, 0, 0, 3, 3, 3, 0, 0])
-    patients, labels = np.repeat(["a", "b"], 5), np.repeat([0, 1], 5)
-    order = np.tile(np.arange(5), 2)
-    alone = by_patient(scores, labels, patients, top=1)
-    assert alone[2].tolist() == [9, 3]  # a single noisy slice wins
-    shuffle = np.random.default_rng(0).permutation(10)
-    rows = (values[shuffle] for values in (scores, labels, patients, order))
-    who, label, smooth = by_patient(*rows, top=1)
-    assert (who.tolist(), label.tolist()) == (["a", "b"], [0, 1])
-    assert smooth.tolist() == [4.5, 3]  # at the end of a stack the mean is over two
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    stacks=st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=6), min_size=1, max_size=4),
-    top=st.integers(1, 3),
-    seed=st.integers(0, 99),
-)
-def test_smoothing_never_crosses_series_of_one_patient(
-    stacks: list[list[int]], top: int, seed: int
-) -> None:
-    """A patient's score is that of its series, each smoothed as if it were another patient's."""
-    scores = np.concatenate(stacks).astype(float)
-    series = np.repeat([f"s{k}" for k in range(len(stacks))], [len(one) for one in stacks])
-    order = np.concatenate([np.arange(len(one)) for one in stacks])  # each begins anew
-    width = [np.convolve(np.ones(len(one)), np.ones(3))[1:-1] for one in stacks]
-    smooth = [np.convolve(one, np.ones(3))[1:-1] / w for one, w in zip(stacks, width, strict=True)]
-    wanted = np.sort(np.concatenate(smooth))[-top:].mean()
-    shuffle = np.random.default_rng(seed).permutation(len(scores))
-    rows = [column[shuffle] for column in (scores, scores * 0, np.full(len(scores), "p"), order)]
-    found = by_patient(*rows, top=top, series=series[shuffle])[2]
-    assert found.tolist() == pytest.approx([wanted])
-
-
-def test_an_evaluation_smooths_within_the_series_that_its_table_names() -> None:
-    """Two series of which each has one hot slice, at one place: not one lesion of two slices."""
-    score, slices, series = [0.0, 6, 0] * 2, [0.0, 1, 2] * 2, ["a"] * 3 + ["b"] * 3
-    other = [3.2] * 6  # above 3, the mean of three of each series, and below 3.33 of the two as one
-    table = ScoreTable.of(
-        list("abcdefghijkl"), ["p"] * 6 + ["q"] * 6, [0] * 6 + [1] * 6, score + other,
-        extra={"slice": np.array(slices * 2), "series_id": np.array(series * 2)},
-    )  # fmt: skip
-    with pytest.warns(UserWarning, match="patient"):
-        within = report(table, 0.05)["auroc_per_patient"]["value"]
-    with pytest.warns(UserWarning, match="patient"):
-        across = report(replace(table, extra={"slice": table.extra["slice"]}), 0.05)
-    assert (within, across["auroc_per_patient"]["value"]) == (1.0, 0.0)
 
 
 def test_cases_that_cannot_be_assessed_do_not_hide_their_patient():

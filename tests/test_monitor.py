@@ -116,6 +116,19 @@ def test_known_disease_is_left_out_and_a_table_of_it_alone_says_nothing() -> Non
     assert (unseen.p_flagged, unseen.p_scores) == (None, None)
 
 
+def test_files_of_one_name_in_two_tables_show_two_people() -> None:
+    """Two folders of one week, each with a 001.png: of twenty people ten were left."""
+    week = np.repeat("2026-W48", 20)
+    files = [f"{k // 2:03}.png#{k % 2}" for k in range(20)]
+    people = [name.partition("#")[0] for name in files]
+    one = ScoreTable.of(files, people, [0] * 20, np.arange(20.0), extra={"week": week})
+    (row,) = drift(by_week({"a": one, "b": one}, "week"), baseline())
+    assert (row.cases, row.patients) == (40, 20)
+    known = replace(one, patient_id=np.array([f"p{k // 2}" for k in range(20)]))
+    (row,) = drift(by_week({"a": known, "b": known}, "week"), baseline())
+    assert (row.cases, row.patients) == (40, 10)
+
+
 def test_weeks_are_those_of_iso_and_of_both_ways_to_write_a_date() -> None:
     one = table(np.arange(3.0))
     dated = replace(one, extra={"date": np.array(["2026-01-04", "2026-01-05", "2025-12-29"])})

@@ -96,7 +96,7 @@ def choice() -> str:
 
 def _per_patient(found: ScoreTable) -> float:
     scores = np.where(found.assessed, found.score, -np.inf)
-    _, label, score = by_patient(scores, found.label, found.patient_id, found.extra.get("slice"))
+    _, label, score = by_patient(scores, found.label, found.patient_id)
     seen = np.isfinite(score)  # patients of whom any slice was assessed
     return auroc(label[seen], score[seen])
 

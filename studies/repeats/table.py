@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midclass.evaluation.calibrated import CalibratedPatients
 from midclass.evaluation.comparison import Estimate, TaskComparison
 from midclass.evaluation.patients import patient_table
 from midclass.study.file import Study
@@ -50,9 +51,10 @@ def overview() -> str:
 def of_patients(study: Study) -> list[str]:
     """The row of patients; as in ``evaluate`` the mean of the three highest slices is the score."""
     tables = read(study, HERE)[0][STACKS]
+    nobody = CalibratedPatients(np.empty(0))
     compared = TaskComparison.of(
         {
-            name: {repeat: patient_table(one, np.empty(0), 0.05) for repeat, one in found.items()}
+            name: {repeat: patient_table(one, nobody, 0.05) for repeat, one in found.items()}
             for name, found in tables.items()
         }
     )

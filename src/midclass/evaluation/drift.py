@@ -259,11 +259,15 @@ def _day(text: str) -> datetime.date:
 
 
 def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
-    """Several tables as one, with what a drift is asked of; cases are named by table and case."""
+    """Several tables as one, with what a drift is asked of; cases are named by table and case.
+
+    Patients who are called after a file, as by ``score FOLDER``, are those of that table alone:
+    001.png of next week's folder shows another person.
+    """
     names = [f"{number}/{case}" for number, table in enumerate(tables) for case in table.case_id]
     return ScoreTable.of(
         names,
-        np.concatenate([table.patient_id for table in tables]),
+        [patient for number, table in enumerate(tables) for patient in _people(number, table)],
         np.concatenate([table.label for table in tables]),
         np.concatenate([table.score for table in tables]),
         reason=np.concatenate([table.reason for table in tables]),
@@ -273,3 +277,9 @@ def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
             if all(name in table.extra for table in tables)
         },
     )
+
+
+def _people(number: int, table: ScoreTable) -> list[str]:
+    files = {name for case in table.case_id.tolist() for name in (case, case.rpartition("#")[0])}
+    people = table.patient_id.tolist()
+    return [f"{number}/{patient}" if patient in files else patient for patient in people]

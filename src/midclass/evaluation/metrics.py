@@ -122,17 +122,12 @@ def by_patient(
     scores: ArrayLike,
     labels: ArrayLike,
     patients: ArrayLike,
-    order: ArrayLike | None = None,
     top: int = TOP,
-    series: ArrayLike | None = None,
 ) -> tuple[NDArray[Any], IntArray, FloatArray]:
     """One label and one score for each patient: ``(patients, labels, scores)``, sorted by patient.
 
     A patient is a target patient if any case is. The score is the mean of the ``top`` highest case
-    scores. With ``order`` (a slice number for each case) the scores are first smoothed along it by
-    a moving mean of 3, because disease extends over neighbouring slices and noise does not; with
-    ``series`` (a name for each case) only within a series, whose slices alone are neighbours.
-    Cases scored -inf are left out of both means; a patient with no other cases scores -inf.
+    scores. Cases scored -inf are left out; a patient with no other cases scores -inf.
 
     >>> by_patient([1, 2, 6, 0], [0, 0, 1, 0], ["a", "a", "a", "b"], top=2)[2].tolist()
     [4.0, 0.0]
@@ -141,13 +136,9 @@ def by_patient(
     if top < 1:
         raise InputError(f"top is {top}; give 1 or more")
     names, index = _grouped(patients, len(s))
-    place = np.zeros(len(s)) if order is None else np.asarray(order, dtype=np.float64)
-    if place.shape != s.shape or np.isnan(place).any():
-        raise InputError(f"order: give one number for each of the {len(s)} cases")
-    stack = np.zeros(len(s), np.intp) if series is None else _grouped(series, len(s))[1]
-    members = np.split(np.lexsort((place, stack, index)), np.cumsum(np.bincount(index))[:-1])
-    smooth = order is not None
-    values = [_patient_score(s[case], stack[case], top, smooth=smooth) for case in members]
+    members = np.split(np.lexsort((s, index)), np.cumsum(np.bincount(index))[:-1])
+    highest = [s[case][np.isfinite(s[case])][-top:] for case in members]
+    values = [seen.mean() if len(seen) else -np.inf for seen in highest]
     return names, np.array([y[case].max() for case in members]), np.array(values)
 
 
@@ -272,23 +263,6 @@ def _flagged_share(y: ArrayLike, flagged: ArrayLike, label: int) -> float:
     if not np.any(labels == label):
         raise InputError(f"none of the {len(labels)} cases has the label {label}; this needs one")
     return float(flags[labels == label].mean())
-
-
-def _patient_score(scores: FloatArray, stack: IntArray, top: int, *, smooth: bool) -> float:
-    seen = np.isfinite(scores)
-    scores, stack = scores[seen], stack[seen]
-    if not len(scores):
-        return -np.inf
-    if smooth:
-        each = np.split(scores, np.flatnonzero(np.diff(stack)) + 1)
-        scores = np.concatenate([_smoothed(one) for one in each])
-    return float(np.sort(scores)[-top:].mean())
-
-
-def _smoothed(scores: FloatArray) -> FloatArray:
-    width = np.convolve(np.ones(len(scores)), np.ones(3))[1:-1]  # 2 at the ends, else 3; 1 alone
-    smooth: FloatArray = np.convolve(scores, np.ones(3))[1:-1] / width
-    return smooth
 
 
 def _grouped(patients: ArrayLike, n: int) -> tuple[NDArray[Any], IntArray]:

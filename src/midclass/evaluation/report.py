@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from midclass.errors import InputError
 from midclass.evaluation import metrics
@@ -25,10 +25,8 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
 
     Those of ``summary``, which are of assessed cases; what they leave out; ``assumed_spacing``
     (cases whose spacing came from the recipe); and ``labelled_as_one`` (series, see there). What is
-    left out: ``not_assessed`` (cases by class),
-    ``share_not_assessed`` (of each class, with its interval), ``reasons`` (cases by reason) and
-    ``bounds`` (see there). Scores are smoothed along the column ``slice``, where there is one,
-    within each series of the column ``series_id``, before they are put together by patient.
+    left out: ``not_assessed`` (cases by class), ``share_not_assessed`` (of each class, with its
+    interval), ``reasons`` (cases by reason) and ``bounds`` (see there).
 
     >>> score = [1, 3, 2, 4, np.nan]
     >>> table = ScoreTable.of([*"abcde"], [*"pqrst"], [0, 0, 1, 1, 1], score, threshold=2.5)
@@ -38,8 +36,8 @@ def report(table: ScoreTable, max_fpr: float) -> dict[str, Any]:
     """
     assumed = table.extra.get("assumed_spacing", np.zeros(len(table)))
     missing, classes = ~table.assessed, {"given": table.label == 0, "target": table.label == 1}
-    order, series = (table.extra.get(name) for name in ("slice", "series_id"))
-    return summary(table, max_fpr, order, series) | {
+    series = table.extra.get("series_id")
+    return summary(table, max_fpr) | {
         "not_assessed": {name: int(np.sum(missing & one)) for name, one in classes.items()},
         "share_not_assessed": {
             name: _share(missing, table.patient_id, one) for name, one in classes.items()
@@ -115,8 +113,6 @@ def examples(table: ScoreTable, n: int = 4) -> dict[str, NDArray[np.int64]]:
 def summary(
     table: ScoreTable,
     max_fpr: float,
-    order: ArrayLike | None = None,
-    series: ArrayLike | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -126,9 +122,9 @@ def summary(
     Each figure is ``{"value", "low", "high"}`` with the 95 % interval over patients.
     ``sensitivity`` and ``false_alarm_rate`` are at the table's threshold, None where it has none;
     ``few_patients`` is a word where a class has so few that figures are worth little, or "", and a
-    warning then. ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (see
-    ``metrics.by_patient``; ``order`` and ``series`` are ``(n,)``) is None where patients have fewer
-    than 2 cases on average or are of one class.
+    warning then. ``sensitivity_at_max_fpr`` describes the ROC curve. ``auroc_per_patient`` (of
+    the scores of ``patients.patient_table``) is None where patients have fewer than 2 cases on
+    average or are of one class.
 
     Raises:
         InputError: a class has no assessed case.
@@ -153,12 +149,8 @@ def summary(
         "sensitivity_at_max_fpr": figure(at_rate, y, s, patients),
     }
     result |= at_threshold(table)
-    place, stack = (None if one is None else np.asarray(one)[known] for one in (order, series))
     lowest = np.where(table.assessed, table.score, -np.inf)[known]
-    everybody = table.patient_id[known]
-    who, label, score = metrics.by_patient(
-        lowest, table.label[known], everybody, place, series=stack
-    )
+    who, label, score = metrics.by_patient(lowest, table.label[known], table.patient_id[known])
     judged = np.isfinite(score)  # any case of the patient was assessed
     per_class = metrics.per_class(y, s, table.class_name[seen])
     several = len(y) >= 2 * judged.sum() and len(np.unique(label[judged])) == 2
