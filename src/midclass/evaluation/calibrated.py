@@ -28,8 +28,8 @@ class CalibratedPatients:
 
     Attributes:
         scores: of all cases of each ``(n,)``, ascending; see ``metrics.by_patient``.
-        fewer: the same of one case of each, of two and so on, drawn at random; nothing where
-            nobody knows.
+        fewer: the same of one case of each, of two and so on, drawn at random, up to as many as
+            any has; nothing where nobody knows.
         most: cases of nine of ten of them; None where nobody knows.
     """
 
@@ -52,11 +52,12 @@ class CalibratedPatients:
             return cls(np.empty(0))
         order = np.lexsort((values, whose))  # the order of cases must not matter
         values, whose = values[order], whose[order]
-        rank = _ranks(whose)
-        each = [_scores(values[part], whose[part]) for part in (rank < k for k in range(1, TOP))]
         counts = np.unique(whose, return_counts=True)[1]
         most = int(np.quantile(counts, USUALLY, method="higher"))
-        return cls(_scores(values, whose), tuple(each), most)
+        numbers = range(1, min(TOP, counts.max()))  # of as many as any has, all are the same
+        rank = _ranks(whose)
+        fewer = tuple(_scores(values[part], whose[part]) for part in (rank < k for k in numbers))
+        return cls(_scores(values, whose), fewer, most)
 
     def __len__(self) -> int:
         return len(self.scores)
