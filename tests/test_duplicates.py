@@ -128,6 +128,13 @@ def test_noise_and_one_value_are_no_near_copies_of_each_other() -> None:
     assert sum(not perceptual for _, perceptual, _ in prints) == 3
 
 
+def test_a_volume_whose_middle_slice_is_empty_is_not_of_one_value() -> None:
+    volume = np.random.default_rng(0).random((1, 5, 40, 40)).astype(np.float32)
+    volume[:, 2] = 0
+    assert fingerprint_of(volume)[1]
+    assert not fingerprint_of(volume * 0)[1]
+
+
 def test_a_grey_image_in_colours_has_the_same_pixels() -> None:
     grey = np.random.default_rng(0).random((1, 20, 30)).astype(np.float32)
     assert fingerprint_of(grey) == fingerprint_of(grey.repeat(3, 0))

@@ -167,6 +167,20 @@ def test_the_promise_is_kept_for_patients_with_fewer_cases_than_those_who_calibr
     assert (np.mean(plainly) > 0.07) == (cases != 3)
 
 
+def test_patients_of_few_cases_who_calibrate_set_those_of_many_apart_from_no_promise() -> None:
+    """Of one and of twenty images: those of twenty had theirs twice as often as promised."""
+    rng, rates = np.random.default_rng(0), []
+    counts = np.tile([1, 20], 100)
+    whose = np.repeat(np.arange(200), counts)
+    for _ in range(12):
+        known = CalibratedPatients.of(rng.normal(size=len(whose)), whose)
+        names, score = [str(k) for k in range(len(whose))], rng.normal(size=len(whose))
+        table = ScoreTable.of(names, whose.astype(str), [0] * len(whose), score)
+        found = patient_table(table, known, 0.05)
+        rates.append([found.flagged[found.extra["cases"] == one].mean() for one in (1, 20)])
+    assert (np.mean(rates, axis=0) < 0.07).all()
+
+
 def test_patients_who_calibrate_are_the_same_in_any_order_of_their_cases() -> None:
     rng = np.random.default_rng(0)
     scores, whose = rng.normal(size=60), np.repeat(np.arange(20), 3)

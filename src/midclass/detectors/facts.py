@@ -91,7 +91,7 @@ class About(_Strict):
     parent: Parent | None = None
     heat: Heat = Heat()
     patient_calibration: Calibration = []
-    patient_fewer: Annotated[list[Calibration], Field(max_length=TOP - 1)] = []
+    patient_fewer: Annotated[list[Calibration], Field(max_length=TOP)] = []
     patient_cases: Count | None = None
     independent: float | None = Field(default=None, ge=1)
     context: ContextFacts | None = None
@@ -117,7 +117,7 @@ class About(_Strict):
         _refuse_unsorted(self.calibration)
         for scores in (self.patient_calibration, *self.patient_fewer):
             _refuse_unsorted(scores)
-            if len(scores) != len(self.patient_calibration):
+            if len(scores) > len(self.patient_calibration):
                 raise ValueError("patient_fewer is of other patients than patient_calibration")
         threshold = conformal_threshold(self.calibration, self.max_fpr)
         if not math.isclose(threshold, self.threshold, rel_tol=1e-9, abs_tol=1e-12):

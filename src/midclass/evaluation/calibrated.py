@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from midclass.evaluation.conformal import smallest_rate
 from midclass.evaluation.metrics import TOP, by_patient
 from midclass.evaluation.ranking import FloatArray, IntArray
 
@@ -28,8 +29,8 @@ class CalibratedPatients:
 
     Attributes:
         scores: of all cases of each ``(n,)``, ascending; see ``metrics.by_patient``.
-        fewer: the same of one case of each, of two and so on, drawn at random, up to as many as
-            any has; nothing where nobody knows.
+        fewer: the same of one case of each, and of two, drawn at random; then of those with
+            ``TOP`` cases or more, where not all have as many. Nothing where nobody knows.
         most: cases of nine of ten of them; None where nobody knows.
     """
 
@@ -57,14 +58,21 @@ class CalibratedPatients:
         numbers = range(1, min(TOP, counts.max()))  # of as many as any has, all are the same
         rank = _ranks(whose)
         fewer = tuple(_scores(values[part], whose[part]) for part in (rank < k for k in numbers))
+        if fewer and counts.min() < TOP <= counts.max():  # else few images set who has many apart
+            full = np.isin(whose, np.unique(whose)[counts >= TOP])
+            fewer += (_scores(values[full], whose[full]),)
         return cls(_scores(values, whose), fewer, most)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def for_cases(self, cases: int) -> FloatArray:
-        """The scores by which a patient with so many assessed cases is judged, ascending."""
-        return self.fewer[cases - 1] if 0 < cases <= len(self.fewer) else self.scores
+    def for_cases(self, cases: int, max_fpr: float) -> FloatArray:
+        """The scores by which a patient with so many assessed cases is judged, ascending.
+
+        Those of all where those with as many are too few for the rate.
+        """
+        alike = self.fewer[cases - 1] if 0 < cases <= len(self.fewer) else self.scores
+        return alike if smallest_rate(len(alike)) <= max_fpr else self.scores
 
     def too_many(self, cases: IntArray) -> NDArray[np.bool_]:
         """Whether a patient has so many cases that nothing is promised."""

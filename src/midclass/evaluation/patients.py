@@ -200,7 +200,7 @@ def _grouped(
     p_value, threshold = np.full((2, len(score)), np.nan)
     few = np.minimum(cases, TOP)
     for number in np.unique(few[judged]) if len(calibrated) else ():
-        alike, known = calibrated.for_cases(number), judged & (few == number)
+        alike, known = calibrated.for_cases(number, max_fpr), judged & (few == number)
         if smallest_rate(len(alike)) <= max_fpr:
             threshold[known] = conformal_threshold(alike, max_fpr)
         known &= assessed

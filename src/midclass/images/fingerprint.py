@@ -40,7 +40,7 @@ BITS = 256
 """Of the perceptual hash: those of 64 bits are equal for many chest X-rays of two people."""
 LIMIT_BYTES = 2 * 2**30
 """A larger file of fingerprints is begun anew."""
-_VERSION = 1  # of how fingerprints are made; those of other versions are not used
+_VERSION = 2  # of how fingerprints are made; those of other versions are not used
 _TABLE = "fingerprint (key PRIMARY KEY, pixels, perceptual, thumbnail)"
 Bits: TypeAlias = NDArray[np.bool_]
 Known: TypeAlias = tuple[str, bytes, bytes]
@@ -80,7 +80,8 @@ class Fingerprints:
 def fingerprint_of(pixels: Pixels) -> Known:
     """What is known of one image ``(c, h, w)``, or of a volume ``(c, d, h, w)``.
 
-    Perceptual hash and thumbnail of a volume are those of its middle slice.
+    Perceptual hash and thumbnail of a volume are those of its middle slice, or of that with the
+    widest range where this one has one value.
 
     >>> ramp = np.linspace(0, 1, 4096, dtype=np.float32).reshape(1, 64, 64)
     >>> dark, bright = fingerprint_of(ramp * 0.5), fingerprint_of(ramp)
@@ -90,7 +91,11 @@ def fingerprint_of(pixels: Pixels) -> Known:
     if len(pixels) == 3 and (pixels[0] == pixels[1]).all() and (pixels[0] == pixels[2]).all():
         pixels = pixels[:1]  # grey in a format that only has colours
     exact = sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    plane = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 4 else pixels
+    plane = pixels
+    if pixels.ndim == 4:
+        plane = pixels[:, pixels.shape[1] // 2]
+        if not np.ptp(plane):
+            plane = pixels[:, np.ptp(pixels, axis=(0, 2, 3)).argmax()]
     grey = with_channels(plane, 1)[0]
     step = max(1, min(grey.shape) // 512)  # percentiles need no more
     low, high = np.percentile(grey[::step, ::step], (0.5, 99.5))
